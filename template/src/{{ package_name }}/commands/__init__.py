@@ -1,0 +1,1 @@
+"""The commands of `kedro mlflow`: one module a command, its name the module's."""

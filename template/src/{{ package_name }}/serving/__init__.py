@@ -1,0 +1,1 @@
+"""The server that `kedro mlflow serve` starts."""

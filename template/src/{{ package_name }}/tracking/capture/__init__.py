@@ -1,0 +1,1 @@
+"""What of a Kedro event is worth keeping: one module a kind of thing."""

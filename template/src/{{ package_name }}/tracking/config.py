@@ -1,0 +1,175 @@
+"""The schema of mlflow.yml.
+
+Keys that kedro-mlflow 2.x has mean here what they mean there. An unknown key is refused by name.
+"""
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import TrackingError
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ServerOptions(_Options):
+    """Where runs and models go."""
+
+    mlflow_tracking_uri: str | None = None
+    mlflow_registry_uri: str | None = None
+
+
+class DisableTrackingOptions(_Options):
+    """What is not tracked at all."""
+
+    pipelines: list[str] = Field(default_factory=list)
+
+
+class CreateExperimentOptions(_Options):
+    """How the experiment is made when it does not exist yet."""
+
+    artifact_location: str | None = None
+    tags: dict[str, str] | None = None
+
+
+class ExperimentOptions(_Options):
+    """The experiment that runs belong to."""
+
+    name: str = "Default"
+    create_experiment_kwargs: CreateExperimentOptions = Field(
+        default_factory=CreateExperimentOptions
+    )
+    restore_if_deleted: bool = True
+
+
+class RunOptions(_Options):
+    """How a run is called: by its pipelines unless a name is given."""
+
+    name: str | None = None
+
+
+class DictParamsOptions(_Options):
+    """What becomes of a parameter that is a dictionary."""
+
+    flatten: bool = False
+    recursive: bool = True
+    sep: str = "."
+
+
+class ParamsOptions(_Options):
+    """How parameters are written down."""
+
+    dict_params: DictParamsOptions = Field(default_factory=DictParamsOptions)
+    long_params_strategy: Literal["fail", "truncate", "tag"] = "fail"
+
+
+class CaptureOptions(_Options):
+    """Which kinds of node outputs are captured."""
+
+    metrics: bool = True
+    figures: bool = True
+    models: bool = True
+
+
+class TrackingOptions(_Options):
+    """What a run keeps, and under which name."""
+
+    disable_tracking: DisableTrackingOptions = Field(default_factory=DisableTrackingOptions)
+    experiment: ExperimentOptions = Field(default_factory=ExperimentOptions)
+    run: RunOptions = Field(default_factory=RunOptions)
+    params: ParamsOptions = Field(default_factory=ParamsOptions)
+    capture: CaptureOptions = Field(default_factory=CaptureOptions)
+
+
+class ModelOptions(_Options):
+    """The registered model: which pipeline it is, and which data set is its input."""
+
+    name: str
+    pipeline: str = "inference"
+    input: str = "instances"
+
+
+class UiOptions(_Options):
+    """Where `kedro mlflow ui` opens the MLflow page."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+
+
+class ShippingOptions(_Options):
+    """How runs get from the journal to MLflow."""
+
+    deadline: float = Field(default=60, gt=0)
+
+
+class KedroMlflowConfig(_Options):
+    """The whole of mlflow.yml; without the file, its defaults."""
+
+    server: ServerOptions = Field(default_factory=ServerOptions)
+    tracking: TrackingOptions = Field(default_factory=TrackingOptions)
+    model: ModelOptions | None = None
+    shipping: ShippingOptions = Field(default_factory=ShippingOptions)
+    ui: UiOptions = Field(default_factory=UiOptions)
+
+
+def load_config(context: "KedroContext") -> KedroMlflowConfig:
+    """Read mlflow.yml of the context's Kedro environment.
+
+    Raises:
+        TrackingError: a key is unknown, a value is of the wrong kind, or an environment variable is
+            not set.
+    """
+    from kedro.config import MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return parse_config(context.config_loader["mlflow"])
+    except MissingConfigException:
+        return KedroMlflowConfig()
+    except OmegaConfBaseException as error:
+        reason = str(error).splitlines()[0]
+        raise TrackingError(f"mlflow.yml cannot be read: {reason}") from error
+
+
+def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
+    """Check the content of mlflow.yml.
+
+    Raises:
+        TrackingError: it names each key that is unknown or holds a wrong value, a line each.
+    """
+    try:
+        return KedroMlflowConfig.model_validate(content)
+    except ValidationError as error:
+        lines = [
+            _explain(problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()
+        ]
+        raise TrackingError("\n".join(f"mlflow.yml: {line}" for line in lines)) from error
+
+
+def _explain(kind: str, location: tuple[str | int, ...], message: str) -> str:
+    key = ".".join(map(str, location))
+    if kind != "extra_forbidden":
+        return f"{key}: {message}."
+    valid = _keys_beside(location)
+    nearest = get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
+    return (
+        f"unknown key '{key}'; the nearest valid one is '{nearest[0]}' (all: {', '.join(valid)})."
+    )
+
+
+def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
+    """List the valid keys of the mapping in which the last key of a location stands."""
+    options: type[BaseModel] = KedroMlflowConfig
+    for name in location[:-1]:
+        annotation = options.model_fields[str(name)].annotation
+        candidates = getattr(annotation, "__args__", (annotation,))
+        options = next(
+            kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)
+        )
+    return list(options.model_fields)

@@ -1,0 +1,200 @@
+"""Packaging: writes the inference pipeline and what a run has fitted for it as one MLflow model."""
+
+from importlib.metadata import (
+    Distribution,
+    PackageNotFoundError,
+    distribution,
+    packages_distributions,
+    version,
+)
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+
+from ..capture.parameters import plain
+from ..config import ModelOptions
+from ..errors import TrackingError
+from ..project import PACKAGE, PACKAGE_FOLDER, registered_pipeline
+from ..quiet import muted, quieten_mlflow
+
+if TYPE_CHECKING:
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+
+    from ..run import TrackedRun
+
+_EXAMPLE_ROWS = 5
+# What of a catalog entry says where its data are, and not what they are.
+_PLACE_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
+
+
+def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
+    """Package the model into the run's journal, if the run has fitted all that it consists of.
+
+    Raises:
+        TrackingError: the pipeline cannot be packaged as mlflow.yml says.
+    """
+    options = run.config.model
+    if options is None:
+        return
+    inference = registered_pipeline(options.pipeline, "model.pipeline")
+    fitted = fitted_inputs(inference, options)
+    if not fitted or not fitted <= run.outputs():
+        return
+    folder = run.journal.files / "pipeline_model"
+    package(inference, options, catalog, folder)
+    run.journal.append("model", path=str(folder), name=options.name, register=options.name)
+
+
+def fitted_inputs(inference: "Pipeline", options: ModelOptions) -> set[str]:
+    """List the data sets that the inference pipeline reads and a training run fits.
+
+    Raises:
+        TrackingError: the pipeline does not read the input that mlflow.yml names.
+    """
+    data = {
+        name
+        for name in inference.inputs()
+        if name != "parameters" and not name.startswith("params:")
+    }
+    if options.input not in data:
+        raise TrackingError(
+            f"mlflow.yml: model.input names the data set '{options.input}', which the pipeline "
+            f"'{options.pipeline}' does not read (it reads: {', '.join(sorted(data))})."
+        )
+    return data - {options.input}
+
+
+def package(
+    inference: "Pipeline", options: ModelOptions, catalog: "DataCatalog", folder: Path
+) -> None:
+    """Write the inference pipeline as an MLflow pyfunc from code.
+
+    The model holds the project's package, the fitted data sets in the formats of their catalog
+    entries, the values of the parameters, a signature and an example of the input's rows: no pickle
+    of the pipeline.
+
+    Args:
+        inference: the pipeline.
+        options: what mlflow.yml says of the model.
+        catalog: the catalog of the run that has fitted it.
+        folder: where to; must not exist yet.
+
+    Raises:
+        TrackingError: a fitted data set has no file, the pipeline has not one output, or no example
+            can be read.
+    """
+    import mlflow.pyfunc
+    from mlflow.models import infer_signature
+
+    from .plan import InferencePlan
+
+    quieten_mlflow()
+    outputs = inference.outputs()
+    if len(outputs) != 1:
+        raise TrackingError(
+            f"mlflow.yml: the pipeline '{options.pipeline}' (model.pipeline) has the outputs "
+            f"{', '.join(sorted(outputs))}; a model returns one."
+        )
+    parameters = [name for name in inference.inputs() if name.startswith("params:")]
+    example = _example(options, catalog)
+    with TemporaryDirectory() as scratch:
+        entries, files = {}, {}
+        for name in sorted(fitted_inputs(inference, options)):
+            entries[name], files[name] = _copy_dataset(name, catalog, Path(scratch))
+        config = {
+            "package": PACKAGE,
+            "pipeline": options.pipeline,
+            "input": options.input,
+            "output": outputs.pop(),
+            "datasets": entries,
+            "parameters": {
+                name.removeprefix("params:"): plain(catalog[name].load()) for name in parameters
+            },
+            "validator": catalog.validators.get(options.input),
+        }
+        with muted("kedro.pipeline.node"):
+            predictions = InferencePlan.load(config, files).predict(example)
+        mlflow.pyfunc.save_model(
+            folder,
+            python_model=str(Path(__file__).with_name("model.py")),
+            code_paths=[str(PACKAGE_FOLDER)],
+            artifacts=files,
+            model_config=config,
+            signature=infer_signature(example, predictions),
+            input_example=example,
+            pip_requirements=project_requirements(),
+            # Else MLflow copies the pyproject.toml and uv.lock of the working directory, private
+            # indexes and all.
+            uv_project_path=scratch,
+        )
+
+
+def project_requirements() -> list[str]:
+    """List the project's own requirements, each pinned to the version that is installed.
+
+    Raises:
+        TrackingError: the project is not installed in the environment that it runs in.
+    """
+    requirements = [Requirement(text) for text in _project_distribution().requires or []]
+    return sorted(
+        f"{requirement.name}{_extras(requirement)}=={version(requirement.name)}"
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    )
+
+
+def _extras(requirement: Requirement) -> str:
+    return f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+
+
+def _project_distribution() -> Distribution:
+    try:
+        return distribution(PACKAGE)
+    except PackageNotFoundError:
+        for name in packages_distributions().get(
+            PACKAGE, []
+        ):  # The project's name is not its package's.
+            return distribution(name)
+    raise TrackingError(
+        f"The package '{PACKAGE}' is not installed in this environment, so its requirements "
+        "are unknown: run `uv sync` and start Kedro by `uv run kedro`."
+    )
+
+
+def _example(options: ModelOptions, catalog: "DataCatalog") -> Any:
+    """Read the first rows of the input, as its catalog entry checks them."""
+    from kedro.io import DatasetError
+
+    try:
+        return catalog.load(options.input).head(_EXAMPLE_ROWS)
+    except (DatasetError, AttributeError) as error:
+        raise TrackingError(
+            f"The model needs an example of its input, and the data set '{options.input}' "
+            f"(model.input in mlflow.yml) gives none: {error}"
+        ) from error
+
+
+def _copy_dataset(name: str, catalog: "DataCatalog", folder: Path) -> tuple[dict[str, Any], str]:
+    """Save a fitted data set once more, into a folder, by the data set class of its catalog entry.
+
+    Returns:
+        The entry without its place, and the file.
+    """
+    from .plan import dataset_at
+
+    config = catalog.to_config()[0].get(name, {})
+    config = config.get(
+        "dataset", config
+    )  # A CachedDataset holds the entry of the one that has the file.
+    if "filepath" not in config:
+        raise TrackingError(
+            f"The data set '{name}' is fitted by the run and read by the model, but has no file: "
+            "give it an entry with a filepath in catalog.yml."
+        )
+    entry = {key: config[key] for key in config if key not in _PLACE_KEYS}
+    path = folder / f"{name}{Path(config['filepath']).suffix}"
+    dataset_at(name, entry, path).save(catalog[name].load())
+    return entry, str(path)

@@ -1,0 +1,78 @@
+"""Runs the inference pipeline's nodes on data in memory, with no Kedro session around them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kedro.io import AbstractDataset
+from kedro.validation import ParameterValidator, Validator, ValidatorSpec, resolve_validator
+
+from ..project import registered_pipeline
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class InferencePlan:
+    """The inference pipeline, ready to predict.
+
+    Attributes:
+        pipeline: the nodes.
+        input: the data set that holds the rows to predict for.
+        output: the data set that holds the predictions.
+        given: everything else that the nodes read, loaded: fitted data sets and parameters, by
+            name.
+        validator: what checks the input's rows before the first node, as it does for the input's
+            catalog entry.
+    """
+
+    pipeline: "Pipeline"
+    input: str
+    output: str
+    given: Mapping[str, Any]
+    validator: Validator | None = None
+
+    @classmethod
+    def load(cls, config: Mapping[str, Any], artifacts: Mapping[str, str]) -> "InferencePlan":
+        """Make the plan from what a packaged model holds.
+
+        Args:
+            config: the model's ``model_config``, as `packaging.py` writes it.
+            artifacts: the files of the fitted data sets, by data set name.
+        """
+        pipeline = registered_pipeline(config["pipeline"], "model.pipeline")
+        typed = config["parameters"]
+        if typed:
+            typed = ParameterValidator({config["pipeline"]: pipeline}).validate_raw_params(typed)
+        fitted = {
+            name: dataset_at(name, entry, artifacts[name]).load()
+            for name, entry in config["datasets"].items()
+        }
+        spec = config["validator"] and ValidatorSpec.from_dataset_config(
+            config["input"], config["validator"]
+        )
+        return cls(
+            pipeline,
+            config["input"],
+            config["output"],
+            fitted | {f"params:{name}": value for name, value in typed.items()},
+            resolve_validator(spec) if spec else None,
+        )
+
+    def predict(self, rows: Any) -> Any:
+        """Return the output data set for these rows of the input data set.
+
+        Raises:
+            DataValidationError: the rows are not what the input's catalog entry declares.
+        """
+        data = {**self.given, self.input: self.validator.validate(rows) if self.validator else rows}
+        for node in self.pipeline.nodes:
+            data.update(node.run({name: data[name] for name in node.inputs}))
+        return data[self.output]
+
+
+def dataset_at(name: str, entry: Mapping[str, Any], path: str | Path) -> AbstractDataset[Any, Any]:
+    """Make a data set of the class and options of a catalog entry, with its file in this place."""
+    return AbstractDataset.from_config(name, {**entry, "filepath": str(path)})

@@ -1,0 +1,107 @@
+"""The start of a run: what mlflow.yml says of it, put together."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .capture.parameters import consumed_parameters
+from .capture.tags import run_tags
+from .config import KedroMlflowConfig, load_config
+from .pipeline_model.scoring import use_registered_model
+from .project import PACKAGE
+from .run import TrackedRun
+from .uris import anchor, is_server
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+
+_DEFAULT_URI = "sqlite:///mlflow.db"
+
+
+def start_run(
+    context: "KedroContext",
+    run_params: Mapping[str, Any],
+    pipeline: "Pipeline",
+    catalog: "DataCatalog",
+) -> TrackedRun | None:
+    """Start tracking a Kedro run.
+
+    Args:
+        context: the Kedro context that the run belongs to.
+        run_params: what Kedro tells its hooks of the run.
+        pipeline: the nodes that are about to run.
+        catalog: their data sets. Those that a registered model brings along are replaced by the
+            model's.
+
+    Returns:
+        The tracked run, or none when mlflow.yml leaves all of its pipelines out.
+
+    Raises:
+        TrackingError: mlflow.yml cannot be followed.
+    """
+    project_path = Path(run_params["project_path"])
+    config = read_config(context, project_path)
+    names = pipeline_names(run_params)
+    model_tags = {}
+    if config.model and names == [config.model.pipeline]:
+        model_tags = use_registered_model(config.model, config.server, catalog)
+    if set(names) <= set(config.tracking.disable_tracking.pipelines):
+        return None
+    if "ParallelRunner" in run_params["runner"]:
+        # Workers are forked: one that starts while the shipper's thread imports mlflow would wait
+        # for that import for ever.
+        import mlflow  # noqa: F401
+    return TrackedRun(
+        project_path / ".kedro_mlflow" / "journal" / run_params["run_id"],
+        config,
+        name=config.tracking.run.name or ", ".join(names),
+        tags=run_tags(run_params, names, PACKAGE) | model_tags,
+        parameters=consumed_parameters(pipeline, catalog),
+    )
+
+
+def pipeline_names(run_params: Mapping[str, Any]) -> list[str]:
+    """Tell which pipelines a run is of; the default one goes by its other name if it has one."""
+    if names := run_params["pipeline_names"]:
+        return list(names)
+    from kedro.framework.project import pipelines
+
+    nodes = set(pipelines["__default__"].nodes)
+    names = [
+        name
+        for name, other in pipelines.items()
+        if name != "__default__" and set(other.nodes) == nodes
+    ]
+    return names[:1] or ["__default__"]
+
+
+def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
+    """Read mlflow.yml with every place in it made absolute, starting at the project's folder."""
+    config = load_config(context)
+    server, experiment = config.server, config.tracking.experiment
+    uri = server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT_URI
+    server.mlflow_tracking_uri = anchor(uri, project_path)
+    server.mlflow_registry_uri = server.mlflow_registry_uri and anchor(
+        server.mlflow_registry_uri, project_path
+    )
+    if not is_server(server.mlflow_tracking_uri):
+        # MLflow's default is a folder of the working directory.
+        location = experiment.create_experiment_kwargs.artifact_location or "mlartifacts"
+        experiment.create_experiment_kwargs.artifact_location = anchor(location, project_path)
+    return config
+
+
+def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
+    """Read mlflow.yml outside of a run, for a command.
+
+    Args:
+        project_path: the project's folder.
+        env: the Kedro environment; KEDRO_ENV or the default one when none is given.
+    """
+    from kedro.framework.session import KedroSession
+
+    session = KedroSession.create(project_path, save_on_close=False, env=env)
+    return read_config(session.load_context(), project_path)

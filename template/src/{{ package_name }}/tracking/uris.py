@@ -1,0 +1,32 @@
+"""Where a tracking URI points to, seen from the project and not from the working directory."""
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_SQLITE = "sqlite:///"
+
+
+def anchor(uri: str, project_path: Path) -> str:
+    """Make a relative ``sqlite:///`` URI or file path absolute, starting at the project's folder.
+
+    Args:
+        uri: a tracking or registry URI as it stands in mlflow.yml.
+        project_path: the project's folder, absolute.
+
+    Returns:
+        The URI unchanged when it names a server, a managed service or an absolute place.
+    """
+    if uri.startswith(_SQLITE):
+        path, question_mark, query = uri.removeprefix(_SQLITE).partition("?")
+        if path == ":memory:":
+            return uri
+        return f"{_SQLITE}{(project_path / path).as_posix()}{question_mark}{query}"
+    if Path(uri).is_absolute():
+        return Path(uri).as_uri()
+    is_path = urlsplit(uri).scheme == "" and uri not in ("databricks", "databricks-uc", "uc")
+    return (project_path / uri).as_uri() if is_path else uri
+
+
+def is_server(uri: str) -> bool:
+    """Tell whether a tracking server answers at this URI, and so has pages of its own."""
+    return urlsplit(uri).scheme in ("http", "https")
