@@ -1,0 +1,175 @@
+"""The project that these tests run: rendered and installed once, copied where a test changes it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGTERM
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests import answers
+
+PACKAGE = "diabetes_progression"
+
+# What a run, an environment and git leave behind: a copy of the project starts without.
+LEFT_BEHIND = shutil.ignore_patterns(
+    ".git", ".venv", ".kedro_mlflow", "mlartifacts", "mlflow.db", "__pycache__", ".*_cache"
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A rendered project in a folder, and the environment that runs it."""
+
+    folder: Path
+    environment: Path
+
+    def variables(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """This process's environment without what would point a run elsewhere."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MLFLOW_", "KEDRO_", "PYTHON", "VIRTUAL_ENV", "CI"))
+        }
+        return kept | {"COLUMNS": "200"} | dict(extra or {})
+
+    def start(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start a program of the project's environment, in a process group of its own."""
+        return subprocess.Popen(
+            [self.environment / "bin" / command[0], *command[1:]],
+            cwd=self.folder,
+            env=self.variables(env),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(
+        self, *command: str, code: int = 0, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of the project's environment to its end; its exit code must be `code`."""
+        process = self.start(*command, env=env)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == code, f"{command}: {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    def write(self, path: str, content: str) -> None:
+        """Write a file of the project."""
+        (self.folder / path).write_text(content, encoding="utf-8")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace a text that stands once in a file of the project."""
+        content = (self.folder / path).read_text(encoding="utf-8")
+        assert content.count(old) == 1, f"{path} holds {content.count(old)} times: {old}"
+        self.write(path, content.replace(old, new))
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's client of the database in the project."""
+        return MlflowClient(f"sqlite:///{self.folder.as_posix()}/mlflow.db")
+
+    def runs(self, client: MlflowClient | None = None) -> Sequence[Run]:
+        """All tracked runs, the newest first."""
+        client = client or self.client
+        return client.search_runs([found.experiment_id for found in client.search_experiments()])
+
+
+@pytest.fixture(scope="session")
+def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The default project, fresh from the template, with its environment installed."""
+    folder = answers.render(template, tmp_path_factory.mktemp("live") / "project")
+    variables = os.environ | {"UV_COMPILE_BYTECODE": "1"}
+    variables.pop("VIRTUAL_ENV", None)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    subprocess.run(["uv", "sync", "--quiet"], cwd=folder, env=variables, check=True)
+    return Project(folder, folder / ".venv")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A project in which training ran twice and a batch was scored, and what the screen showed."""
+
+    project: Project
+    first: str
+    second: str
+    scoring: str
+
+
+@pytest.fixture(scope="session")
+def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Train, train again, score."""
+    project = _copy(rendered, tmp_path_factory.mktemp("trained"))
+    commands = [(), (), ("--pipelines", "inference")]
+    screens = []
+    for arguments in commands:
+        result = project.run("kedro", "run", *arguments)
+        screens.append(result.stdout + result.stderr)
+    return Trained(project, *screens)
+
+
+@pytest.fixture
+def project(rendered: Project, tmp_path: Path) -> Project:
+    """The default project for a test to change, with no run in it."""
+    return _copy(rendered, tmp_path)
+
+
+@pytest.fixture
+def project_with_runs(trained: Trained, tmp_path: Path) -> Project:
+    """The trained project for a test to change; its models lie where the original has them."""
+    folder = tmp_path / "project"
+    shutil.copytree(trained.project.folder, folder)
+    return Project(folder, trained.project.environment)
+
+
+def _copy(project: Project, where: Path) -> Project:
+    folder = where / "project"
+    shutil.copytree(project.folder, folder, ignore=LEFT_BEHIND)
+    return Project(folder, project.environment)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def listening(
+    project: Project, *command: str, url: str, env: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Start a server, wait until its address answers, and stop all of its processes at the end."""
+    process = project.start(*command, env=env)
+    try:
+        deadline = time.monotonic() + 120
+        while not answers_at(url):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline, f"{command} does not answer at {url}"
+            time.sleep(0.2)
+        yield
+    finally:
+        os.killpg(process.pid, SIGTERM)
+        process.communicate(timeout=30)
+
+
+def answers_at(url: str) -> bool:
+    """Whether an address answers with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False

@@ -1,0 +1,181 @@
+"""The registered model: the whole inference pipeline, wherever it is loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from mlflow.models import Model
+
+from tests.project.conftest import PACKAGE, Project, Trained, free_port, listening
+
+
+@pytest.fixture(scope="module")
+def model_folder(trained: Trained) -> Path:
+    """The champion's files."""
+    client = trained.project.client
+    champion = client.get_model_version_by_alias(PACKAGE, "champion")
+    model = client.get_logged_model(str(champion.source).removeprefix("models:/"))
+    return Path(model.artifact_location.removeprefix("file://"))
+
+
+@pytest.fixture(scope="module")
+def rows(trained: Trained) -> pd.DataFrame:
+    return pd.read_csv(trained.project.folder / "data/05_model_input/instances.csv")
+
+
+@pytest.fixture(scope="module")
+def scored(trained: Trained) -> list[float]:
+    """What batch scoring has predicted for these rows."""
+    path = trained.project.folder / "data/07_model_output/predictions.csv"
+    return list(pd.read_csv(path)["progression"])
+
+
+def test_the_first_version_is_the_champion_and_a_later_one_its_challenger(trained: Trained) -> None:
+    client = trained.project.client
+    _, second, first = trained.project.runs()
+    champion = client.get_model_version_by_alias(PACKAGE, "champion")
+    challenger = client.get_model_version_by_alias(PACKAGE, "challenger")
+    assert (str(champion.version), champion.run_id) == ("1", first.info.run_id)
+    assert (str(challenger.version), challenger.run_id) == ("2", second.info.run_id)
+
+
+def test_its_signature_has_the_features_and_the_prediction_and_no_target(
+    model_folder: Path, rows: pd.DataFrame
+) -> None:
+    signature = Model.load(model_folder).signature
+    assert signature.inputs.input_names() == list(rows.columns)
+    assert "progression" not in signature.inputs.input_names()
+    assert signature.outputs.input_names() == ["progression"]
+
+
+def test_it_holds_code_and_fitted_data_and_no_pickle(model_folder: Path) -> None:
+    names = {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*")}
+    assert {
+        "model.py",
+        f"code/{PACKAGE}/pipelines/preparation.py",
+        "artifacts/preparation.skops",
+        "artifacts/regressor.skops",
+        "input_example.json",
+    } <= names
+    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pyc", ".toml"))]
+
+
+def test_its_requirements_are_the_projects_own_at_their_installed_versions(
+    model_folder: Path, trained: Trained
+) -> None:
+    lines = (model_folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pinned = {line.split("==")[0].split("[")[0]: line.split("==")[1] for line in lines}
+    script = (
+        "import json, sys; from importlib.metadata import version\n"
+        "print(json.dumps({name: version(name) for name in sys.argv[1:]}))"
+    )
+    installed = json.loads(trained.project.run("python", "-c", script, *pinned).stdout)
+    assert pinned == installed
+    assert {"kedro", "mlflow", "scikit-learn", "skops"} <= set(pinned)
+    assert not {"pytest", "ruff", "mypy", "diabetes-progression"} & set(pinned)
+
+
+def test_it_predicts_in_an_environment_that_has_nothing_of_the_project(
+    model_folder: Path, rows: pd.DataFrame, scored: list[float], tmp_path: Path
+) -> None:
+    environment = tmp_path / "environment"
+    python = environment / "bin" / "python"
+    requirements = model_folder / "requirements.txt"
+    subprocess.run(["uv", "venv", "--quiet", "--no-project", environment], check=True)
+    subprocess.run(
+        ["uv", "pip", "install", "--quiet", "--python", python, "-r", requirements], check=True
+    )
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    script = (
+        "import sys, mlflow, pandas\n"
+        "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+        "print(list(model.predict(pandas.read_csv('rows.csv'))['progression']))\n"
+        f"import {PACKAGE}\n"
+        f"assert {PACKAGE}.__file__.startswith(sys.argv[1]), {PACKAGE}.__file__\n"
+    )
+    variables = {name: value for name, value in os.environ.items() if "KEDRO" not in name}
+    result = subprocess.run(
+        [python, "-c", script, model_folder],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(result.stdout.splitlines()[-1]) == pytest.approx(scored)
+
+
+def test_batch_scoring_uses_the_champion_and_not_what_was_fitted_last(
+    project_with_runs: Project, scored: list[float]
+) -> None:
+    project = project_with_runs
+    project.run("kedro", "run", "--params", "model.alpha=10000")
+    project.run("kedro", "run", "--pipelines", "inference")
+    predictions = pd.read_csv(project.folder / "data/07_model_output/predictions.csv")
+    assert list(predictions["progression"]) == pytest.approx(scored)
+    inference, training, *_ = project.runs()
+    champion = project.client.get_model_version_by_alias(PACKAGE, "champion")
+    assert inference.data.tags["model.version"] == str(champion.version) == "1"
+    assert inference.data.tags["model.run_id"] == champion.run_id != training.info.run_id
+
+
+def test_a_run_that_fits_a_part_of_the_model_registers_none(project_with_runs: Project) -> None:
+    project = project_with_runs
+    project.run("kedro", "run", "--nodes", "split,fit_preparation")
+    assert len(project.client.search_model_versions(f"name = '{PACKAGE}'")) == 2
+
+
+@pytest.fixture(scope="module")
+def address(trained: Trained) -> Iterator[str]:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with listening(
+        trained.project, "kedro", "mlflow", "serve", "--port", str(port), url=f"{url}/ping"
+    ):
+        yield url
+
+
+def post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """Send a request and return status and answer."""
+    request = urllib.request.Request(
+        f"{url}/invocations",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def test_the_served_model_answers_as_batch_scoring_did(
+    address: str, rows: pd.DataFrame, scored: list[float]
+) -> None:
+    status, answer = post(address, {"dataframe_records": rows.to_dict("records")})
+    assert status == 200
+    assert [row["progression"] for row in answer["predictions"]] == pytest.approx(scored)
+
+
+def test_a_served_model_refuses_what_training_would_and_keeps_serving(
+    address: str, rows: pd.DataFrame
+) -> None:
+    status, answer = post(address, {"dataframe_records": rows.assign(bmi=999).to_dict("records")})
+    assert status == 400
+    assert "bmi" in answer["message"]
+    assert "stack_trace" not in answer
+    status, answer = post(
+        address, {"dataframe_records": rows.drop(columns="bmi").to_dict("records")}
+    )
+    assert status == 400
+    assert "bmi" in answer["message"]
+    assert post(address, {"dataframe_records": rows.to_dict("records")})[0] == 200
