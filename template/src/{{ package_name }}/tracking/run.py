@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .capture.figures import save_figure
+from .capture.limits import mend_name
 from .capture.metrics import metrics_of
 from .capture.models import save_model
-from .capture.parameters import mend_name, to_mlflow
+from .capture.parameters import to_mlflow
 from .config import CaptureOptions, KedroMlflowConfig
 from .journal import Journal, JournalReader
 from .shipper import Shipper

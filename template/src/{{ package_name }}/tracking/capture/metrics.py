@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-from .parameters import flatten, mend_name
+from .limits import mend_name
+from .parameters import flatten
 
 
 def metrics_of(dataset: str, value: Any) -> dict[str, float]:

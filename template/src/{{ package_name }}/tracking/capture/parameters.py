@@ -1,24 +1,18 @@
 """Parameters: what the nodes of a run consume, flattened to MLflow's names and lengths."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrackingError
 from ..redaction import mask
+from .limits import MAX_PARAM_LENGTH, MAX_TAG_LENGTH, mend_name
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
     from ..config import ParamsOptions
-
-# The limits of MLflow's log-batch call: mlflow.utils.validation, MAX_PARAM_VAL_LENGTH and
-# MAX_ENTITY_KEY_LENGTH.
-MAX_VALUE_LENGTH = 6000
-MAX_NAME_LENGTH = 250
-_REFUSED_IN_NAMES = re.compile(r"[^\w\-. /:]")
 
 
 def consumed_parameters(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, Any]:
@@ -70,14 +64,16 @@ def to_mlflow(
     tags: dict[str, str] = {}
     for name, value in flat.items():
         text = str(value)
-        if len(text) > MAX_VALUE_LENGTH and options.long_params_strategy == "fail":
+        if len(text) > MAX_PARAM_LENGTH and options.long_params_strategy == "fail":
             raise TrackingError(
                 f"Parameter '{name}' is {len(text)} characters long and MLflow takes "
-                f"{MAX_VALUE_LENGTH}: set tracking.params.long_params_strategy to 'truncate' or "
+                f"{MAX_PARAM_LENGTH}: set tracking.params.long_params_strategy to 'truncate' or "
                 "'tag' in mlflow.yml."
             )
-        as_tag = len(text) > MAX_VALUE_LENGTH and options.long_params_strategy == "tag"
-        (tags if as_tag else params)[mend_name(name)] = text[:MAX_VALUE_LENGTH]
+        if len(text) > MAX_PARAM_LENGTH and options.long_params_strategy == "tag":
+            tags[mend_name(name)] = text[:MAX_TAG_LENGTH]
+        else:
+            params[mend_name(name)] = text[:MAX_PARAM_LENGTH]
     return params, tags
 
 
@@ -97,8 +93,3 @@ def flatten(
             yield from ((f"{name}{sep}{rest}", leaf) for rest, leaf in flatten(value, sep, below))
         else:
             yield str(name), value
-
-
-def mend_name(name: str) -> str:
-    """Replace what MLflow refuses in a name by ``_``, and cut the name to its length."""
-    return _REFUSED_IN_NAMES.sub("_", name)[:MAX_NAME_LENGTH]

@@ -6,9 +6,8 @@ from getpass import getuser
 from typing import Any
 
 from ..redaction import mask
-
-# MLflow cuts what is longer: mlflow.utils.validation, MAX_TAG_VAL_LENGTH.
-_MAX_TAG_LENGTH = 8000
+from .limits import MAX_TAG_LENGTH
+from .parameters import flatten
 
 # Kedro's options of `kedro run` by their name in `run_params`, and what stands between several
 # values.
@@ -49,7 +48,7 @@ def run_tags(
         "mlflow.source.type": "PROJECT",
         "mlflow.user": _user(),
     }
-    return {name: value[:_MAX_TAG_LENGTH] for name, value in tags.items()}
+    return {name: value[:MAX_TAG_LENGTH] for name, value in tags.items()}
 
 
 def replay_command(run_params: Mapping[str, Any]) -> str:
@@ -60,8 +59,8 @@ def replay_command(run_params: Mapping[str, Any]) -> str:
         if value:
             words += [option, value if isinstance(value, str) else separator.join(value)]
     if run_params.get("runtime_params"):
-        runtime_params = mask("", run_params["runtime_params"])
-        words += ["--params", ",".join(f"{name}={value}" for name, value in runtime_params.items())]
+        runtime_params = flatten(mask("", run_params["runtime_params"]), ".")
+        words += ["--params", ",".join(f"{name}={value}" for name, value in runtime_params)]
     return shlex.join(words)
 
 

@@ -1,0 +1,175 @@
+"""What of parameters and node outputs is captured, and under which names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import node, pipeline
+from matplotlib.figure import Figure
+from mlflow.utils.validation import (
+    MAX_ENTITY_KEY_LENGTH,
+    MAX_PARAM_VAL_LENGTH,
+    MAX_TAG_VAL_LENGTH,
+    _validate_metric_name,
+    _validate_param_name,
+)
+from pydantic import BaseModel
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import Ridge
+
+from tests.tracking.conftest import Tracking
+
+
+def identity(*values: Any) -> Any:
+    return values
+
+
+class Typed(BaseModel):
+    alpha: float
+    steps: list[int]
+
+
+@dataclass
+class Plain:
+    depth: int
+
+
+def test_only_parameters_that_nodes_take_are_captured(tracking: Tracking) -> None:
+    values = {"params:model": Typed(alpha=1.5, steps=[1]), "params:tree": Plain(3), "params:x": 1}
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
+    nodes = pipeline([node(identity, ["params:model", "params:tree", "data"], "out")])
+    captured = tracking("capture.parameters").consumed_parameters(nodes, catalog)
+    assert captured == {"model": {"alpha": 1.5, "steps": [1]}, "tree": {"depth": 3}}
+
+
+def test_a_node_that_takes_all_parameters_has_all_captured(tracking: Tracking) -> None:
+    everything = {"seed": 3, "db": {"host": "h", "password": "CANARY"}}
+    catalog = DataCatalog({"parameters": MemoryDataset(everything)})
+    nodes = pipeline([node(identity, ["parameters"], "out")])
+    captured = tracking("capture.parameters").consumed_parameters(nodes, catalog)
+    assert captured == {"seed": 3, "db": {"host": "h", "password": "********"}}
+
+
+def to_mlflow(tracking: Tracking, values: dict[str, Any], **options: Any) -> Any:
+    """Apply `tracking.params` of mlflow.yml to parameters."""
+    parsed = tracking("config").ParamsOptions(**options)
+    return tracking("capture.parameters").to_mlflow(values, parsed)
+
+
+def test_nested_parameters_are_flattened_as_deep_as_configured(tracking: Tracking) -> None:
+    values = {"a": {"b": {1: "x"}, "none": {}}, "c": None}
+    flat, _ = to_mlflow(tracking, values, dict_params={"flatten": True, "sep": "/"})
+    assert flat == {"a/b/1": "x", "a/none": "{}", "c": "None"}
+    first, _ = to_mlflow(tracking, values, dict_params={"flatten": True, "recursive": False})
+    assert first == {"a.b": "{1: 'x'}", "a.none": "{}", "c": "None"}
+    whole, _ = to_mlflow(tracking, values)
+    assert whole == {"a": "{'b': {1: 'x'}, 'none': {}}", "c": "None"}
+
+
+def test_the_limits_are_those_of_the_installed_mlflow(tracking: Tracking) -> None:
+    limits = tracking("capture.limits")
+    assert limits.MAX_PARAM_LENGTH == MAX_PARAM_VAL_LENGTH
+    assert limits.MAX_NAME_LENGTH == MAX_ENTITY_KEY_LENGTH
+    assert limits.MAX_TAG_LENGTH == MAX_TAG_VAL_LENGTH
+
+
+def test_a_value_at_the_limit_is_kept_whole_and_one_above_it_as_configured(
+    tracking: Tracking,
+) -> None:
+    fits, long = "x" * MAX_PARAM_VAL_LENGTH, "x" * (MAX_PARAM_VAL_LENGTH + 1)
+    assert to_mlflow(tracking, {"p": fits}) == ({"p": fits}, {})
+    with pytest.raises(tracking("errors").TrackingError, match=r"'p' is 6001 .*strategy"):
+        to_mlflow(tracking, {"p": long})
+    assert to_mlflow(tracking, {"p": long}, long_params_strategy="truncate") == ({"p": fits}, {})
+    assert to_mlflow(tracking, {"p": long}, long_params_strategy="tag") == ({}, {"p": long})
+    longest, too_long = "x" * MAX_TAG_VAL_LENGTH, "x" * (MAX_TAG_VAL_LENGTH + 1)
+    assert to_mlflow(tracking, {"p": too_long}, long_params_strategy="tag") == ({}, {"p": longest})
+
+
+@given(st.text(st.characters() | st.sampled_from("./ ab"), max_size=300))
+@example("x" * 249 + "/y")
+@example("..a/.")
+def test_mended_names_are_names_that_mlflow_takes(tracking: Tracking, name: str) -> None:
+    mended = tracking("capture.limits").mend_name(name)
+    _validate_param_name(mended)
+    _validate_metric_name(mended)
+    assert len(mended) <= MAX_ENTITY_KEY_LENGTH
+
+
+@pytest.mark.parametrize("name", ["model.alpha", "evaluation/sex_1/r2", "a b-c:d", "größe"])
+def test_a_name_that_mlflow_takes_stays_as_it_is(tracking: Tracking, name: str) -> None:
+    assert tracking("capture.limits").mend_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (3, {"m": 3.0}),
+        (np.float32(0.5), {"m": 0.5}),
+        ({"a": 1, "b": {"c": np.int64(2)}}, {"m/a": 1.0, "m/b/c": 2.0}),
+        ({1: 0.5}, {"m/1": 0.5}),
+        ({"inf": math.inf}, {"m/inf": math.inf}),
+        (True, {}),
+        ("3", {}),
+        ({}, {}),
+        ({"a": 1, "b": "text"}, {}),
+        ({"a": 1, "b": True}, {}),
+        (np.array([1.0]), {}),
+        ([1.0], {}),
+        (None, {}),
+    ],
+)
+def test_numbers_and_dictionaries_of_numbers_are_metrics(
+    tracking: Tracking, value: Any, expected: dict[str, float]
+) -> None:
+    assert tracking("capture.metrics").metrics_of("m", value) == expected
+
+
+def test_nan_is_a_metric(tracking: Tracking) -> None:
+    assert math.isnan(tracking("capture.metrics").metrics_of("m", math.nan)["m"])
+
+
+def test_a_figure_is_saved_and_nothing_else_is(tracking: Tracking, tmp_path: Path) -> None:
+    save = tracking("capture.figures").save_figure
+    assert save("text", tmp_path / "text") is None
+    saved = save(Figure(), tmp_path / "plot.v1")
+    assert saved == tmp_path / "plot.v1.png"
+    assert saved.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [saved]
+
+
+class Doubling(BaseEstimator):
+    """A model of the user's own, of a type that skops does not know."""
+
+    def fit(self, X: Any, y: Any = None) -> Doubling:  # noqa: N803
+        self.n_features_in_ = 1
+        return self
+
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        return np.asarray(X)[:, 0] * 2
+
+
+@pytest.mark.parametrize("model", [Ridge(), Doubling()])
+def test_a_saved_model_loads_again(tracking: Tracking, tmp_path: Path, model: Any) -> None:
+    import mlflow.sklearn
+
+    model.fit([[0.0], [1.0]], [0.0, 2.0])
+    assert tracking("capture.models").save_model(model, tmp_path / "model")
+    loaded = mlflow.sklearn.load_model(str(tmp_path / "model"))
+    assert loaded.predict([[3.0]]) == pytest.approx(model.predict([[3.0]]))
+
+
+def test_what_predicts_nothing_is_no_model(tracking: Tracking, tmp_path: Path) -> None:
+    from sklearn.preprocessing import StandardScaler
+
+    for value in (StandardScaler(), "text", {"a": 1}, None):
+        assert not tracking("capture.models").save_model(value, tmp_path / "model")
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,76 @@
+"""mlflow.yml: what it takes, what it refuses, and where its places lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tracking.conftest import Tracking
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ({"servr": {}}, ["'servr'", "'server'"]),
+        ({"tracking": {"run": {"nam": "x"}}}, ["'tracking.run.nam'", "'name'"]),
+        ({"model": {"name": "m", "inputs": "x"}}, ["'model.inputs'", "'input'"]),
+        ({"ui": {"port": "many"}}, ["ui.port"]),
+        ({"model": {}}, ["model.name"]),
+        ({"tracking": {"params": {"long_params_strategy": "drop"}}}, ["fail", "truncate", "tag"]),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_remedy(
+    tracking: Tracking, content: dict[str, object], named: list[str]
+) -> None:
+    with pytest.raises(tracking("errors").TrackingError) as refusal:
+        tracking("config").parse_config(content)
+    for word in ["mlflow.yml", *named]:
+        assert word in str(refusal.value.message)
+
+
+def test_all_that_is_wrong_is_named_at_once(tracking: Tracking) -> None:
+    with pytest.raises(tracking("errors").TrackingError) as refusal:
+        tracking("config").parse_config({"a": 1, "ui": {"b": 2}})
+    assert len(refusal.value.message.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "anchored"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:////project/mlflow.db"),
+        ("sqlite:///runs/a.db?timeout=5", "sqlite:////project/runs/a.db?timeout=5"),
+        ("sqlite:////elsewhere/a.db", "sqlite:////elsewhere/a.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("mlartifacts", "file:///project/mlartifacts"),
+        ("/elsewhere", "file:///elsewhere"),
+        ("https://mlflow.example.com/base", "https://mlflow.example.com/base"),
+        ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ("databricks", "databricks"),
+        ("databricks://profile", "databricks://profile"),
+        ("postgresql+psycopg://host/db", "postgresql+psycopg://host/db"),
+    ],
+)
+def test_relative_places_start_at_the_project(tracking: Tracking, uri: str, anchored: str) -> None:
+    assert tracking("uris").anchor(uri, Path("/project")) == anchored
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["password", "db.password", "API_KEY", "api-key", "aws_secret_access_key", "token", "pwd"],
+)
+def test_keys_of_secrets_are_masked(tracking: Tracking, key: str) -> None:
+    assert tracking("redaction").mask(key, "CANARY") == "********"
+    assert tracking("redaction").mask("x", {key: "CANARY", "y": 1}) == {key: "********", "y": 1}
+
+
+@pytest.mark.parametrize("key", ["max_tokens", "tokenizer", "monkey", "keyword", "key", "alpha"])
+def test_other_keys_are_not(tracking: Tracking, key: str) -> None:
+    assert tracking("redaction").mask(key, 3) == 3
+
+
+def test_user_and_password_in_an_address_are_masked(tracking: Tracking) -> None:
+    mask = tracking("redaction").mask
+    assert mask("uri", "postgresql://me:CANARY@host/db") == "postgresql://********@host/db"
+    assert mask("uris", ["http://me@host"]) == ["http://********@host"]
+    assert mask("uri", "https://host/a@b") == "https://host/a@b"
