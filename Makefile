@@ -1,0 +1,67 @@
+# Every target starts from Python >= 3.10, git and make alone. What it needs beyond them goes into
+# build/tools (uv, if the machine has none) and .venv; the system Python is never written to.
+#
+#   make test PYTHON=python3.12     another interpreter than the first one found
+#   make test ARGS="-k workflows"   arguments for pytest
+
+TOOLS := build/tools
+UV := $(TOOLS)/bin/uv
+VENV := .venv
+BIN := $(VENV)/bin
+OWN_PYTHON := extensions scripts tests benchmarks
+
+# Importing MLflow from source takes seconds each time: let Python keep its .pyc files.
+unexport PYTHONDONTWRITEBYTECODE
+# An environment that happens to be active is none of ours.
+unexport VIRTUAL_ENV
+unexport PYTHONPATH
+
+.PHONY: help demo test lint format bench lock clean FORCE
+.DEFAULT_GOAL := help
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+demo: $(TOOLS)/ready ## render a project into build/demo, train, register, score, serve, ask it
+	@exec $(TOOLS)/bin/python scripts/demo.py --uv $(UV) --python "$$(cat $(TOOLS)/interpreter)"
+
+test: lint ## everything the continuous integration runs: lint, then all tests
+	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/ready build/lint/project ## format, rules, types (the rendered package's too), workflows
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet --output-format concise .
+	$(BIN)/mypy $(wildcard $(OWN_PYTHON))
+	cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml --package project
+	$(BIN)/actionlint .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
+
+format: $(VENV)/ready ## put the Python sources in form
+	$(BIN)/ruff check --quiet --fix-only .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/ready ## measure what docs/benchmarks.md shows, beside plain Kedro and kedro-mlflow
+	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m benchmarks $(ARGS)
+
+lock: $(TOOLS)/ready ## renew requirements-dev.txt from the groups in pyproject.toml
+	$(UV) pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make lock" --python-version 3.10 \
+	    --group pyproject.toml:dev --output-file requirements-dev.txt
+
+clean: ## remove what make made
+	rm -rf build $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The script decides whether anything is to be done: a machine's uv or Python may have changed.
+$(TOOLS)/ready: FORCE
+	@PYTHON='$(PYTHON)' sh scripts/bootstrap.sh $(TOOLS)
+
+$(VENV)/ready: requirements-dev.txt $(TOOLS)/ready
+	@echo "Making the development environment in $(VENV)"
+	@$(UV) venv --quiet --clear --no-project --python "$$(cat $(TOOLS)/interpreter)" $(VENV)
+	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements-dev.txt
+	@touch $@
+
+# mypy refuses a package called `{{ package_name }}`: it gets to see it under another name.
+build/lint/project:
+	@mkdir -p build/lint
+	@ln -s '../../template/src/{{ package_name }}' $@

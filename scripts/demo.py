@@ -1,0 +1,349 @@
+"""`make demo`: a project from nothing to an answered HTTP request, step by step.
+
+Renders the default answers into `build/demo` and types there what its README tells to type. Needs
+only the standard library: copier comes through uv, in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = ROOT / "build" / "demo"
+INSTANCES = Path("data/05_model_input/instances.csv")
+PREDICTIONS = Path("data/07_model_output/predictions.csv")
+EVALUATION = Path("data/08_reporting/evaluation.json")
+SERVER_LOG = ROOT / "build" / "demo-server.log"
+
+INDENT = "    "
+ROWS_TO_ASK = 2
+SECONDS_TO_START = 90.0
+SECONDS_TO_STOP = 10.0
+LINES_OF_A_FAILURE = 25
+
+
+class StepError(Exception):
+    """A step did not do what it says; the text tells what happened and what to do."""
+
+
+def main() -> int:
+    """Run all steps; 0 if every one of them did what it says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--uv", default="uv", help="the uv to use (default: the one on the PATH)")
+    parser.add_argument(
+        "--python",
+        default=sys.executable,
+        help="the Python to make the project's environment with (default: the one running this)",
+    )
+    options = parser.parse_args()
+    uv = shutil.which(options.uv)
+    if uv is None:
+        print("uv is missing: start the demo with `make demo`, which fetches it.", file=sys.stderr)
+        return 1
+    signal.signal(signal.SIGTERM, _stop_like_ctrl_c)
+    started = time.monotonic()
+    try:
+        run_all(str(Path(uv).absolute()), clean_environment(os.environ, options.python))
+    except StepError as failure:
+        print(f"\n{failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left running. Start again with `make demo`.", file=sys.stderr)
+        return 130
+    print(f"\nAll done in {time.monotonic() - started:.0f} s.")
+    print_next_steps(uv)
+    return 0
+
+
+def run_all(uv: str, environment: Mapping[str, str]) -> None:
+    """Render, install, train, score, serve, ask; raises StepError at the first that fails."""
+    with step("Render the template's default answers into build/demo"):
+        render(uv, environment)
+    with step("Install the project's environment (uv sync)"):
+        run(
+            [uv, "sync", "--quiet"],
+            environment,
+            remedy="Check the network and run `make demo` again.",
+        )
+        put_under_git(environment)
+    with step("Train, track, register (uv run kedro run)"):
+        show_registered(run([uv, "run", "kedro", "run"], environment, show=True))
+    with step("Score a batch with the champion (uv run kedro run --pipelines inference)"):
+        run([uv, "run", "kedro", "run", "--pipelines", "inference"], environment, show=True)
+        show_predictions()
+    port = free_port()
+    command = [uv, "run", "kedro", "mlflow", "serve", "--port", str(port)]
+    with server(command, environment, port), step("Ask it over HTTP (POST /invocations)"):
+        ask(port)
+
+
+def print_next_steps(uv: str) -> None:
+    """Print the three commands to go on with, with a uv that the reader has."""
+    typed = "uv" if shutil.which("uv") else os.path.relpath(Path(uv).absolute(), PROJECT)
+    print(f"To go on, in {PROJECT.relative_to(ROOT)}:\n")
+    for command, purpose in (
+        ("kedro mlflow ui", "open the MLflow page: runs, plots, the registered model"),
+        ("kedro run", "train again: the next version of the model"),
+        ("kedro mlflow serve", "answer HTTP requests with the champion"),
+    ):
+        print(f"  {typed} run {command:<22}{purpose}")
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Say what is being done and, when it is, how long it took."""
+    print(f"\n==> {what}", flush=True)
+    started = time.monotonic()
+    yield
+    say(f"done in {time.monotonic() - started:.1f} s")
+
+
+def say(text: str) -> None:
+    """Print what belongs to the step under way."""
+    print(textwrap.indent(text, INDENT), flush=True)
+
+
+def clean_environment(variables: Mapping[str, str], python: str) -> dict[str, str]:
+    """The caller's variables less those that would send the demo elsewhere or slow it down."""
+    # Without .pyc files every start compiles MLflow anew; inside a git hook GIT_DIR names another
+    # repository; a MLFLOW_TRACKING_URI would put the demo's runs on a real server.
+    unwanted = ("PYTHON", "VIRTUAL_ENV", "GIT_DIR", "GIT_INDEX", "GIT_WORK", "MLFLOW_", "KEDRO_")
+    kept = {
+        name: value
+        for name, value in variables.items()
+        if not name.startswith(unwanted) or name.endswith("_TELEMETRY")
+    }
+    return {
+        **kept,
+        # The interpreter that make has found: no other is looked for.
+        "UV_PYTHON": python,
+        "PYTHONUNBUFFERED": "1",
+        # Kedro folds its lines at 80 columns when it does not write to a terminal itself.
+        "COLUMNS": str(shutil.get_terminal_size((120, 24)).columns - len(INDENT)),
+    }
+
+
+def render(uv: str, environment: Mapping[str, str]) -> None:
+    """Copy the template as it stands, uncommitted changes included, into a new folder."""
+    shutil.rmtree(PROJECT, ignore_errors=True)
+    copier = [uv, "tool", "run", "--quiet", "--constraints", str(ROOT / "requirements-dev.txt")]
+    copier += ["--with", "copier-template-extensions", "copier", "copy"]
+    options = ["--trust", "--defaults", "--quiet", "--vcs-ref", "HEAD"]
+    if sys.version_info < (3, 11):
+        options += ["--data", "python_version=3.10"]
+    # An absolute path is recorded, so that `copier update` finds the template from anywhere.
+    run(
+        [*copier, *options, str(ROOT), str(PROJECT)],
+        environment,
+        folder=ROOT,
+        remedy="Run it in a git clone with at least one commit, and with the network up.",
+    )
+
+
+def put_under_git(environment: Mapping[str, str]) -> None:
+    """Commit the project in a repository of its own: `copier update` asks for a clean one."""
+    # A machine on which nobody has committed yet has no name to sign with.
+    roles = ("GIT_AUTHOR", "GIT_COMMITTER")
+    names = {f"{role}_NAME": "demo" for role in roles}
+    addresses = {f"{role}_EMAIL": "demo@localhost" for role in roles}
+    commit = ["commit", "--no-verify", "--no-gpg-sign", "--message", "As rendered"]
+    for command in (["init"], ["add", "--all"], commit):
+        run(["git", *command], {**environment, **names, **addresses})
+
+
+def show_registered(output: str) -> None:
+    """Print the measures and the model of a training; StepError if it registered no champion."""
+    evaluation = json.loads((PROJECT / EVALUATION).read_text())
+    measures = [f"{name} {evaluation[name]:.3g}" for name in ("rmse", "mae", "r2")]
+    say(f"On {evaluation['patients']:.0f} patients held out: {', '.join(measures)}")
+    # The run's closing line, which may be folded at any space.
+    model = re.search(r"registered\s+(\S+)\s+version\s+(\d+)\s+\((\w+)\)", output)
+    if model is None or model[3] != "champion":
+        raise StepError("The training has registered no model with the alias champion.")
+    say(f"Registered model: {model[1]}, version {model[2]}, alias {model[3]}")
+
+
+def show_predictions() -> None:
+    """Print the first scored instances beside what was predicted for them."""
+    with (PROJECT / PREDICTIONS).open(newline="") as file:
+        predictions = list(csv.DictReader(file))
+    say(f"{len(predictions)} predictions in {PREDICTIONS}, the first:")
+    for instance, prediction in zip(read_instances(), predictions[:ROWS_TO_ASK], strict=False):
+        print_answer(instance, prediction)
+
+
+def read_instances() -> list[dict[str, float]]:
+    """The rows that the project ships for scoring, as numbers."""
+    with (PROJECT / INSTANCES).open(newline="") as file:
+        return [{name: float(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def ask(port: int) -> None:
+    """Send rows of the instances file to the server and print its answer beside them."""
+    instances = read_instances()[:ROWS_TO_ASK]
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations",
+        data=json.dumps({"dataframe_records": instances}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with direct().open(request, timeout=30) as response:
+            answer = json.load(response)
+    except urllib.error.HTTPError as error:
+        raise StepError(
+            f"The server refused the request: {error} {error.read().decode()}"
+        ) from error
+    for instance, prediction in zip(instances, answer["predictions"], strict=True):
+        print_answer(instance, prediction)
+
+
+def print_answer(instance: Mapping[str, float], prediction: Any) -> None:
+    """Print one row and what the model says of it."""
+    row = ", ".join(f"{name} {value:g}" for name, value in instance.items())
+    numbers = prediction if isinstance(prediction, Mapping) else {"prediction": prediction}
+    answer = ", ".join(f"{name} {float(value):.1f}" for name, value in numbers.items())
+    say(f"{row}\n  -> {answer}")
+
+
+@contextmanager
+def server(command: Sequence[str], environment: Mapping[str, str], port: int) -> Iterator[None]:
+    """A server that answers for as long as the block runs and is gone afterwards."""
+    with SERVER_LOG.open("w") as log, process_group(command, environment, log) as process:
+        with step(f"Start the server (uv {' '.join(command[1:])})"):
+            wait_until_it_answers(process, port)
+        yield
+        with step("Stop the server"):
+            stop_group(process)
+
+
+def wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
+    """Return once /ping answers; StepError when the server ends or takes too long."""
+    problem = f"The server has not answered after {SECONDS_TO_START:.0f} s"
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            problem = f"The server ended with exit code {process.returncode}"
+            break
+        try:
+            with direct().open(f"http://127.0.0.1:{port}/ping", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.2)
+    log = SERVER_LOG.read_text(errors="replace").splitlines()
+    raise StepError(
+        f"{problem}. The end of its output:\n{end_of(log)}\n"
+        f"To see it alone: cd {PROJECT.relative_to(ROOT)} && uv run kedro mlflow serve"
+    )
+
+
+@contextmanager
+def process_group(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    output: int | IO[str],
+    folder: Path = PROJECT,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own: it and all it has started are gone after the block."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        stop_group(process)
+
+
+def stop_group(process: subprocess.Popen[bytes]) -> None:
+    """End the process and everything it has started: politely, then not."""
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, signal_number)
+            process.wait(timeout=SECONDS_TO_STOP)
+        except ProcessLookupError:
+            return
+        except subprocess.TimeoutExpired:
+            continue
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    folder: Path = PROJECT,
+    show: bool = False,
+    remedy: str = "",
+) -> str:
+    """Run a command to its end and return its output; StepError with the end of it if it fails.
+
+    Args:
+        command: The program and its arguments.
+        environment: All its variables.
+        folder: Where it runs.
+        show: Print its output line by line as it comes.
+        remedy: What to do if it fails.
+    """
+    lines: list[str] = []
+    with process_group(command, environment, subprocess.PIPE, folder) as process:
+        assert process.stdout is not None
+        for raw in process.stdout:
+            lines.append(raw.decode(errors="replace").rstrip())
+            if show:
+                say(lines[-1])
+        process.wait()
+    if process.returncode != 0:
+        typed = " ".join([Path(command[0]).name, *command[1:]])
+        hint = remedy or f"To see it alone: cd {folder.relative_to(ROOT)} && {typed}"
+        raise StepError(
+            f"`{typed}` failed with exit code {process.returncode}. The end of its output:\n"
+            f"{end_of(lines)}\n{hint}"
+        )
+    return "\n".join(lines)
+
+
+def end_of(lines: Sequence[str]) -> str:
+    """The last of a program's lines, indented."""
+    return textwrap.indent("\n".join(lines[-LINES_OF_A_FAILURE:]), INDENT)
+
+
+def direct() -> urllib.request.OpenerDirector:
+    """An opener that goes straight to this machine, whatever proxy the environment names."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _stop_like_ctrl_c(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
