@@ -94,11 +94,12 @@ def test_it_predicts_in_an_environment_that_has_nothing_of_the_project(
     subprocess.run(
         ["uv", "pip", "install", "--quiet", "--python", python, "-r", requirements], check=True
     )
-    rows.to_csv(tmp_path / "rows.csv", index=False)
+    # Whole numbers as floats: MLflow takes no integer for a column that may hold a fraction.
+    rows.astype(float).to_csv(tmp_path / "rows.csv", index=False)
     script = (
-        "import sys, mlflow, pandas\n"
+        "import json, sys, mlflow, pandas\n"
         "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
-        "print(list(model.predict(pandas.read_csv('rows.csv'))['progression']))\n"
+        "print(json.dumps(list(model.predict(pandas.read_csv('rows.csv'))['progression'])))\n"
         f"import {PACKAGE}\n"
         f"assert {PACKAGE}.__file__.startswith(sys.argv[1]), {PACKAGE}.__file__\n"
     )
@@ -132,6 +133,53 @@ def test_a_run_that_fits_a_part_of_the_model_registers_none(project_with_runs: P
     project = project_with_runs
     project.run("kedro", "run", "--nodes", "split,fit_preparation")
     assert len(project.client.search_model_versions(f"name = '{PACKAGE}'")) == 2
+
+
+def let_inference_take_a_parameter(project: Project, value: str) -> None:
+    """Add a last node to the inference pipeline that multiplies by a parameter's `factor`."""
+    inference = f"src/{PACKAGE}/pipelines/inference"
+    project.edit(f"{inference}/pipeline.py", 'outputs="predictions"', 'outputs="unscaled"')
+    last = 'node(nodes.scale, ["unscaled", "params:scaling"], "predictions", name="scale")'
+    end = "        ]\n    )"
+    project.edit(f"{inference}/pipeline.py", end, f"            {last},\n{end}")
+    nodes = (project.folder / inference / "nodes.py").read_text(encoding="utf-8")
+    project.write(
+        f"{inference}/nodes.py",
+        "from dataclasses import dataclass\n"
+        f"{nodes}\n\n@dataclass\nclass Scaling:\n    factor: float\n    api_key: str = ''\n\n\n"
+        "def scale(unscaled: DataFrame, scaling: Scaling) -> DataFrame:\n"
+        "    return unscaled * scaling.factor\n",
+    )
+    parameters = (project.folder / "conf/base/parameters.yml").read_text(encoding="utf-8")
+    project.write("conf/base/parameters.yml", f"{parameters}\nscaling: {value}\n")
+
+
+def test_typed_parameters_of_inference_go_with_the_model(
+    project_with_runs: Project, scored: list[float]
+) -> None:
+    project = project_with_runs
+    let_inference_take_a_parameter(project, "{factor: 2.0}")
+    project.run("kedro", "run")
+    client = project.client
+    version = client.get_model_version_by_alias(PACKAGE, "challenger")
+    model_id = str(version.source).removeprefix("models:/")
+    folder = client.get_logged_model(model_id).artifact_location
+    script = (
+        "import sys, mlflow, pandas\n"
+        "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
+        "rows = pandas.read_csv('data/05_model_input/instances.csv').astype(float)\n"
+        "print(*model.predict(rows)['progression'])\n"
+    )
+    predictions = project.run("python", "-c", script, folder).stdout.split()
+    assert [float(each) / 2 for each in predictions] == pytest.approx(scored)
+
+
+def test_no_secret_gets_into_the_model(project: Project) -> None:
+    let_inference_take_a_parameter(project, "{factor: 2.0, api_key: CANARY}")
+    result = project.run("kedro", "run", code=1)
+    assert "'scaling' looks like a secret" in result.stderr
+    found = [p for p in project.folder.rglob("*") if p.is_file() and b"CANARY" in p.read_bytes()]
+    assert found == [project.folder / "conf/base/parameters.yml"]
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def mask(key: str, value: Any) -> Any:
 
     Mappings and lists are masked entry by entry; other values come back as they are.
     """
-    if is_secret(key):
+    if is_secret(key) and value not in (None, ""):
         return MASK
     if isinstance(value, Mapping):
         return {name: mask(str(name), entry) for name, entry in value.items()}

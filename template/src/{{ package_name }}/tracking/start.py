@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .capture.parameters import consumed_parameters
 from .capture.tags import run_tags
 from .config import KedroMlflowConfig, load_config
+from .pipeline_model.packaging import fitted_inputs
 from .pipeline_model.scoring import use_registered_model
 from .project import PACKAGE
 from .run import TrackedRun
@@ -46,8 +47,10 @@ def start_run(
     config = read_config(context, project_path)
     names = pipeline_names(run_params)
     model_tags = {}
-    if config.model and names == [config.model.pipeline]:
-        model_tags = use_registered_model(config.model, config.server, catalog)
+    if config.model:
+        fitted_inputs(config.model)  # What is wrong with the model is said before anything runs.
+        if names == [config.model.pipeline]:
+            model_tags = use_registered_model(config.model, config.server, catalog)
     if set(names) <= set(config.tracking.disable_tracking.pipelines):
         return None
     if "ParallelRunner" in run_params["runner"]:

@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 
 def consumed_parameters(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, Any]:
-    """Read the parameters that the pipeline's nodes take as inputs.
+    """Read the parameters that the pipeline's nodes take as inputs, secrets masked."""
+    values = read_parameters(pipeline, catalog)
+    return {name: mask(name, value) for name, value in values.items()}
+
+
+def read_parameters(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, Any]:
+    """Read the parameters that the pipeline's nodes take as inputs, secrets and all.
 
     Returns:
         Values by name without the ``params:`` prefix; the whole of ``parameters`` by its own names
-        when a node takes that. Pydantic models and dataclasses come as dictionaries, secrets
-        masked.
+        when a node takes that. Pydantic models and dataclasses come as dictionaries.
     """
     names = [
         name for name in pipeline.inputs() if name == "parameters" or name.startswith("params:")
@@ -30,7 +35,7 @@ def consumed_parameters(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[st
     for name in sorted(names):
         value = plain(catalog[name].load())
         values.update(value if name == "parameters" else {name.removeprefix("params:"): value})
-    return {name: mask(name, value) for name, value in values.items()}
+    return values
 
 
 def plain(value: Any) -> Any:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
-from ..capture.parameters import plain
+from ..capture.parameters import read_parameters
 from ..config import ModelOptions
 from ..errors import TrackingError
 from ..project import PACKAGE, PACKAGE_FOLDER, registered_pipeline
 from ..quiet import muted, quieten_mlflow
+from ..redaction import mask
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
@@ -39,21 +40,28 @@ def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
     options = run.config.model
     if options is None:
         return
-    inference = registered_pipeline(options.pipeline, "model.pipeline")
-    fitted = fitted_inputs(inference, options)
+    fitted = fitted_inputs(options)
     if not fitted or not fitted <= run.outputs():
         return
     folder = run.journal.files / "pipeline_model"
-    package(inference, options, catalog, folder)
+    package(options, catalog, folder)
     run.journal.append("model", path=str(folder), name=options.name, register=options.name)
 
 
-def fitted_inputs(inference: "Pipeline", options: ModelOptions) -> set[str]:
+def fitted_inputs(options: ModelOptions) -> set[str]:
     """List the data sets that the inference pipeline reads and a training run fits.
 
     Raises:
-        TrackingError: the pipeline does not read the input that mlflow.yml names.
+        TrackingError: the pipeline that mlflow.yml names is not registered, does not read the input
+            that it names, or has not one output.
     """
+    inference = registered_pipeline(options.pipeline, "model.pipeline")
+    outputs = inference.outputs()
+    if len(outputs) != 1:
+        raise TrackingError(
+            f"mlflow.yml: the pipeline '{options.pipeline}' (model.pipeline) has the outputs "
+            f"{', '.join(sorted(outputs))}; a model returns one."
+        )
     data = {
         name
         for name in inference.inputs()
@@ -67,9 +75,7 @@ def fitted_inputs(inference: "Pipeline", options: ModelOptions) -> set[str]:
     return data - {options.input}
 
 
-def package(
-    inference: "Pipeline", options: ModelOptions, catalog: "DataCatalog", folder: Path
-) -> None:
+def package(options: ModelOptions, catalog: "DataCatalog", folder: Path) -> None:
     """Write the inference pipeline as an MLflow pyfunc from code.
 
     The model holds the project's package, the fitted data sets in the formats of their catalog
@@ -77,14 +83,13 @@ def package(
     of the pipeline.
 
     Args:
-        inference: the pipeline.
         options: what mlflow.yml says of the model.
         catalog: the catalog of the run that has fitted it.
         folder: where to; must not exist yet.
 
     Raises:
-        TrackingError: a fitted data set has no file, the pipeline has not one output, or no example
-            can be read.
+        TrackingError: a fitted data set has no file, a parameter looks like a secret, or no example
+            of the input can be read.
     """
     import mlflow.pyfunc
     from mlflow.models import infer_signature
@@ -92,27 +97,19 @@ def package(
     from .plan import InferencePlan
 
     quieten_mlflow()
-    outputs = inference.outputs()
-    if len(outputs) != 1:
-        raise TrackingError(
-            f"mlflow.yml: the pipeline '{options.pipeline}' (model.pipeline) has the outputs "
-            f"{', '.join(sorted(outputs))}; a model returns one."
-        )
-    parameters = [name for name in inference.inputs() if name.startswith("params:")]
+    inference = registered_pipeline(options.pipeline, "model.pipeline")
     example = _example(options, catalog)
     with TemporaryDirectory() as scratch:
         entries, files = {}, {}
-        for name in sorted(fitted_inputs(inference, options)):
+        for name in sorted(fitted_inputs(options)):
             entries[name], files[name] = _copy_dataset(name, catalog, Path(scratch))
         config = {
             "package": PACKAGE,
             "pipeline": options.pipeline,
             "input": options.input,
-            "output": outputs.pop(),
+            "output": inference.outputs().pop(),
             "datasets": entries,
-            "parameters": {
-                name.removeprefix("params:"): plain(catalog[name].load()) for name in parameters
-            },
+            "parameters": _parameters(inference, catalog),
             "validator": catalog.validators.get(options.input),
         }
         with muted("kedro.pipeline.node"):
@@ -130,6 +127,18 @@ def package(
             # indexes and all.
             uv_project_path=scratch,
         )
+
+
+def _parameters(inference: "Pipeline", catalog: "DataCatalog") -> dict[str, Any]:
+    """Read the parameters that the model will predict with; none of them may be a secret."""
+    values = read_parameters(inference, catalog)
+    for name, value in values.items():
+        if mask(name, value) != value:
+            raise TrackingError(
+                f"The parameter '{name}' looks like a secret, and would be written into the model: "
+                "let the node read it from an environment variable."
+            )
+    return values
 
 
 def project_requirements() -> list[str]:

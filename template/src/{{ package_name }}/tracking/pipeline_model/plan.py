@@ -57,7 +57,9 @@ class InferencePlan:
             pipeline,
             config["input"],
             config["output"],
-            fitted | {f"params:{name}": value for name, value in typed.items()},
+            fitted
+            | {"parameters": typed}
+            | {f"params:{name}": value for name, value in typed.items()},
             resolve_validator(spec) if spec else None,
         )
 
