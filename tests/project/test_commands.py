@@ -38,6 +38,9 @@ def test_the_page_of_the_runs_opens(trained: Trained) -> None:
         trained.project, "kedro", "mlflow", "ui", "--port", str(port), url=url, env=no_browser
     ):
         assert answers_at(f"{url}/version")
+        # A second one says that the port is taken.
+        result = trained.project.run("kedro", "mlflow", "ui", "--port", str(port), code=1)
+        assert f"{url} already: choose another --port" in result.stderr
 
 
 def test_the_projects_own_tests_and_checks_pass(rendered: Project) -> None:

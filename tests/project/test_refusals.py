@@ -82,3 +82,14 @@ def test_scoring_without_a_champion_says_what_to_run(project: Project) -> None:
     assert "champion yet" in message
     assert "kedro run" in message
     assert not project.runs()
+
+
+def test_a_project_that_was_moved_says_so_and_brings_no_old_folder_back(project: Project) -> None:
+    project.run("kedro", "run")
+    old = project.folder
+    moved = Project(old.rename(old.with_name("moved")), project.environment)
+    message = refused(moved, "--pipelines", "inference")
+    assert "Was the project moved?" in message
+    screen = moved.run("kedro", "run").stdout
+    assert "a folder that is gone: move the project back" in screen
+    assert not old.exists()

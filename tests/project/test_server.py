@@ -33,7 +33,7 @@ def test_runs_models_and_figures_go_to_the_server(project: Project, server: str)
     screen = project.run("kedro", "run", env=variables).stdout
     client = MlflowClient(server)
     (run,) = project.runs(client)
-    assert f"{server}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" in screen
+    assert f"{server}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?" in screen
     assert len(client.list_artifacts(run.info.run_id, "figures")) == 2
     assert client.get_model_version_by_alias(PACKAGE, "champion").run_id == run.info.run_id
     project.run("kedro", "run", "--pipelines", "inference", env=variables)

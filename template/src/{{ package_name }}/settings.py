@@ -1,5 +1,6 @@
 """Settings of the Kedro project. Every option: https://docs.kedro.org/en/stable/configure/."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -17,6 +18,9 @@ if _dotenv.is_file():
     from dotenv import load_dotenv
 
     load_dotenv(_dotenv, override=False)
+
+# MLflow reports how it is used unless it is told not to; remove this line to let it.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 HOOKS = (MlflowHook(),)
 

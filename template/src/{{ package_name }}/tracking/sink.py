@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from .client import connect
 from .config import ExperimentOptions, ServerOptions
+from .errors import TrackingError
 from .journal import Record
-from .uris import is_server
+from .uris import is_server, page, vanished
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
 
-# MLflow's page opens in its view for language models unless the experiment says what it is.
+# What the experiment is for, as MLflow's page asks otherwise.
 _EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
 # The limits of MLflow's log-batch call:
 # https://mlflow.org/docs/latest/api_reference/rest-api.html#log-batch.
@@ -30,7 +31,7 @@ class MlflowSink:
     def __init__(self, server: ServerOptions, experiment: ExperimentOptions) -> None:
         self.run_id: str | None = None
         self.run_name = ""
-        self.address = ""
+        self.address = "uv run kedro mlflow ui"
         self.models: list[str] = []
         self._server = server
         self._experiment = experiment
@@ -61,11 +62,8 @@ class MlflowSink:
         self.run_id = run.info.run_id
         self.run_name = record.data["name"]
         uri = str(self._server.mlflow_tracking_uri)
-        self.address = (
-            f"{uri}/#/experiments/{self._experiment_id}/runs/{self.run_id}"
-            if is_server(uri)
-            else "uv run kedro mlflow ui"
-        )
+        if is_server(uri):
+            self.address = page(uri, self._experiment_id, self.run_id)
         logger.info(
             "Tracked by MLflow as run '%s' (%s). Its page: %s",
             self.run_name,
@@ -81,6 +79,12 @@ class MlflowSink:
                 options.name,
                 artifact_location=options.create_experiment_kwargs.artifact_location,
                 tags=_EXPERIMENT_KIND | (options.create_experiment_kwargs.tags or {}),
+            )
+        if vanished(experiment.artifact_location):
+            raise TrackingError(
+                f"the experiment '{options.name}' keeps its files in "
+                f"{experiment.artifact_location}, a folder that is gone: move the project back "
+                "there, or give tracking.experiment.name in mlflow.yml another name"
             )
         if experiment.lifecycle_stage == "deleted" and options.restore_if_deleted:
             self._client.restore_experiment(experiment.experiment_id)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 _SQLITE = "sqlite:///"
 
@@ -30,3 +31,17 @@ def anchor(uri: str, project_path: Path) -> str:
 def is_server(uri: str) -> bool:
     """Tell whether a tracking server answers at this URI, and so has pages of its own."""
     return urlsplit(uri).scheme in ("http", "https")
+
+
+def page(server: str, experiment_id: str, run_id: str | None = None) -> str:
+    """Write the address of an experiment's page on a tracking server, or of one of its runs."""
+    path = f"#/experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "")
+    # MLflow's page opens in its view for language models unless the address says otherwise.
+    return f"{server.rstrip('/')}/{path}?workflowType=machine_learning"
+
+
+def vanished(location: str) -> bool:
+    """Tell whether files were kept in a folder of this machine that is gone, with its parent."""
+    parts = urlsplit(location)
+    path = Path(url2pathname(parts.path) if parts.scheme == "file" else location)
+    return path.is_absolute() and not path.exists() and not path.parent.exists()

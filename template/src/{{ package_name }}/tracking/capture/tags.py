@@ -48,7 +48,7 @@ def run_tags(
         "mlflow.source.type": "PROJECT",
         "mlflow.user": _user(),
     }
-    return {name: value[:MAX_TAG_LENGTH] for name, value in tags.items()}
+    return {name: value[:MAX_TAG_LENGTH] for name, value in tags.items() if value}
 
 
 def replay_command(run_params: Mapping[str, Any]) -> str:

@@ -72,13 +72,25 @@ def find_champion(name: str, server: ServerOptions) -> "ModelVersion":
 
 
 def download(version: "ModelVersion", server: ServerOptions) -> Path:
-    """Fetch a version's files; where they lie on this machine already, nothing is copied."""
-    from mlflow.artifacts import download_artifacts
+    """Fetch a version's files; where they lie on this machine already, nothing is copied.
 
-    return Path(
-        download_artifacts(
-            f"models:/{version.name}/{version.version}",
-            tracking_uri=server.mlflow_tracking_uri,
-            registry_uri=server.mlflow_registry_uri,
+    Raises:
+        TrackingError: they are not where the registry says.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(
+            download_artifacts(
+                f"models:/{version.name}/{version.version}",
+                tracking_uri=server.mlflow_tracking_uri,
+                registry_uri=server.mlflow_registry_uri,
+            )
         )
-    )
+    except (MlflowException, OSError) as error:
+        raise TrackingError(
+            f"The files of the model '{version.name}', version {version.version}, cannot be read "
+            f"({error}). Was the project moved? Move it back, or train anew and make that version "
+            f"the {CHAMPION}."
+        ) from error
