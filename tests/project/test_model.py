@@ -18,13 +18,17 @@ from mlflow.models import Model
 from tests.project.conftest import PACKAGE, Project, Trained, free_port, listening
 
 
+def files_of(project: Project, alias: str) -> Path:
+    """The folder of the version of the model that carries an alias."""
+    version = project.client.get_model_version_by_alias(PACKAGE, alias).version
+    uri = project.client.get_model_version_download_uri(PACKAGE, str(version))
+    return Path(uri.removeprefix("file://"))
+
+
 @pytest.fixture(scope="module")
 def model_folder(trained: Trained) -> Path:
     """The champion's files."""
-    client = trained.project.client
-    champion = client.get_model_version_by_alias(PACKAGE, "champion")
-    model = client.get_logged_model(str(champion.source).removeprefix("models:/"))
-    return Path(model.artifact_location.removeprefix("file://"))
+    return files_of(trained.project, "champion")
 
 
 @pytest.fixture(scope="module")
@@ -160,17 +164,14 @@ def test_typed_parameters_of_inference_go_with_the_model(
     project = project_with_runs
     let_inference_take_a_parameter(project, "{factor: 2.0}")
     project.run("kedro", "run")
-    client = project.client
-    version = client.get_model_version_by_alias(PACKAGE, "challenger")
-    model_id = str(version.source).removeprefix("models:/")
-    folder = client.get_logged_model(model_id).artifact_location
+    folder = files_of(project, "challenger")
     script = (
         "import sys, mlflow, pandas\n"
         "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
         "rows = pandas.read_csv('data/05_model_input/instances.csv').astype(float)\n"
         "print(*model.predict(rows)['progression'])\n"
     )
-    predictions = project.run("python", "-c", script, folder).stdout.split()
+    predictions = project.run("python", "-c", script, str(folder)).stdout.split()
     assert [float(each) / 2 for each in predictions] == pytest.approx(scored)
 
 

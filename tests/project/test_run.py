@@ -80,8 +80,11 @@ def test_the_page_opens_in_the_view_for_model_training(trained: Trained) -> None
 
 
 def test_everything_lies_in_the_project_wherever_kedro_is_started(project: Project) -> None:
-    project.run("kedro", "run", "--conf-source", str(project.folder / "conf"))
+    elsewhere = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    Project(project.folder / "data", project.environment).run("kedro", "run", env=elsewhere)
     (run,) = project.runs()
+    assert project.client.get_model_version_by_alias(PACKAGE, "champion").run_id == run.info.run_id
+    assert not (project.folder / "data" / "mlflow.db").exists()
     assert str(run.info.artifact_uri).startswith((project.folder / "mlartifacts").as_uri())
     assert not (project.folder / "mlruns").exists()
     assert not any((project.folder / ".kedro_mlflow" / "journal").iterdir())

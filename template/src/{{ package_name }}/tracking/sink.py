@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .client import connect
+from .collector import paused_collector
 from .config import ExperimentOptions, ServerOptions
 from .errors import TrackingError
 from .journal import Record
@@ -14,6 +15,7 @@ from .uris import is_server, page, vanished
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +43,8 @@ class MlflowSink:
     def deliver(self, records: list[Record]) -> None:
         """Send the records; their params, metrics and tags go in as few calls as MLflow allows."""
         for record in _of("run_started", records):
-            self._start_run(record)
+            with paused_collector():
+                self._start_run(record)
         self._log_batches(records)
         for record in _of("artifact", records):
             self._client.log_artifact(str(self.run_id), record.data["path"], record.data["folder"])
@@ -114,9 +117,9 @@ class MlflowSink:
         self._client.log_outputs(str(self.run_id), [LoggedModelOutput(logged.model_id, step=0)])
         self._client.finalize_logged_model(logged.model_id, "READY")
         if registered_name:
-            self.models.append(self._register(logged.model_id, registered_name))
+            self.models.append(self._register(logged, registered_name))
 
-    def _register(self, model_id: str, name: str) -> str:
+    def _register(self, logged: "LoggedModel", name: str) -> str:
         """Make a version of the logged model: the first is champion, a later one challenger."""
         from mlflow.exceptions import MlflowException
 
@@ -125,8 +128,11 @@ class MlflowSink:
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
+        # A registry in a database would look up models:/… at the process's own tracking URI.
+        on_server = is_server(str(self._server.mlflow_tracking_uri))
+        source = f"models:/{logged.model_id}" if on_server else logged.artifact_location
         version = self._client.create_model_version(
-            name, f"models:/{model_id}", self.run_id, model_id=model_id
+            name, source, self.run_id, model_id=logged.model_id
         ).version
         has_champion = "champion" in self._client.get_registered_model(name).aliases
         alias = "challenger" if has_champion else "champion"

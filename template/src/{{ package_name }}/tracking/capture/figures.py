@@ -16,7 +16,7 @@ def save_figure(value: Any, path: Path) -> Path | None:
     """
     if _is_a(value, "matplotlib.figure", "Figure"):
         path = path.with_name(f"{path.name}.png")
-        value.savefig(path, dpi=150, bbox_inches="tight")
+        value.savefig(path)
         return path
     if _is_a(value, "plotly.basedatatypes", "BaseFigure"):
         path = path.with_name(f"{path.name}.html")
