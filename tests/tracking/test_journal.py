@@ -73,7 +73,7 @@ class Collecting:
 
 def test_the_shipper_delivers_all_that_was_appended(tracking: Tracking, tmp_path: Path) -> None:
     journal, sink = tracking("journal").Journal(tmp_path), Collecting()
-    shipper = tracking("shipper").Shipper(tmp_path, sink)
+    shipper = tracking("shipping.shipper").Shipper(tmp_path, sink)
     for number in range(500):
         journal.append("metrics", number=number)
         shipper.announce()
@@ -85,7 +85,7 @@ def test_a_sink_that_fails_is_reported_and_nothing_is_removed(
     tracking: Tracking, tmp_path: Path
 ) -> None:
     journal = tracking("journal").Journal(tmp_path)
-    shipper = tracking("shipper").Shipper(tmp_path, Collecting(fail_at=3))
+    shipper = tracking("shipping.shipper").Shipper(tmp_path, Collecting(fail_at=3))
     for number in range(5):
         journal.append("metrics", number=number)
     assert not shipper.drain(30)
@@ -98,7 +98,7 @@ def test_batches_keep_to_mlflows_limits_and_lose_nothing(
     tracking: Tracking, counts: tuple[int, int, int]
 ) -> None:
     items = [list(range(count)) for count in counts]
-    batches = list(tracking("sink")._batches(*items))
+    batches = list(tracking("shipping.mlflow_sink")._batches(*items))
     for kind, limit in enumerate((100, 800, 100)):
         assert [item for batch in batches for item in batch[kind]] == items[kind]
         assert all(len(batch[kind]) <= limit for batch in batches)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
 
-    from .run import RunCapture, TrackedRun
+    from .capture.recorder import RunCapture
+    from .run import TrackedRun
 
 # Tells worker processes, forked or spawned, where the runs' journals lie.
 _JOURNAL_VARIABLE = "KEDRO_MLFLOW_JOURNAL"
@@ -84,7 +85,7 @@ class MlflowHook:
 
     def _find(self, run_id: str) -> "RunCapture | None":
         """Find the run that a node belongs to; a worker process joins its parent's run first."""
-        from .run import RunCapture
+        from .capture.recorder import RunCapture
 
         run = self._runs.get(run_id)
         if run and run.process == os.getpid():

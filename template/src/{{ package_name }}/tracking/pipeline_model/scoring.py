@@ -4,10 +4,10 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..client import connect
 from ..config import ModelOptions, ServerOptions
 from ..errors import TrackingError
 from ..quiet import muted
+from ..shipping.client import connect
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog

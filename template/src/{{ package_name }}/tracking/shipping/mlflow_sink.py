@@ -6,12 +6,12 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..config import ExperimentOptions, ServerOptions
+from ..errors import TrackingError
+from ..journal import Record
+from ..uris import is_server, page, vanished
 from .client import connect
 from .collector import paused_collector
-from .config import ExperimentOptions, ServerOptions
-from .errors import TrackingError
-from .journal import Record
-from .uris import is_server, page, vanished
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from .config import ServerOptions
-from .quiet import quieten_mlflow
+from ..config import ServerOptions
+from ..quiet import quieten_mlflow
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

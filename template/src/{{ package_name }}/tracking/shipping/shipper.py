@@ -4,7 +4,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from .journal import JournalReader, Record
+from ..journal import JournalReader, Record
 
 # How often worker processes' files are looked at; this process's own appends are announced.
 _POLL_SECONDS = 0.2
