@@ -22,8 +22,6 @@ from mlflow.utils.validation import (
     _validate_param_name,
 )
 from pydantic import BaseModel
-from sklearn.base import BaseEstimator
-from sklearn.linear_model import Ridge
 
 from tests.tracking.conftest import Tracking
 
@@ -109,32 +107,66 @@ def test_a_name_that_mlflow_takes_stays_as_it_is(tracking: Tracking, name: str) 
     assert tracking("capture.limits").mend_name(name) == name
 
 
+def metrics_of(tracking: Tracking, value: Any, **options: Any) -> Any:
+    """Read metrics of an output `m` as `tracking.metrics` of mlflow.yml says."""
+    parsed = tracking("config").MetricsOptions(**options)
+    return tracking("capture.metrics").metrics_of("m", value, parsed)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (3, {"m": 3.0}),
-        (np.float32(0.5), {"m": 0.5}),
-        ({"a": 1, "b": {"c": np.int64(2)}}, {"m/a": 1.0, "m/b/c": 2.0}),
-        ({1: 0.5}, {"m/1": 0.5}),
-        ({"inf": math.inf}, {"m/inf": math.inf}),
-        (True, {}),
-        ("3", {}),
-        ({}, {}),
-        ({"a": 1, "b": "text"}, {}),
-        ({"a": 1, "b": True}, {}),
-        (np.array([1.0]), {}),
-        ([1.0], {}),
-        (None, {}),
+        (3, [("m", 3.0, 0)]),
+        (np.float32(0.5), [("m", 0.5, 0)]),
+        ({"a": 1, "b": {"c": np.int64(2)}}, [("m/a", 1.0, 0), ("m/b/c", 2.0, 0)]),
+        ({1: 0.5}, [("m/1", 0.5, 0)]),
+        ({"inf": math.inf}, [("m/inf", math.inf, 0)]),
+        ([0.5, 0.25], [("m", 0.5, 0), ("m", 0.25, 1)]),
+        ([(10, 0.5), (np.int64(20), 1)], [("m", 0.5, 10), ("m", 1.0, 20)]),
+        ([[10, 0.5]], [("m", 0.5, 10)]),
+        ({"loss": [1.0, -math.inf]}, [("m/loss", 1.0, 0), ("m/loss", -math.inf, 1)]),
+        (True, []),
+        ("3", []),
+        ({}, []),
+        ([], []),
+        ({"a": 1, "b": "text"}, []),
+        ({"a": 1, "b": True}, []),
+        ([1.0, "text"], []),
+        ([True, False], []),
+        ([(0.5, 1.0)], []),
+        ([(1, 2, 3)], []),
+        ((3.0, 4.0), []),
+        (np.array([1.0]), []),
+        (None, []),
     ],
 )
-def test_numbers_and_dictionaries_of_numbers_are_metrics(
-    tracking: Tracking, value: Any, expected: dict[str, float]
+def test_numbers_histories_and_dictionaries_of_them_are_metrics(
+    tracking: Tracking, value: Any, expected: list[Any]
 ) -> None:
-    assert tracking("capture.metrics").metrics_of("m", value) == expected
+    assert metrics_of(tracking, value) == expected
 
 
 def test_nan_is_a_metric(tracking: Tracking) -> None:
-    assert math.isnan(tracking("capture.metrics").metrics_of("m", math.nan)["m"])
+    assert math.isnan(metrics_of(tracking, math.nan)[0][1])
+    assert math.isnan(metrics_of(tracking, [1.0, math.nan])[1][1])
+
+
+def test_a_list_that_is_too_long_for_a_history_is_data(tracking: Tracking) -> None:
+    assert len(metrics_of(tracking, [1.0] * 10_000)) == 10_000
+    assert metrics_of(tracking, [1.0] * 10_001) == []
+    assert metrics_of(tracking, [1.0] * 3, max_history=2) == []
+
+
+def test_metrics_are_kept_by_patterns_of_their_names(tracking: Tracking) -> None:
+    value = {"train": {"r2": 1, "mae": 2}, "test": {"r2": 3}}
+
+    def names(**options: Any) -> list[str]:
+        return [name for name, _, _ in metrics_of(tracking, value, **options)]
+
+    assert names() == ["m/train/r2", "m/train/mae", "m/test/r2"]
+    assert names(include=["*/r2"]) == ["m/train/r2", "m/test/r2"]
+    assert names(exclude=["m/train/*"]) == ["m/test/r2"]
+    assert names(include=["m/train/*"], exclude=["*mae"]) == ["m/train/r2"]
 
 
 def test_a_figure_is_saved_and_nothing_else_is(tracking: Tracking, tmp_path: Path) -> None:
@@ -144,32 +176,3 @@ def test_a_figure_is_saved_and_nothing_else_is(tracking: Tracking, tmp_path: Pat
     assert saved == tmp_path / "plot.v1.png"
     assert saved.read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [saved]
-
-
-class Doubling(BaseEstimator):
-    """A model of the user's own, of a type that skops does not know."""
-
-    def fit(self, X: Any, y: Any = None) -> Doubling:  # noqa: N803
-        self.n_features_in_ = 1
-        return self
-
-    def predict(self, X: Any) -> Any:  # noqa: N803
-        return np.asarray(X)[:, 0] * 2
-
-
-@pytest.mark.parametrize("model", [Ridge(), Doubling()])
-def test_a_saved_model_loads_again(tracking: Tracking, tmp_path: Path, model: Any) -> None:
-    import mlflow.sklearn
-
-    model.fit([[0.0], [1.0]], [0.0, 2.0])
-    assert tracking("capture.models").save_model(model, tmp_path / "model")
-    loaded = mlflow.sklearn.load_model(str(tmp_path / "model"))
-    assert loaded.predict([[3.0]]) == pytest.approx(model.predict([[3.0]]))
-
-
-def test_what_predicts_nothing_is_no_model(tracking: Tracking, tmp_path: Path) -> None:
-    from sklearn.preprocessing import StandardScaler
-
-    for value in (StandardScaler(), "text", {"a": 1}, None):
-        assert not tracking("capture.models").save_model(value, tmp_path / "model")
-    assert not list(tmp_path.iterdir())

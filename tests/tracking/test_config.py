@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.tracking.conftest import Tracking
 
@@ -33,6 +34,47 @@ def test_all_that_is_wrong_is_named_at_once(tracking: Tracking) -> None:
     with pytest.raises(tracking("errors").TrackingError) as refusal:
         tracking("config").parse_config({"a": 1, "ui": {"b": 2}})
     assert len(refusal.value.message.splitlines()) == 2
+
+
+KEDRO_MLFLOW_2 = """
+server:
+  mlflow_tracking_uri: null
+  mlflow_registry_uri: null
+  credentials: null
+  request_header_provider:
+    type: null
+    pass_context: False
+    init_kwargs: {}
+tracking:
+  disable_tracking:
+    disable_autologging: True
+    pipelines: []
+  experiment:
+    name: project
+    create_experiment_kwargs:
+      artifact_location: null
+      tags: null
+    restore_if_deleted: True
+  run:
+    id: null
+    name: null
+    nested: True
+  params:
+    dict_params:
+      flatten: False
+      recursive: True
+      sep: "."
+    long_params_strategy: fail
+ui:
+  port: "5000"
+  host: "127.0.0.1"
+"""
+
+
+def test_a_file_written_for_kedro_mlflow_2_is_taken_as_it_is(tracking: Tracking) -> None:
+    config = tracking("config").parse_config(yaml.safe_load(KEDRO_MLFLOW_2))
+    assert config.ui.port == 5000
+    assert config.tracking.experiment.name == "project"
 
 
 @pytest.mark.parametrize(

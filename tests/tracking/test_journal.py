@@ -1,15 +1,15 @@
-"""The journal keeps each event once, in order, and the shipper delivers all of it."""
+"""The journal keeps each event once and in order, whoever reads it and how often."""
 
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
-import pytest
-
+from tests.answers import REPOSITORY
 from tests.tracking.conftest import Tracking
 
 
@@ -20,6 +20,7 @@ def test_events_are_read_once_and_in_order(tracking: Tracking, tmp_path: Path) -
     journal.append("metrics", values={"a": math.inf})
     journal.append("node", name="n")
     assert [record.kind for record in reader.read()] == ["metrics", "node"]
+    reader.acknowledge()
     assert reader.read() == []
     journal.append("run_ended", status="FINISHED")
     (last,) = reader.read()
@@ -35,6 +36,7 @@ def test_a_line_that_is_still_being_written_is_read_when_it_is_whole(
     path = tmp_path / "77.jsonl"
     path.write_bytes(line + line[:20])
     assert len(reader.read()) == 1
+    reader.acknowledge()
     path.write_bytes(line + line)
     assert len(reader.read()) == 1
 
@@ -51,55 +53,54 @@ def test_threads_append_whole_lines(tracking: Tracking, tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    records = tracking("journal").JournalReader(tmp_path).read()
+    records = list(tracking("journal").all_records(tmp_path))
     for number in range(8):
         steps = [v for r in records for name, v in r.data["values"].items() if name == f"m{number}"]
         assert steps == list(range(200))
 
 
-class Collecting:
-    """A sink that keeps what it is given, and may fail."""
-
-    def __init__(self, fail_at: int | None = None) -> None:
-        self.names: list[int] = []
-        self._fail_at = fail_at
-
-    def deliver(self, records: list[Any]) -> None:
-        for record in records:
-            if record.data["number"] == self._fail_at:
-                raise ConnectionError("gone")
-            self.names.append(record.data["number"])
+def test_what_was_not_acknowledged_is_read_again(tracking: Tracking, tmp_path: Path) -> None:
+    journal = tracking("journal").Journal(tmp_path)
+    journal.append("node", name="a")
+    reader = tracking("journal").JournalReader(tmp_path)
+    assert [record.data["name"] for record in reader.read()] == ["a"]
+    journal.append("node", name="b")
+    assert [record.data["name"] for record in reader.read()] == ["a", "b"]
+    reader.acknowledge()
+    later = tracking("journal").JournalReader(tmp_path, reader.offsets)
+    assert later.read() == []
 
 
-def test_the_shipper_delivers_all_that_was_appended(tracking: Tracking, tmp_path: Path) -> None:
-    journal, sink = tracking("journal").Journal(tmp_path), Collecting()
-    shipper = tracking("shipping.shipper").Shipper(tmp_path, sink)
-    for number in range(500):
-        journal.append("metrics", number=number)
-        shipper.announce()
-    assert shipper.drain(30)
-    assert sink.names == list(range(500))
-
-
-def test_a_sink_that_fails_is_reported_and_nothing_is_removed(
+def test_a_long_journal_is_read_in_pieces_without_losing_a_line(
     tracking: Tracking, tmp_path: Path
 ) -> None:
     journal = tracking("journal").Journal(tmp_path)
-    shipper = tracking("shipping.shipper").Shipper(tmp_path, Collecting(fail_at=3))
-    for number in range(5):
-        journal.append("metrics", number=number)
-    assert not shipper.drain(30)
-    assert isinstance(shipper.error, ConnectionError)
-    assert len(tracking("journal").JournalReader(tmp_path).read()) == 5
+    for number in range(300):
+        journal.append("node", name=number, text="x" * 10_000)
+    reader = tracking("journal").JournalReader(tmp_path)
+    assert 0 < len(reader.read()) < 300
+    names = [record.data["name"] for record in tracking("journal").all_records(tmp_path)]
+    assert names == list(range(300))
 
 
-@pytest.mark.parametrize("counts", [(0, 0, 0), (1, 0, 0), (250, 801, 3), (100, 800, 100)])
-def test_batches_keep_to_mlflows_limits_and_lose_nothing(
-    tracking: Tracking, counts: tuple[int, int, int]
-) -> None:
-    items = [list(range(count)) for count in counts]
-    batches = list(tracking("shipping.mlflow_sink")._batches(*items))
-    for kind, limit in enumerate((100, 800, 100)):
-        assert [item for batch in batches for item in batch[kind]] == items[kind]
-        assert all(len(batch[kind]) <= limit for batch in batches)
-    assert all(any(batch) for batch in batches)
+def test_a_lock_is_free_when_its_process_is_gone(tracking: Tracking, tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    script = (
+        "import sys, time; sys.path.insert(0, sys.argv[1]); from importlib import import_module\n"
+        "lock = import_module('{{ package_name }}.tracking.lock').FileLock(__import__('pathlib')"
+        ".Path(sys.argv[2])); print(lock.take(), flush=True); time.sleep(60)\n"
+    )
+    source = REPOSITORY / "template" / "src"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, source, path], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "True\n"
+    lock = tracking("lock").FileLock(path)
+    assert not lock.take()
+    process.kill()
+    process.communicate()
+    assert lock.take()
+    lock.release()
+    with tracking("lock").FileLock(path) as taken:
+        assert taken

@@ -11,6 +11,7 @@ import click
 from kedro.framework.cli.project import run as kedro_run
 
 from . import commands
+from .tracking import MlflowHook
 
 
 class CommandFolder(click.Group):
@@ -38,11 +39,16 @@ def mlflow() -> None:
     """Look at tracked runs and serve the registered model."""
 
 
-def _refuse_in_one_line(callback: Callable[..., Any]) -> Callable[..., Any]:
-    """Print what is wrong with data or parameters alone, without a traceback."""
+def _tracked(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """End tracked runs however the run ends; say what is wrong with data or parameters in a line.
+
+    Kedro tells its hooks nothing of Ctrl-C and SIGTERM, and when Python exits it is too late: then
+    MLflow can start no threads any more.
+    """
 
     @wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
+        from kedro.framework.project import settings
         from kedro.io import DatasetError
         from kedro.validation import ParameterValidationError
 
@@ -50,10 +56,14 @@ def _refuse_in_one_line(callback: Callable[..., Any]) -> Callable[..., Any]:
             return callback(*args, **kwargs)
         except (DatasetError, ParameterValidationError) as error:
             raise click.ClickException(str(error)) from error
+        finally:
+            for hook in settings.HOOKS:
+                if isinstance(hook, MlflowHook):
+                    hook.end_open_runs()
 
     return call
 
 
 run = copy(kedro_run)
-run.callback = _refuse_in_one_line(cast("Callable[..., Any]", kedro_run.callback))
+run.callback = _tracked(cast("Callable[..., Any]", kedro_run.callback))
 cli.add_command(run)

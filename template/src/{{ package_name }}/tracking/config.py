@@ -3,6 +3,7 @@
 Keys that kedro-mlflow 2.x has mean here what they mean there. An unknown key is refused by name.
 """
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,16 +19,29 @@ class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class RequestHeaderProviderOptions(_Options):
+    """A class that gives headers to MLflow's calls, such as a token that expires."""
+
+    type: str | None = None
+    pass_context: bool = False
+    init_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
 class ServerOptions(_Options):
-    """Where runs and models go."""
+    """Where runs and models go, and what opens the door there."""
 
     mlflow_tracking_uri: str | None = None
     mlflow_registry_uri: str | None = None
+    credentials: str | None = None
+    request_header_provider: RequestHeaderProviderOptions = Field(
+        default_factory=RequestHeaderProviderOptions
+    )
 
 
 class DisableTrackingOptions(_Options):
     """What is not tracked at all."""
 
+    disable_autologging: bool = True
     pipelines: list[str] = Field(default_factory=list)
 
 
@@ -49,9 +63,11 @@ class ExperimentOptions(_Options):
 
 
 class RunOptions(_Options):
-    """How a run is called: by its pipelines unless a name is given."""
+    """Which run is continued, if not a new one, and how a new one is called."""
 
+    id: str | None = None
     name: str | None = None
+    nested: bool = True
 
 
 class DictParamsOptions(_Options):
@@ -69,12 +85,37 @@ class ParamsOptions(_Options):
     long_params_strategy: Literal["fail", "truncate", "tag"] = "fail"
 
 
+class MetricsOptions(_Options):
+    """Which metrics are kept, by patterns of their names."""
+
+    include: list[str] = Field(default_factory=lambda: ["*"])
+    exclude: list[str] = Field(default_factory=list)
+    max_history: int = Field(default=10_000, ge=0)
+
+
+class ModelsOptions(_Options):
+    """Which models are registered: registered names by patterns of data set names."""
+
+    register_as: dict[str, str] = Field(default_factory=dict)
+
+
+class ArtifactsOptions(_Options):
+    """Which data sets' files are kept, by patterns of data set names, and up to which size."""
+
+    datasets: list[str] = Field(default_factory=list)
+    max_megabytes: float = Field(default=100, ge=0)
+    max_files: int = Field(default=100, ge=0)
+
+
 class CaptureOptions(_Options):
-    """Which kinds of node outputs are captured."""
+    """What is captured of a run."""
 
     metrics: bool = True
+    node_times: bool = True
     figures: bool = True
     models: bool = True
+    lineage: bool = True
+    timeline: bool = True
 
 
 class TrackingOptions(_Options):
@@ -85,6 +126,15 @@ class TrackingOptions(_Options):
     run: RunOptions = Field(default_factory=RunOptions)
     params: ParamsOptions = Field(default_factory=ParamsOptions)
     capture: CaptureOptions = Field(default_factory=CaptureOptions)
+    metrics: MetricsOptions = Field(default_factory=MetricsOptions)
+    models: ModelsOptions = Field(default_factory=ModelsOptions)
+    artifacts: ArtifactsOptions = Field(default_factory=ArtifactsOptions)
+
+
+class RedactionOptions(_Options):
+    """What is a secret, beyond the usual names: regular expressions for keys."""
+
+    patterns: list[re.Pattern[str]] = Field(default_factory=list)
 
 
 class ModelOptions(_Options):
@@ -105,6 +155,7 @@ class UiOptions(_Options):
 class ShippingOptions(_Options):
     """How runs get from the journal to MLflow."""
 
+    on_unreachable: Literal["offline", "fail"] = "offline"
     deadline: float = Field(default=60, gt=0)
 
 
@@ -113,7 +164,9 @@ class KedroMlflowConfig(_Options):
 
     server: ServerOptions = Field(default_factory=ServerOptions)
     tracking: TrackingOptions = Field(default_factory=TrackingOptions)
+    redaction: RedactionOptions = Field(default_factory=RedactionOptions)
     model: ModelOptions | None = None
+    mirrors: list[ServerOptions] = Field(default_factory=list)
     shipping: ShippingOptions = Field(default_factory=ShippingOptions)
     ui: UiOptions = Field(default_factory=UiOptions)
 

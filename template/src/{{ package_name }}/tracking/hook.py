@@ -1,21 +1,31 @@
 """The hook: hears Kedro's events and hands them to the run they belong to."""
 
 import atexit
+import logging
 import os
+import sys
 import threading
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.hooks import hook_impl
+
+from .process_state import ProcessState
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
+    from mlflow.entities import Run
 
+    from .active_run import RunPlace
     from .capture.recorder import RunCapture
+    from .config import KedroMlflowConfig
     from .run import TrackedRun
+
+logger = logging.getLogger(__name__)
 
 # Tells worker processes, forked or spawned, where the runs' journals lie.
 _JOURNAL_VARIABLE = "KEDRO_MLFLOW_JOURNAL"
@@ -29,74 +39,183 @@ class MlflowHook:
     """
 
     def __init__(self) -> None:
-        # Kedro makes a run's context and starts the run in one and the same thread.
-        self._context = threading.local()
+        # Kedro makes a run's context and starts the run in one and the same thread; a node starts
+        # and ends in one as well.
+        self._thread = threading.local()
         self._runs: dict[str, RunCapture] = {}
-        atexit.register(self._end_open_runs)
+        # The runs whose nodes call MLflow themselves.
+        self._active: dict[str, Run] = {}
+        self._process = ProcessState()
+        self._ends_at_exit = False
 
     @hook_impl
     def after_context_created(self, context: "KedroContext") -> None:
-        """Remember the context: it knows mlflow.yml of the run's Kedro environment."""
-        self._context.value = context
+        """Remember the context, and give it ``context.mlflow``: mlflow.yml, read when asked for."""
+        self._thread.context = context
+        if not hasattr(type(context), "mlflow"):
+            config = cached_property(_config_of)
+            config.__set_name__(type(context), "mlflow")
+            type(context).mlflow = config  # type: ignore[attr-defined]
 
     @hook_impl
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "DataCatalog"
     ) -> None:
         """Start the MLflow run, in the background, with the parameters that the run consumes."""
-        from .start import start_run
+        from .access import credentials, headers_provided
+        from .active_run import autologging_off, uses_mlflow
+        from .process_state import exported
+        from .start import is_parallel, start_run
+        from .workers import load_project_with
 
-        context = self._context.__dict__.pop("value")
-        if run := start_run(context, run_params, pipeline, catalog):
-            os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
-            self._runs[run_params["run_id"]] = run
+        context = self._thread.context
+        config: KedroMlflowConfig = context.mlflow
+        run_id = run_params["run_id"]
+        self._process.enter()
+        try:
+            server = config.server
+            self._process.change("credentials", exported(credentials(context, server.credentials)))
+            headers = headers_provided(server.request_header_provider, context)
+            self._process.change("headers", headers)
+            own_calls = (
+                uses_mlflow(pipeline) or not config.tracking.disable_tracking.disable_autologging
+            )
+            if "mlflow" in sys.modules and not own_calls:
+                self._process.change("autologging", autologging_off())
+            run = start_run(config, run_params, pipeline, catalog)
+        except BaseException:
+            self._process.leave()
+            raise
+        if run is None:
+            self._process.leave()
+            return
+        self._runs[run_id] = run
+        os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
+        if is_parallel(run_params):
+            load_project_with(catalog)
+        self._end_at_exit()
+        if own_calls:
+            self._wait_for(run, run_id)
 
     @hook_impl
-    def after_node_run(self, node: "Node", outputs: dict[str, Any], run_id: str) -> None:
-        """Capture what the node returned; runs in worker processes too."""
+    def before_node_run(self, node: "Node", run_id: str) -> None:
+        """Make the run MLflow's active one for the node; runs in worker processes too."""
         if run := self._find(run_id):
-            run.node_finished(node, outputs)
+            if run_id in self._active:
+                from .active_run import activate
+
+                self._thread.deactivate = activate(self._active[run_id])
+            run.node_started(node)
+
+    @hook_impl
+    def after_node_run(
+        self, node: "Node", inputs: dict[str, Any], outputs: dict[str, Any], run_id: str
+    ) -> None:
+        """Capture what the node returned; runs in worker processes too."""
+        self._deactivate("FINISHED")
+        if run := self._find(run_id):
+            run.node_finished(node, inputs, outputs)
+
+    @hook_impl
+    def on_node_error(self, error: Exception, node: "Node", run_id: str) -> None:
+        """Capture that the node has failed; runs in worker processes too."""
+        self._deactivate("FAILED")
+        if run := self._find(run_id):
+            run.node_failed(node, error)
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], catalog: "DataCatalog") -> None:
         """Package the model if this run has fitted it, and end the MLflow run."""
         from .pipeline_model.packaging import package_if_fitted
 
-        if run := self._started(run_params["run_id"]):
+        run_id = run_params["run_id"]
+        if run := cast("TrackedRun | None", self._runs.get(run_id)):
             try:
+                run.keep_artifacts(catalog)
                 package_if_fitted(run, catalog)
-            except BaseException:
-                run.finish("FAILED")
+            except Exception:
+                self._end(run_id, "FAILED")
                 raise
-            run.finish("FINISHED")
+            self._end(run_id, "FINISHED")
 
     @hook_impl
-    def on_pipeline_error(self, run_params: dict[str, Any]) -> None:
+    def on_pipeline_error(self, run_params: dict[str, Any], catalog: "DataCatalog") -> None:
         """End the MLflow run as failed."""
-        if run := self._started(run_params["run_id"]):
-            run.finish("FAILED")
+        run_id = run_params["run_id"]
+        if run := cast("TrackedRun | None", self._runs.get(run_id)):
+            run.keep_artifacts(catalog)
+        self._end(run_id, "FAILED")
 
-    def _started(self, run_id: str) -> "TrackedRun | None":
-        """Give up the run that this process has started under Kedro's run id."""
-        run = cast("TrackedRun | None", self._runs.pop(run_id, None))
-        if not self._runs:
-            os.environ.pop(_JOURNAL_VARIABLE, None)
-        return run
+    def end_open_runs(self) -> None:
+        """End what Kedro did not: it tells its hooks nothing of Ctrl-C."""
+        for run_id in list(self._runs):
+            if self._runs[run_id].process == os.getpid():
+                self._end(run_id, "KILLED")
+
+    def _end(self, run_id: str, status: str) -> None:
+        self._deactivate(status)
+        self._active.pop(run_id, None)
+        if run := cast("TrackedRun | None", self._runs.pop(run_id, None)):
+            try:
+                run.finish(status)
+            finally:
+                self._process.leave()
 
     def _find(self, run_id: str) -> "RunCapture | None":
         """Find the run that a node belongs to; a worker process joins its parent's run first."""
-        from .capture.recorder import RunCapture
-
         run = self._runs.get(run_id)
         if run and run.process == os.getpid():
             return run
         folder = Path(os.environ.get(_JOURNAL_VARIABLE, "")) / run_id
         if (folder / "run.json").is_file():
+            from .active_run import RunPlace
+            from .capture.recorder import RunCapture
+            from .workers import forget_connections
+
+            forget_connections()
             self._runs[run_id] = RunCapture.join(folder)
+            if place := RunPlace.load(folder):
+                self._point_at(place, run_id)
         return self._runs.get(run_id)
 
-    def _end_open_runs(self) -> None:
-        """End what Kedro did not: it tells its hooks nothing of Ctrl-C."""
-        for run_id in list(self._runs):
-            if self._runs[run_id].process == os.getpid() and (run := self._started(run_id)):
-                run.finish("KILLED")
+    def _wait_for(self, run: "TrackedRun", run_id: str) -> None:
+        """Wait until the MLflow run exists: nodes use it. Else it comes when it comes."""
+        from .active_run import RunPlace
+
+        server = run.config.server
+        place = RunPlace(
+            str(server.mlflow_tracking_uri),
+            server.mlflow_registry_uri,
+            run.wait_for_run_id(run.config.shipping.deadline),
+        )
+        place.save(run.journal.folder)
+        self._point_at(place, run_id)
+
+    def _point_at(self, place: "RunPlace", run_id: str) -> None:
+        from .active_run import pointed_at
+
+        run = place.fetch()
+        self._process.change("MLflow", pointed_at(place, run))
+        if run:
+            self._active[run_id] = run
+        else:
+            logger.warning("MLflow does not answer: what nodes send it themselves is not kept.")
+
+    def _deactivate(self, status: str) -> None:
+        if deactivate := self._thread.__dict__.pop("deactivate", None):
+            deactivate(status)
+
+    def _end_at_exit(self) -> None:
+        """End open runs when a script is stopped, while MLflow can still start threads."""
+        if not self._ends_at_exit:
+            self._ends_at_exit = True
+            # Functions registered with `atexit` come after the end of all thread pools, and these
+            # before; Python's own pools use it, and an interpreter without it may drop it.
+            register = getattr(threading, "_register_atexit", atexit.register)
+            register(self.end_open_runs)
+
+
+def _config_of(context: "KedroContext") -> "KedroMlflowConfig":
+    from .start import read_config
+
+    return read_config(context, Path(context.project_path))

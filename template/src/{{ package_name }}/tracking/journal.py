@@ -3,9 +3,11 @@
 A run has a folder of its own, named by Kedro's run id:
 
     .kedro_mlflow/journal/<run id>/
-        run.json          what a worker process needs to join in: the tracking part of mlflow.yml
-        <process>.jsonl   the events that one process saw, in their order
-        files/            what those events speak of: figures, models
+        run.json              what a worker process, or a later `sync`, needs to know of the run
+        <process>.jsonl       the events that one process saw, in their order
+        files/                what those events speak of: figures, models
+        delivery-<sink>.json  how far a sink has got
+        lock                  held as long as a process of the run lives
 
 A line that was written is on disk when the process dies the next moment. Worker processes only
 append.
@@ -15,10 +17,13 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+# As much of one process's file as is read at once: memory stays bounded, however long a run is.
+_CHUNK_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -53,23 +58,48 @@ class Journal:
 
 
 class JournalReader:
-    """Reads a run's events, of all its processes, each once."""
+    """Reads a run's events, of all its processes, each once.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        offsets: how many bytes of each file were read and acknowledged, by the file's name.
+    """
+
+    def __init__(self, folder: Path, offsets: Mapping[str, int] | None = None) -> None:
+        self.offsets = dict(offsets or {})
         self._folder = folder
-        self._offsets: dict[Path, int] = {}
+        self._read: dict[str, int] = {}
 
     def read(self) -> list[Record]:
-        """Return the events that came since the last call; of each process in their order."""
+        """Return the next events that were not acknowledged; of each process in their order."""
         records = []
         for path in sorted(self._folder.glob("*.jsonl")):
+            start = self.offsets.get(path.name, 0)
             with path.open("rb") as file:
-                file.seek(self._offsets.get(path, 0))
+                file.seek(start)
                 # A line without its end is still being written: it is read the next time.
-                whole, newline, _ = file.read().rpartition(b"\n")
-            self._offsets[path] = self._offsets.get(path, 0) + len(whole) + len(newline)
+                whole, newline, _ = (file.read(_CHUNK_BYTES) + _rest_of_line(file)).rpartition(
+                    b"\n"
+                )
+            self._read[path.name] = start + len(whole) + len(newline)
             records += [Record(**json.loads(line)) for line in whole.splitlines()]
         return records
+
+    def acknowledge(self) -> None:
+        """Take what was read last as delivered: it is not read again."""
+        self.offsets.update(self._read)
+
+
+def all_records(folder: Path) -> Iterator[Record]:
+    """Read a run's events so far, of one process after the other."""
+    reader = JournalReader(folder)
+    while records := reader.read():
+        yield from records
+        reader.acknowledge()
+
+
+def _rest_of_line(file: Any) -> bytes:
+    rest: bytes = file.readline()
+    return rest
 
 
 def now() -> int:

@@ -1,7 +1,7 @@
 """Keep secrets out of whatever is written: a masked value never reaches the journal."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 MASK = "********"
@@ -15,21 +15,28 @@ _SECRET_KEY = re.compile(
 )
 _URI_USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
-
-def is_secret(key: str) -> bool:
-    """Tell whether a key's name says that its value is a secret."""
-    return _SECRET_KEY.search(key) is not None
+Patterns = Sequence[re.Pattern[str]]
 
 
-def mask(key: str, value: Any) -> Any:
+def is_secret(key: str, patterns: Patterns = ()) -> bool:
+    """Tell whether a key's name says that its value is a secret.
+
+    Args:
+        key: the name of a parameter, tag or data set.
+        patterns: the owner's own, ``redaction.patterns`` of mlflow.yml; they match anywhere in it.
+    """
+    return any(pattern.search(key) for pattern in (_SECRET_KEY, *patterns))
+
+
+def mask(key: str, value: Any, patterns: Patterns = ()) -> Any:
     """Mask a value whose key looks like a secret's, and the user and password of URIs in any other.
 
     Mappings and lists are masked entry by entry; other values come back as they are.
     """
-    if is_secret(key) and value not in (None, ""):
+    if is_secret(key, patterns) and value not in (None, ""):
         return MASK
     if isinstance(value, Mapping):
-        return {name: mask(str(name), entry) for name, entry in value.items()}
+        return {name: mask(str(name), entry, patterns) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [mask("", entry) for entry in value]
+        return [mask("", entry, patterns) for entry in value]
     return _URI_USERINFO.sub(MASK, value) if isinstance(value, str) else value

@@ -2,19 +2,28 @@
 
 import json
 import logging
-import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
+from .capture.artifacts import capture_artifacts
 from .capture.parameters import to_mlflow
+from .capture.record import FOLDER as RECORD_FOLDER
+from .capture.record import write_run_record
 from .capture.recorder import RunCapture
 from .config import KedroMlflowConfig
+from .journal import Record, all_records, now
+from .lock import FileLock
+from .shipping.client import require_reachable
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.shipper import Shipper
+from .shipping.sinks import sinks_of
+from .shipping.sync import put_away, sync
 
 if TYPE_CHECKING:
-    from kedro.pipeline.node import Node
+    from kedro.io import DataCatalog
 
 logger = logging.getLogger(__name__)
 
@@ -31,43 +40,115 @@ class TrackedRun(RunCapture):
         name: str,
         tags: Mapping[str, str],
         parameters: Mapping[str, Any],
+        join: str | None = None,
+        inputs: Mapping[str, Any] | None = None,
     ) -> None:
+        """Start tracking; the MLflow run is created in the background.
+
+        Args:
+            folder: the run's journal.
+            config: mlflow.yml, its places absolute.
+            name: the run's name in MLflow.
+            tags: what says how the run came about.
+            parameters: what its nodes consume, by name, secrets masked.
+            join: an MLflow run that somebody else has started and will end.
+            inputs: the data that the run reads, as `describe_inputs` describes them.
+
+        Raises:
+            TrackingError: a parameter is too long, or the server does not answer and must.
+            OSError: the journal cannot be written.
+        """
         params, long_params = to_mlflow(parameters, config.tracking.params)
-        super().__init__(folder, config.tracking.capture)
+        if config.shipping.on_unreachable == "fail":
+            require_reachable(config.server)
+        super().__init__(folder, config.tracking, inputs)
         self.config = config
-        (folder / "run.json").write_text(
-            json.dumps({"capture": config.tracking.capture.model_dump()}), encoding="utf-8"
+        self._started = now()
+        self._lock = FileLock(folder / "lock")
+        self._lock.take()
+        content = {
+            **self.shared(),
+            "experiment": config.tracking.experiment.model_dump(),
+        }
+        (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+        self.journal.append(
+            "run_started", name=name, tags=dict(tags), journal=uuid4().hex, join=join
         )
-        self.journal.append("run_started", name=name, tags=dict(tags))
         self.journal.append("params", values=params)
         self.journal.append("tags", values=long_params)
-        self._sink = MlflowSink(config.server, config.tracking.experiment)
-        self._shipper = Shipper(folder, self._sink)
+        self._sinks = sinks_of(folder, config, config.tracking.experiment)
+        self._shippers = [Shipper(folder, sink, sink.delivery) for sink in self._sinks]
 
-    def node_finished(self, node: "Node", outputs: Mapping[str, Any]) -> None:
-        """Keep what is worth keeping of a node's outputs, and have it sent."""
-        super().node_finished(node, outputs)
-        self._shipper.announce()
+    @property
+    def _sink(self) -> MlflowSink:
+        """The tracking server that the run belongs to; the others are mirrors of it."""
+        return self._sinks[0]
+
+    def wait_for_run_id(self, seconds: float) -> str | None:
+        """Wait until the run exists in MLflow; none if MLflow does not answer, or not in time."""
+        deadline = time.monotonic() + seconds
+        while self._sink.delivery.run_id is None and time.monotonic() < deadline:
+            if self._shippers[0].error:
+                break
+            time.sleep(0.01)
+        return self._sink.delivery.run_id
+
+    def keep_artifacts(self, catalog: "DataCatalog") -> None:
+        """Keep the files of data sets that mlflow.yml or their catalog entries name."""
+        options = self.config.tracking.artifacts
+        capture_artifacts(self.journal, catalog, self.outputs(), options, self._started)
 
     def finish(self, status: str) -> None:
         """Write the run's end and wait until all has arrived; what has not stays in the journal."""
+        end = Record("run_ended", now(), {"status": status})
+        record = write_run_record([*all_records(self.journal.folder), end], self.journal.files)
+        self.journal.append("artifact", path=str(record), folder=RECORD_FOLDER)
         self.journal.append("run_ended", status=status)
         self.journal.close()
-        if self._shipper.drain(self.config.shipping.deadline):
-            models = "".join(f", registered {model}" for model in self._sink.models)
+        for shipper in self._shippers:
+            shipper.finish()
+        deadline = time.monotonic() + self.config.shipping.deadline
+        drained = [shipper.drain(deadline) for shipper in self._shippers]
+        if drained[0]:
+            registered = "".join(f", registered {each}" for each in self._sink.registered)
             logger.info(
                 "MLflow run '%s' (%s) has %s%s. Its page: %s",
                 self._sink.run_name,
-                self._sink.run_id,
+                self._sink.delivery.run_id,
                 _ENDED[status],
-                models,
+                registered,
                 self._sink.address,
             )
-            shutil.rmtree(self.journal.folder)
-            return
-        reason = self._shipper.error or f"not done after {self.config.shipping.deadline:g} s"
-        logger.error(
-            "MLflow did not take the whole run (%s). Nothing is lost: it is kept in %s.",
-            str(reason).splitlines()[0],
-            self.journal.folder,
-        )
+        for sink, shipper, done in zip(self._sinks, self._shippers, drained, strict=True):
+            if sink.delivery.refused:
+                logger.warning(
+                    "MLflow at %s has refused %d records of the run for good: %s says which.",
+                    sink.place,
+                    sink.delivery.refused,
+                    self.journal.folder.parents[1] / "refused",
+                )
+            if not done:
+                reason = shipper.error or f"not done after {self.config.shipping.deadline:g} s"
+                logger.error(
+                    "MLflow at %s did not take the whole run (%s). Nothing is lost: "
+                    "`uv run kedro mlflow sync` delivers it.",
+                    sink.place,
+                    str(reason).splitlines()[0],
+                )
+        if all(drained):
+            put_away(self.journal.folder)
+            self._deliver_what_others_left()
+        self._lock.release()
+
+    def _deliver_what_others_left(self) -> None:
+        """Complete runs whose process has died, or whose server was away: now it is there."""
+        for outcome in sync(self.journal.folder.parent, self.config):
+            if outcome.error:
+                return
+            if outcome.status:
+                logger.info(
+                    "Delivered as well: the run of %s (%s), which has %s.",
+                    outcome.kedro_run_id,
+                    outcome.run_id,
+                    _ENDED[outcome.status],
+                )

@@ -1,15 +1,21 @@
 """The start of a run: what mlflow.yml says of it, put together."""
 
+import logging
 import os
+import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .access import credentials, headers_provided
+from .capture.inputs import describe_inputs
 from .capture.parameters import consumed_parameters
 from .capture.tags import run_tags
 from .config import KedroMlflowConfig, load_config
 from .pipeline_model.packaging import fitted_inputs
 from .pipeline_model.scoring import use_registered_model
+from .process_state import exported
 from .project import PACKAGE
 from .run import TrackedRun
 from .uris import anchor, is_server
@@ -19,11 +25,14 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
+logger = logging.getLogger(__name__)
+
+_FOR_GOOD = ExitStack()
 _DEFAULT_URI = "sqlite:///mlflow.db"
 
 
 def start_run(
-    context: "KedroContext",
+    config: KedroMlflowConfig,
     run_params: Mapping[str, Any],
     pipeline: "Pipeline",
     catalog: "DataCatalog",
@@ -31,7 +40,7 @@ def start_run(
     """Start tracking a Kedro run.
 
     Args:
-        context: the Kedro context that the run belongs to.
+        config: mlflow.yml, its places absolute.
         run_params: what Kedro tells its hooks of the run.
         pipeline: the nodes that are about to run.
         catalog: their data sets. Those that a registered model brings along are replaced by the
@@ -43,8 +52,6 @@ def start_run(
     Raises:
         TrackingError: mlflow.yml cannot be followed.
     """
-    project_path = Path(run_params["project_path"])
-    config = read_config(context, project_path)
     names = pipeline_names(run_params)
     model_tags = {}
     if config.model:
@@ -53,17 +60,50 @@ def start_run(
             model_tags = use_registered_model(config.model, config.server, catalog)
     if set(names) <= set(config.tracking.disable_tracking.pipelines):
         return None
-    if "ParallelRunner" in run_params["runner"]:
+    if is_parallel(run_params):
         # Workers are forked: one that starts while the shipper's thread imports mlflow would wait
         # for that import for ever.
         import mlflow  # noqa: F401
-    return TrackedRun(
-        project_path / ".kedro_mlflow" / "journal" / run_params["run_id"],
-        config,
-        name=config.tracking.run.name or ", ".join(names),
-        tags=run_tags(run_params, names, PACKAGE) | model_tags,
-        parameters=consumed_parameters(pipeline, catalog),
-    )
+    secrets = config.redaction.patterns
+    lineage = config.tracking.capture.lineage
+    try:
+        return TrackedRun(
+            journals_of(Path(run_params["project_path"])) / run_params["run_id"],
+            config,
+            name=config.tracking.run.name or ", ".join(names),
+            tags=run_tags(run_params, names, PACKAGE, secrets) | model_tags,
+            parameters=consumed_parameters(pipeline, catalog, secrets),
+            join=run_to_join(config),
+            inputs=describe_inputs(pipeline, catalog, secrets) if lineage else None,
+        )
+    except OSError as error:
+        logger.error("The journal cannot be written (%s): the run is not tracked.", error)
+        return None
+
+
+def is_parallel(run_params: Mapping[str, Any]) -> bool:
+    """Tell whether the run's nodes run in processes of their own."""
+    return "ParallelRunner" in run_params["runner"]
+
+
+def run_to_join(config: KedroMlflowConfig) -> str | None:
+    """Find the MLflow run that somebody else, such as an orchestrator, has started for this one.
+
+    One that is active in this process is where the process's MLflow calls go, whatever mlflow.yml
+    says of the server.
+    """
+    if "mlflow" in sys.modules:
+        import mlflow
+
+        if active := mlflow.active_run():
+            config.server.mlflow_tracking_uri = mlflow.get_tracking_uri()
+            return str(active.info.run_id)
+    return config.tracking.run.id or os.environ.get("MLFLOW_RUN_ID")
+
+
+def journals_of(project_path: Path) -> Path:
+    """Tell where a project's journals lie, a folder a run."""
+    return project_path / ".kedro_mlflow" / "journal"
 
 
 def pipeline_names(run_params: Mapping[str, Any]) -> list[str]:
@@ -85,6 +125,8 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
     """Read mlflow.yml with every place in it made absolute, starting at the project's folder."""
     config = load_config(context)
     server, experiment = config.server, config.tracking.experiment
+    if "name" not in experiment.model_fields_set:
+        experiment.name = PACKAGE
     uri = server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT_URI
     server.mlflow_tracking_uri = anchor(uri, project_path)
     server.mlflow_registry_uri = server.mlflow_registry_uri and anchor(
@@ -98,7 +140,7 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
 
 
 def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
-    """Read mlflow.yml outside of a run, for a command.
+    """Read mlflow.yml outside of a run, for a command, and open the door to the server for good.
 
     Args:
         project_path: the project's folder.
@@ -106,5 +148,8 @@ def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
     """
     from kedro.framework.session import KedroSession
 
-    session = KedroSession.create(project_path, save_on_close=False, env=env)
-    return read_config(session.load_context(), project_path)
+    context = KedroSession.create(project_path, save_on_close=False, env=env).load_context()
+    config = read_config(context, project_path)
+    _FOR_GOOD.enter_context(exported(credentials(context, config.server.credentials)))
+    _FOR_GOOD.enter_context(headers_provided(config.server.request_header_provider, context))
+    return config

@@ -1,48 +1,158 @@
-"""Models: fitted estimators that a node returns, saved in the flavour of their library."""
+"""Models: fitted models that a node returns, saved in the flavour of their library."""
 
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from ..quiet import quieten_mlflow
+from ..config import ModelsOptions
+from ..quiet import muted, quieten_mlflow
+
+# Longer ones are data: looking at each entry would cost the run.
+_MOST_ENTRIES = 1000
 
 
-def save_model(value: Any, folder: Path) -> bool:
-    """Save a model of a known library beside the journal, in MLflow's format.
+@dataclass(frozen=True)
+class Flavor:
+    """How models of one library are told and saved.
 
-    Args:
-        value: what a node returned.
-        folder: where to; must not exist yet.
+    Attributes:
+        name: MLflow's module for them.
+        attributes: what an object of this library has if it is a model.
+        packages: what loading it takes, besides MLflow; those that are not installed are left out.
+        format: chooses how a model is written, where MLflow leaves that open.
+    """
+
+    name: str
+    attributes: tuple[str, ...]
+    packages: tuple[str, ...]
+    format: Callable[[Any], str] | None = None
+
+
+def models_in(name: str, value: Any) -> dict[str, Any]:
+    """Find the models in a node output: itself, or the entries of a dictionary, list or tuple.
 
     Returns:
-        Whether the value is a model and was saved.
+        Models by name: the output's own, or ``name.key`` for an entry.
     """
-    for module, save in _FLAVORS.items():
-        if hasattr(value, "predict") and any(
-            base.__module__.split(".")[0] == module for base in type(value).__mro__
-        ):
-            save(value, folder)
-            return True
-    return False
+    if flavor_of(value):
+        return {name: value}
+    if not isinstance(value, Mapping | list | tuple) or len(value) > _MOST_ENTRIES:
+        return {}
+    entries = value.items() if isinstance(value, Mapping) else enumerate(value)
+    return {f"{name}.{key}": entry for key, entry in entries if flavor_of(entry)}
 
 
-def _save_sklearn(model: Any, folder: Path) -> None:
-    import mlflow.sklearn
-    from skops.io import dumps, get_untrusted_types
+def flavor_of(value: Any) -> Flavor | None:
+    """Tell a model by the library of its class, or of the nearest class that it is derived from.
 
+    A model of LightGBM is one of scikit-learn too, and one of Keras may be one of PyTorch.
+    """
+    for base in type(value).__mro__:
+        flavor = _FLAVORS.get(base.__module__.split(".")[0])
+        if flavor and all(hasattr(value, name) for name in flavor.attributes):
+            return flavor
+    return None
+
+
+def save_model(model: Any, folder: Path) -> None:
+    """Save a model beside the journal, in MLflow's format.
+
+    Args:
+        model: what ``models_in`` has found.
+        folder: where to; must not exist yet.
+    """
+    flavor = flavor_of(model)
+    assert flavor
     quieten_mlflow()
-    # MLflow's default, skops, loads nothing but types it trusts: a custom transformer is saved and
-    # never loads again.
-    trusted = not get_untrusted_types(data=dumps(model))
-    packages = ("mlflow", "scikit-learn", "skops" if trusted else "cloudpickle")
-    mlflow.sklearn.save_model(
-        model,
-        folder,
-        serialization_format="skops" if trusted else "cloudpickle",
-        # Given, for else MLflow starts a process that loads the model to find out: 14 to 18 s.
-        pip_requirements=[f"{package}=={version(package)}" for package in packages],
+    options: dict[str, Any] = {}
+    packages = ("mlflow", *flavor.packages, *_packages_inside(model))
+    if flavor.format:
+        options["serialization_format"] = flavor.format(model)
+        packages += _FORMAT_PACKAGES[options["serialization_format"]]
+    # Given, for else MLflow starts a process that loads the model to find out: 14 to 18 s.
+    options["pip_requirements"] = _pinned(packages)
+    module = import_module(f"mlflow.{flavor.name}")
+    with muted("mlflow"):  # It warns of each pickle, and of models without a signature.
+        if flavor.name == "pyfunc":
+            with TemporaryDirectory() as nothing:
+                # Else MLflow copies the pyproject.toml and uv.lock of the working directory,
+                # private indexes and all.
+                options["uv_project_path"] = nothing
+                module.save_model(str(folder), python_model=model, **options)
+        else:
+            module.save_model(model, str(folder), **options)
+
+
+def registered_name(name: str, options: ModelsOptions) -> str | None:
+    """Tell under which name mlflow.yml has a model registered, by the first pattern that fits."""
+    fitting = (
+        registered
+        for pattern, registered in options.register_as.items()
+        if fnmatchcase(name, pattern)
     )
+    return next(fitting, None)
 
 
-_FLAVORS: dict[str, Callable[[Any, Path], None]] = {"sklearn": _save_sklearn}
+def _sklearn_format(model: Any) -> str:
+    """Choose skops where that works.
+
+    MLflow loads nothing but types that skops trusts: a forest or a custom transformer would be
+    saved and never load again, and what holds a lambda is not even saved.
+    """
+    try:
+        from skops.io import dumps, get_untrusted_types
+
+        return "cloudpickle" if get_untrusted_types(data=dumps(model)) else "skops"
+    except Exception:  # Whatever skops cannot do, cloudpickle can.
+        return "cloudpickle"
+
+
+def _cloudpickle(model: Any) -> str:
+    return "cloudpickle"
+
+
+def _pickle(model: Any) -> str:
+    return "pickle"
+
+
+_FORMAT_PACKAGES = {
+    "skops": ("skops",),
+    "cloudpickle": ("cloudpickle",),
+    "pickle": ("cloudpickle",),  # As MLflow's module for PyTorch calls it.
+}
+_FLAVORS = {
+    "sklearn": Flavor("sklearn", ("fit", "predict"), ("scikit-learn",), _sklearn_format),
+    "xgboost": Flavor("xgboost", ("predict", "save_model"), ("xgboost", "scikit-learn")),
+    "lightgbm": Flavor("lightgbm", ("predict",), ("lightgbm", "scikit-learn"), _cloudpickle),
+    "catboost": Flavor("catboost", ("predict", "save_model"), ("catboost",)),
+    # The other format is a trace of one call, which takes an example of the input.
+    "torch": Flavor("pytorch", ("forward", "state_dict"), ("torch",), _pickle),
+    "keras": Flavor("keras", ("predict", "save"), ("keras", "tensorflow", "torch", "jax")),
+    "statsmodels": Flavor("statsmodels", ("predict", "save"), ("statsmodels",)),
+    "onnx": Flavor("onnx", ("graph", "opset_import"), ("onnx", "onnxruntime")),
+    "mlflow": Flavor("pyfunc", ("load_context", "predict"), ("cloudpickle",)),
+}
+
+
+def _packages_inside(model: Any) -> tuple[str, ...]:
+    """List what the steps of a scikit-learn pipeline, or of any model of models, come from."""
+    if not hasattr(model, "get_params"):
+        return ()
+    flavors = {flavor_of(part) for part in model.get_params().values()}
+    return tuple(package for flavor in flavors if flavor for package in flavor.packages)
+
+
+def _pinned(packages: Iterable[str]) -> list[str]:
+    """Pin packages to the versions that are installed."""
+    pinned = []
+    for package in sorted(set(packages)):
+        try:
+            pinned.append(f"{package}=={version(package)}")
+        except PackageNotFoundError:
+            continue
+    return pinned

@@ -5,7 +5,7 @@ from dataclasses import asdict, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrackingError
-from ..redaction import mask
+from ..redaction import Patterns, mask
 from .limits import MAX_PARAM_LENGTH, MAX_TAG_LENGTH, mend_name
 
 if TYPE_CHECKING:
@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from ..config import ParamsOptions
 
 
-def consumed_parameters(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, Any]:
+def consumed_parameters(
+    pipeline: "Pipeline", catalog: "DataCatalog", patterns: Patterns = ()
+) -> dict[str, Any]:
     """Read the parameters that the pipeline's nodes take as inputs, secrets masked."""
     values = read_parameters(pipeline, catalog)
-    return {name: mask(name, value) for name, value in values.items()}
+    return {name: mask(name, value, patterns) for name, value in values.items()}
 
 
 def read_parameters(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, Any]:

@@ -1,18 +1,22 @@
-"""The recorder: captures what nodes return into the run's journal."""
+"""The recorder: captures what nodes do and return into the run's journal."""
 
 import json
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import CaptureOptions
-from ..journal import Journal, JournalReader
+from ..config import TrackingOptions
+from ..journal import Journal, all_records
+from ..redaction import mask
 from .figures import save_figure
+from .inputs import schema_of
 from .limits import mend_name
-from .metrics import metrics_of
-from .models import save_model
+from .metrics import Metric, metrics_of
+from .models import models_in, registered_name, save_model
+from .nodes import describe_node
 
 if TYPE_CHECKING:
     from kedro.pipeline.node import Node
@@ -21,41 +25,115 @@ logger = logging.getLogger(__name__)
 
 
 class RunCapture:
-    """Captures what nodes return into the run's journal; all that a worker process needs."""
+    """Captures what nodes do and return into the journal; all that a worker process needs."""
 
-    def __init__(self, folder: Path, options: CaptureOptions) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        options: TrackingOptions,
+        inputs: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Open the journal.
+
+        Args:
+            folder: the run's journal, ``.kedro_mlflow/journal/<run id>`` in the project.
+            options: what is captured.
+            inputs: what the run reads, as ``describe_inputs`` describes it.
+        """
         self.process = os.getpid()
         self.journal = Journal(folder)
+        self._project_path = folder.parents[2]
         self._options = options
+        self._inputs = dict(inputs or {})
+        self._started_ns: dict[str, int] = {}
 
     @classmethod
     def join(cls, folder: Path) -> "RunCapture":
         """Join, from a worker process, the run that another process has started in this folder."""
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return cls(folder, CaptureOptions(**content["capture"]))
+        return cls(folder, TrackingOptions(**content["tracking"]), content["inputs"])
 
-    def node_finished(self, node: "Node", outputs: Mapping[str, Any]) -> None:
-        """Keep what is worth keeping of a node's outputs."""
+    def shared(self) -> dict[str, Any]:
+        """Return what ``join`` needs in run.json."""
+        kept = {"capture", "metrics", "models"}
+        return {"tracking": self._options.model_dump(include=kept), "inputs": self._inputs}
+
+    def node_started(self, node: "Node") -> None:
+        """Note that a node starts: what of it is left if the process is killed."""
+        self._started_ns[node.name] = time.time_ns()
+        self.journal.append(
+            "node_started", **self._described(node), started_ns=self._started_ns[node.name]
+        )
+
+    def node_finished(
+        self, node: "Node", inputs: Mapping[str, Any], outputs: Mapping[str, Any]
+    ) -> None:
+        """Keep what is worth keeping of a node's outputs, and of what it has read."""
+        started_ns, ended_ns = self._times(node)
+        self._keep_inputs(inputs)
+        metrics: list[Metric] = []
         for name, value in outputs.items():
             try:
-                self._capture(name, value)
+                metrics += self._capture(name, value)
             except Exception as error:
                 # What cannot be captured must not cost its owner the run.
-                reason = (str(error) or type(error).__name__).splitlines()[0]
-                logger.warning("The output '%s' is not tracked: %s", name, reason)
-        self.journal.append("node", name=node.name, outputs=list(outputs))
+                logger.warning("The output '%s' is not tracked: %s", name, _first_line(error))
+        if self._options.capture.node_times:
+            # Named with its unit, which MLflow's page shows nowhere else.
+            name = mend_name(f"node_seconds/{node.name}")
+            metrics.append((name, (ended_ns - started_ns) / 1e9, 0))
+        if metrics:
+            self.journal.append("metrics", values=metrics)
+        self._end(node, "FINISHED", started_ns, ended_ns)
+
+    def node_failed(self, node: "Node", error: BaseException) -> None:
+        """Note that a node has failed, and why."""
+        started_ns, ended_ns = self._times(node)
+        self._keep_inputs(dict.fromkeys(node.inputs))
+        reason = mask("", f"{type(error).__name__}: {_first_line(error)}")
+        self._end(node, "FAILED", started_ns, ended_ns, error=reason)
 
     def outputs(self) -> set[str]:
         """List the data sets that nodes of this run, in whatever process, have returned."""
-        records = JournalReader(self.journal.folder).read()
-        nodes = [record.data for record in records if record.kind == "node"]
-        return {name for node in nodes for name in node["outputs"]}
+        nodes = [
+            record.data for record in all_records(self.journal.folder) if record.kind == "node"
+        ]
+        return {name for node in nodes if node["status"] == "FINISHED" for name in node["outputs"]}
 
-    def _capture(self, name: str, value: Any) -> None:
-        if self._options.metrics and (metrics := metrics_of(name, value)):
-            self.journal.append("metrics", values=metrics)
+    def _described(self, node: "Node") -> dict[str, Any]:
+        return describe_node(node, self._project_path) | {"process": os.getpid()}
+
+    def _times(self, node: "Node") -> tuple[int, int]:
+        ended_ns = time.time_ns()
+        # The machine's clock may have been set back meanwhile.
+        return min(self._started_ns.pop(node.name, ended_ns), ended_ns), ended_ns
+
+    def _end(self, node: "Node", status: str, started_ns: int, ended_ns: int, **more: Any) -> None:
+        times = {"started_ns": started_ns, "ended_ns": ended_ns}
+        self.journal.append("node", **self._described(node), **times, status=status, **more)
+
+    def _keep_inputs(self, values: Mapping[str, Any]) -> None:
+        """Write down what the run reads once a node has read it: its columns are known then."""
+        for name in self._inputs.keys() & values.keys():
+            if source := self._inputs.pop(name, None):  # Another thread may have been faster.
+                schema = schema_of(values[name])
+                rows = len(values[name]) if schema and hasattr(values[name], "__len__") else None
+                self.journal.append("input", name=name, **source, schema=schema, rows=rows)
+
+    def _capture(self, name: str, value: Any) -> list[Metric]:
+        """Save what of an output is a figure or a model, and return what of it is a metric."""
+        capture = self._options.capture
         path = self.journal.files / mend_name(name).replace("/", "_")
-        if self._options.figures and (figure := save_figure(value, path)):
+        if capture.figures and (figure := save_figure(value, path)):
             self.journal.append("artifact", path=str(figure), folder="figures")
-        if self._options.models and save_model(value, path):
-            self.journal.append("model", path=str(path), name=path.name, register=None)
+        if capture.models:
+            for key, model in models_in(mend_name(name), value).items():
+                folder = self.journal.files / key.replace("/", "_")
+                save_model(model, folder)
+                register = registered_name(key, self._options.models)
+                self.journal.append("model", path=str(folder), name=folder.name, register=register)
+        return metrics_of(name, value, self._options.metrics) if capture.metrics else []
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

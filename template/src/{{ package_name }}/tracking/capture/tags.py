@@ -1,11 +1,14 @@
 """Tags: how a run came about, so that it can be found again and repeated."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from getpass import getuser
+from pathlib import Path
 from typing import Any
 
-from ..redaction import mask
+from ..redaction import Patterns, mask
+from .git import git_state
 from .limits import MAX_TAG_LENGTH
 from .parameters import flatten
 
@@ -25,7 +28,10 @@ _OPTIONS = {
 
 
 def run_tags(
-    run_params: Mapping[str, Any], pipelines: list[str], project_name: str
+    run_params: Mapping[str, Any],
+    pipelines: list[str],
+    project_name: str,
+    patterns: Patterns = (),
 ) -> dict[str, str]:
     """Describe a Kedro run by tags.
 
@@ -33,25 +39,34 @@ def run_tags(
         run_params: what Kedro's ``before_pipeline_run`` hook receives.
         pipelines: the names of the pipelines that run.
         project_name: what MLflow's page shows as the run's source.
+        patterns: the owner's own of what is a secret.
 
     Returns:
-        Kedro's run id, version and environment, the pipelines, and a command that runs the same
-        again, secrets masked.
+        Kedro's run id, version, environment and runner, the template's version, the git commit, the
+        pipelines, and a command that runs the same again, secrets masked.
     """
+    project_path = Path(run_params["project_path"])
     tags = {
         "kedro.run_id": str(run_params["run_id"]),
         "kedro.version": str(run_params["kedro_version"]),
         "kedro.env": str(run_params["env"] or ""),
         "kedro.pipelines": ", ".join(pipelines),
-        "kedro.command": replay_command(run_params),
+        "kedro.runner": runner_name(str(run_params["runner"])),
+        "kedro.command": replay_command(run_params, patterns),
+        "template.version": template_version(project_path),
         "mlflow.source.name": project_name,
         "mlflow.source.type": "PROJECT",
         "mlflow.user": _user(),
     }
-    return {name: value[:MAX_TAG_LENGTH] for name, value in tags.items() if value}
+    if git := git_state(project_path):
+        tags["mlflow.source.git.commit"] = git.commit
+        tags["mlflow.source.git.dirty"] = str(git.dirty).lower()
+    return {
+        name: mask(name, value, patterns)[:MAX_TAG_LENGTH] for name, value in tags.items() if value
+    }
 
 
-def replay_command(run_params: Mapping[str, Any]) -> str:
+def replay_command(run_params: Mapping[str, Any], patterns: Patterns = ()) -> str:
     """Write the `kedro run` command that starts the same run, whatever started this one."""
     words = ["kedro", "run"]
     for name, (option, separator) in _OPTIONS.items():
@@ -59,9 +74,29 @@ def replay_command(run_params: Mapping[str, Any]) -> str:
         if value:
             words += [option, value if isinstance(value, str) else separator.join(value)]
     if run_params.get("runtime_params"):
-        runtime_params = flatten(mask("", run_params["runtime_params"]), ".")
+        runtime_params = flatten(mask("", run_params["runtime_params"], patterns), ".")
         words += ["--params", ",".join(f"{name}={value}" for name, value in runtime_params)]
     return shlex.join(words)
+
+
+def runner_name(runner: str) -> str:
+    """Read the runner's class out of what Kedro tells of it, ``<module.Class object at 0x7f…>``.
+
+    Kedro says ``None`` when it chooses by itself, and then takes the SequentialRunner.
+    """
+    if runner == "None":
+        return "SequentialRunner"
+    return runner.strip("<>").split(" object at ")[0].rpartition(".")[2]
+
+
+def template_version(project_path: Path) -> str:
+    """Read from which version of the template the project was rendered, or updated to, last."""
+    try:
+        answers = (project_path / ".copier-answers.yml").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    found = re.search(r"^_commit: *['\"]?([^'\"\s]+)", answers, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _user() -> str:

@@ -18,7 +18,7 @@ from ..config import ModelOptions
 from ..errors import TrackingError
 from ..project import PACKAGE, PACKAGE_FOLDER, registered_pipeline
 from ..quiet import muted, quieten_mlflow
-from ..redaction import mask
+from ..redaction import Patterns, mask
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
@@ -44,7 +44,7 @@ def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
     if not fitted or not fitted <= run.outputs():
         return
     folder = run.journal.files / "pipeline_model"
-    package(options, catalog, folder)
+    package(options, catalog, folder, run.config.redaction.patterns)
     run.journal.append("model", path=str(folder), name=options.name, register=options.name)
 
 
@@ -75,7 +75,9 @@ def fitted_inputs(options: ModelOptions) -> set[str]:
     return data - {options.input}
 
 
-def package(options: ModelOptions, catalog: "DataCatalog", folder: Path) -> None:
+def package(
+    options: ModelOptions, catalog: "DataCatalog", folder: Path, secrets: Patterns = ()
+) -> None:
     """Write the inference pipeline as an MLflow pyfunc from code.
 
     The model holds the project's package, the fitted data sets in the formats of their catalog
@@ -86,6 +88,7 @@ def package(options: ModelOptions, catalog: "DataCatalog", folder: Path) -> None
         options: what mlflow.yml says of the model.
         catalog: the catalog of the run that has fitted it.
         folder: where to; must not exist yet.
+        secrets: the owner's patterns for keys of secrets.
 
     Raises:
         TrackingError: a fitted data set has no file, a parameter looks like a secret, or no example
@@ -109,7 +112,7 @@ def package(options: ModelOptions, catalog: "DataCatalog", folder: Path) -> None
             "input": options.input,
             "output": inference.outputs().pop(),
             "datasets": entries,
-            "parameters": _parameters(inference, catalog),
+            "parameters": _parameters(inference, catalog, secrets),
             "validator": catalog.validators.get(options.input),
         }
         with muted("kedro.pipeline.node"):
@@ -129,11 +132,11 @@ def package(options: ModelOptions, catalog: "DataCatalog", folder: Path) -> None
         )
 
 
-def _parameters(inference: "Pipeline", catalog: "DataCatalog") -> dict[str, Any]:
+def _parameters(inference: "Pipeline", catalog: "DataCatalog", secrets: Patterns) -> dict[str, Any]:
     """Read the parameters that the model will predict with; none of them may be a secret."""
     values = read_parameters(inference, catalog)
     for name, value in values.items():
-        if mask(name, value) != value:
+        if mask(name, value, secrets) != value:
             raise TrackingError(
                 f"The parameter '{name}' looks like a secret, and would be written into the model: "
                 "let the node read it from an environment variable."

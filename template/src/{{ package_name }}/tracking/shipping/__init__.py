@@ -1,1 +1,1 @@
-"""From the journal to MLflow: a thread per sink, batches, retries, and what was delivered already."""
+"""From the journal to MLflow: a thread a sink, batches, retries, and what was delivered."""

@@ -1,17 +1,69 @@
 """MLflow's client, opened without touching the process's own tracking and registry URIs."""
 
+import os
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
 
 from ..config import ServerOptions
+from ..errors import TrackingError
 from ..quiet import quieten_mlflow
+from ..uris import is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_SECONDS_TO_ANSWER = 5
+
 
 def connect(server: ServerOptions) -> "MlflowClient":
     """Open a client of the tracking server and the registry that mlflow.yml names."""
+    # MLflow's own retries add up to minutes in which nothing can be said or stopped; the shipper
+    # has retries of its own. Who sets these variables is obeyed.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     import mlflow
 
     quieten_mlflow()
     return mlflow.MlflowClient(server.mlflow_tracking_uri, server.mlflow_registry_uri)
+
+
+def is_reachable(server: ServerOptions) -> bool:
+    """Ask a tracking server whether it is there and well; a database cannot be asked."""
+    uri = str(server.mlflow_tracking_uri)
+    if not is_server(uri):
+        return False
+    try:
+        with urlopen(f"{uri.rstrip('/')}/health", timeout=_SECONDS_TO_ANSWER):
+            return True
+    except HTTPError as answer:
+        return answer.code < 500
+    except (URLError, OSError):
+        return False
+
+
+def require_reachable(server: ServerOptions) -> None:
+    """Stop here, within seconds, when the tracking server does not answer.
+
+    Raises:
+        TrackingError: it does not.
+    """
+    if is_server(str(server.mlflow_tracking_uri)) and not is_reachable(server):
+        raise TrackingError(
+            f"MLflow at {server.mlflow_tracking_uri} cannot be reached. Start it, or set "
+            "shipping.on_unreachable to 'offline' in mlflow.yml to run without it."
+        )
+
+
+def is_transient(error: Exception) -> bool:
+    """Tell whether the same call may go through later: no answer, 429, or a server's own 5xx."""
+    from mlflow.exceptions import MlflowException
+
+    if isinstance(error, MlflowException):
+        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+        return status == 429 or status in (500, 502, 503, 504)
+    # What `requests` raises for lost connections and time-outs is an OSError, as Python's own are;
+    # the disk's errors are OSErrors with a number, and stay.
+    return isinstance(error, ConnectionError | TimeoutError) or (
+        isinstance(error, OSError) and error.errno is None
+    )

@@ -1,163 +1,247 @@
 """The MLflow sink: turns a run's records into calls of MLflow's client."""
 
+import json
 import logging
-from collections.abc import Iterator
-from math import ceil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import ExperimentOptions, ServerOptions
+from ..config import CaptureOptions, ExperimentOptions, ServerOptions
 from ..errors import TrackingError
-from ..journal import Record
+from ..journal import Record, all_records
+from ..redaction import mask
 from ..uris import is_server, page, vanished
-from .client import connect
+from .batches import Batch, batches, one_by_one
+from .client import connect, is_reachable, is_transient
 from .collector import paused_collector
+from .delivery import Delivery
+from .lineage import log_inputs
+from .models import log_model, register
+from .timeline import log_timeline
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import Run
 
 logger = logging.getLogger(__name__)
 
 # What the experiment is for, as MLflow's page asks otherwise.
 _EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
-# The limits of MLflow's log-batch call:
-# https://mlflow.org/docs/latest/api_reference/rest-api.html#log-batch.
-_MAX_PARAMS = _MAX_TAGS = 100
-_MAX_METRICS = 800
+# Finds a run again whose id never reached us.
+_JOURNAL_TAG = "kedro.journal"
 
 
 class MlflowSink:
-    """Delivers one run to one tracking server. `mlflow` is imported by the first record."""
+    """Delivers one run to one tracking server. `mlflow` is imported by the first record.
 
-    def __init__(self, server: ServerOptions, experiment: ExperimentOptions) -> None:
-        self.run_id: str | None = None
-        self.run_name = ""
+    Attributes:
+        name: names the file that keeps how far it has got.
+        place: the server's address, secrets masked.
+        address: where a person finds the run.
+        delivery: how far it has got.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        server: ServerOptions,
+        experiment: ExperimentOptions,
+        capture: CaptureOptions,
+        mirror: bool = False,
+        quiet: bool = False,
+    ) -> None:
+        """Go on where an earlier delivery of the run in this folder has stopped.
+
+        Args:
+            name: the sink's.
+            folder: the run's journal.
+            server: the tracking server and the registry.
+            experiment: the experiment that the run belongs to, made when it does not exist.
+            capture: what is logged of the run as a whole.
+            mirror: whether another server is the one that the run belongs to.
+            quiet: whether no line tells that the run has started.
+        """
+        self.name = name
+        self.place = mask("", str(server.mlflow_tracking_uri))
         self.address = "uv run kedro mlflow ui"
-        self.models: list[str] = []
+        self.run_name = ""
+        self.delivery = Delivery.load(folder, name)
+        self._folder = folder
         self._server = server
         self._experiment = experiment
-        self._experiment_id = ""
-        self._client: MlflowClient
+        self._capture = capture
+        self._joins = not mirror
+        self._announced = quiet or mirror
+        self._client: MlflowClient | None = None
 
-    def deliver(self, records: list[Record]) -> None:
-        """Send the records; their params, metrics and tags go in as few calls as MLflow allows."""
-        for record in _of("run_started", records):
+    @property
+    def registered(self) -> list[str]:
+        """The versions that were registered, as a person reads them."""
+        return list(self.delivery.versions.values())
+
+    @property
+    def _uri(self) -> str:
+        return str(self._server.mlflow_tracking_uri)
+
+    def is_well(self) -> bool:
+        """Tell whether the server answers; a database is never known to be well."""
+        return is_reachable(self._server)
+
+    def deliver(self, records: list[Record], patient: bool) -> None:
+        """Send records; their params, metrics and tags go in as few calls as MLflow allows."""
+        if self._client is None:
             with paused_collector():
-                self._start_run(record)
-        self._log_batches(records)
+                self._client = connect(self._server)
+        for record in _of("run_started", records):
+            self._start_run(self._client, record)
+        run_id = str(self.delivery.run_id)
+        for batch in batches(records):
+            self._log_batch(self._client, run_id, batch, patient)
         for record in _of("artifact", records):
-            self._client.log_artifact(str(self.run_id), record.data["path"], record.data["folder"])
+            self._log_artifact(self._client, run_id, record, patient)
         for record in _of("model", records):
-            self._log_model(Path(record.data["path"]), record.data["name"], record.data["register"])
-        for record in _of("run_ended", records):
-            self._client.set_terminated(str(self.run_id), record.data["status"], record.time)
+            self._log_model(self._client, run_id, record, patient)
 
-    def _start_run(self, record: Record) -> None:
-        self._client = connect(self._server)
-        self._experiment_id = self._find_experiment()
-        run = self._client.create_run(
-            self._experiment_id,
-            start_time=record.time,
-            run_name=record.data["name"],
-            tags=record.data["tags"],
-        )
-        self.run_id = run.info.run_id
+    def end(self, record: Record, patient: bool) -> None:
+        """Log what is known of the whole run at its end alone, and set its status and end."""
+        if self._client is None:
+            self._client = connect(self._server)
+        client, run_id = self._client, str(self.delivery.run_id)
+        records = [*all_records(self._folder)]
+        if self._capture.lineage:
+            inputs = partial(log_inputs, client, run_id, records)
+            self._try(inputs, "the inputs", patient)
+        if self._capture.timeline:
+            experiment_id = self.delivery.experiment_id
+            timeline = partial(log_timeline, client, experiment_id, run_id, records)
+            self._try(timeline, "the timeline", patient)
+        if not self.delivery.joined:
+            client.set_terminated(run_id, record.data["status"], record.time)
+
+    def _start_run(self, client: "MlflowClient", record: Record) -> None:
         self.run_name = record.data["name"]
-        uri = str(self._server.mlflow_tracking_uri)
-        if is_server(uri):
-            self.address = page(uri, self._experiment_id, self.run_id)
-        logger.info(
-            "Tracked by MLflow as run '%s' (%s). Its page: %s",
-            self.run_name,
-            self.run_id,
-            self.address,
-        )
-
-    def _find_experiment(self) -> str:
-        options = self._experiment
-        experiment = self._client.get_experiment_by_name(options.name)
-        if experiment is None:
-            return self._client.create_experiment(
-                options.name,
-                artifact_location=options.create_experiment_kwargs.artifact_location,
-                tags=_EXPERIMENT_KIND | (options.create_experiment_kwargs.tags or {}),
+        if self.delivery.run_id is None:
+            if self._joins and (run_id := record.data.get("join")):
+                self._join_run(client, run_id, record)
+            else:
+                self._create_run(client, record)
+        if is_server(self._uri):
+            self.address = page(self._uri, self.delivery.experiment_id, self.delivery.run_id)
+        if not self._announced:
+            self._announced = True
+            logger.info(
+                "Tracked by MLflow as run '%s' (%s). Its page: %s",
+                self.run_name,
+                self.delivery.run_id,
+                self.address,
             )
-        if vanished(experiment.artifact_location):
+
+    def _create_run(self, client: "MlflowClient", record: Record) -> None:
+        experiment_id = self._find_experiment(client)
+        journal_id = record.data["journal"]
+        found: list[Run] = []
+        if self.delivery.attempted:
+            found = client.search_runs([experiment_id], f"tags.`{_JOURNAL_TAG}` = '{journal_id}'")
+        self.delivery.attempted = True
+        self.delivery.save()
+        run = (
+            found[0]
+            if found
+            else client.create_run(
+                experiment_id,
+                start_time=record.time,
+                run_name=record.data["name"],
+                tags=record.data["tags"] | {_JOURNAL_TAG: journal_id},
+            )
+        )
+        self.delivery.run_id = run.info.run_id
+        self.delivery.experiment_id = experiment_id
+        self.delivery.save()
+
+    def _join_run(self, client: "MlflowClient", run_id: str, record: Record) -> None:
+        self.delivery.experiment_id = str(client.get_run(run_id).info.experiment_id)
+        for name, value in record.data["tags"].items():
+            if not name.startswith("mlflow."):  # Those are the run's owner's.
+                client.set_tag(run_id, name, value)
+        self.delivery.run_id = run_id
+        self.delivery.joined = True
+        self.delivery.save()
+
+    def _find_experiment(self, client: "MlflowClient") -> str:
+        options = self._experiment
+        experiment = client.get_experiment_by_name(options.name)
+        if experiment is None:
+            try:
+                return client.create_experiment(
+                    options.name,
+                    artifact_location=options.create_experiment_kwargs.artifact_location,
+                    tags=_EXPERIMENT_KIND | (options.create_experiment_kwargs.tags or {}),
+                )
+            except Exception:  # Another run may have made it just now.
+                experiment = client.get_experiment_by_name(options.name)
+                if experiment is None:
+                    raise
+        # MLflow makes the experiment 0 itself, in a folder that may never be.
+        if experiment.experiment_id != "0" and vanished(experiment.artifact_location):
             raise TrackingError(
                 f"the experiment '{options.name}' keeps its files in "
                 f"{experiment.artifact_location}, a folder that is gone: move the project back "
                 "there, or give tracking.experiment.name in mlflow.yml another name"
             )
         if experiment.lifecycle_stage == "deleted" and options.restore_if_deleted:
-            self._client.restore_experiment(experiment.experiment_id)
+            client.restore_experiment(experiment.experiment_id)
         return str(experiment.experiment_id)
 
-    def _log_batches(self, records: list[Record]) -> None:
-        from mlflow.entities import Metric, Param, RunTag
-
-        params = [Param(name, value) for name, value, _ in _values("params", records)]
-        metrics = [Metric(name, value, at, 0) for name, value, at in _values("metrics", records)]
-        tags = [RunTag(name, value) for name, value, _ in _values("tags", records)]
-        for some_params, some_metrics, some_tags in _batches(params, metrics, tags):
-            self._client.log_batch(str(self.run_id), some_metrics, some_params, some_tags)
-
-    def _log_model(self, folder: Path, name: str, registered_name: str | None) -> None:
-        """Log a model that lies saved on disk, as ``log_model`` would have, and register it."""
-        from mlflow.entities import LoggedModelOutput
-        from mlflow.models import Model
-
-        logged = self._client.create_logged_model(self._experiment_id, name, self.run_id)
-        model = Model.load(folder)
-        model.run_id = self.run_id
-        model.model_id = model.model_uuid = logged.model_id
-        model.artifact_path = logged.artifact_location
-        model.save(folder / "MLmodel")
-        self._client.log_model_artifacts(logged.model_id, str(folder))
-        self._client.log_outputs(str(self.run_id), [LoggedModelOutput(logged.model_id, step=0)])
-        self._client.finalize_logged_model(logged.model_id, "READY")
-        if registered_name:
-            self.models.append(self._register(logged, registered_name))
-
-    def _register(self, logged: "LoggedModel", name: str) -> str:
-        """Make a version of the logged model: the first is champion, a later one challenger."""
-        from mlflow.exceptions import MlflowException
-
+    def _log_batch(self, client: "MlflowClient", run_id: str, batch: Batch, patient: bool) -> None:
+        """Send a batch; if the server refuses it, send what is in it piece by piece."""
         try:
-            self._client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            client.log_batch(run_id, batch.metrics, batch.params, batch.tags)
+        except Exception as error:
+            if is_transient(error) and patient:
                 raise
-        # A registry in a database would look up models:/… at the process's own tracking URI.
-        on_server = is_server(str(self._server.mlflow_tracking_uri))
-        source = f"models:/{logged.model_id}" if on_server else logged.artifact_location
-        version = self._client.create_model_version(
-            name, source, self.run_id, model_id=logged.model_id
-        ).version
-        has_champion = "champion" in self._client.get_registered_model(name).aliases
-        alias = "challenger" if has_champion else "champion"
-        self._client.set_registered_model_alias(name, alias, version)
-        return f"{name} version {version} ({alias})"
+            for piece, what in one_by_one(batch):
+                send = partial(client.log_batch, run_id, piece.metrics, piece.params, piece.tags)
+                self._try(send, what, patient)
+
+    def _log_artifact(
+        self, client: "MlflowClient", run_id: str, record: Record, patient: bool
+    ) -> None:
+        path, folder = record.data["path"], record.data["folder"]
+        self._try(
+            lambda: client.log_artifact(run_id, path, folder),
+            f"the file {folder}/{Path(path).name}",
+            patient,
+        )
+
+    def _log_model(
+        self, client: "MlflowClient", run_id: str, record: Record, patient: bool
+    ) -> None:
+        folder, name = Path(record.data["path"]), record.data["name"]
+
+        def deliver() -> None:
+            model = log_model(client, self.delivery, run_id, folder, name)
+            if registered_name := record.data["register"]:
+                # A registry in a database would look up models:/… at the process's own URI.
+                source = f"models:/{model.model_id}" if is_server(self._uri) else ""
+                register(client, self.delivery, run_id, model, registered_name, source)
+
+        self._try(deliver, f"the model {name}", patient)
+
+    def _try(self, call: Callable[[], object], what: str, patient: bool) -> None:
+        """Make a call, and set aside what it was for if the server refuses it for good."""
+        try:
+            call()
+        except Exception as error:
+            if is_transient(error) and patient:
+                raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            with (self._folder / f"refused-{self.name}.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"what": what, "reason": reason}) + "\n")
+            self.delivery.refused += 1
+            self.delivery.save()
 
 
-def _of(kind: str, records: list[Record]) -> list[Record]:
+def _of(kind: str, records: list[Record]) -> list[Any]:
     return [record for record in records if record.kind == kind]
-
-
-def _values(kind: str, records: list[Record]) -> list[tuple[str, Any, int]]:
-    """List the names and values in records of one kind, each with the record's time."""
-    return [
-        (name, value, record.time)
-        for record in _of(kind, records)
-        for name, value in record.data["values"].items()
-    ]
-
-
-def _batches(
-    params: list[Any], metrics: list[Any], tags: list[Any]
-) -> Iterator[tuple[list[Any], list[Any], list[Any]]]:
-    """Cut params, metrics and tags into the fewest batches that MLflow's log-batch call takes."""
-    all_of_a_kind = ((params, _MAX_PARAMS), (metrics, _MAX_METRICS), (tags, _MAX_TAGS))
-    for batch in range(max(ceil(len(items) / most) for items, most in all_of_a_kind)):
-        some = [items[batch * most : (batch + 1) * most] for items, most in all_of_a_kind]
-        yield some[0], some[1], some[2]

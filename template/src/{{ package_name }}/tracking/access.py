@@ -1,0 +1,73 @@
+"""Access to the tracking server: credentials from credentials.yml, headers from a class."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .config import RequestHeaderProviderOptions
+from .errors import TrackingError
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+
+
+def credentials(context: "KedroContext", key: str | None) -> dict[str, str]:
+    """Read the environment variables that an entry of credentials.yml holds.
+
+    Raises:
+        TrackingError: there is no such entry, or it is no dictionary.
+    """
+    if key is None:
+        return {}
+    from kedro.config import MissingConfigException
+
+    try:
+        entries = context.config_loader["credentials"]
+    except MissingConfigException:
+        entries = {}
+    variables = entries.get(key)
+    if not isinstance(variables, dict):
+        raise TrackingError(
+            f"mlflow.yml: server.credentials names '{key}', and credentials.yml has no such entry "
+            "that maps environment variables to values."
+        )
+    return {str(name): str(value) for name, value in variables.items()}
+
+
+@contextmanager
+def headers_provided(
+    options: RequestHeaderProviderOptions, context: "KedroContext"
+) -> Iterator[None]:
+    """Let a class of the user's give headers, such as a token that expires, to MLflow's calls.
+
+    Raises:
+        TrackingError: the class cannot be loaded, made, or is none that MLflow takes.
+    """
+    if options.type is None:
+        yield
+        return
+    from kedro.utils import load_obj
+    from mlflow.tracking.request_header.abstract_request_header_provider import (
+        RequestHeaderProvider,
+    )
+    from mlflow.tracking.request_header.registry import _request_header_provider_registry
+
+    key = f"mlflow.yml: server.request_header_provider.type: '{options.type}'"
+    try:
+        provider = load_obj(options.type)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise TrackingError(f"{key} cannot be loaded: {error}.") from error
+    if not (isinstance(provider, type) and issubclass(provider, RequestHeaderProvider)):
+        base = f"{RequestHeaderProvider.__module__}.{RequestHeaderProvider.__name__}"
+        raise TrackingError(f"{key} is no subclass of {base}.")
+    extra = {"kedro_context": context} if options.pass_context else {}
+    try:
+        made = provider(**options.init_kwargs, **extra)
+    except TypeError as error:
+        raise TrackingError(f"{key} does not take init_kwargs: {error}.") from error
+    registry: Any = _request_header_provider_registry
+    registry.register(lambda: made)
+    try:
+        yield
+    finally:
+        registry._registry.remove(made)

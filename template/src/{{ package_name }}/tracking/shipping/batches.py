@@ -1,0 +1,65 @@
+"""Batches: params, metrics and tags of many records in as few log-batch calls as MLflow takes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+from typing import TYPE_CHECKING
+
+from ..journal import Record
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric, Param, RunTag
+
+# https://mlflow.org/docs/latest/api_reference/rest-api.html#log-batch: 1,000 of all kinds together.
+_MAX_PARAMS = _MAX_TAGS = 100
+_MAX_METRICS = 800
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What goes into one call."""
+
+    metrics: "list[Metric]"
+    params: "list[Param]"
+    tags: "list[RunTag]"
+
+
+def batches(records: list[Record]) -> Iterator[Batch]:
+    """Gather the params, metrics and tags of records into the fewest batches."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    params = [Param(*item) for item in _items("params", records)]
+    tags = [RunTag(*item) for item in _items("tags", records)]
+    metrics = [
+        Metric(name, value, record.time, step)
+        for record in records
+        if record.kind == "metrics"
+        for name, value, step in record.data["values"]
+    ]
+    count = max(
+        ceil(len(params) / _MAX_PARAMS),
+        ceil(len(metrics) / _MAX_METRICS),
+        ceil(len(tags) / _MAX_TAGS),
+    )
+    for number in range(count):
+        yield Batch(
+            metrics[number * _MAX_METRICS : (number + 1) * _MAX_METRICS],
+            params[number * _MAX_PARAMS : (number + 1) * _MAX_PARAMS],
+            tags[number * _MAX_TAGS : (number + 1) * _MAX_TAGS],
+        )
+
+
+def one_by_one(batch: Batch) -> Iterator[tuple[Batch, str]]:
+    """Take a batch apart: each piece alone, and what it is."""
+    for metric in batch.metrics:
+        yield Batch([metric], [], []), f"the metric {metric.key}"
+    for param in batch.params:
+        yield Batch([], [param], []), f"the parameter {param.key}"
+    for tag in batch.tags:
+        yield Batch([], [], [tag]), f"the tag {tag.key}"
+
+
+def _items(kind: str, records: list[Record]) -> list[tuple[str, str]]:
+    return [
+        item for record in records if record.kind == kind for item in record.data["values"].items()
+    ]

@@ -1,0 +1,51 @@
+"""What was delivered to a sink: kept on disk, so that a later process goes on where one stopped."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Delivery:
+    """How far one sink has got with one run.
+
+    Attributes:
+        path: the file that keeps it.
+        run_id: the run in MLflow, once it was created.
+        experiment_id: the experiment that the run belongs to.
+        attempted: whether the run's creation was ever asked for; if so, it may exist without its id
+            having reached us.
+        joined: whether the run is somebody else's, who ends it.
+        models: the ids of models that were logged, by the folders that they were saved in.
+        versions: the registered versions, as a person reads them.
+        refused: how many records the server has refused for good.
+        offsets: how much of each of the journal's files was delivered, in bytes.
+        done: whether all of the run was delivered.
+    """
+
+    path: Path
+    run_id: str | None = None
+    experiment_id: str = ""
+    attempted: bool = False
+    joined: bool = False
+    models: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    refused: int = 0
+    offsets: dict[str, int] = field(default_factory=dict)
+    done: bool = False
+
+    @classmethod
+    def load(cls, folder: Path, sink: str) -> "Delivery":
+        """Read how far a sink has got with the run in this folder."""
+        path = folder / f"delivery-{sink}.json"
+        if not path.exists():
+            return cls(path)
+        return cls(path, **json.loads(path.read_text(encoding="utf-8")))
+
+    def save(self) -> None:
+        """Write it down at once: a process that dies leaves the old state or the new one."""
+        content = asdict(self)
+        del content["path"]
+        half_written = self.path.with_suffix(".tmp")
+        half_written.write_text(json.dumps(content), encoding="utf-8")
+        half_written.replace(self.path)

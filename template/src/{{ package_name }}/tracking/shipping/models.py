@@ -1,0 +1,88 @@
+"""Models that lie saved on disk: logged and registered by calls that may be made twice."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .delivery import Delivery
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+def log_model(
+    client: "MlflowClient", delivery: Delivery, run_id: str, folder: Path, name: str
+) -> "LoggedModel":
+    """Log a model as MLflow's own ``log_model`` would have.
+
+    Args:
+        client: the tracking server's.
+        delivery: where it is remembered which model was created for the folder.
+        run_id: the run that the model is an output of.
+        folder: the saved model, in MLflow's format.
+        name: the model's name in the run.
+    """
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    if model_id := delivery.models.get(folder.name):
+        logged = client.get_logged_model(model_id)
+        if str(logged.status) == "READY":
+            return logged
+    else:
+        logged = client.create_logged_model(delivery.experiment_id, name, run_id)
+        delivery.models[folder.name] = logged.model_id
+        delivery.save()
+    model = Model.load(folder)
+    model.run_id = run_id
+    model.model_id = model.model_uuid = logged.model_id
+    model.artifact_path = logged.artifact_location
+    model.save(folder / "MLmodel")
+    client.log_model_artifacts(logged.model_id, str(folder))
+    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    return client.finalize_logged_model(logged.model_id, "READY")
+
+
+def register(
+    client: "MlflowClient",
+    delivery: Delivery,
+    run_id: str,
+    model: "LoggedModel",
+    name: str,
+    source: str,
+) -> None:
+    """Make a version of a logged model: the first is champion, a later one challenger.
+
+    Args:
+        client: the tracking server's and the registry's.
+        delivery: where the version is remembered.
+        run_id: the run that has trained it.
+        model: the logged model.
+        name: the registered model's name.
+        source: where the registry finds the files, if not at the model's own place.
+    """
+    from mlflow.exceptions import MlflowException
+
+    if model.model_id in delivery.versions:
+        return
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = source or model.artifact_location
+    versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+    made = [version for version in versions if version.source == source]
+    version = (
+        made[0]
+        if made
+        else client.create_model_version(name, source, run_id, model_id=model.model_id)
+    )
+    number = str(version.version)
+    aliases = client.get_registered_model(name).aliases
+    alias = CHALLENGER if str(aliases.get(CHAMPION, number)) != number else CHAMPION
+    client.set_registered_model_alias(name, alias, number)
+    delivery.versions[model.model_id] = f"{name} version {number} ({alias})"
+    delivery.save()

@@ -1,0 +1,27 @@
+"""The sinks of a run: the tracking server, and those that mirror it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config import ExperimentOptions, KedroMlflowConfig
+from .mlflow_sink import MlflowSink
+
+
+def sinks_of(
+    folder: Path, config: KedroMlflowConfig, experiment: ExperimentOptions, quiet: bool = False
+) -> Sequence[MlflowSink]:
+    """Make the sinks that mlflow.yml names for the run in a folder; the first is the server's own.
+
+    Args:
+        folder: the run's journal.
+        config: mlflow.yml, its places absolute.
+        experiment: the experiment that the run belongs to.
+        quiet: whether no line tells that the run has started.
+    """
+    capture = config.tracking.capture
+    server = MlflowSink("server", folder, config.server, experiment, capture, quiet=quiet)
+    mirrors = [
+        MlflowSink(f"mirror-{number}", folder, mirror, experiment, capture, mirror=True)
+        for number, mirror in enumerate(config.mirrors, start=1)
+    ]
+    return [server, *mirrors]

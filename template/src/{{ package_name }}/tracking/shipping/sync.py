@@ -1,0 +1,100 @@
+"""Runs that MLflow has not taken yet: completed and delivered from their journals."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ..capture.record import FOLDER, write_run_record
+from ..config import ExperimentOptions, KedroMlflowConfig
+from ..journal import Record, all_records
+from ..lock import FileLock
+from .shipper import Shipper
+from .sinks import sinks_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run.
+
+    Attributes:
+        kedro_run_id: the run in Kedro, which names its journal.
+        status: how it ended; none while a process is still at it.
+        run_id: the run in MLflow, if it was created.
+        error: why not all of it was delivered, if so.
+    """
+
+    kedro_run_id: str
+    status: str | None
+    run_id: str | None = None
+    error: str | None = None
+
+
+def sync(journals: Path, config: KedroMlflowConfig) -> Iterator[Outcome]:
+    """Deliver what lies in the journals of a project, the oldest run first.
+
+    A run whose process has died without ending it is ended as killed, at its last event. A run that
+    is still going on is left alone. Doing this twice, or stopping it in between, changes nothing.
+    """
+    for folder in sorted(journals.iterdir()) if journals.is_dir() else []:
+        if not (folder / "run.json").is_file():
+            continue
+        with FileLock(folder / "lock") as taken:
+            if taken:
+                yield _deliver(folder, config)
+            else:
+                yield Outcome(folder.name, None)
+
+
+def _deliver(folder: Path, config: KedroMlflowConfig) -> Outcome:
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    experiment = ExperimentOptions(**content["experiment"])
+    status = _complete(folder)
+    sinks = sinks_of(folder, config, experiment, quiet=True)
+    shippers = [Shipper(folder, sink, sink.delivery) for sink in sinks if not sink.delivery.done]
+    for shipper in shippers:
+        shipper.finish()
+    deadline = time.monotonic() + config.shipping.deadline
+    errors = [
+        str(shipper.error or "time ran out").splitlines()[0]
+        for shipper in shippers
+        if not shipper.drain(deadline)
+    ]
+    if not errors:
+        put_away(folder)
+    return Outcome(folder.name, status, sinks[0].delivery.run_id, errors[0] if errors else None)
+
+
+def _complete(folder: Path) -> str:
+    """Write the end of a run whose process has not; return how the run ended."""
+    last = 0
+    for record in all_records(folder):
+        if record.kind == "run_ended":
+            return str(record.data["status"])
+        last = max(last, record.time)
+    _end_half_written_lines(folder)
+    end = Record("run_ended", last, {"status": "KILLED"})
+    path = write_run_record([*all_records(folder), end], folder / "files")
+    record = Record("artifact", last, {"path": str(path), "folder": FOLDER})
+    with (folder / "sync.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(line)) + "\n" for line in (record, end))
+    return "KILLED"
+
+
+def _end_half_written_lines(folder: Path) -> None:
+    """Cut off a line that its process could not finish: the event was not captured."""
+    for path in folder.glob("*.jsonl"):
+        content = path.read_bytes()
+        if not content.endswith(b"\n"):
+            path.write_bytes(content[: content.rfind(b"\n") + 1])
+
+
+def put_away(folder: Path) -> None:
+    """Remove a delivered run's journal; what a server has refused is kept, with its reasons."""
+    for refused in folder.glob("refused-*.jsonl"):
+        kept = folder.parents[1] / "refused"
+        kept.mkdir(exist_ok=True)
+        refused.rename(kept / f"{folder.name}-{refused.name}")
+    shutil.rmtree(folder)

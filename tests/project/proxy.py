@@ -1,0 +1,93 @@
+"""A proxy in front of a real server, that delays, cuts and answers in its place when it is told."""
+
+from __future__ import annotations
+
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+class Proxy(ThreadingHTTPServer):
+    """Passes requests on to a server.
+
+    Attributes:
+        answer: a status to answer with instead; none passes on.
+        cut: ends of paths; the server's answer to the next call of each is thrown away, after the
+            server has done what was asked.
+        delay: seconds that each request waits.
+        calls: how many requests came, by method and path.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, server: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.server_url = server
+        self.answer: int | None = None
+        self.cut: set[str] = set()
+        self.delay = 0.0
+        self.calls: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+@contextmanager
+def proxy_of(server: str) -> Iterator[Proxy]:
+    """A proxy that runs as long as the block."""
+    proxy = Proxy(server)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    try:
+        yield proxy
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Proxy
+    protocol_version = "HTTP/1.0"
+
+    def _pass_on(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.calls.append(f"{self.command} {self.path.partition('?')[0]}")
+        time.sleep(self.server.delay)
+        if self.server.answer is not None:
+            self.send_response(self.server.answer)
+            self.end_headers()
+            return
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
+        request = urllib.request.Request(
+            self.server.server_url + self.path, body or None, headers, method=self.command
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                self._answer(response.status, response)
+        except urllib.error.HTTPError as error:
+            self._answer(error.code, error)
+
+    def _answer(self, status: int, response: Any) -> None:
+        content = response.read()
+        for end in list(self.server.cut):
+            if self.path.partition("?")[0].endswith(end):
+                self.server.cut.discard(end)
+                self.connection.close()
+                return
+        self.send_response(status)
+        for name, value in response.headers.items():
+            if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""

@@ -1,0 +1,122 @@
+"""Files of data sets are kept with the run: those that a rule names, and what this run wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog
+
+from tests.tracking.conftest import Tracking
+
+TABLE = pd.DataFrame({"a": [1, 2]})
+
+
+def entry(path: Path, **more: Any) -> dict[str, Any]:
+    return {"type": "pandas.CSVDataset", "filepath": path.as_posix(), **more}
+
+
+def captured(
+    tracking: Tracking, folder: Path, catalog: DataCatalog, started: int = 0, **options: Any
+) -> dict[str, Path]:
+    """Capture artifacts of all data sets in a catalog: the copies by their place in the run."""
+    journal = tracking("journal").Journal(folder)
+    parsed = tracking("config").ArtifactsOptions(**options)
+    tracking("capture.artifacts").capture_artifacts(
+        journal, catalog, set(catalog.keys()), parsed, started
+    )
+    records = [record.data for record in tracking("journal").all_records(folder)]
+    return {f"{data['folder']}/{Path(data['path']).name}": Path(data["path"]) for data in records}
+
+
+def test_data_sets_are_kept_by_pattern_or_by_their_own_metadata(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    kept, left_out = {"mlflow": {"artifact": True}}, {"mlflow": {"artifact": False}}
+    catalog = DataCatalog.from_config(
+        {
+            "report": entry(tmp_path / "report.csv"),
+            "rest": entry(tmp_path / "rest.csv"),
+            "own": entry(tmp_path / "own.csv", metadata=kept),
+            "cached": {"type": "CachedDataset", "dataset": entry(tmp_path / "cached.csv")},
+            "report_not": entry(tmp_path / "not.csv", metadata=left_out),
+        }
+    )
+    for name in catalog:
+        catalog.save(name, TABLE)
+    found = captured(tracking, tmp_path / "journal", catalog, datasets=["report*", "cached"])
+    assert sorted(found) == [
+        "data/cached/cached.csv",
+        "data/own/own.csv",
+        "data/report/report.csv",
+    ]
+    assert found["data/own/own.csv"].read_text() == (tmp_path / "own.csv").read_text()
+
+
+def test_of_a_versioned_data_set_this_runs_version_is_kept(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    config = {"table": entry(tmp_path / "table.csv", versioned=True)}
+    older = DataCatalog.from_config(config, save_version="2020-01-01T00.00.00.000Z")
+    older.save("table", TABLE)
+    catalog = DataCatalog.from_config(config, save_version="2021-01-01T00.00.00.000Z")
+    catalog.save("table", TABLE * 2)
+    found = captured(tracking, tmp_path / "journal", catalog, datasets=["*"])
+    assert list(found) == ["data/table/table.csv"]
+    assert pd.read_csv(found["data/table/table.csv"])["a"].tolist() == [2, 4]
+
+
+def test_of_a_partitioned_data_set_what_this_run_wrote_is_kept(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    dataset = {"type": "pandas.CSVDataset"}
+    parts = {
+        "type": "partitions.PartitionedDataset",
+        "path": (tmp_path / "parts").as_posix(),
+        "dataset": dataset,
+        "filename_suffix": ".csv",
+    }
+    catalog = DataCatalog.from_config({"parts": parts})
+    catalog.save("parts", {"old": TABLE})
+    os.utime(tmp_path / "parts" / "old.csv", (1000, 1000))
+    catalog.save("parts", {"new": TABLE, "deep/new": TABLE})
+    found = captured(tracking, tmp_path / "journal", catalog, started=2_000_000, datasets=["parts"])
+    assert sorted(found) == ["data/parts/deep/new.csv", "data/parts/new.csv"]
+
+
+@pytest.mark.parametrize("limit", [{"max_megabytes": 0}, {"max_files": 0}])
+def test_above_a_limit_path_size_and_digest_are_kept_instead(
+    tracking: Tracking, tmp_path: Path, limit: dict[str, int]
+) -> None:
+    path = tmp_path / "table.csv"
+    catalog = DataCatalog.from_config({"table": entry(path)})
+    catalog.save("table", TABLE)
+    found = captured(tracking, tmp_path / "journal", catalog, datasets=["*"], **limit)
+    assert list(found) == ["data/table.json"]
+    content = path.read_bytes()
+    assert json.loads(found["data/table.json"].read_text()) == [
+        {"path": str(path), "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    ]
+
+
+def test_what_has_no_file_is_said_and_costs_nothing(
+    tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = {
+        "memory": {"type": "MemoryDataset"},
+        "remote": {"type": "pandas.CSVDataset", "filepath": "memory://remote.csv"},
+        "table": entry(tmp_path / "table.csv"),
+    }
+    catalog = DataCatalog.from_config(config)
+    catalog.save("table", TABLE)
+    with caplog.at_level(logging.WARNING):
+        found = captured(tracking, tmp_path / "journal", catalog, datasets=["*"])
+    assert "'remote' are not tracked: they are not on this machine" in caplog.text
+    assert "'memory'" not in caplog.text
+    assert list(found) == ["data/table/table.csv"]

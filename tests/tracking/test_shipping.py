@@ -1,0 +1,180 @@
+"""The shipper delivers everything, once, whatever the sink does; the journal forgets nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from tests.tracking.conftest import Tracking
+
+
+class Collecting:
+    """A stand-in for a server: keeps what it takes, and fails when it is told to."""
+
+    name = "server"
+    place = "nowhere"
+
+    def __init__(self, fail: Callable[[int], Exception | None] = lambda attempt: None) -> None:
+        self.numbers: list[int] = []
+        self.ended: list[str] = []
+        self.impatient = 0
+        self.attempts = 0
+        self._fail = fail
+
+    def is_well(self) -> bool:
+        return True
+
+    def deliver(self, records: list[Any], patient: bool) -> None:
+        self.impatient += not patient
+        self.attempts += 1
+        if patient and (error := self._fail(self.attempts)):
+            raise error
+        self.numbers += [record.data["number"] for record in records]
+
+    def end(self, record: Any, patient: bool) -> None:
+        self.ended.append(record.data["status"])
+
+
+@pytest.fixture
+def quick(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between attempts."""
+    monkeypatch.setattr(tracking("shipping.shipper"), "_FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(tracking("shipping.shipper"), "_LONGEST_BACKOFF_SECONDS", 0.002)
+    monkeypatch.setattr(tracking("shipping.shipper"), "_SHORTEST_PAUSE_SECONDS", 0.01)
+
+
+def ship(tracking: Tracking, folder: Path, sink: Collecting, count: int = 500) -> tuple[Any, bool]:
+    """Append events while a shipper delivers them; return it, and whether all was delivered."""
+    journal = tracking("journal").Journal(folder)
+    delivery = tracking("shipping.delivery").Delivery.load(folder, "server")
+    shipper = tracking("shipping.shipper").Shipper(folder, sink, delivery)
+    for number in range(count):
+        journal.append("metrics", number=number)
+    journal.append("run_ended", status="FINISHED")
+    shipper.finish()
+    return shipper, shipper.drain(time.monotonic() + 20)
+
+
+def test_all_that_was_appended_is_delivered_and_then_the_end(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    sink = Collecting()
+    _, done = ship(tracking, tmp_path, sink)
+    assert done
+    assert sink.numbers == list(range(500))
+    assert sink.ended == ["FINISHED"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_comes_back_gets_everything_once(tracking: Tracking, tmp_path: Path) -> None:
+    sink = Collecting(lambda attempt: ConnectionError("gone") if attempt < 4 else None)
+    shipper, done = ship(tracking, tmp_path, sink)
+    assert done
+    assert shipper.error is None
+    assert sink.numbers == list(range(500))
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_fails_again_and_again_at_a_server_that_is_well_holds_nothing_up(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    sink = Collecting(lambda attempt: ConnectionError("a poisoned record"))
+    _, done = ship(tracking, tmp_path, sink)
+    assert done
+    assert sink.impatient
+
+
+def test_a_sink_that_is_gone_is_waited_for_seconds_and_nothing_is_lost(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking("shipping.shipper"), "_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(Collecting, "is_well", lambda self: False)
+    sink = Collecting(lambda attempt: ConnectionError("gone"))
+    started = time.monotonic()
+    shipper, done = ship(tracking, tmp_path, sink, count=5)
+    assert not done
+    assert time.monotonic() - started < 10
+    assert isinstance(shipper.error, ConnectionError)
+    assert len(list(tracking("journal").all_records(tmp_path))) == 6
+
+
+def test_an_error_that_waiting_does_not_mend_stops_the_delivery(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    shipper, done = ship(tracking, tmp_path, Collecting(lambda attempt: ValueError("no")), 5)
+    assert not done
+    assert isinstance(shipper.error, ValueError)
+
+
+def test_a_later_process_goes_on_where_one_has_stopped(tracking: Tracking, tmp_path: Path) -> None:
+    journal = tracking("journal").Journal(tmp_path)
+    journal.append("metrics", number=1)
+    load = tracking("shipping.delivery").Delivery.load
+    first, second = Collecting(), Collecting()
+    shipper = tracking("shipping.shipper").Shipper(tmp_path, first, load(tmp_path, "server"))
+    while not first.numbers:
+        time.sleep(0.01)
+    shipper.drain(time.monotonic() + 0.5)
+    journal.append("metrics", number=2)
+    later = tracking("shipping.shipper").Shipper(tmp_path, second, load(tmp_path, "server"))
+    later.finish()
+    assert later.drain(time.monotonic() + 20)
+    assert (first.numbers, second.numbers) == ([1], [2])
+
+
+@pytest.mark.parametrize("counts", [(1, 0, 0), (250, 801, 3), (100, 800, 100)])
+def test_batches_keep_to_mlflows_limits_and_lose_nothing(
+    tracking: Tracking, counts: tuple[int, int, int]
+) -> None:
+    record = tracking("journal").Record
+    params, metrics, tags = counts
+    records = [
+        record("params", 1, {"values": {f"p{n}": "x" for n in range(params)}}),
+        record("tags", 1, {"values": {f"t{n}": "x" for n in range(tags)}}),
+        record("metrics", 7, {"values": [[f"m{n}", 1.0, n] for n in range(metrics)]}),
+    ]
+    made = list(tracking("shipping.batches").batches(records))
+    assert [p.key for b in made for p in b.params] == [f"p{n}" for n in range(params)]
+    assert [(m.key, m.step, m.timestamp) for b in made for m in b.metrics] == [
+        (f"m{n}", n, 7) for n in range(metrics)
+    ]
+    assert sum(len(b.tags) for b in made) == tags
+    for batch in made:
+        assert len(batch.params) <= 100
+        assert len(batch.params) + len(batch.metrics) + len(batch.tags) <= 1000
+    assert len(made) == max(-(-params // 100), -(-metrics // 800), 1)
+
+
+def test_one_piece_that_is_refused_takes_nothing_else_with_it(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    """With a real store: it takes no second value for a parameter."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = MlflowClient(uri)
+    run_id = client.create_run("0").info.run_id
+    client.log_param(run_id, "taken", "1")
+    config = tracking("config")
+    sink = tracking("shipping.mlflow_sink").MlflowSink(
+        "server",
+        tmp_path,
+        config.ServerOptions(mlflow_tracking_uri=uri),
+        config.ExperimentOptions(),
+        config.CaptureOptions(),
+    )
+    batch = tracking("shipping.batches").Batch(
+        [Metric("m", 1.0, 1, 0)], [Param("taken", "2"), Param("free", "2")], [RunTag("t", "x")]
+    )
+    sink._log_batch(client, run_id, batch, patient=True)
+    run = client.get_run(run_id)
+    assert run.data.params == {"taken": "1", "free": "2"}
+    assert run.data.metrics == {"m": 1.0}
+    (line,) = (tmp_path / "refused-server.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["what"] == "the parameter taken"
+    assert sink.delivery.refused == 1
