@@ -234,3 +234,18 @@ def test_a_journal_that_cannot_be_written_costs_the_tracking_and_not_the_run(
     screen = slow.run("kedro", "run").stdout
     assert "is not tracked" in screen
     assert "Pipeline execution completed successfully" in screen
+
+
+def test_a_model_whose_registration_was_cut_off_has_one_version(
+    project: Project, proxy: Proxy, server: str
+) -> None:
+    project.edit(
+        "conf/base/mlflow.yml", "  name: diabetes_progression\n  pipe", "  name: cut\n  pipe"
+    )
+    proxy.cut = {"registered-models/create", "model-versions/create", "logged-models"}
+    project.run("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url})
+    assert not proxy.cut
+    client = MlflowClient(server)
+    assert len(client.search_model_versions("name = 'cut'")) == 1
+    version = client.get_model_version_by_alias("cut", "champion")
+    assert client.get_run(str(version.run_id)).info.status == "FINISHED"

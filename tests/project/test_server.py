@@ -51,7 +51,7 @@ def test_a_run_whose_server_refuses_it_keeps_its_result_and_its_journal(
         f"artifact_location: nowhere://{tmp_path.name}",
     )
     screen = project.run("kedro", "run").stdout
-    assert "MLflow did not take the whole run" in screen
+    assert "did not take the whole run" in " ".join(screen.split())
     assert (project.folder / "data/06_models/regressor.skops").exists()
     (journal,) = (project.folder / ".kedro_mlflow" / "journal").iterdir()
     assert "evaluation/rmse" in "".join(path.read_text() for path in journal.glob("*.jsonl"))

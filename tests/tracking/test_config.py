@@ -18,6 +18,7 @@ from tests.tracking.conftest import Tracking
         ({"model": {"name": "m", "inputs": "x"}}, ["'model.inputs'", "'input'"]),
         ({"ui": {"port": "many"}}, ["ui.port"]),
         ({"model": {}}, ["model.name"]),
+        ({"mirrors": [{"credentials": "x"}]}, ["mirrors"]),
         ({"tracking": {"params": {"long_params_strategy": "drop"}}}, ["fail", "truncate", "tag"]),
     ],
 )

@@ -27,11 +27,22 @@ class RequestHeaderProviderOptions(_Options):
     init_kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
-class ServerOptions(_Options):
-    """Where runs and models go, and what opens the door there."""
+class PlaceOptions(_Options):
+    """Where runs and models go."""
 
     mlflow_tracking_uri: str | None = None
     mlflow_registry_uri: str | None = None
+
+
+class MirrorOptions(PlaceOptions):
+    """Where every run goes as well."""
+
+    mlflow_tracking_uri: str
+
+
+class ServerOptions(PlaceOptions):
+    """Where runs and models go, and what opens the door there."""
+
     credentials: str | None = None
     request_header_provider: RequestHeaderProviderOptions = Field(
         default_factory=RequestHeaderProviderOptions
@@ -166,7 +177,7 @@ class KedroMlflowConfig(_Options):
     tracking: TrackingOptions = Field(default_factory=TrackingOptions)
     redaction: RedactionOptions = Field(default_factory=RedactionOptions)
     model: ModelOptions | None = None
-    mirrors: list[ServerOptions] = Field(default_factory=list)
+    mirrors: list[MirrorOptions] = Field(default_factory=list)
     shipping: ShippingOptions = Field(default_factory=ShippingOptions)
     ui: UiOptions = Field(default_factory=UiOptions)
 
@@ -220,7 +231,9 @@ def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
     """List the valid keys of the mapping in which the last key of a location stands."""
     options: type[BaseModel] = KedroMlflowConfig
     for name in location[:-1]:
-        annotation = options.model_fields[str(name)].annotation
+        if isinstance(name, int):  # An entry of a list: of the kind that the list is of.
+            continue
+        annotation = options.model_fields[name].annotation
         candidates = getattr(annotation, "__args__", (annotation,))
         options = next(
             kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)

@@ -65,6 +65,7 @@ class MlflowHook:
         from .access import credentials, headers_provided
         from .active_run import autologging_off, uses_mlflow
         from .process_state import exported
+        from .shipping.collector import thawed_afterwards
         from .start import is_parallel, start_run
         from .workers import load_project_with
 
@@ -74,6 +75,7 @@ class MlflowHook:
         self._process.enter()
         try:
             server = config.server
+            self._process.change("collector", thawed_afterwards())
             self._process.change("credentials", exported(credentials(context, server.credentials)))
             headers = headers_provided(server.request_header_provider, context)
             self._process.change("headers", headers)
@@ -91,9 +93,11 @@ class MlflowHook:
             return
         self._runs[run_id] = run
         os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
+        self._end_at_exit()
         if is_parallel(run_params):
             load_project_with(catalog)
-        self._end_at_exit()
+            # The shipper has imported all that it needs once the run is there; see start_run.
+            run.wait_for_run_id(config.shipping.deadline)
         if own_calls:
             self._wait_for(run, run_id)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .capture.artifacts import capture_artifacts
+from .capture.figures import copy_figures
 from .capture.parameters import to_mlflow
 from .capture.record import FOLDER as RECORD_FOLDER
 from .capture.record import write_run_record
@@ -42,6 +43,7 @@ class TrackedRun(RunCapture):
         parameters: Mapping[str, Any],
         join: str | None = None,
         inputs: Mapping[str, Any] | None = None,
+        figures: Mapping[str, str] | None = None,
     ) -> None:
         """Start tracking; the MLflow run is created in the background.
 
@@ -53,6 +55,7 @@ class TrackedRun(RunCapture):
             parameters: what its nodes consume, by name, secrets masked.
             join: an MLflow run that somebody else has started and will end.
             inputs: the data that the run reads, as `describe_inputs` describes them.
+            figures: the files of figures that the catalog saves, by data set.
 
         Raises:
             TrackingError: a parameter is too long, or the server does not answer and must.
@@ -61,7 +64,7 @@ class TrackedRun(RunCapture):
         params, long_params = to_mlflow(parameters, config.tracking.params)
         if config.shipping.on_unreachable == "fail":
             require_reachable(config.server)
-        super().__init__(folder, config.tracking, inputs)
+        super().__init__(folder, config.tracking, inputs, figures)
         self.config = config
         self._started = now()
         self._lock = FileLock(folder / "lock")
@@ -94,9 +97,13 @@ class TrackedRun(RunCapture):
         return self._sink.delivery.run_id
 
     def keep_artifacts(self, catalog: "DataCatalog") -> None:
-        """Keep the files of data sets that mlflow.yml or their catalog entries name."""
+        """Keep the figures that the catalog has saved, and the files that are named as kept."""
+        outputs, files = self.outputs(), self.journal.files
+        if self.config.tracking.capture.figures:
+            for figure in copy_figures(self._figures, outputs, files, self._started):
+                self.journal.append("artifact", path=str(figure), folder="figures")
         options = self.config.tracking.artifacts
-        capture_artifacts(self.journal, catalog, self.outputs(), options, self._started)
+        capture_artifacts(self.journal, catalog, outputs, options, self._started)
 
     def finish(self, status: str) -> None:
         """Write the run's end and wait until all has arrived; what has not stays in the journal."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .access import credentials, headers_provided
+from .capture.figures import files_of_figures
 from .capture.inputs import describe_inputs
 from .capture.parameters import consumed_parameters
 from .capture.tags import run_tags
@@ -61,9 +62,10 @@ def start_run(
     if set(names) <= set(config.tracking.disable_tracking.pipelines):
         return None
     if is_parallel(run_params):
-        # Workers are forked: one that starts while the shipper's thread imports mlflow would wait
-        # for that import for ever.
-        import mlflow  # noqa: F401
+        # Workers are forked: one that starts while the shipper's thread imports something would
+        # wait for that import for ever.
+        import mlflow.pyfunc
+        import mlflow.tracing.client  # noqa: F401
     secrets = config.redaction.patterns
     lineage = config.tracking.capture.lineage
     try:
@@ -75,6 +77,7 @@ def start_run(
             parameters=consumed_parameters(pipeline, catalog, secrets),
             join=run_to_join(config),
             inputs=describe_inputs(pipeline, catalog, secrets) if lineage else None,
+            figures=files_of_figures(pipeline, catalog),
         )
     except OSError as error:
         logger.error("The journal cannot be written (%s): the run is not tracked.", error)
@@ -128,11 +131,12 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
     if "name" not in experiment.model_fields_set:
         experiment.name = PACKAGE
     uri = server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT_URI
-    server.mlflow_tracking_uri = anchor(uri, project_path)
-    server.mlflow_registry_uri = server.mlflow_registry_uri and anchor(
-        server.mlflow_registry_uri, project_path
-    )
-    if not is_server(server.mlflow_tracking_uri):
+    server.mlflow_tracking_uri = uri
+    for place in (server, *config.mirrors):
+        place.mlflow_tracking_uri = anchor(str(place.mlflow_tracking_uri), project_path)
+        registry_uri = place.mlflow_registry_uri
+        place.mlflow_registry_uri = registry_uri and anchor(registry_uri, project_path)
+    if not is_server(str(server.mlflow_tracking_uri)):
         # MLflow's default is a folder of the working directory.
         location = experiment.create_experiment_kwargs.artifact_location or "mlartifacts"
         experiment.create_experiment_kwargs.artifact_location = anchor(location, project_path)

@@ -1,7 +1,15 @@
 """Figures: matplotlib and plotly objects that a node returns."""
 
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from .limits import mend_name
+
+if TYPE_CHECKING:
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
 
 
 def save_figure(value: Any, path: Path) -> Path | None:
@@ -23,6 +31,39 @@ def save_figure(value: Any, path: Path) -> Path | None:
         value.write_html(path, include_plotlyjs="cdn")
         return path
     return None
+
+
+def files_of_figures(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, str]:
+    """Find the figures that the catalog saves to a file: drawing them once is enough.
+
+    Returns:
+        The files, by data set, of matplotlib figures among the pipeline's outputs.
+    """
+    entries = catalog.to_config()[0]
+    return {
+        name: entries[name]["filepath"]
+        for name in sorted(pipeline.all_outputs() & entries.keys())
+        if str(entries[name]["type"]).endswith(".MatplotlibDataset")
+        and not entries[name].get("versioned")
+        and "://" not in entries[name]["filepath"]
+    }
+
+
+def copy_figures(
+    files: Mapping[str, str], outputs: set[str], folder: Path, started: int
+) -> Iterator[Path]:
+    """Copy the figures that a run's nodes have returned and the catalog has saved.
+
+    Args:
+        files: as `files_of_figures` finds them.
+        outputs: the data sets that the run's nodes have returned.
+        folder: where to.
+        started: the run's start in ms since 1970: an older file is not the run's.
+    """
+    for name in sorted(files.keys() & outputs):
+        file = Path(files[name])
+        if file.is_file() and file.stat().st_mtime_ns // 1_000_000 >= started:
+            yield Path(shutil.copyfile(file, folder / f"{mend_name(name)}{file.suffix}"))
 
 
 def _is_a(value: Any, module: str, name: str) -> bool:

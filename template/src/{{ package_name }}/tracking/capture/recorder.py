@@ -32,6 +32,7 @@ class RunCapture:
         folder: Path,
         options: TrackingOptions,
         inputs: Mapping[str, Mapping[str, Any]] | None = None,
+        figures: Mapping[str, str] | None = None,
     ) -> None:
         """Open the journal.
 
@@ -39,24 +40,31 @@ class RunCapture:
             folder: the run's journal, ``.kedro_mlflow/journal/<run id>`` in the project.
             options: what is captured.
             inputs: what the run reads, as ``describe_inputs`` describes it.
+            figures: the files of figures that the catalog saves, by data set.
         """
         self.process = os.getpid()
         self.journal = Journal(folder)
         self._project_path = folder.parents[2]
         self._options = options
         self._inputs = dict(inputs or {})
+        self._figures = dict(figures or {})
         self._started_ns: dict[str, int] = {}
 
     @classmethod
     def join(cls, folder: Path) -> "RunCapture":
         """Join, from a worker process, the run that another process has started in this folder."""
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return cls(folder, TrackingOptions(**content["tracking"]), content["inputs"])
+        tracking = TrackingOptions(**content["tracking"])
+        return cls(folder, tracking, content["inputs"], content["figures"])
 
     def shared(self) -> dict[str, Any]:
         """Return what ``join`` needs in run.json."""
         kept = {"capture", "metrics", "models"}
-        return {"tracking": self._options.model_dump(include=kept), "inputs": self._inputs}
+        return {
+            "tracking": self._options.model_dump(include=kept),
+            "inputs": self._inputs,
+            "figures": self._figures,
+        }
 
     def node_started(self, node: "Node") -> None:
         """Note that a node starts: what of it is left if the process is killed."""
@@ -124,7 +132,8 @@ class RunCapture:
         """Save what of an output is a figure or a model, and return what of it is a metric."""
         capture = self._options.capture
         path = self.journal.files / mend_name(name).replace("/", "_")
-        if capture.figures and (figure := save_figure(value, path)):
+        drawn_by_catalog = name in self._figures
+        if capture.figures and not drawn_by_catalog and (figure := save_figure(value, path)):
             self.journal.append("artifact", path=str(figure), folder="figures")
         if capture.models:
             for key, model in models_in(mend_name(name), value).items():

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
-from ..config import ServerOptions
+from ..config import PlaceOptions
 from ..errors import TrackingError
 from ..quiet import quieten_mlflow
 from ..uris import is_server
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SECONDS_TO_ANSWER = 5
 
 
-def connect(server: ServerOptions) -> "MlflowClient":
+def connect(server: PlaceOptions) -> "MlflowClient":
     """Open a client of the tracking server and the registry that mlflow.yml names."""
     # MLflow's own retries add up to minutes in which nothing can be said or stopped; the shipper
     # has retries of its own. Who sets these variables is obeyed.
@@ -28,7 +28,7 @@ def connect(server: ServerOptions) -> "MlflowClient":
     return mlflow.MlflowClient(server.mlflow_tracking_uri, server.mlflow_registry_uri)
 
 
-def is_reachable(server: ServerOptions) -> bool:
+def is_reachable(server: PlaceOptions) -> bool:
     """Ask a tracking server whether it is there and well; a database cannot be asked."""
     uri = str(server.mlflow_tracking_uri)
     if not is_server(uri):
@@ -42,7 +42,7 @@ def is_reachable(server: ServerOptions) -> bool:
         return False
 
 
-def require_reachable(server: ServerOptions) -> None:
+def require_reachable(server: PlaceOptions) -> None:
     """Stop here, within seconds, when the tracking server does not answer.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The garbage collector, out of the way while a library is loaded."""
+"""The garbage collector, out of the way of a library that makes very many objects that stay."""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Load libraries without garbage collection.
+    """Load libraries without garbage collection, and leave out later what was loaded.
 
     MLflow and SQLAlchemy make several hundred thousand objects that stay. Each time their number
     has grown by a quarter Python looks at all of them: half of what their import costs.
@@ -18,8 +18,17 @@ def paused_collector() -> Iterator[None]:
         yield
     finally:
         if gc.get_freeze_count() == 0:
-            # There and back: the new objects count as old ones, and are not looked at right now.
             gc.freeze()
-            gc.unfreeze()
         if was_on:
             gc.enable()
+
+
+@contextmanager
+def thawed_afterwards() -> Iterator[None]:
+    """Let the collector look at all objects again at the end, unless somebody else froze some."""
+    untouched = gc.get_freeze_count() == 0
+    try:
+        yield
+    finally:
+        if untouched:
+            gc.unfreeze()

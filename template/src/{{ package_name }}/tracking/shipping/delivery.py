@@ -17,7 +17,8 @@ class Delivery:
             having reached us.
         joined: whether the run is somebody else's, who ends it.
         models: the ids of models that were logged, by the folders that they were saved in.
-        versions: the registered versions, as a person reads them.
+        versions: the registered versions, as a person reads them, by the model's id; empty while a
+            version was asked for and its number has not reached us.
         refused: how many records the server has refused for good.
         offsets: how much of each of the journal's files was delivered, in bytes.
         done: whether all of the run was delivered.

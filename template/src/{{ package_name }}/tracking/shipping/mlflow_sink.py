@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config import CaptureOptions, ExperimentOptions, ServerOptions
+from ..config import CaptureOptions, ExperimentOptions, PlaceOptions
 from ..errors import TrackingError
 from ..journal import Record, all_records
 from ..redaction import mask
@@ -46,7 +46,7 @@ class MlflowSink:
         self,
         name: str,
         folder: Path,
-        server: ServerOptions,
+        server: PlaceOptions,
         experiment: ExperimentOptions,
         capture: CaptureOptions,
         mirror: bool = False,
@@ -79,7 +79,7 @@ class MlflowSink:
     @property
     def registered(self) -> list[str]:
         """The versions that were registered, as a person reads them."""
-        return list(self.delivery.versions.values())
+        return [version for version in self.delivery.versions.values() if version]
 
     @property
     def _uri(self) -> str:

@@ -65,7 +65,8 @@ def register(
     """
     from mlflow.exceptions import MlflowException
 
-    if model.model_id in delivery.versions:
+    asked_before = model.model_id in delivery.versions
+    if delivery.versions.get(model.model_id):
         return
     try:
         client.create_registered_model(name)
@@ -73,8 +74,12 @@ def register(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = source or model.artifact_location
-    versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    made = [version for version in versions if version.source == source]
+    made = []
+    if asked_before:  # The version may exist without its number having reached us.
+        versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
+        made = [version for version in versions if version.source == source]
+    delivery.versions[model.model_id] = ""
+    delivery.save()
     version = (
         made[0]
         if made
