@@ -1,6 +1,7 @@
 """The hook: hears Kedro's events and hands them to the run they belong to."""
 
 import atexit
+import gc
 import logging
 import os
 import sys
@@ -217,6 +218,8 @@ class MlflowHook:
             # before; Python's own pools use it, and an interpreter without it may drop it.
             register = getattr(threading, "_register_atexit", atexit.register)
             register(self.end_open_runs)
+            # Before it exits Python looks once more at all objects, MLflow's half million included.
+            atexit.register(gc.freeze)
 
 
 def _config_of(context: "KedroContext") -> "KedroMlflowConfig":
