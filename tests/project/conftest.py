@@ -166,6 +166,22 @@ def listening(
         process.communicate(timeout=30)
 
 
+@contextmanager
+def tracking_server(project: Project, folder: Path) -> Iterator[str]:
+    """A real tracking server with database and artifacts in a folder of its own."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with listening(
+        project,
+        *("mlflow", "server", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+        url=f"{url}/health",
+        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    ):
+        yield url
+
+
 def answers_at(url: str) -> bool:
     """Whether an address answers with success."""
     try:

@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.project.conftest import PACKAGE, Project, free_port, listening
+from tests.project.conftest import PACKAGE, Project, free_port, tracking_server
 from tests.project.proxy import Proxy, proxy_of
 
 NODES = 20
@@ -52,17 +52,7 @@ def slow(project: Project) -> Project:
 
 @pytest.fixture(scope="module")
 def server(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with listening(
-        rendered,
-        *("mlflow", "server", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
-        *("--artifacts-destination", str(folder / "artifacts")),
-        url=f"{url}/health",
-        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-    ):
+    with tracking_server(rendered, tmp_path_factory.mktemp("server")) as url:
         yield url
 
 

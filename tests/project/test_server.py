@@ -8,23 +8,13 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.project.conftest import PACKAGE, Project, free_port, listening
+from tests.project.conftest import PACKAGE, Project, tracking_server
 
 
 @pytest.fixture(scope="module")
 def server(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real tracking server with a database of its own."""
-    folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with listening(
-        rendered,
-        *("mlflow", "server", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
-        *("--artifacts-destination", str(folder / "artifacts")),
-        url=f"{url}/health",
-        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-    ):
+    with tracking_server(rendered, tmp_path_factory.mktemp("server")) as url:
         yield url
 
 

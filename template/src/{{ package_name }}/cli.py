@@ -36,7 +36,7 @@ def cli() -> None:
 
 @cli.group(cls=CommandFolder)
 def mlflow() -> None:
-    """Look at tracked runs and serve the registered model."""
+    """Work with tracked runs and the registered model."""
 
 
 def _tracked(callback: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,14 +8,13 @@ from ..config import ModelOptions, ServerOptions
 from ..errors import TrackingError
 from ..quiet import muted
 from ..shipping.client import connect
+from ..shipping.models import CHAMPION
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger(__name__)
-
-CHAMPION = "champion"
 
 
 def use_registered_model(
