@@ -293,6 +293,22 @@ def test_a_run_that_somebody_else_has_started_is_joined_and_not_closed(
     assert run.data.metrics.items() >= {"number": 1.5, "own_first": 1, "own_second": 3}.items()
 
 
+def test_a_run_that_is_joined_twice_says_once_which_parameter_it_cannot_change(
+    project: Project,
+) -> None:
+    small(project, TWO_NODES)
+    started = project.client.create_run("0").info.run_id
+    variables = {"MLFLOW_RUN_ID": started}
+    assert "change its parameters" not in project.run("kedro", "run", env=variables).stdout
+    screen = project.run("kedro", "run", "--params", "alpha=0.7", env=variables).stdout
+    assert " ".join(screen.split()).count("keeps alpha = 0.5 (this time 0.7).") == 1
+    (run,) = project.runs()
+    assert run.data.params == {"alpha": "0.5"}
+    assert (run.data.metrics["one/score"], run.data.metrics["two/score"]) == (0.7, 1.4)
+    history = project.client.get_metric_history(started, "one/score")
+    assert [metric.value for metric in history] == [0.5, 0.7]
+
+
 def test_a_notebook_finds_mlflow_yml_on_the_context_and_loads_no_mlflow(project: Project) -> None:
     source = """
     context = KedroSession.create(Path.cwd()).load_context()

@@ -178,3 +178,40 @@ def test_one_piece_that_is_refused_takes_nothing_else_with_it(
     (line,) = (tmp_path / "refused-server.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["what"] == "the parameter taken"
     assert sink.delivery.refused == 1
+
+
+def test_a_continued_run_keeps_its_parameters_and_the_changed_ones_are_told(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    """With a real store: it takes no second value for a parameter."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = MlflowClient(uri)
+    run_id = client.create_run("0").info.run_id
+    old = {"same": "1", "alpha": "0.5", "db": "pg://me:CANARY-1@host/a", "token": "CANARY-2"}
+    client.log_batch(run_id, params=[Param(*item) for item in (old | {"long": "x" * 99}).items()])
+    config = tracking("config")
+    sink = tracking("shipping.mlflow_sink").MlflowSink(
+        "server",
+        tmp_path,
+        config.ServerOptions(mlflow_tracking_uri=uri),
+        config.ExperimentOptions(),
+        config.CaptureOptions(),
+    )
+    record = tracking("journal").Record
+    new = {"same": "1", "alpha": "0.7", "db": "pg://host/b", "token": "********", "beta": "2"}
+    records = [
+        record("run_started", 1, {"name": "n", "tags": {"t": "x"}, "journal": "j", "join": run_id}),
+        record("params", 1, {"values": new | {"long": "y" * 99}}),
+        record("metrics", 1, {"values": [["m", 1.0, 0]]}),
+    ]
+    for _ in range(2):
+        sink.deliver(records, patient=True)
+    run = client.get_run(run_id)
+    assert run.data.params == old | {"long": "x" * 99, "beta": "2"}
+    assert run.data.metrics == {"m": 1.0}
+    assert sink.delivery.refused == 0
+    assert tracking("shipping.continued").told(sink.delivery.changed) == (
+        "MLflow lets no run change its parameters, and this one keeps "
+        "alpha = 0.5 (this time 0.7), db = pg://********@host/a (this time pg://host/b), "
+        f"long = {'x' * 60}... (this time {'y' * 60}...)."
+    )

@@ -29,6 +29,8 @@ def command(metadata: ProjectMetadata, env: str | None) -> None:
             delivered += 1
             ended = _ENDED[outcome.status]
             click.echo(f"{outcome.kedro_run_id}: {ended}, delivered as run {outcome.run_id}")
+            if outcome.note:
+                click.echo(outcome.note)
     if failed:
         raise click.ClickException(f"{failed} of {failed + delivered} runs are still kept here.")
     click.echo(f"Delivered {delivered} runs." if delivered else "Every run is delivered.")

@@ -18,6 +18,7 @@ from .config import KedroMlflowConfig
 from .journal import Record, all_records, now
 from .lock import FileLock
 from .shipping.client import require_reachable
+from .shipping.continued import told
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.shipper import Shipper
 from .shipping.sinks import sinks_of
@@ -126,6 +127,8 @@ class TrackedRun(RunCapture):
                 registered,
                 self._sink.address,
             )
+        if changed := self._sink.delivery.changed:
+            logger.warning(told(changed))
         for sink, shipper, done in zip(self._sinks, self._shippers, drained, strict=True):
             if sink.delivery.refused:
                 logger.warning(
@@ -159,3 +162,5 @@ class TrackedRun(RunCapture):
                     outcome.run_id,
                     _ENDED[outcome.status],
                 )
+            if outcome.note:
+                logger.warning(outcome.note)

@@ -20,6 +20,7 @@ class Delivery:
         versions: the registered versions, as a person reads them, by the model's id; empty while a
             version was asked for and its number has not reached us.
         refused: how many records the server has refused for good.
+        changed: parameters that a continued run keeps: their value there, and this time's.
         offsets: how much of each of the journal's files was delivered, in bytes.
         done: whether all of the run was delivered.
     """
@@ -32,6 +33,7 @@ class Delivery:
     models: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     refused: int = 0
+    changed: dict[str, tuple[str, str]] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)
     done: bool = False
 

@@ -15,6 +15,7 @@ from ..uris import is_server, page, vanished
 from .batches import Batch, batches, one_by_one
 from .client import connect, is_reachable, is_transient
 from .collector import paused_collector
+from .continued import without_known_parameters
 from .delivery import Delivery
 from .lineage import log_inputs
 from .models import log_model, register
@@ -97,6 +98,8 @@ class MlflowSink:
         for record in _of("run_started", records):
             self._start_run(self._client, record)
         run_id = str(self.delivery.run_id)
+        if self.delivery.joined and _of("params", records):
+            records = self._without_known_parameters(self._client, run_id, records)
         for batch in batches(records):
             self._log_batch(self._client, run_id, batch, patient)
         for record in _of("artifact", records):
@@ -168,6 +171,16 @@ class MlflowSink:
         self.delivery.run_id = run_id
         self.delivery.joined = True
         self.delivery.save()
+
+    def _without_known_parameters(
+        self, client: "MlflowClient", run_id: str, records: list[Record]
+    ) -> list[Record]:
+        known = client.get_run(run_id).data.params
+        records, changed = without_known_parameters(records, known)
+        if changed:
+            self.delivery.changed.update(changed)
+            self.delivery.save()
+        return records
 
     def _find_experiment(self, client: "MlflowClient") -> str:
         options = self._experiment

@@ -11,6 +11,7 @@ from ..capture.record import FOLDER, write_run_record
 from ..config import ExperimentOptions, KedroMlflowConfig
 from ..journal import Record, all_records
 from ..lock import FileLock
+from .continued import told
 from .shipper import Shipper
 from .sinks import sinks_of
 
@@ -24,12 +25,14 @@ class Outcome:
         status: how it ended; none while a process is still at it.
         run_id: the run in MLflow, if it was created.
         error: why not all of it was delivered, if so.
+        note: what its owner should know of it.
     """
 
     kedro_run_id: str
     status: str | None
     run_id: str | None = None
     error: str | None = None
+    note: str | None = None
 
 
 def sync(journals: Path, config: KedroMlflowConfig) -> Iterator[Outcome]:
@@ -64,7 +67,9 @@ def _deliver(folder: Path, config: KedroMlflowConfig) -> Outcome:
     ]
     if not errors:
         put_away(folder)
-    return Outcome(folder.name, status, sinks[0].delivery.run_id, errors[0] if errors else None)
+    delivery = sinks[0].delivery
+    note = told(delivery.changed) if delivery.changed else None
+    return Outcome(folder.name, status, delivery.run_id, errors[0] if errors else None, note)
 
 
 def _complete(folder: Path) -> str:
