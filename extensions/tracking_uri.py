@@ -29,24 +29,66 @@ KIND_BY_SCHEME = {
     "azureml": "azureml",
 }
 
-# Where a project tracks unless its owner says otherwise.
-DEFAULT_BY_PRESET = {"local": "sqlite:///mlflow.db", "server": "http://127.0.0.1:5000"}
+# What each kind of address names, as a refusal calls it.
+NOUNS = {
+    "server": "an MLflow server",
+    "database": "a database",
+    "folder": "a folder",
+    "databricks": "a Databricks workspace",
+    "sagemaker": "a resource of AWS",
+    "azureml": "an Azure Machine Learning workspace",
+}
+
+# The preset for each kind of address; there is none for a folder, which MLflow 3 refuses.
+PRESET_BY_KIND = {
+    "server": "server",
+    "database": "local",
+    "databricks": "databricks",
+    "sagemaker": "sagemaker",
+    "azureml": "azureml",
+}
 
 # Presets that decide the address: it is not asked for, and an answer to it would not be recorded.
-DECIDING_PRESETS = frozenset({"local"})
+DECIDED_BY_PRESET = {"local": "sqlite:///mlflow.db", "databricks": "databricks"}
+WHERE_DECIDED = {
+    "local": "in a file of the project, or in the database that MLFLOW_TRACKING_URI names",
+    "databricks": "in the workspace of DATABRICKS_HOST, or of the profile that "
+    "MLFLOW_TRACKING_URI=databricks://PROFILE names",
+}
 
-# The kind of address every other preset needs, and how a refusal describes it.
-KIND_BY_PRESET = {"server": "server"}
-DESCRIPTIONS = {"server": "the address of an MLflow server, for example https://mlflow.example.com"}
+# The address every other preset needs, what it is called, and what one looks like. A preset has the
+# name of the kind of address it needs.
+ADDRESS_BY_PRESET = {
+    "server": ("the address of an MLflow server", "https://mlflow.example.com"),
+    "sagemaker": (
+        "the ARN of an MLflow tracking server or app on SageMaker",
+        "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/team",
+    ),
+    "azureml": (
+        "the MLflow tracking URI of an Azure Machine Learning workspace",
+        "azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/SUBSCRIPTION/resourceGroups/"
+        "GROUP/providers/Microsoft.MachineLearningServices/workspaces/WORKSPACE",
+    ),
+}
+PATTERNS = {
+    "sagemaker": r"arn:aws[a-z-]*:sagemaker:[a-z0-9-]+:\d{12}:mlflow-(tracking-server|app)/[\w-]+",
+    "azureml": r"azureml://[\w.-]+/mlflow/v[\d.]+/subscriptions/[^/]+/resourceGroups/[^/]+"
+    r"/providers/Microsoft\.MachineLearningServices/workspaces/[^/]+/?",
+}
 
-SERVER_SECRETS = (
-    "Leave the user name and password out of the address: put them in MLFLOW_TRACKING_USERNAME and "
-    "MLFLOW_TRACKING_PASSWORD."
-)
-DATABASE_SECRETS = (
-    "Leave the user name and password out of the address: "
-    "put the whole address in MLFLOW_TRACKING_URI."
-)
+# Where a secret belongs instead, by the kind of address.
+SECRETS = {
+    "server": "put them in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
+    "database": "put the whole address in MLFLOW_TRACKING_URI",
+    "databricks": "put them in DATABRICKS_CLIENT_ID and DATABRICKS_CLIENT_SECRET, or a token in "
+    "DATABRICKS_TOKEN",
+    "sagemaker": "put them in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "azureml": "put them in AZURE_CLIENT_ID and AZURE_CLIENT_SECRET",
+}
+
+# Presets with stores of their own choice, and what the others are left with.
+CHOOSING_PRESETS = frozenset({"local", "server"})
+DEFAULT_STORES = frozenset({"sqlite", "local"})
 
 
 class TrackingUriError(ValueError):
@@ -56,18 +98,16 @@ class TrackingUriError(ValueError):
 def tracking_uri_kind(uri: str) -> str:
     """The kind of store an address names: server, database, folder, databricks, sagemaker, azureml.
 
+    Returns:
+        The kind, or an empty string for an address that MLflow does not know.
+
     Raises:
-        TrackingUriError: When the address is malformed, of no known kind, or holds a secret.
-            The message never repeats the address, which may hold one.
+        TrackingUriError: When the address is malformed or holds a secret. The message never repeats
+            the address, which may hold one.
     """
-    scheme = uri.partition(":")[0].lower().partition("+")[0]
-    kind = KIND_BY_SCHEME.get(scheme, "")
-    _refuse_secrets(uri, kind, scheme)
+    kind = KIND_BY_SCHEME.get(_scheme(uri), "")
+    _refuse_secrets(uri, kind)
     _refuse_characters(uri)
-    if not kind:
-        raise TrackingUriError(
-            "Begin the address with http:// or https://, or with another scheme that MLflow knows."
-        )
     if kind == "server":
         _refuse_host(uri)
     return kind
@@ -75,37 +115,79 @@ def tracking_uri_kind(uri: str) -> str:
 
 def tracking_uri_refusal(uri: str, preset: str) -> str:
     """Why a project with this tracking preset cannot track at this address; empty when it can."""
-    if preset in DECIDING_PRESETS:
-        decided = DEFAULT_BY_PRESET[preset]
-        leave_out = f"Leave tracking_uri out: tracking_preset={preset} always means {decided}."
-        return "" if uri == decided else leave_out
+    if preset in DECIDED_BY_PRESET:
+        return _decided_refusal(uri, preset)
+    wanted, example = ADDRESS_BY_PRESET[preset]
     try:
         kind = tracking_uri_kind(uri)
     except TrackingUriError as error:
         return str(error)
-    wanted = KIND_BY_PRESET[preset]
-    if kind == wanted:
+    if kind == preset and re.match(rf"({PATTERNS.get(preset, '.*')})\Z", uri):
         return ""
-    return f"Give {DESCRIPTIONS[wanted]}: this one is of the kind {kind}."
+    if kind in {"", preset}:
+        return f"Give {wanted}, for example {example}."
+    return f"Give {wanted}{_other_preset(kind)}: this names {NOUNS[kind]}."
 
 
-def _refuse_secrets(uri: str, kind: str, scheme: str) -> None:
+def default_tracking_uri(preset: str) -> str:
+    """Where a project tracks unless its owner says otherwise; empty where only the owner knows."""
+    return DECIDED_BY_PRESET.get(preset, "http://127.0.0.1:5000" if preset == "server" else "")
+
+
+def example_tracking_uri(preset: str) -> str:
+    """What an address looks like that this preset takes."""
+    return ADDRESS_BY_PRESET[preset][1] if preset in ADDRESS_BY_PRESET else ""
+
+
+def store_refusal(store: str, key: str, preset: str) -> str:
+    """Why a project with this tracking preset cannot choose this store; empty when it can.
+
+    Args:
+        store: The database or object store.
+        key: The question that it answers.
+        preset: The tracking preset.
+    """
+    if preset in CHOOSING_PRESETS or store in DEFAULT_STORES:
+        return ""
+    return f"Leave {key} out: tracking_preset={preset} comes with a store of its own."
+
+
+def _decided_refusal(uri: str, preset: str) -> str:
+    if uri == DECIDED_BY_PRESET[preset]:
+        return ""
+    kind = KIND_BY_SCHEME.get(_scheme(uri), "")
+    other = _other_preset(kind) if PRESET_BY_KIND.get(kind) != preset else ""
+    return (
+        f"Leave tracking_uri out{other}: tracking_preset={preset} tracks {WHERE_DECIDED[preset]}."
+    )
+
+
+def _other_preset(kind: str) -> str:
+    """The half of a sentence that proposes the preset for another kind of address."""
+    return f", or answer tracking_preset={PRESET_BY_KIND[kind]}" if kind in PRESET_BY_KIND else ""
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition(":")[0].lower().partition("+")[0]
+
+
+def _refuse_secrets(uri: str, kind: str) -> None:
     """First of all: whatever else is wrong, this is what its owner must hear of."""
     # Wherever the @ stands: a password with a / in it moves it out of what a parser calls the host.
     # SQLite has no users, and its files may be called anything.
-    if "@" in uri and scheme != "sqlite":
-        raise TrackingUriError(DATABASE_SECRETS if kind == "database" else SERVER_SECRETS)
-    if kind == "database" and re.search(r"(?i)[?&](user|password|passwd|pwd)=", uri):
-        raise TrackingUriError(DATABASE_SECRETS)
-    if kind == "server" and re.search(r"[?#]", uri):
+    in_front = "@" in uri and _scheme(uri) != "sqlite"
+    behind = kind == "database" and re.search(r"(?i)[?&](user|password|passwd|pwd)=", uri)
+    if in_front or behind:
+        remedy = SECRETS.get(kind, SECRETS["server"])
+        raise TrackingUriError(f"Leave the user name and password out of the address: {remedy}.")
+    if kind in {"server", "azureml"} and re.search(r"[?#]", uri):
+        variable = "MLFLOW_TRACKING_TOKEN" if kind == "server" else "the environment"
         raise TrackingUriError(
-            "End the address before the ? or #: a token belongs into MLFLOW_TRACKING_TOKEN."
+            f"End the address before the ? or #: a token belongs into {variable}."
         )
 
 
 def _refuse_characters(uri: str) -> None:
-    if not uri:
-        raise TrackingUriError(f"Give {DESCRIPTIONS['server']}.")
     if len(uri) > LONGEST_URI:
         raise TrackingUriError(
             f"Shorten the address to {LONGEST_URI} characters: it has {len(uri)}."
@@ -150,6 +232,8 @@ class TrackingUriExtension(Extension):
         """Register the filters with copier's Jinja environment."""
         super().__init__(environment)
         environment.filters.update(
-            default_tracking_uri=DEFAULT_BY_PRESET.__getitem__,
+            default_tracking_uri=default_tracking_uri,
+            example_tracking_uri=example_tracking_uri,
+            store_refusal=store_refusal,
             tracking_uri_refusal=tracking_uri_refusal,
         )

@@ -25,6 +25,13 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 TEMPLATE_PARTS = ("copier.yml", "extensions", "includes", "template")
 
 
+# An address for each tracking preset that asks for one and knows no default.
+TRACKING_URIS = {
+    "sagemaker": "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/team",
+    "azureml": "azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/12345678-abcd-ef01-2345-"
+    "6789abcdef01/resourceGroups/team/providers/Microsoft.MachineLearningServices/workspaces/team",
+}
+
 # Two answers to two questions.
 Pair: TypeAlias = frozenset[tuple[str, str]]
 
@@ -59,6 +66,14 @@ def known(answers: Mapping[str, str]) -> dict[str, str]:
     if unknown := sorted(answers.keys() - questions().keys()):
         raise UnknownAnswerError(f"copier.yml asks no such question: {', '.join(unknown)}")
     return dict(answers)
+
+
+def coherent(sheet: Mapping[str, str]) -> dict[str, str]:
+    """An answer sheet without what its tracking preset decides, and with the address it needs."""
+    preset = sheet.get("tracking_preset", "local")
+    stores = set() if preset in {"local", "server"} else {"backend_store", "artifact_store"}
+    address = {"tracking_uri": TRACKING_URIS[preset]} if preset in TRACKING_URIS else {}
+    return address | {key: value for key, value in sheet.items() if key not in stores}
 
 
 def copy_template(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader
 from markdown_it import MarkdownIt
 
 from extensions import literals, names, tracking_uri
-from tests.answers import REPOSITORY, configuration
+from tests.answers import REPOSITORY, TRACKING_URIS, choices, configuration, questions
 
 MODULES = sorted(REPOSITORY.glob("extensions/[!_]*.py"))
 
@@ -32,6 +32,9 @@ HARMLESS = {
     "unicodedata",
     "urllib.parse",
 }
+
+
+PRESETS = choices(questions()["tracking_preset"])
 
 
 def is_one_sentence(refusal: str) -> bool:
@@ -187,8 +190,7 @@ def test_every_refusal_of_a_text_is_one_sentence(text: str) -> None:
         names.line_refusal(text, "the description"),
         names.author_name_refusal(text),
         names.author_email_refusal(text),
-        tracking_uri.tracking_uri_refusal(text, "server"),
-        tracking_uri.tracking_uri_refusal(text, "local"),
+        *[tracking_uri.tracking_uri_refusal(text, preset) for preset in PRESETS],
     ):
         assert refusal == "" or is_one_sentence(refusal), refusal
 
@@ -264,11 +266,11 @@ def test_tracking_address_names_its_kind(uri: str, kind: str) -> None:
     ("uri", "remedy"),
     [
         ("", "Give the address of an MLflow server"),
-        ("mlflow.example.com", "Begin the address with http://"),
-        ("localhost:5000", "Begin the address with http://"),
-        ("127.0.0.1:5000", "Begin the address with http://"),
-        ("ftp://mlflow.example.com", "Begin the address with http://"),
-        ("./mlruns", "Begin the address with http://"),
+        ("mlflow.example.com", "for example https://mlflow.example.com"),
+        ("localhost:5000", "for example https://mlflow.example.com"),
+        ("127.0.0.1:5000", "for example https://mlflow.example.com"),
+        ("ftp://mlflow.example.com", "for example https://mlflow.example.com"),
+        ("./mlruns", "for example https://mlflow.example.com"),
         ("http://", "Name the host"),
         ("https:///path", "Name the host"),
         ("http:mlflow", "Name the host"),
@@ -319,21 +321,77 @@ def test_a_secret_in_the_address_is_refused_and_not_repeated(uri: str, variable:
     assert is_one_sentence(refusal)
 
 
-@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "databricks", "file:///srv/mlruns"])
-def test_an_address_of_another_kind_than_the_preset_needs_is_refused(uri: str) -> None:
-    refusal = tracking_uri.tracking_uri_refusal(uri, "server")
-    assert refusal.startswith("Give the address of an MLflow server")
+@pytest.mark.parametrize(
+    ("preset", "uri", "remedy"),
+    [
+        ("server", "sqlite:///mlflow.db", "tracking_preset=local"),
+        ("server", "postgresql+psycopg://db/mlflow", "tracking_preset=local"),
+        ("server", "databricks", "tracking_preset=databricks"),
+        ("server", "file:///srv/mlruns", "this names a folder"),
+        ("server", TRACKING_URIS["sagemaker"], "tracking_preset=sagemaker"),
+        ("server", TRACKING_URIS["azureml"], "tracking_preset=azureml"),
+        ("sagemaker", "", "arn:aws:sagemaker:"),
+        ("sagemaker", "./mlruns", "arn:aws:sagemaker:"),
+        ("sagemaker", "file:///srv/mlruns", "this names a folder"),
+        ("sagemaker", "https://mlflow.example.com", "tracking_preset=server"),
+        ("sagemaker", "arn:aws:s3:::bucket", "arn:aws:sagemaker:"),
+        ("sagemaker", "arn:aws:sagemaker:eu-west-1:123456789012:endpoint/team", "mlflow-tracking"),
+        ("sagemaker", f"{TRACKING_URIS['sagemaker']}/", "arn:aws:sagemaker:"),
+        ("azureml", "", "azureml://"),
+        ("azureml", "https://ml.azure.com", "tracking_preset=server"),
+        ("azureml", "azureml://westeurope.api.azureml.ms/mlflow/v1.0", "/workspaces/WORKSPACE"),
+        ("local", "https://mlflow.example.com", "tracking_preset=server"),
+        ("local", "postgresql+psycopg://db/mlflow", "MLFLOW_TRACKING_URI"),
+        ("databricks", "databricks://team", "MLFLOW_TRACKING_URI=databricks://PROFILE"),
+        ("databricks", "https://mlflow.example.com", "tracking_preset=server"),
+    ],
+)
+def test_an_address_that_the_preset_cannot_use_is_refused_with_a_remedy(
+    preset: str, uri: str, remedy: str
+) -> None:
+    refusal = tracking_uri.tracking_uri_refusal(uri, preset)
+    assert remedy in refusal
+    assert is_one_sentence(refusal)
 
 
-def test_a_preset_that_decides_the_address_refuses_another() -> None:
-    assert tracking_uri.tracking_uri_refusal("sqlite:///mlflow.db", "local") == ""
-    refusal = tracking_uri.tracking_uri_refusal("http://127.0.0.1:5000", "local")
-    assert refusal.startswith("Leave tracking_uri out")
+@pytest.mark.parametrize(
+    ("preset", "uri", "variable"),
+    [
+        ("sagemaker", f"{TRACKING_URIS['sagemaker']}@key", "AWS_SECRET_ACCESS_KEY"),
+        ("azureml", "azureml://ada:s3cret@westeurope.api.azureml.ms", "AZURE_CLIENT_SECRET"),
+        ("azureml", f"{TRACKING_URIS['azureml']}?sig=s3cret", "the environment"),
+        ("sagemaker", "https://ada:s3cret@mlflow.example.com", "MLFLOW_TRACKING_PASSWORD"),
+        ("local", "postgresql://ada:s3cret@db/mlflow", "MLFLOW_TRACKING_URI"),
+        ("databricks", "databricks://ada:s3cret@team", "MLFLOW_TRACKING_URI"),
+    ],
+)
+def test_a_secret_is_refused_for_every_preset(preset: str, uri: str, variable: str) -> None:
+    refusal = tracking_uri.tracking_uri_refusal(uri, preset)
+    assert variable in refusal
+    assert "s3cret" not in refusal
+    assert is_one_sentence(refusal)
 
 
-def test_the_default_address_of_every_preset_is_accepted() -> None:
-    for preset, uri in tracking_uri.DEFAULT_BY_PRESET.items():
-        assert tracking_uri.tracking_uri_refusal(uri, preset) == ""
+@pytest.mark.parametrize(
+    ("preset", "uri"),
+    [
+        *TRACKING_URIS.items(),
+        ("sagemaker", "arn:aws:sagemaker:us-east-2:123456789012:mlflow-app/app-A1B2"),
+        ("sagemaker", "arn:aws-us-gov:sagemaker:us-gov-west-1:123456789012:mlflow-app/x"),
+        ("azureml", f"{TRACKING_URIS['azureml']}/"),
+    ],
+)
+def test_the_address_of_a_managed_service_is_accepted(preset: str, uri: str) -> None:
+    assert tracking_uri.tracking_uri_refusal(uri, preset) == ""
+
+
+def test_what_a_preset_proposes_is_what_it_takes() -> None:
+    defaults = {preset: tracking_uri.default_tracking_uri(preset) for preset in PRESETS}
+    assert {preset for preset, uri in defaults.items() if not uri} == {"sagemaker", "azureml"}
+    for preset, uri in defaults.items():
+        example = tracking_uri.example_tracking_uri(preset)
+        for proposed in filter(None, (uri, example)):
+            assert tracking_uri.tracking_uri_refusal(proposed, preset) == ""
 
 
 # --- literals ---

@@ -22,12 +22,14 @@ DEFAULTS = {
     "license": "Apache-2.0",
     "python_version": "3.11",
     "tracking_preset": "local",
+    "backend_store": "sqlite",
+    "artifact_store": "local",
     "serving_target": "mlflow",
     "ci": "github",
 }
 
-# What a preset, or the lack of an alternative, decides.
-COMPUTED = ["backend_store", "artifact_store"]
+# Presets that choose no store of their own.
+MANAGED = ["databricks", "sagemaker", "azureml"]
 
 ACCEPTED = [
     ("project_name", "Crédit à la consommation"),
@@ -38,7 +40,9 @@ ACCEPTED = [
     ("author_email", "ada@example.com"),
     *[("license", value) for value in ["Apache-2.0", "MIT", "BSD-3-Clause", "Proprietary"]],
     *[("python_version", value) for value in ["3.10", "3.11", "3.12", "3.13"]],
-    *[("tracking_preset", value) for value in ["local", "server"]],
+    *[("tracking_preset", value) for value in ["local", "server", *MANAGED]],
+    *[("backend_store", value) for value in ["sqlite", "postgresql", "mysql"]],
+    *[("artifact_store", value) for value in ["local", "s3", "gcs", "azure"]],
     *[("serving_target", value) for value in ["mlflow", "none"]],
     *[("ci", value) for value in ["github", "gitlab", "none"]],
     ("tracking_uri", "https://mlflow.example.com/team"),
@@ -78,8 +82,8 @@ def ask(template: Path, project: Path, given: dict[str, str]) -> Path:
 
 def test_questions_come_in_the_order_of_the_conversation() -> None:
     asked = [key for key, question in questions().items() if question.get("when") is not False]
-    assert asked == [*list(DEFAULTS)[:8], "tracking_uri", "serving_target", "ci"]
-    assert list(questions()) == asked + COMPUTED
+    assert asked == [*list(DEFAULTS)[:8], "tracking_uri", *list(DEFAULTS)[8:]]
+    assert list(questions()) == asked
 
 
 def test_copier_yml_is_read_from_settings_to_computed_values() -> None:
@@ -109,10 +113,10 @@ def test_no_question_asks_for_a_secret() -> None:
 
 def test_every_question_has_an_accepted_and_a_refused_answer_here() -> None:
     accepted, refused = {row[0] for row in ACCEPTED}, {row[0] for row in REFUSED}
-    assert accepted == questions().keys() - set(COMPUTED)
+    assert accepted == questions().keys()
     assert refused == questions().keys()
     for key, question in questions().items():
-        if key not in COMPUTED and choices(question):
+        if choices(question):
             assert sorted(choices(question)) == sorted(row[1] for row in ACCEPTED if row[0] == key)
 
 
@@ -129,7 +133,7 @@ def test_every_default_is_accepted_and_recorded(copie: Copie, template: Path) ->
 def test_an_accepted_answer_is_recorded_as_it_was_given(
     key: str, answer: str, template: Path, tmp_path: Path
 ) -> None:
-    given = {key: answer}
+    given = answers.coherent({key: answer})
     if key == "tracking_uri":
         given["tracking_preset"] = "server"
     recorded = answers.recorded(ask(template, tmp_path / "project", given))
@@ -162,16 +166,42 @@ def test_the_server_preset_records_its_address(template: Path, tmp_path: Path) -
     assert recorded["tracking_uri"] == "http://127.0.0.1:5000"
 
 
-def test_what_a_preset_decides_is_not_recorded(template: Path, tmp_path: Path) -> None:
-    recorded = answers.recorded(ask(template, tmp_path / "project", {"backend_store": "sqlite"}))
-    assert not recorded.keys() & {"tracking_uri", *COMPUTED}
+@pytest.mark.parametrize("preset", choices(questions()["tracking_preset"]))
+def test_what_a_preset_decides_is_not_recorded(preset: str, template: Path, tmp_path: Path) -> None:
+    given = answers.coherent({"tracking_preset": preset})
+    recorded = answers.recorded(ask(template, tmp_path / "project", given))
+    stores = set() if preset in MANAGED else {"backend_store", "artifact_store"}
+    address = set() if preset in {"local", "databricks"} else {"tracking_uri"}
+    assert (
+        recorded.keys() == DEFAULTS.keys() - {"backend_store", "artifact_store"} | stores | address
+    )
 
 
+@pytest.mark.parametrize("preset", ["local", "databricks"])
 def test_an_address_for_a_preset_that_has_its_own_is_refused(
-    template: Path, tmp_path: Path
+    preset: str, template: Path, tmp_path: Path
 ) -> None:
+    given = {"tracking_preset": preset, "tracking_uri": "https://mlflow.example.com"}
     with pytest.raises(ValueError, match="Leave tracking_uri out"):
-        ask(template, tmp_path / "project", {"tracking_uri": "https://mlflow.example.com"})
+        ask(template, tmp_path / "project", given)
+
+
+@pytest.mark.parametrize("preset", MANAGED)
+@pytest.mark.parametrize(("key", "answer"), [("backend_store", "mysql"), ("artifact_store", "s3")])
+def test_a_store_for_a_preset_that_has_its_own_is_refused(
+    key: str, answer: str, preset: str, template: Path, tmp_path: Path
+) -> None:
+    given = answers.coherent({"tracking_preset": preset}) | {key: answer}
+    with pytest.raises(ValueError, match=f"Leave {key} out: tracking_preset={preset}"):
+        ask(template, tmp_path / "project", given)
+
+
+@pytest.mark.parametrize("preset", ["sagemaker", "azureml"])
+def test_a_managed_service_has_no_address_until_its_owner_gives_one(
+    preset: str, template: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=f"for example {answers.TRACKING_URIS[preset][:15]}"):
+        ask(template, tmp_path / "project", {"tracking_preset": preset})
 
 
 def test_an_unknown_answer_is_refused_by_the_test_helper(template: Path, tmp_path: Path) -> None:

@@ -93,7 +93,8 @@ def project(
     request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A project for each answer sheet of the matrix."""
-    return answers.render(template, tmp_path_factory.mktemp("matrix") / "project", request.param)
+    sheet = answers.coherent(request.param)
+    return answers.render(template, tmp_path_factory.mktemp("matrix") / "project", sheet)
 
 
 def test_every_file_parses(project: Path) -> None:
@@ -151,7 +152,7 @@ def test_readme_has_a_blank_line_around_every_heading_and_fence(project: Path) -
 def test_every_choice_changes_what_is_rendered(key: str, render: Render) -> None:
     rendered = []
     for answer in ALTERNATIVES[key]:
-        content = answers.files(render(**{key: answer}))
+        content = answers.files(render(**answers.coherent({key: answer})))
         del content[".copier-answers.yml"]  # it would differ whatever the template does
         rendered.append(content)
     assert all(a != b for position, a in enumerate(rendered) for b in rendered[:position])

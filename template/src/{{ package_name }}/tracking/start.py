@@ -19,7 +19,7 @@ from .pipeline_model.scoring import use_registered_model
 from .process_state import exported
 from .project import PACKAGE
 from .run import TrackedRun
-from .uris import anchor, is_server
+from .uris import anchor, is_database
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -136,7 +136,7 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
         place.mlflow_tracking_uri = anchor(str(place.mlflow_tracking_uri), project_path)
         registry_uri = place.mlflow_registry_uri
         place.mlflow_registry_uri = registry_uri and anchor(registry_uri, project_path)
-    if not is_server(str(server.mlflow_tracking_uri)):
+    if is_database(str(server.mlflow_tracking_uri)):
         # MLflow's default is a folder of the working directory.
         location = experiment.create_experiment_kwargs.artifact_location or "mlartifacts"
         experiment.create_experiment_kwargs.artifact_location = anchor(location, project_path)

@@ -33,6 +33,11 @@ def is_server(uri: str) -> bool:
     return urlsplit(uri).scheme in ("http", "https")
 
 
+def is_database(uri: str) -> bool:
+    """Tell whether runs are written straight into a database, with no server in between."""
+    return urlsplit(uri).scheme.partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
+
+
 def page(server: str, experiment_id: str, run_id: str | None = None) -> str:
     """Write the address of an experiment's page on a tracking server, or of one of its runs."""
     path = f"#/experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "")
