@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,16 @@ def node(name: str, started_ns: int, seconds: int, status: str, **more: Any) -> 
 
 @pytest.mark.parametrize("status", ["FINISHED", "FAILED"])
 def test_a_run_is_one_trace_with_a_span_a_node(
-    tracking: Tracking, client: Any, run: Any, status: str
+    tracking: Tracking,
+    client: Any,
+    run: Any,
+    status: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     record = tracking("journal").Record
+    timeline = tracking("shipping.timeline")
+    monkeypatch.setattr(timeline, "_SPANS_A_CALL", 2)  # A large run's come in several calls.
     start = time.time_ns() - 10 * SECOND
     reason = {"error": "ValueError: no"} if status == "FAILED" else {}
     records = [
@@ -47,9 +55,11 @@ def test_a_run_is_one_trace_with_a_span_a_node(
         record("node_started", 0, {"name": "open", "started_ns": start + 5 * SECOND}),
         record("run_ended", start // 1_000_000 + 9000, {"status": status}),
     ]
+    lines = "".join(json.dumps(asdict(each)) + "\n" for each in records)
+    (tmp_path / "1.jsonl").write_text(lines, encoding="utf-8")
     before = mlflow.get_tracking_uri()
     for _ in range(2):  # Delivering twice changes nothing.
-        tracking("shipping.timeline").log_timeline(client, run.experiment_id, run.run_id, records)
+        timeline.log_timeline(client, run.experiment_id, run.run_id, tmp_path, records[-1])
     assert mlflow.get_tracking_uri() == before
     (trace,) = client.search_traces(locations=[run.experiment_id], run_id=run.run_id)
     assert trace.info.state == STATUSES[status]

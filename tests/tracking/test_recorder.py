@@ -186,11 +186,12 @@ def test_the_record_of_a_run_says_what_ran_on_what_and_how_it_ended(
     capture.node_finished(FIRST, {"raw": pd.DataFrame({"a": [1]})}, {"doubled": 1})
     capture.node_started(SECOND)
     write = tracking("capture.record").write_run_record
-    killed = json.loads(write(tracking("journal").all_records(folder), folder).read_text())
-    assert killed["status"] == "UNFINISHED"
+    journal = tracking("journal")
+    ends = [journal.Record("run_ended", journal.now(), {"status": s}) for s in ("KILLED", "FAILED")]
+    killed = json.loads(write(folder, ends[0]).read_text())
+    assert killed["status"] == "KILLED"
     capture.node_failed(SECOND, ValueError("no"))
-    capture.journal.append("run_ended", status="FAILED")
-    record = json.loads(write(tracking("journal").all_records(folder), folder).read_text())
+    record = json.loads(write(folder, ends[1]).read_text())
     assert (record["run_id"], record["status"]) == ("r", "FAILED")
     assert record["pipelines"] == ["a", "b"]
     assert record["git"] == {"commit": "c0ffee", "dirty": True}

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 # As much of one process's file as is read at once: memory stays bounded, however long a run is.
-_CHUNK_BYTES = 1_000_000
+_CHUNK_BYTES = 500_000
 
 
 @dataclass(frozen=True)
@@ -62,24 +62,27 @@ class JournalReader:
 
     Attributes:
         offsets: how many bytes of each file were read and acknowledged, by the file's name.
+        has_more: whether the last read has left out what did not fit into its chunk.
     """
 
     def __init__(self, folder: Path, offsets: Mapping[str, int] | None = None) -> None:
         self.offsets = dict(offsets or {})
+        self.has_more = False
         self._folder = folder
         self._read: dict[str, int] = {}
 
     def read(self) -> list[Record]:
         """Return the next events that were not acknowledged; of each process in their order."""
         records = []
+        self.has_more = False
         for path in sorted(self._folder.glob("*.jsonl")):
             start = self.offsets.get(path.name, 0)
             with path.open("rb") as file:
                 file.seek(start)
                 # A line without its end is still being written: it is read the next time.
-                whole, newline, _ = (file.read(_CHUNK_BYTES) + _rest_of_line(file)).rpartition(
-                    b"\n"
-                )
+                chunk = file.read(_CHUNK_BYTES)
+                self.has_more |= len(chunk) == _CHUNK_BYTES
+                whole, newline, _ = (chunk + _rest_of_line(file)).rpartition(b"\n")
             self._read[path.name] = start + len(whole) + len(newline)
             records += [Record(**json.loads(line)) for line in whole.splitlines()]
         return records

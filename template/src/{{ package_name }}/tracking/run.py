@@ -15,7 +15,7 @@ from .capture.record import FOLDER as RECORD_FOLDER
 from .capture.record import write_run_record
 from .capture.recorder import RunCapture
 from .config import KedroMlflowConfig
-from .journal import Record, all_records, now
+from .journal import Record, now
 from .lock import FileLock
 from .shipping.client import require_reachable
 from .shipping.continued import told
@@ -109,7 +109,7 @@ class TrackedRun(RunCapture):
     def finish(self, status: str) -> None:
         """Write the run's end and wait until all has arrived; what has not stays in the journal."""
         end = Record("run_ended", now(), {"status": status})
-        record = write_run_record([*all_records(self.journal.folder), end], self.journal.files)
+        record = write_run_record(self.journal.folder, end)
         self.journal.append("artifact", path=str(record), folder=RECORD_FOLDER)
         self.journal.append("run_ended", status=status)
         self.journal.close()

@@ -1,33 +1,50 @@
-"""The run's record: one JSON file that says what ran, on what, for how long and with what end."""
+"""The run's record: one JSON file that says what ran, on what, for how long and with what end.
+
+A run may have thousands of nodes: they go from the journal to the file one by one.
+"""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..journal import Record
+from ..journal import Record, all_records
 
 FOLDER, FILE = "kedro", "run.json"
 
 
-def run_record(records: Iterable[Record]) -> dict[str, Any]:
-    """Build the record of a run from what its journal holds.
+def write_run_record(journal: Path, end: Record) -> Path:
+    """Write the record of a run beside its journal; it is the run's artifact ``kedro/run.json``.
 
-    Returns:
-        ``run_id``, ``name``, ``status``, ``started`` and ``ended`` (ms since 1970), ``pipelines``,
-        ``command`` and versions as the run's tags have them, ``git`` (commit and whether the
-        sources were changed), ``inputs`` and ``nodes``. A node that was started and has no end has
-        the status ``UNFINISHED``, and so has a run.
+    It holds ``run_id``, ``name``, ``status``, ``started`` and ``ended`` (ms since 1970),
+    ``pipelines``, ``command`` and versions as the run's tags have them, ``git`` (commit and whether
+    the sources were changed), ``inputs`` and ``nodes``, as `nodes_of` lists them.
+
+    Args:
+        journal: the run's folder.
+        end: the run's end, which need not be in the journal yet.
     """
-    start = next((record for record in records_of("run_started", records)), None)
-    end = next((record for record in records_of("run_ended", records)), None)
+    path = journal / "files" / FILE
+    summary = json.dumps(_summary(all_records(journal), end), indent=2)
+    nodes = (json.dumps(node) for node in nodes_of(all_records(journal)))
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{summary.removesuffix("}").rstrip()},\n  "nodes": [')
+        for number, node in enumerate(nodes):
+            file.write(f"{',' if number else ''}\n    {node}")
+        file.write("\n  ]\n}\n")
+    return path
+
+
+def _summary(records: Iterable[Record], end: Record) -> dict[str, Any]:
+    kept = [record for record in records if record.kind in ("run_started", "input")]
+    start = next((record for record in kept if record.kind == "run_started"), None)
     tags = dict(start.data["tags"]) if start else {}
     return {
         "run_id": tags.get("kedro.run_id"),
         "name": start.data["name"] if start else None,
-        "status": end.data["status"] if end else "UNFINISHED",
+        "status": end.data["status"],
         "started": start.time if start else None,
-        "ended": end.time if end else None,
+        "ended": end.time,
         "pipelines": tags.get("kedro.pipelines", "").split(", "),
         "command": tags.get("kedro.command"),
         "environment": tags.get("kedro.env"),
@@ -37,37 +54,30 @@ def run_record(records: Iterable[Record]) -> dict[str, Any]:
             "commit": tags.get("mlflow.source.git.commit"),
             "dirty": tags.get("mlflow.source.git.dirty", "") == "true",
         },
-        "inputs": inputs_of(records),
-        "nodes": nodes_of(records),
+        "inputs": inputs_of(kept),
     }
 
 
-def write_run_record(records: Iterable[Record], folder: Path) -> Path:
-    """Write the record of a run into a folder; it is the run's artifact ``kedro/run.json``."""
-    path = folder / FILE
-    path.write_text(json.dumps(run_record(list(records)), indent=2), encoding="utf-8")
-    return path
+def nodes_of(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """Yield a run's nodes as they ended, process by process; those without an end come last.
 
-
-def nodes_of(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """List a run's nodes in the order of their start, those without an end included."""
-    nodes = {
-        record.data["name"]: dict(record.data) for record in records_of("node_started", records)
-    }
-    nodes |= {record.data["name"]: dict(record.data) for record in records_of("node", records)}
-    for node in nodes.values():
-        ended_ns = node.setdefault("ended_ns", None)
-        node["seconds"] = ended_ns and (ended_ns - node["started_ns"]) / 1e9
-        node.setdefault("status", "UNFINISHED")
-    return sorted(nodes.values(), key=lambda node: node["started_ns"])
+    A node that was started and has no end has the status ``UNFINISHED``.
+    """
+    running: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if record.kind == "node_started":
+            running[record.data["name"]] = dict(record.data)
+        elif record.kind == "node":
+            running.pop(record.data["name"], None)
+            seconds = (record.data["ended_ns"] - record.data["started_ns"]) / 1e9
+            yield {**record.data, "seconds": seconds}
+    for node in running.values():
+        yield {**node, "ended_ns": None, "seconds": None, "status": "UNFINISHED"}
 
 
 def inputs_of(records: Iterable[Record]) -> list[dict[str, Any]]:
     """List the data that a run has read, each once: two processes may have written it down."""
-    inputs = {record.data["name"]: dict(record.data) for record in records_of("input", records)}
+    inputs = {
+        record.data["name"]: dict(record.data) for record in records if record.kind == "input"
+    }
     return [inputs[name] for name in sorted(inputs)]
-
-
-def records_of(kind: str, records: Iterable[Record]) -> list[Record]:
-    """Pick the records of one kind."""
-    return [record for record in records if record.kind == kind]

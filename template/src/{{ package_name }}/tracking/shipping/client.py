@@ -22,6 +22,8 @@ def connect(server: PlaceOptions) -> "MlflowClient":
     # has retries of its own. Who sets these variables is obeyed.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    # Our own lines tell where a run's page is.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     import mlflow
 
     quieten_mlflow()

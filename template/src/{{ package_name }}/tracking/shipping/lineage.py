@@ -35,7 +35,7 @@ _TYPES = {
 
 def log_inputs(client: "MlflowClient", run_id: str, records: Iterable[Record]) -> None:
     """Log the inputs among a run's records as its data sets; logging them again changes nothing."""
-    if inputs := [dataset_input(data) for data in inputs_of(list(records))]:
+    if inputs := [dataset_input(data) for data in inputs_of(records)]:
         client.log_inputs(run_id, datasets=inputs)
 
 

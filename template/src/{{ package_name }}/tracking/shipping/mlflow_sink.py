@@ -112,13 +112,12 @@ class MlflowSink:
         if self._client is None:
             self._client = connect(self._server)
         client, run_id = self._client, str(self.delivery.run_id)
-        records = [*all_records(self._folder)]
         if self._capture.lineage:
-            inputs = partial(log_inputs, client, run_id, records)
+            inputs = partial(log_inputs, client, run_id, all_records(self._folder))
             self._try(inputs, "the inputs", patient)
         if self._capture.timeline:
             experiment_id = self.delivery.experiment_id
-            timeline = partial(log_timeline, client, experiment_id, run_id, records)
+            timeline = partial(log_timeline, client, experiment_id, run_id, self._folder, record)
             self._try(timeline, "the timeline", patient)
         if not self.delivery.joined:
             client.set_terminated(run_id, record.data["status"], record.time)

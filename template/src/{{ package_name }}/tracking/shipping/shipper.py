@@ -13,7 +13,7 @@ from .delivery import Delivery
 logger = logging.getLogger(__name__)
 
 # How often the journal is looked at: seldom enough for few calls, often enough to watch a run. The
-# pause grows with the run: half of the time that it has taken so far.
+# pause grows with the run: as long as the run has taken so far.
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.5, 15.0
 # How long a run's end waits for a sink that was not there the last time it was tried.
@@ -94,8 +94,8 @@ class Shipper:
                 elif finishing:
                     self._deliver_end()
                     return
-                if not finishing:
-                    pause = max((time.monotonic() - started) / 2, _SHORTEST_PAUSE_SECONDS)
+                if not finishing and not self._reader.has_more:
+                    pause = max(time.monotonic() - started, _SHORTEST_PAUSE_SECONDS)
                     self._finishing.wait(min(pause, _LONGEST_PAUSE_SECONDS))
         except Exception as error:
             self.error = error

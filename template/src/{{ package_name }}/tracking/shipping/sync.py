@@ -81,7 +81,7 @@ def _complete(folder: Path) -> str:
         last = max(last, record.time)
     _end_half_written_lines(folder)
     end = Record("run_ended", last, {"status": "KILLED"})
-    path = write_run_record([*all_records(folder), end], folder / "files")
+    path = write_run_record(folder, end)
     record = Record("artifact", last, {"path": str(path), "folder": FOLDER})
     with (folder / "sync.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(line)) + "\n" for line in (record, end))

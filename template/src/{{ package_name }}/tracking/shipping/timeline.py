@@ -1,22 +1,26 @@
 """The timeline: one MLflow trace a run, a span a node."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..capture.record import nodes_of, records_of
-from ..journal import Record
+from ..capture.record import nodes_of
+from ..journal import Record, all_records
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Span
+    from mlflow.entities import Span, TraceInfo
 
 _STATES = {"FINISHED": "OK", "FAILED": "ERROR", "KILLED": "ERROR", "UNFINISHED": "ERROR"}
 _SPAN_TYPE = "TASK"
+# As many spans as are in memory, and in a call, at once: one takes several kB.
+_SPANS_A_CALL = 1000
 
 
 def log_timeline(
-    client: "MlflowClient", experiment_id: str, run_id: str, records: Iterable[Record]
+    client: "MlflowClient", experiment_id: str, run_id: str, journal: Path, end: Record
 ) -> None:
     """Log where a run's time went, as a trace that belongs to the run.
 
@@ -28,47 +32,71 @@ def log_timeline(
         client: of the tracking server that has the run.
         experiment_id: the run's experiment.
         run_id: the run.
-        records: all that the run's journal holds, its end included.
+        journal: the folder that holds all of the run's records.
+        end: the run's last record.
     """
-    from mlflow.entities import TraceInfo, TraceLocation, TraceState
     from mlflow.tracing.client import TracingClient
 
-    records = list(records)
-    nodes = nodes_of(records)
-    ends = records_of("run_ended", records)
-    if not nodes or not ends:
+    start, started_ns, ended_ns = _bounds(journal, end)
+    if start is None:
         return
-    start = records_of("run_started", records)[0]
-    started_ns = min(start.time * 1_000_000, nodes[0]["started_ns"])
-    ended_ns = max([ends[0].time * 1_000_000, *(node["ended_ns"] or 0 for node in nodes)])
-    name, state = start.data["name"], _STATES[ends[0].data["status"]]
-    spans = [_span(run_id, 1, name, started_ns, ended_ns, state, {})]
-    for number, node in enumerate(nodes, start=2):
-        attributes = {key: node[key] for key in _ATTRIBUTES if node.get(key) is not None}
-        spans.append(
-            _span(
-                run_id,
-                number,
-                node["name"],
-                node["started_ns"],
-                node["ended_ns"] or ended_ns,
-                _STATES[node["status"]],
-                attributes,
-            )
-        )
-    info = TraceInfo(
+    spans = _spans(run_id, journal, start, end, started_ns, ended_ns)
+    tracing = TracingClient(client.tracking_uri)
+    tracing.start_trace(_trace(run_id, experiment_id, start, end, started_ns, ended_ns))
+    while some := list(islice(spans, _SPANS_A_CALL)):
+        tracing.log_spans(experiment_id, some)
+
+
+def _bounds(journal: Path, end: Record) -> tuple[Record | None, int, int]:
+    """Find the record of the run's start, and when its trace starts and ends; none without nodes.
+
+    A node may have been seen to start before the run's own first record, or to end after its last.
+    """
+    start, any_node = None, False
+    started_ns = ended_ns = end.time * 1_000_000
+    for record in all_records(journal):
+        if record.kind == "run_started":
+            start, started_ns = record, min(started_ns, record.time * 1_000_000)
+        elif record.kind in ("node_started", "node"):
+            any_node = True
+            started_ns = min(started_ns, record.data["started_ns"])
+            ended_ns = max(ended_ns, record.data.get("ended_ns", 0))
+    return (start if any_node else None), started_ns, ended_ns
+
+
+def _trace(
+    run_id: str, experiment_id: str, start: Record, end: Record, started_ns: int, ended_ns: int
+) -> "TraceInfo":
+    from mlflow.entities import TraceInfo, TraceLocation, TraceState
+
+    return TraceInfo(
         trace_id=f"tr-{run_id}",
         trace_location=TraceLocation.from_experiment_id(experiment_id),
         request_time=started_ns // 1_000_000,
         execution_duration=(ended_ns - started_ns) // 1_000_000,
-        state=TraceState(state),
+        state=TraceState(_STATES[end.data["status"]]),
         request_preview=start.data["tags"].get("kedro.command"),
         trace_metadata={"mlflow.sourceRun": run_id, "mlflow.trace_schema.version": "3"},
-        tags={"mlflow.traceName": name},
+        tags={"mlflow.traceName": start.data["name"]},
     )
-    tracing = TracingClient(client.tracking_uri)
-    tracing.start_trace(info)
-    tracing.log_spans(experiment_id, spans)
+
+
+def _spans(
+    run_id: str, journal: Path, start: Record, end: Record, started_ns: int, ended_ns: int
+) -> Iterator["Span"]:
+    """Yield the span of the whole run, and below it one a node."""
+    state = _STATES[end.data["status"]]
+    yield _span(run_id, 1, start.data["name"], started_ns, ended_ns, state, {})
+    for number, node in enumerate(nodes_of(all_records(journal)), start=2):
+        yield _span(
+            run_id,
+            number,
+            node["name"],
+            node["started_ns"],
+            node["ended_ns"] or ended_ns,
+            _STATES[node["status"]],
+            {key: node[key] for key in _ATTRIBUTES if node.get(key) is not None},
+        )
 
 
 _ATTRIBUTES = ("function", "source", "inputs", "outputs", "process", "status", "error")
