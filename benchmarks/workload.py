@@ -1,4 +1,4 @@
-"""Projects of many nodes: 10 parameters and 5 metrics each, with this hook, kedro-mlflow's or none."""
+"""Projects of many nodes, 10 parameters and 5 metrics each: this hook's, kedro-mlflow's, bare."""
 
 from __future__ import annotations
 
@@ -86,7 +86,8 @@ def tracked(rendered: Project, name: str, count: int, work: str, uri: str) -> Pr
     content = config.read_text(encoding="utf-8")
     head, model, rest = content.partition("\nmodel:")
     _, mirrors, rest = rest.partition("\nmirrors:")
-    assert model and mirrors
+    assert model
+    assert mirrors
     content = f"{head}\nmodel: null\n{mirrors}{rest}"  # There is no pipeline to register.
     config.write_text(_set_uri(content, uri), encoding="utf-8")
     return made
@@ -128,10 +129,20 @@ def _environment(rendered: Project) -> Path:
         python = folder / "bin" / "python"
         same = rendered.versions("kedro", "mlflow", "pandas", "numpy")
         packages = [KEDRO_MLFLOW, *(f"{name}=={version}" for name, version in same.items())]
-        for command in (
+        commands: list[list[str | Path]] = [
             ["uv", "venv", "--quiet", "--clear", "--python", sys.executable, folder],
-            ["uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *packages],
-        ):
+            [
+                "uv",
+                "pip",
+                "install",
+                "--quiet",
+                "--compile-bytecode",
+                "--python",
+                python,
+                *packages,
+            ],
+        ]
+        for command in commands:
             subprocess.run(command, env=variables, check=True)
         (folder / "ready").touch()
     return folder

@@ -29,7 +29,7 @@ def captured(
     journal = tracking("journal").Journal(folder)
     parsed = tracking("config").ArtifactsOptions(**options)
     tracking("capture.artifacts").capture_artifacts(
-        journal, catalog, set(catalog.keys()), parsed, started
+        journal, catalog, dict.fromkeys(catalog.keys(), ""), parsed, started
     )
     records = [record.data for record in tracking("journal").all_records(folder)]
     return {f"{data['folder']}/{Path(data['path']).name}": Path(data["path"]) for data in records}

@@ -44,7 +44,7 @@ def test_only_parameters_that_nodes_take_are_captured(tracking: Tracking) -> Non
     values = {"params:model": Typed(alpha=1.5, steps=[1]), "params:tree": Plain(3), "params:x": 1}
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
     nodes = pipeline([node(identity, ["params:model", "params:tree", "data"], "out")])
-    captured = tracking("capture.parameters").consumed_parameters(nodes, catalog)
+    captured = dict(tracking("capture.parameters").consumed_parameters(nodes, catalog))
     assert captured == {"model": {"alpha": 1.5, "steps": [1]}, "tree": {"depth": 3}}
 
 
@@ -52,14 +52,25 @@ def test_a_node_that_takes_all_parameters_has_all_captured(tracking: Tracking) -
     everything = {"seed": 3, "db": {"host": "h", "password": "CANARY"}}
     catalog = DataCatalog({"parameters": MemoryDataset(everything)})
     nodes = pipeline([node(identity, ["parameters"], "out")])
-    captured = tracking("capture.parameters").consumed_parameters(nodes, catalog)
+    captured = dict(tracking("capture.parameters").consumed_parameters(nodes, catalog))
     assert captured == {"seed": 3, "db": {"host": "h", "password": "********"}}
+
+
+def test_a_parameter_that_is_part_of_another_one_is_captured_once(tracking: Tracking) -> None:
+    values = {"params:model": {"alpha": 1, "x": {"y": 2}}, "params:model.x.y": 2, "params:mod": 3}
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
+    nodes = pipeline([node(identity, list(values), "out")])
+    captured = list(tracking("capture.parameters").consumed_parameters(nodes, catalog))
+    assert captured == [("mod", 3), ("model", {"alpha": 1, "x": {"y": 2}})]
 
 
 def to_mlflow(tracking: Tracking, values: dict[str, Any], **options: Any) -> Any:
     """Apply `tracking.params` of mlflow.yml to parameters."""
     parsed = tracking("config").ParamsOptions(**options)
-    return tracking("capture.parameters").to_mlflow(values, parsed)
+    made: dict[str, dict[str, str]] = {"params": {}, "tags": {}}
+    for kind, name, text in tracking("capture.parameters").to_mlflow(values.items(), parsed):
+        made[kind][name] = text
+    return made["params"], made["tags"]
 
 
 def test_nested_parameters_are_flattened_as_deep_as_configured(tracking: Tracking) -> None:

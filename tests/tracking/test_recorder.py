@@ -67,7 +67,7 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
     assert (read["name"], read["rows"]) == ("raw", 2)
     assert [name for name, _ in read["schema"]] == ["a", "b"]
     assert "CANARY" not in "".join(path.read_text() for path in folder.glob("*.jsonl"))
-    assert capture.outputs() == {"doubled"}
+    assert capture.outputs() == {"doubled": ""}
 
 
 def test_the_source_of_a_function_in_the_project_is_relative_to_it(tracking: Tracking) -> None:
@@ -89,7 +89,7 @@ def test_a_failed_node_is_written_down_with_its_reason_and_no_password(
     assert written["error"] == "ValueError: no postgresql://********@host"
     (read,) = records(tracking, folder, "input")
     assert read["schema"] is None
-    assert capture.outputs() == set()
+    assert capture.outputs() == {}
 
 
 def test_metrics_of_a_node_are_one_record_and_odd_numbers_survive(

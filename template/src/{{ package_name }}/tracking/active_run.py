@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -30,19 +30,24 @@ _IMPORT = re.compile(rb"""\bimport\b.*\bmlflow\b|\bfrom\s+mlflow\b|["']mlflow\b"
 
 @dataclass(frozen=True)
 class RunPlace:
-    """Where a run is; worker processes read it from a file in the run's journal."""
+    """Where a run and its child runs are; worker processes read it from a file in its journal.
+
+    Attributes:
+        tracking_uri: the tracking server.
+        registry_uri: the registry, if it is another place.
+        run_ids: the run's id, under "", and those of child runs, by their namespaces.
+    """
 
     tracking_uri: str
     registry_uri: str | None
-    run_id: str | None
+    run_ids: Mapping[str, str]
 
     def save(self, folder: Path) -> None:
-        """Write down which run it is, for worker processes.
+        """Write down which runs they are, for worker processes.
 
         Not the URIs, which may hold a password: workers inherit them in the environment.
         """
-        content = json.dumps({"run_id": self.run_id})
-        (folder / "active_run.json").write_text(content, encoding="utf-8")
+        (folder / "active_run.json").write_text(json.dumps(self.run_ids), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> "RunPlace | None":
@@ -50,20 +55,19 @@ class RunPlace:
         path = folder / "active_run.json"
         if not path.is_file():
             return None
-        run_id = json.loads(path.read_text(encoding="utf-8"))["run_id"]
+        run_ids = json.loads(path.read_text(encoding="utf-8"))
         uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-        return cls(uri, os.environ.get("MLFLOW_REGISTRY_URI"), run_id)
+        return cls(uri, os.environ.get("MLFLOW_REGISTRY_URI"), run_ids)
 
-    def fetch(self) -> "Run | None":
-        """Ask MLflow for the run; none if it does not answer."""
+    def fetch(self) -> "dict[str, Run]":
+        """Ask MLflow for the runs, by their namespaces; there are none if it does not answer."""
         import mlflow
 
-        if self.run_id is None:
-            return None
+        client = mlflow.MlflowClient(self.tracking_uri, self.registry_uri)
         try:
-            return mlflow.MlflowClient(self.tracking_uri, self.registry_uri).get_run(self.run_id)
+            return {namespace: client.get_run(run_id) for namespace, run_id in self.run_ids.items()}
         except (mlflow.MlflowException, OSError):
-            return None
+            return {}
 
 
 def uses_mlflow(pipeline: "Pipeline") -> bool:

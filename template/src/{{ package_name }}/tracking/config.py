@@ -74,11 +74,11 @@ class ExperimentOptions(_Options):
 
 
 class RunOptions(_Options):
-    """Which run is continued, if not a new one, and how a new one is called."""
+    """Which run is continued, if not a new one, how it is called, and which child runs it has."""
 
     id: str | None = None
     name: str | None = None
-    nested: bool = True
+    nested: bool | Literal["namespace"] = True
 
 
 class DictParamsOptions(_Options):

@@ -44,8 +44,8 @@ class MlflowHook:
         # and ends in one as well.
         self._thread = threading.local()
         self._runs: dict[str, RunCapture] = {}
-        # The runs whose nodes call MLflow themselves.
-        self._active: dict[str, Run] = {}
+        # The runs whose nodes call MLflow themselves, and their child runs, by namespace.
+        self._active: dict[str, dict[str, Run]] = {}
         self._process = ProcessState()
         self._ends_at_exit = False
 
@@ -98,7 +98,7 @@ class MlflowHook:
         if is_parallel(run_params):
             load_project_with(catalog)
             # The shipper has imported all that it needs once the run is there; see start_run.
-            run.wait_for_run_id(config.shipping.deadline)
+            run.wait_for_run_ids(config.shipping.deadline)
         if own_calls:
             self._wait_for(run, run_id)
 
@@ -109,7 +109,7 @@ class MlflowHook:
             if run_id in self._active:
                 from .active_run import activate
 
-                self._thread.deactivate = activate(self._active[run_id])
+                self._thread.deactivate = activate(self._active[run_id][run.namespace_of(node)])
             run.node_started(node)
 
     @hook_impl
@@ -191,7 +191,7 @@ class MlflowHook:
         place = RunPlace(
             str(server.mlflow_tracking_uri),
             server.mlflow_registry_uri,
-            run.wait_for_run_id(run.config.shipping.deadline),
+            run.wait_for_run_ids(run.config.shipping.deadline),
         )
         place.save(run.journal.folder)
         self._point_at(place, run_id)
@@ -199,10 +199,10 @@ class MlflowHook:
     def _point_at(self, place: "RunPlace", run_id: str) -> None:
         from .active_run import pointed_at
 
-        run = place.fetch()
-        self._process.change("MLflow", pointed_at(place, run))
-        if run:
-            self._active[run_id] = run
+        runs = place.fetch()
+        self._process.change("MLflow", pointed_at(place, runs.get("")))
+        if runs:
+            self._active[run_id] = runs
         else:
             logger.warning("MLflow does not answer: what nodes send it themselves is not kept.")
 

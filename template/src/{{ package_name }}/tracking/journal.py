@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 # As much of one process's file as is read at once: memory stays bounded, however long a run is.
-_CHUNK_BYTES = 500_000
+_CHUNK_BYTES = 250_000
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,16 @@ class Journal:
         self._lock = threading.Lock()
         self._file = (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8")
 
-    def append(self, kind: str, **data: Any) -> None:
-        """Write one event; it is on disk when this returns."""
+    def append(self, kind: str, namespace: str = "", **data: Any) -> None:
+        """Write one event; it is on disk when this returns.
+
+        Args:
+            kind: what has happened.
+            namespace: whose child run it belongs to; empty for the run itself.
+            data: what is worth keeping of it.
+        """
+        if namespace:
+            data["namespace"] = namespace
         line = json.dumps({"kind": kind, "time": now(), "data": data}, default=str)
         with self._lock:
             self._file.write(f"{line}\n")

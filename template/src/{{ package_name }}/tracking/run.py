@@ -2,14 +2,17 @@
 
 import json
 import logging
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .capture.artifacts import capture_artifacts
 from .capture.figures import copy_figures
+from .capture.namespaces import local_name
 from .capture.parameters import to_mlflow
 from .capture.record import FOLDER as RECORD_FOLDER
 from .capture.record import write_run_record
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# A record is read as a whole: it must not become as long as the longest run.
+_PARAMETERS_A_RECORD = 1000
 _ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "been stopped"}
 
 
@@ -41,7 +46,8 @@ class TrackedRun(RunCapture):
         config: KedroMlflowConfig,
         name: str,
         tags: Mapping[str, str],
-        parameters: Mapping[str, Any],
+        parameters: Mapping[str, Iterable[tuple[str, Any]]],
+        nodes: Mapping[str, int],
         join: str | None = None,
         inputs: Mapping[str, Any] | None = None,
         figures: Mapping[str, str] | None = None,
@@ -53,7 +59,9 @@ class TrackedRun(RunCapture):
             config: mlflow.yml, its places absolute.
             name: the run's name in MLflow.
             tags: what says how the run came about.
-            parameters: what its nodes consume, by name, secrets masked.
+            parameters: what its nodes consume, names and values, secrets masked; by the namespace
+                that has a child run, and of the run itself under "".
+            nodes: how many nodes run in each of these namespaces, those inside it included.
             join: an MLflow run that somebody else has started and will end.
             inputs: the data that the run reads, as `describe_inputs` describes them.
             figures: the files of figures that the catalog saves, by data set.
@@ -62,7 +70,6 @@ class TrackedRun(RunCapture):
             TrackingError: a parameter is too long, or the server does not answer and must.
             OSError: the journal cannot be written.
         """
-        params, long_params = to_mlflow(parameters, config.tracking.params)
         if config.shipping.on_unreachable == "fail":
             require_reachable(config.server)
         super().__init__(folder, config.tracking, inputs, figures)
@@ -78,8 +85,16 @@ class TrackedRun(RunCapture):
         self.journal.append(
             "run_started", name=name, tags=dict(tags), journal=uuid4().hex, join=join
         )
-        self.journal.append("params", values=params)
-        self.journal.append("tags", values=long_params)
+        self._namespaces = sorted(parameters)
+        for namespace in self._namespaces:
+            if namespace:
+                count = nodes[namespace]
+                self.journal.append("child_started", namespace, nodes=count, tags=dict(tags))
+            try:
+                self._keep_parameters(namespace, parameters[namespace])
+            except BaseException:
+                self._forget()
+                raise
         self._sinks = sinks_of(folder, config, config.tracking.experiment)
         self._shippers = [Shipper(folder, sink, sink.delivery) for sink in self._sinks]
 
@@ -88,21 +103,42 @@ class TrackedRun(RunCapture):
         """The tracking server that the run belongs to; the others are mirrors of it."""
         return self._sinks[0]
 
-    def wait_for_run_id(self, seconds: float) -> str | None:
-        """Wait until the run exists in MLflow; none if MLflow does not answer, or not in time."""
+    def wait_for_run_ids(self, seconds: float) -> dict[str, str]:
+        """Wait until the run and its child runs exist in MLflow.
+
+        Returns:
+            Their ids by namespace, the run's own under ""; nothing if MLflow does not answer, or
+            not in time.
+        """
         deadline = time.monotonic() + seconds
-        while self._sink.delivery.run_id is None and time.monotonic() < deadline:
-            if self._shippers[0].error:
-                break
+        while time.monotonic() < deadline and not self._shippers[0].error:
+            if run_ids := self._sink.run_ids(self._namespaces):
+                return run_ids
             time.sleep(0.01)
-        return self._sink.delivery.run_id
+        return {}
+
+    def _keep_parameters(self, namespace: str, parameters: Iterable[tuple[str, Any]]) -> None:
+        local = ((local_name(name, namespace), value) for name, value in parameters)
+        flat = to_mlflow(local, self.config.tracking.params)
+        while some := list(islice(flat, _PARAMETERS_A_RECORD)):
+            for kind in ("params", "tags"):
+                values = {name: text for each, name, text in some if each == kind}
+                if values:
+                    self.journal.append(kind, namespace, values=values)
+
+    def _forget(self) -> None:
+        """Leave nothing of a run that must not start."""
+        self.journal.close()
+        self._lock.release()
+        shutil.rmtree(self.journal.folder)
 
     def keep_artifacts(self, catalog: "DataCatalog") -> None:
         """Keep the figures that the catalog has saved, and the files that are named as kept."""
         outputs, files = self.outputs(), self.journal.files
         if self.config.tracking.capture.figures:
-            for figure in copy_figures(self._figures, outputs, files, self._started):
-                self.journal.append("artifact", path=str(figure), folder="figures")
+            for name, figure in copy_figures(self._figures, outputs, files, self._started):
+                namespace = outputs[name]
+                self.journal.append("artifact", namespace, path=str(figure), folder="figures")
         options = self.config.tracking.artifacts
         capture_artifacts(self.journal, catalog, outputs, options, self._started)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from .access import credentials, headers_provided
 from .capture.figures import files_of_figures
 from .capture.inputs import describe_inputs
+from .capture.namespaces import count_nodes, parts_of
 from .capture.parameters import consumed_parameters
 from .capture.tags import run_tags
 from .config import KedroMlflowConfig, load_config
@@ -68,13 +69,18 @@ def start_run(
         import mlflow.tracing.client  # noqa: F401
     secrets = config.redaction.patterns
     lineage = config.tracking.capture.lineage
+    parts = parts_of(pipeline, config.tracking.run)
     try:
         return TrackedRun(
             journals_of(Path(run_params["project_path"])) / run_params["run_id"],
             config,
             name=config.tracking.run.name or ", ".join(names),
             tags=run_tags(run_params, names, PACKAGE, secrets) | model_tags,
-            parameters=consumed_parameters(pipeline, catalog, secrets),
+            parameters={
+                namespace: consumed_parameters(part, catalog, secrets)
+                for namespace, part in parts.items()
+            },
+            nodes=count_nodes(parts),
             join=run_to_join(config),
             inputs=describe_inputs(pipeline, catalog, secrets) if lineage else None,
             figures=files_of_figures(pipeline, catalog),

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ _MEGABYTE = 1_000_000
 def capture_artifacts(
     journal: Journal,
     catalog: "DataCatalog",
-    outputs: set[str],
+    outputs: Mapping[str, str],
     options: ArtifactsOptions,
     started: int,
 ) -> None:
@@ -40,15 +40,16 @@ def capture_artifacts(
     Args:
         journal: the run's.
         catalog: the run's; of a versioned data set it knows the version that the run has saved.
-        outputs: the data sets that the run's nodes have returned.
+        outputs: the data sets that the run's nodes have returned, and the namespaces of those
+            nodes that have child runs.
         options: which of them are kept.
         started: the run's start in ms since 1970: older files of a folder are not its own.
     """
-    for name in sorted(outputs):
+    for name, namespace in sorted(outputs.items()):
         try:
             dataset = catalog[name]
             if _is_kept(name, dataset, options) and (place := _place(dataset)):
-                _keep(journal, name, list(_saved_files(place, started)), options)
+                _keep(journal, name, list(_saved_files(place, started)), options, namespace)
         except Exception as error:
             # What cannot be captured must not cost its owner the run.
             reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -85,7 +86,11 @@ def _saved_files(place: Path, started: int) -> Iterator[tuple[Path, str]]:
 
 
 def _keep(
-    journal: Journal, name: str, files: list[tuple[Path, str]], options: ArtifactsOptions
+    journal: Journal,
+    name: str,
+    files: list[tuple[Path, str]],
+    options: ArtifactsOptions,
+    namespace: str,
 ) -> None:
     if not files:
         raise ValueError("the run has saved none")
@@ -96,14 +101,14 @@ def _keep(
         target.parent.mkdir(parents=True, exist_ok=True)
         target = target.with_name(f"{name}.json")
         target.write_text(json.dumps([_told(path) for path, _ in files], indent=2))
-        journal.append("artifact", path=str(target), folder="data")
+        journal.append("artifact", namespace, path=str(target), folder="data")
         return
     for path, below in files:
         copy = target / below
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
         folder = (Path("data") / name / below).parent.as_posix()
-        journal.append("artifact", path=str(copy), folder=folder)
+        journal.append("artifact", namespace, path=str(copy), folder=folder)
 
 
 def _told(path: Path) -> dict[str, Any]:

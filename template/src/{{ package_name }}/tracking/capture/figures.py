@@ -1,7 +1,7 @@
 """Figures: matplotlib and plotly objects that a node returns."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,8 +50,8 @@ def files_of_figures(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, 
 
 
 def copy_figures(
-    files: Mapping[str, str], outputs: set[str], folder: Path, started: int
-) -> Iterator[Path]:
+    files: Mapping[str, str], outputs: Collection[str], folder: Path, started: int
+) -> Iterator[tuple[str, Path]]:
     """Copy the figures that a run's nodes have returned and the catalog has saved.
 
     Args:
@@ -59,11 +59,15 @@ def copy_figures(
         outputs: the data sets that the run's nodes have returned.
         folder: where to.
         started: the run's start in ms since 1970: an older file is not the run's.
+
+    Yields:
+        The data sets and the copies of their figures.
     """
-    for name in sorted(files.keys() & outputs):
+    for name in sorted(files.keys() & set(outputs)):
         file = Path(files[name])
         if file.is_file() and file.stat().st_mtime_ns // 1_000_000 >= started:
-            yield Path(shutil.copyfile(file, folder / f"{mend_name(name)}{file.suffix}"))
+            copy = shutil.copyfile(file, folder / f"{mend_name(name)}{file.suffix}")
+            yield name, Path(copy)
 
 
 def _is_a(value: Any, module: str, name: str) -> bool:

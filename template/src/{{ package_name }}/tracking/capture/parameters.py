@@ -1,8 +1,8 @@
 """Parameters: what the nodes of a run consume, flattened to MLflow's names and lengths."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import TrackingError
 from ..redaction import Patterns, mask
@@ -17,27 +17,29 @@ if TYPE_CHECKING:
 
 def consumed_parameters(
     pipeline: "Pipeline", catalog: "DataCatalog", patterns: Patterns = ()
-) -> dict[str, Any]:
-    """Read the parameters that the pipeline's nodes take as inputs, secrets masked."""
-    values = read_parameters(pipeline, catalog)
-    return {name: mask(name, value, patterns) for name, value in values.items()}
+) -> Iterator[tuple[str, Any]]:
+    """Read the parameters that the pipeline's nodes take as inputs, one by one, secrets masked."""
+    for name, value in read_parameters(pipeline, catalog):
+        yield name, mask(name, value, patterns)
 
 
-def read_parameters(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, Any]:
+def read_parameters(pipeline: "Pipeline", catalog: "DataCatalog") -> Iterator[tuple[str, Any]]:
     """Read the parameters that the pipeline's nodes take as inputs, secrets and all.
 
-    Returns:
-        Values by name without the ``params:`` prefix; the whole of ``parameters`` by its own names
-        when a node takes that. Pydantic models and dataclasses come as dictionaries.
+    Yields:
+        Names without the ``params:`` prefix, and values; the whole of ``parameters`` by its own
+        names when a node takes that. What is part of another one is not read again. Pydantic models
+        and dataclasses come as dictionaries.
     """
-    names = [
-        name for name in pipeline.inputs() if name == "parameters" or name.startswith("params:")
-    ]
-    values: dict[str, Any] = {}
+    names = pipeline.inputs()
+    if "parameters" in names:
+        yield from plain(catalog["parameters"].load()).items()
+        return
+    names = {name.removeprefix("params:") for name in names if name.startswith("params:")}
     for name in sorted(names):
-        value = plain(catalog[name].load())
-        values.update(value if name == "parameters" else {name.removeprefix("params:"): value})
-    return values
+        parts = name.split(".")
+        if not any(".".join(parts[:count]) in names for count in range(1, len(parts))):
+            yield name, plain(catalog[f"params:{name}"].load())
 
 
 def plain(value: Any) -> Any:
@@ -52,36 +54,35 @@ def plain(value: Any) -> Any:
 
 
 def to_mlflow(
-    values: Mapping[str, Any], options: "ParamsOptions"
-) -> tuple[dict[str, str], dict[str, str]]:
+    values: Iterable[tuple[str, Any]], options: "ParamsOptions"
+) -> Iterator[tuple[Literal["params", "tags"], str, str]]:
     """Flatten, name and shorten parameters as ``tracking.params`` in mlflow.yml says.
 
-    Returns:
-        Parameters, and the tags that hold what is too long for a parameter under
+    A run may have very many of them: they come and go one by one.
+
+    Yields:
+        Kind, name and text. A tag is what is too long for a parameter under
         ``long_params_strategy: tag``.
 
     Raises:
         TrackingError: a value is too long under ``long_params_strategy: fail``.
     """
-    flat: Mapping[str, Any] = values
-    if options.dict_params.flatten:
-        depth = None if options.dict_params.recursive else 1
-        flat = dict(flatten(values, options.dict_params.sep, depth))
-    params: dict[str, str] = {}
-    tags: dict[str, str] = {}
-    for name, value in flat.items():
-        text = str(value)
-        if len(text) > MAX_PARAM_LENGTH and options.long_params_strategy == "fail":
-            raise TrackingError(
-                f"Parameter '{name}' is {len(text)} characters long and MLflow takes "
-                f"{MAX_PARAM_LENGTH}: set tracking.params.long_params_strategy to 'truncate' or "
-                "'tag' in mlflow.yml."
-            )
-        if len(text) > MAX_PARAM_LENGTH and options.long_params_strategy == "tag":
-            tags[mend_name(name)] = text[:MAX_TAG_LENGTH]
-        else:
-            params[mend_name(name)] = text[:MAX_PARAM_LENGTH]
-    return params, tags
+    dict_params = options.dict_params
+    depth = None if dict_params.recursive else 1
+    for name, value in values:
+        flat = flatten({name: value}, dict_params.sep, depth if dict_params.flatten else 0)
+        for key, leaf in flat:
+            text = str(leaf)
+            if len(text) > MAX_PARAM_LENGTH and options.long_params_strategy == "fail":
+                raise TrackingError(
+                    f"Parameter '{key}' is {len(text)} characters long and MLflow takes "
+                    f"{MAX_PARAM_LENGTH}: set tracking.params.long_params_strategy to 'truncate' "
+                    "or 'tag' in mlflow.yml."
+                )
+            if len(text) > MAX_PARAM_LENGTH and options.long_params_strategy == "tag":
+                yield "tags", mend_name(key), text[:MAX_TAG_LENGTH]
+            else:
+                yield "params", mend_name(key), text[:MAX_PARAM_LENGTH]
 
 
 def flatten(

@@ -77,7 +77,10 @@ def nodes_of(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
 
 def inputs_of(records: Iterable[Record]) -> list[dict[str, Any]]:
     """List the data that a run has read, each once: two processes may have written it down."""
-    inputs = {
-        record.data["name"]: dict(record.data) for record in records if record.kind == "input"
-    }
+    inputs = {record.data["name"]: dict(record.data) for record in records_of("input", records)}
     return [inputs[name] for name in sorted(inputs)]
+
+
+def records_of(kind: str, records: Iterable[Record]) -> list[Record]:
+    """Pick the records of one kind."""
+    return [record for record in records if record.kind == kind]

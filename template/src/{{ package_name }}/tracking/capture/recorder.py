@@ -16,7 +16,9 @@ from .inputs import schema_of
 from .limits import mend_name
 from .metrics import Metric, metrics_of
 from .models import models_in, registered_name, save_model
+from .namespaces import local_name, namespace_of
 from .nodes import describe_node
+from .record import nodes_of
 
 if TYPE_CHECKING:
     from kedro.pipeline.node import Node
@@ -59,7 +61,7 @@ class RunCapture:
 
     def shared(self) -> dict[str, Any]:
         """Return what ``join`` needs in run.json."""
-        kept = {"capture", "metrics", "models"}
+        kept = {"capture", "metrics", "models", "run"}
         return {
             "tracking": self._options.model_dump(include=kept),
             "inputs": self._inputs,
@@ -70,7 +72,10 @@ class RunCapture:
         """Note that a node starts: what of it is left if the process is killed."""
         self._started_ns[node.name] = time.time_ns()
         self.journal.append(
-            "node_started", **self._described(node), started_ns=self._started_ns[node.name]
+            "node_started",
+            self.namespace_of(node),
+            **self._described(node),
+            started_ns=self._started_ns[node.name],
         )
 
     def node_finished(
@@ -78,20 +83,21 @@ class RunCapture:
     ) -> None:
         """Keep what is worth keeping of a node's outputs, and of what it has read."""
         started_ns, ended_ns = self._times(node)
+        namespace = self.namespace_of(node)
         self._keep_inputs(inputs)
         metrics: list[Metric] = []
         for name, value in outputs.items():
             try:
-                metrics += self._capture(name, value)
+                metrics += self._capture(name, value, namespace)
             except Exception as error:
                 # What cannot be captured must not cost its owner the run.
                 logger.warning("The output '%s' is not tracked: %s", name, _first_line(error))
         if self._options.capture.node_times:
             # Named with its unit, which MLflow's page shows nowhere else.
-            name = mend_name(f"node_seconds/{node.name}")
+            name = mend_name(f"node_seconds/{local_name(node.name, namespace)}")
             metrics.append((name, (ended_ns - started_ns) / 1e9, 0))
         if metrics:
-            self.journal.append("metrics", values=metrics)
+            self.journal.append("metrics", namespace, values=metrics)
         self._end(node, "FINISHED", started_ns, ended_ns)
 
     def node_failed(self, node: "Node", error: BaseException) -> None:
@@ -101,12 +107,22 @@ class RunCapture:
         reason = mask("", f"{type(error).__name__}: {_first_line(error)}")
         self._end(node, "FAILED", started_ns, ended_ns, error=reason)
 
-    def outputs(self) -> set[str]:
-        """List the data sets that nodes of this run, in whatever process, have returned."""
-        nodes = [
-            record.data for record in all_records(self.journal.folder) if record.kind == "node"
-        ]
-        return {name for node in nodes if node["status"] == "FINISHED" for name in node["outputs"]}
+    def outputs(self) -> dict[str, str]:
+        """List the data sets that nodes of this run, in whatever process, have returned.
+
+        Returns:
+            Their names, and the namespace of the node if it has a child run.
+        """
+        return {
+            name: node.get("namespace", "")
+            for node in nodes_of(all_records(self.journal.folder))
+            if node["status"] == "FINISHED"
+            for name in node["outputs"]
+        }
+
+    def namespace_of(self, node: "Node") -> str:
+        """Tell the namespace in whose child run a node is tracked; empty for the run itself."""
+        return namespace_of(node, self._options.run)
 
     def _described(self, node: "Node") -> dict[str, Any]:
         return describe_node(node, self._project_path) | {"process": os.getpid()}
@@ -118,7 +134,9 @@ class RunCapture:
 
     def _end(self, node: "Node", status: str, started_ns: int, ended_ns: int, **more: Any) -> None:
         times = {"started_ns": started_ns, "ended_ns": ended_ns}
-        self.journal.append("node", **self._described(node), **times, status=status, **more)
+        namespace = self.namespace_of(node)
+        described = self._described(node)
+        self.journal.append("node", namespace, **described, **times, status=status, **more)
 
     def _keep_inputs(self, values: Mapping[str, Any]) -> None:
         """Write down what the run reads once a node has read it: its columns are known then."""
@@ -128,20 +146,28 @@ class RunCapture:
                 rows = len(values[name]) if schema and hasattr(values[name], "__len__") else None
                 self.journal.append("input", name=name, **source, schema=schema, rows=rows)
 
-    def _capture(self, name: str, value: Any) -> list[Metric]:
+    def _capture(self, name: str, value: Any, namespace: str) -> list[Metric]:
         """Save what of an output is a figure or a model, and return what of it is a metric."""
         capture = self._options.capture
         path = self.journal.files / mend_name(name).replace("/", "_")
         drawn_by_catalog = name in self._figures
         if capture.figures and not drawn_by_catalog and (figure := save_figure(value, path)):
-            self.journal.append("artifact", path=str(figure), folder="figures")
+            self.journal.append("artifact", namespace, path=str(figure), folder="figures")
         if capture.models:
             for key, model in models_in(mend_name(name), value).items():
                 folder = self.journal.files / key.replace("/", "_")
                 save_model(model, folder)
                 register = registered_name(key, self._options.models)
-                self.journal.append("model", path=str(folder), name=folder.name, register=register)
-        return metrics_of(name, value, self._options.metrics) if capture.metrics else []
+                self.journal.append(
+                    "model",
+                    namespace,
+                    path=str(folder),
+                    name=local_name(folder.name, namespace),
+                    register=register,
+                )
+        if not capture.metrics:
+            return []
+        return metrics_of(local_name(name, namespace), value, self._options.metrics)
 
 
 def _first_line(error: BaseException) -> str:

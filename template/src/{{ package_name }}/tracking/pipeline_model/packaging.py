@@ -41,7 +41,7 @@ def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
     if options is None:
         return
     fitted = fitted_inputs(options)
-    if not fitted or not fitted <= run.outputs():
+    if not fitted or not fitted <= run.outputs().keys():
         return
     folder = run.journal.files / "pipeline_model"
     package(options, catalog, folder, run.config.redaction.patterns)
@@ -134,7 +134,7 @@ def package(
 
 def _parameters(inference: "Pipeline", catalog: "DataCatalog", secrets: Patterns) -> dict[str, Any]:
     """Read the parameters that the model will predict with; none of them may be a secret."""
-    values = read_parameters(inference, catalog)
+    values = dict(read_parameters(inference, catalog))
     for name, value in values.items():
         if mask(name, value, secrets) != value:
             raise TrackingError(

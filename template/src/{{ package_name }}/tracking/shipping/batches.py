@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..journal import Record
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, RunTag
 
+_T = TypeVar("_T")
 # https://mlflow.org/docs/latest/api_reference/rest-api.html#log-batch: 1,000 of all kinds together.
 _MAX_PARAMS = _MAX_TAGS = 100
 _MAX_METRICS = 800
@@ -28,10 +29,9 @@ def batches(records: list[Record]) -> Iterator[Batch]:
     """Gather the params, metrics and tags of records into the fewest batches."""
     from mlflow.entities import Metric, Param, RunTag
 
-    params = [Param(*item) for item in _items("params", records)]
-    tags = [RunTag(*item) for item in _items("tags", records)]
+    params, tags = _items("params", records), _items("tags", records)
     metrics = [
-        Metric(name, value, record.time, step)
+        (name, value, record.time, step)
         for record in records
         if record.kind == "metrics"
         for name, value, step in record.data["values"]
@@ -42,10 +42,11 @@ def batches(records: list[Record]) -> Iterator[Batch]:
         ceil(len(tags) / _MAX_TAGS),
     )
     for number in range(count):
+        # MLflow's objects are large: those of one batch are enough at a time.
         yield Batch(
-            metrics[number * _MAX_METRICS : (number + 1) * _MAX_METRICS],
-            params[number * _MAX_PARAMS : (number + 1) * _MAX_PARAMS],
-            tags[number * _MAX_TAGS : (number + 1) * _MAX_TAGS],
+            [Metric(*each) for each in _part(metrics, number, _MAX_METRICS)],
+            [Param(*each) for each in _part(params, number, _MAX_PARAMS)],
+            [RunTag(*each) for each in _part(tags, number, _MAX_TAGS)],
         )
 
 
@@ -57,6 +58,10 @@ def one_by_one(batch: Batch) -> Iterator[tuple[Batch, str]]:
         yield Batch([], [param], []), f"the parameter {param.key}"
     for tag in batch.tags:
         yield Batch([], [], [tag]), f"the tag {tag.key}"
+
+
+def _part(values: list[_T], number: int, size: int) -> list[_T]:
+    return values[number * size : (number + 1) * size]
 
 
 def _items(kind: str, records: list[Record]) -> list[tuple[str, str]]:

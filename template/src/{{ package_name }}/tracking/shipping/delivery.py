@@ -15,6 +15,8 @@ class Delivery:
         experiment_id: the experiment that the run belongs to.
         attempted: whether the run's creation was ever asked for; if so, it may exist without its id
             having reached us.
+        children: the child runs in MLflow, by their namespaces; empty while one was asked for and
+            its id has not reached us.
         joined: whether the run is somebody else's, who ends it.
         models: the ids of models that were logged, by the folders that they were saved in.
         versions: the registered versions, as a person reads them, by the model's id; empty while a
@@ -29,6 +31,7 @@ class Delivery:
     run_id: str | None = None
     experiment_id: str = ""
     attempted: bool = False
+    children: dict[str, str] = field(default_factory=dict)
     joined: bool = False
     models: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -2,16 +2,15 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import CaptureOptions, ExperimentOptions, PlaceOptions
-from ..errors import TrackingError
 from ..journal import Record, all_records
 from ..redaction import mask
-from ..uris import is_server, page, vanished
+from ..uris import is_server, page
 from .batches import Batch, batches, one_by_one
 from .client import connect, is_reachable, is_transient
 from .collector import paused_collector
@@ -19,18 +18,13 @@ from .continued import without_known_parameters
 from .delivery import Delivery
 from .lineage import log_inputs
 from .models import log_model, register
+from .runs import create_child, create_run, end_children, join_run
 from .timeline import log_timeline
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 logger = logging.getLogger(__name__)
-
-# What the experiment is for, as MLflow's page asks otherwise.
-_EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
-# Finds a run again whose id never reached us.
-_JOURNAL_TAG = "kedro.journal"
 
 
 class MlflowSink:
@@ -86,6 +80,12 @@ class MlflowSink:
     def _uri(self) -> str:
         return str(self._server.mlflow_tracking_uri)
 
+    def run_ids(self, namespaces: Sequence[str]) -> dict[str, str]:
+        """Tell the ids of the run, under "", and of its child runs, once all of them exist."""
+        ids = {"": self.delivery.run_id or "", **self.delivery.children}
+        made = {namespace: ids.get(namespace, "") for namespace in namespaces}
+        return made if all(made.values()) else {}
+
     def is_well(self) -> bool:
         """Tell whether the server answers; a database is never known to be well."""
         return is_reachable(self._server)
@@ -97,15 +97,22 @@ class MlflowSink:
                 self._client = connect(self._server)
         for record in _of("run_started", records):
             self._start_run(self._client, record)
-        run_id = str(self.delivery.run_id)
+        for record in _of("child_started", records):
+            create_child(self._client, self.delivery, record)
+        for namespace, some in _by_namespace(records).items():
+            self._deliver_to_run(self._client, self._run_of(namespace), some, patient)
+
+    def _deliver_to_run(
+        self, client: "MlflowClient", run_id: str, records: list[Record], patient: bool
+    ) -> None:
         if self.delivery.joined and _of("params", records):
-            records = self._without_known_parameters(self._client, run_id, records)
+            records = self._without_known_parameters(client, run_id, records)
         for batch in batches(records):
-            self._log_batch(self._client, run_id, batch, patient)
+            self._log_batch(client, run_id, batch, patient)
         for record in _of("artifact", records):
-            self._log_artifact(self._client, run_id, record, patient)
+            self._log_artifact(client, run_id, record, patient)
         for record in _of("model", records):
-            self._log_model(self._client, run_id, record, patient)
+            self._log_model(client, run_id, record, patient)
 
     def end(self, record: Record, patient: bool) -> None:
         """Log what is known of the whole run at its end alone, and set its status and end."""
@@ -119,16 +126,20 @@ class MlflowSink:
             experiment_id = self.delivery.experiment_id
             timeline = partial(log_timeline, client, experiment_id, run_id, self._folder, record)
             self._try(timeline, "the timeline", patient)
+        end_children(client, self.delivery, all_records(self._folder), record)
         if not self.delivery.joined:
             client.set_terminated(run_id, record.data["status"], record.time)
+
+    def _run_of(self, namespace: str) -> str:
+        return self.delivery.children[namespace] if namespace else str(self.delivery.run_id)
 
     def _start_run(self, client: "MlflowClient", record: Record) -> None:
         self.run_name = record.data["name"]
         if self.delivery.run_id is None:
             if self._joins and (run_id := record.data.get("join")):
-                self._join_run(client, run_id, record)
+                join_run(client, self.delivery, run_id, record)
             else:
-                self._create_run(client, record)
+                create_run(client, self.delivery, self._experiment, record)
         if is_server(self._uri):
             self.address = page(self._uri, self.delivery.experiment_id, self.delivery.run_id)
         if not self._announced:
@@ -140,37 +151,6 @@ class MlflowSink:
                 self.address,
             )
 
-    def _create_run(self, client: "MlflowClient", record: Record) -> None:
-        experiment_id = self._find_experiment(client)
-        journal_id = record.data["journal"]
-        found: list[Run] = []
-        if self.delivery.attempted:
-            found = client.search_runs([experiment_id], f"tags.`{_JOURNAL_TAG}` = '{journal_id}'")
-        self.delivery.attempted = True
-        self.delivery.save()
-        run = (
-            found[0]
-            if found
-            else client.create_run(
-                experiment_id,
-                start_time=record.time,
-                run_name=record.data["name"],
-                tags=record.data["tags"] | {_JOURNAL_TAG: journal_id},
-            )
-        )
-        self.delivery.run_id = run.info.run_id
-        self.delivery.experiment_id = experiment_id
-        self.delivery.save()
-
-    def _join_run(self, client: "MlflowClient", run_id: str, record: Record) -> None:
-        self.delivery.experiment_id = str(client.get_run(run_id).info.experiment_id)
-        for name, value in record.data["tags"].items():
-            if not name.startswith("mlflow."):  # Those are the run's owner's.
-                client.set_tag(run_id, name, value)
-        self.delivery.run_id = run_id
-        self.delivery.joined = True
-        self.delivery.save()
-
     def _without_known_parameters(
         self, client: "MlflowClient", run_id: str, records: list[Record]
     ) -> list[Record]:
@@ -180,31 +160,6 @@ class MlflowSink:
             self.delivery.changed.update(changed)
             self.delivery.save()
         return records
-
-    def _find_experiment(self, client: "MlflowClient") -> str:
-        options = self._experiment
-        experiment = client.get_experiment_by_name(options.name)
-        if experiment is None:
-            try:
-                return client.create_experiment(
-                    options.name,
-                    artifact_location=options.create_experiment_kwargs.artifact_location,
-                    tags=_EXPERIMENT_KIND | (options.create_experiment_kwargs.tags or {}),
-                )
-            except Exception:  # Another run may have made it just now.
-                experiment = client.get_experiment_by_name(options.name)
-                if experiment is None:
-                    raise
-        # MLflow makes the experiment 0 itself, in a folder that may never be.
-        if experiment.experiment_id != "0" and vanished(experiment.artifact_location):
-            raise TrackingError(
-                f"the experiment '{options.name}' keeps its files in "
-                f"{experiment.artifact_location}, a folder that is gone: move the project back "
-                "there, or give tracking.experiment.name in mlflow.yml another name"
-            )
-        if experiment.lifecycle_stage == "deleted" and options.restore_if_deleted:
-            client.restore_experiment(experiment.experiment_id)
-        return str(experiment.experiment_id)
 
     def _log_batch(self, client: "MlflowClient", run_id: str, batch: Batch, patient: bool) -> None:
         """Send a batch; if the server refuses it, send what is in it piece by piece."""
@@ -253,6 +208,13 @@ class MlflowSink:
                 file.write(json.dumps({"what": what, "reason": reason}) + "\n")
             self.delivery.refused += 1
             self.delivery.save()
+
+
+def _by_namespace(records: list[Record]) -> dict[str, list[Record]]:
+    parts: dict[str, list[Record]] = {}
+    for record in records:
+        parts.setdefault(record.data.get("namespace", ""), []).append(record)
+    return parts
 
 
 def _of(kind: str, records: list[Record]) -> list[Any]:
