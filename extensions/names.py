@@ -130,8 +130,20 @@ def project_name_refusal(name: str) -> str:
     return ""
 
 
-def package_name_refusal(name: str, project_name: str = "") -> str:
-    """Why a package cannot be called this, in one sentence; empty when it can."""
+def package_name_refusal(name: str, project_name: str = "", folder: str = "") -> str:
+    """Why a package cannot be called this, in one sentence; empty when it can.
+
+    Args:
+        name: The package's name.
+        project_name: What the project is called, where that is known.
+        folder: The package's folder in a project that is there already.
+    """
+    if folder not in {"", name}:
+        return (
+            f"Leave package_name={folder}: an update renames no package, because your pipelines "
+            f"would stay behind in src/{folder}; for another name, copy a new project and move "
+            "your own files there."
+        )
     if not name and project_name and not slug(project_name):
         return (
             "Give the package a name yourself (package_name), for example churn_model: "

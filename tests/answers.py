@@ -134,9 +134,10 @@ def render(
 
 
 def recorded(project: Path) -> dict[str, Any]:
-    """What the answers file of a project says, without copier's own entries."""
+    """What the answers file of a project says, without what is no answer."""
     content: dict[str, Any] = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
-    return {key: value for key, value in content.items() if not key.startswith("_")}
+    no_answer = ("_", "package_folder")
+    return {key: value for key, value in content.items() if not key.startswith(no_answer)}
 
 
 def files(project: Path) -> dict[str, bytes]:

@@ -1,0 +1,33 @@
+"""What every test of an update asks for: all versions of the template, and an author for git."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import versions
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a git repository in which every version is tagged."""
+    return versions.publish_all(tmp_path_factory.mktemp("versions") / "copier-kedro-mlflow")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def kept_templates() -> Iterator[None]:
+    """Read each version once."""
+    with versions.kept_templates():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def nobodys_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A person for the commits that copier makes, and no settings of this machine's."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "Test")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "test@example.com")
