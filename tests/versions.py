@@ -18,11 +18,11 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-import copier._main
-import copier._subproject
 import yaml
 from copier import Settings, run_copy
 from copier._cli import CopierApp
+from copier._jinja_ext import SandboxedEnvironment
+from copier._template import Template
 from packaging.version import Version
 
 from tests import answers
@@ -68,10 +68,10 @@ def sheets(tag: str) -> list[dict[str, str]]:
     found = []
     for number, preset in enumerate(presets):
         sheet = {"tracking_preset": preset}
-        for key in ("license", "python_version", "serving_target", "ci"):
-            given = answers.choices(asked[key])
-            sheet[key] = given[number % len(given)]
-        found.append(sheet)
+        for key in asked.keys() - {"tracking_preset"}:
+            if given := answers.choices(asked[key]):
+                sheet[key] = given[number % len(given)]
+        found.append(answers.coherent(sheet))
     return found
 
 
@@ -158,15 +158,14 @@ def kept_templates() -> Iterator[None]:
     An update renders three times, each time from a fresh clone. None of this depends on the
     project, and it is two thirds of the time that an update takes.
     """
-    template_class = copier._main.Template
+    templates: list[Template] = []
     compiled: dict[tuple[object, ...], Any] = {}
-    compile_template = copier._main.SandboxedEnvironment.compile
+    clean_up, compile_template = Template._cleanup, SandboxedEnvironment.compile
 
     @cache
-    def template(**which: Any) -> Any:
-        kept = template_class(**which)
-        templates.append(kept)
-        return kept
+    def template(**which: Any) -> Template:
+        templates.append(Template(**which))
+        return templates[-1]
 
     def compile_once(self: Any, *source: Any, **options: Any) -> Any:
         key = (source, *sorted(options.items()))
@@ -174,15 +173,13 @@ def kept_templates() -> Iterator[None]:
             compiled[key] = compile_template(self, *source, **options)
         return compiled[key]
 
-    templates: list[Any] = []
-    clean_up = template_class._cleanup
     with (
-        patch.object(copier._main, "Template", template),
-        patch.object(copier._subproject, "Template", template),
-        patch.object(template_class, "_cleanup", lambda _: None),
-        patch.object(copier._main.SandboxedEnvironment, "compile", compile_once),
+        patch("copier._main.Template", template),
+        patch("copier._subproject.Template", template),
+        patch.object(Template, "_cleanup", lambda _: None),
+        patch.object(SandboxedEnvironment, "compile", compile_once),
         # It asks git for each file whether modes count, which they do wherever this runs.
-        patch.object(copier._main.Worker, "_sync_git_index_executable_bit", lambda *_: None),
+        patch("copier._main.Worker._sync_git_index_executable_bit", lambda *_: None),
     ):
         yield
     for kept in templates:

@@ -10,7 +10,7 @@ from copier import Settings, run_update
 
 from tests import answers, versions
 
-# A new answer to each question that can change, and what goes with it.
+# A new answer to each question that can change, and what goes with it: every choice but the first.
 CHANGES: list[dict[str, str]] = [
     {"project_name": "Another Name"},
     {"description": "Says who leaves, and why: 100 % of the time"},
@@ -18,9 +18,10 @@ CHANGES: list[dict[str, str]] = [
     {"tracking_preset": "server", "tracking_uri": "https://mlflow.example.com"},
 ]
 CHANGES += [
-    {key: choice}
-    for key in ("license", "python_version", "serving_target", "ci")
-    for choice in answers.choices(answers.questions()[key])[1:]
+    answers.coherent({key: choice})
+    for key, question in answers.questions().items()
+    for choice in answers.choices(question)[1:]
+    if choice != "server"
 ]
 SERVER = "src/diabetes_progression/serving/server.py"
 
