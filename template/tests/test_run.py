@@ -25,10 +25,16 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kedro(folder: Path, *arguments: str) -> str:
     """Run Kedro in a folder and return what it prints."""
+    database = f"sqlite:///{folder.as_posix()}/mlflow.db"
+    nowhere_else = {
+        "MLFLOW_TRACKING_URI": database,
+        "MLFLOW_REGISTRY_URI": database,
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": "mlartifacts",
+    }
     result = subprocess.run(
         [sys.executable, "-m", "kedro", *arguments],
         cwd=folder,
-        env=os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder.as_posix()}/mlflow.db"},
+        env=os.environ | nowhere_else,
         capture_output=True,
         text=True,
         check=False,

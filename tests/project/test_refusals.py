@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.conftest import Render
 from tests.project.conftest import Project
 
 
@@ -93,3 +94,25 @@ def test_a_project_that_was_moved_says_so_and_brings_no_old_folder_back(project:
     screen = moved.run("kedro", "run").stdout
     assert "a folder that is gone: move the project back" in screen
     assert not old.exists()
+
+
+@pytest.mark.parametrize("dotenv", ["", "MLFLOW_TRACKING_URI=\n"], ids=["nowhere", "left empty"])
+def test_a_variable_without_a_value_is_named(dotenv: str, project: Project, render: Render) -> None:
+    database = render(backend_store="postgresql")
+    project.write("conf/base/mlflow.yml", (database / "conf/base/mlflow.yml").read_text())
+    project.write(".env", dotenv)
+    message = " ".join(refused(project).split())
+    assert (
+        "server.mlflow_tracking_uri reads the environment variable MLFLOW_TRACKING_URI" in message
+    )
+    assert ".env.example" in message
+
+
+def test_a_store_without_its_library_is_refused(project: Project) -> None:
+    project.write(".env", "MLFLOW_TRACKING_URI=postgresql+psycopg://ada:s3cret@127.0.0.1/runs\n")
+    message = " ".join(refused(project).split())
+    assert 'run `uv add "psycopg[binary]"`' in message
+    assert "s3cret" not in message
+    project.write(".env", "")
+    project.edit("conf/base/mlflow.yml", "artifact_location: null", "artifact_location: s3://b/f")
+    assert "`uv add boto3`" in refused(project)

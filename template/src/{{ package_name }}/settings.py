@@ -4,9 +4,8 @@ import os
 import warnings
 from pathlib import Path
 
-from omegaconf.resolvers import oc
-
 from .tracking import MlflowHook
+from .tracking.requirements import filled_in
 
 # Kedro 1.7 registers its resolvers by a name that OmegaConf 2.4 deprecates, at every command.
 warnings.filterwarnings("ignore", r"\s*register_new_resolver\(\) is deprecated", UserWarning)
@@ -28,6 +27,8 @@ CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",
     "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
+    # conf/staging/mlflow.yml, say, need only hold the keys that differ from those in base.
+    "merge_strategy": {"mlflow": "soft"},
     # Kedro enables ${oc.env:NAME} for credentials alone; mlflow.yml needs it as well.
-    "custom_resolvers": {"oc.env": oc.env},
+    "custom_resolvers": {"oc.env": filled_in},
 }

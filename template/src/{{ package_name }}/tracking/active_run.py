@@ -138,9 +138,9 @@ def activate(run: "Run") -> Callable[[str], None]:
     import mlflow
     from mlflow.tracking.fluent import _active_run_stack
 
-    stack: list[Run] = _active_run_stack.get()  # type: ignore[no-untyped-call]
+    stack: list[Run] = _active_run_stack.get()
     found = list(stack)
-    ours = mlflow.ActiveRun(run)  # type: ignore[no-untyped-call]
+    ours = mlflow.ActiveRun(run)
     stack[:] = [ours]
 
     def undo(status: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import TrackingError
+from .requirements import unreadable
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -197,8 +198,7 @@ def load_config(context: "KedroContext") -> KedroMlflowConfig:
     except MissingConfigException:
         return KedroMlflowConfig()
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
-        raise TrackingError(f"mlflow.yml cannot be read: {reason}") from error
+        raise TrackingError(unreadable(error)) from error
 
 
 def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:

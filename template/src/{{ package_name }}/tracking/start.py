@@ -19,6 +19,7 @@ from .pipeline_model.packaging import fitted_inputs
 from .pipeline_model.scoring import use_registered_model
 from .process_state import exported
 from .project import PACKAGE
+from .requirements import require_all
 from .run import TrackedRun
 from .uris import anchor, is_database
 
@@ -54,6 +55,7 @@ def start_run(
     Raises:
         TrackingError: mlflow.yml cannot be followed.
     """
+    require_all(config)
     names = pipeline_names(run_params)
     model_tags = {}
     if config.model:
@@ -162,4 +164,5 @@ def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
     config = read_config(context, project_path)
     _FOR_GOOD.enter_context(exported(credentials(context, config.server.credentials)))
     _FOR_GOOD.enter_context(headers_provided(config.server.request_header_provider, context))
+    require_all(config)
     return config

@@ -62,7 +62,7 @@ def is_transient(error: Exception) -> bool:
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, MlflowException):
-        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+        status = int(error.get_http_status_code())
         return status == 429 or status in (500, 502, 503, 504)
     # What `requests` raises for lost connections and time-outs is an OSError, as Python's own are;
     # the disk's errors are OSErrors with a number, and stay.
