@@ -20,6 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests import answers
+from tests.project.proxy import Proxy, proxy_of
+from tests.project.slow import REGISTRY
 
 PACKAGE = "diabetes_progression"
 
@@ -132,6 +134,41 @@ def project_with_runs(trained: Trained, tmp_path: Path) -> Project:
     folder = tmp_path / "project"
     shutil.copytree(trained.project.folder, folder)
     return Project(folder, trained.project.environment)
+
+
+@pytest.fixture
+def slow(project: Project) -> Project:
+    """A project whose run takes two seconds and keeps a metric every tenth of one."""
+    project.write(f"src/{PACKAGE}/pipeline_registry.py", REGISTRY)
+    project.write("conf/base/parameters.yml", "seconds: 0.1\n")
+    start, _, rest = (
+        (project.folder / "conf/base/mlflow.yml").read_text(encoding="utf-8").partition("\nmodel:")
+    )
+    rest = rest[rest.index("\nmirrors:") :]
+    project.write("conf/base/mlflow.yml", f"{start}\nmodel: null\n{rest}")
+    return project
+
+
+@pytest.fixture(scope="session")
+def server(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One tracking server for all tests; each has an experiment of its own there."""
+    with tracking_server(rendered, tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture
+def proxy(server: str) -> Iterator[Proxy]:
+    """What stands between a test's runs and the server."""
+    with proxy_of(server) as made:
+        yield made
+
+
+@pytest.fixture
+def experiment(slow: Project, request: pytest.FixtureRequest) -> str:
+    """An experiment of the test's own on the shared server."""
+    name = str(request.node.name)
+    slow.edit("conf/base/mlflow.yml", f"    name: {PACKAGE}\n", f"    name: {name}\n")
+    return name
 
 
 def _copy(project: Project, where: Path) -> Project:

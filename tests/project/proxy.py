@@ -7,7 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -17,9 +17,12 @@ class Proxy(ThreadingHTTPServer):
 
     Attributes:
         answer: a status to answer with instead; none passes on.
+        hang_at: a part of a path: the next call of it is not answered, nor any other after it.
         cut: ends of paths; the server's answer to the next call of each is thrown away, after the
             server has done what was asked.
         delay: seconds that each request waits.
+        hanging: whether requests are accepted and not answered. Once this is over they are passed
+            on, as a server does that was only stopped, though nobody waits for the answer any more.
         calls: how many requests came, by method and path.
     """
 
@@ -31,6 +34,8 @@ class Proxy(ThreadingHTTPServer):
         self.answer: int | None = None
         self.cut: set[str] = set()
         self.delay = 0.0
+        self.hanging = False
+        self.hang_at: str | None = None
         self.calls: list[str] = []
 
     @property
@@ -58,6 +63,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.calls.append(f"{self.command} {self.path.partition('?')[0]}")
         time.sleep(self.server.delay)
+        if self.server.hang_at and self.server.hang_at in self.path.partition("?")[0]:
+            self.server.hanging, self.server.hang_at = True, None
+        while self.server.hanging:
+            time.sleep(0.01)
         if self.server.answer is not None:
             self.send_response(self.server.answer)
             self.end_headers()
@@ -84,8 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
             if name.lower() not in ("transfer-encoding", "connection", "content-length"):
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        with suppress(ConnectionError):  # Nobody waits any more.
+            self.end_headers()
+            self.wfile.write(content)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815
 

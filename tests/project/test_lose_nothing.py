@@ -2,91 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
-from tests.project.conftest import PACKAGE, Project, free_port, tracking_server
-from tests.project.proxy import Proxy, proxy_of
-
-NODES = 20
-
-# A pipeline of nodes that take a moment each, and return a metric each.
-REGISTRY = f"""
-import time
-
-from kedro.pipeline import Pipeline, node
-
-
-def make(number):
-    def measure(seconds):
-        time.sleep(seconds)
-        return float(number)
-
-    return node(measure, "params:seconds", f"m{{number}}", name=f"n{{number}}")
-
-
-def register_pipelines():
-    return {{"__default__": Pipeline([make(number) for number in range({NODES})])}}
-"""
-
-
-@pytest.fixture
-def slow(project: Project) -> Project:
-    """A project whose run takes two seconds and keeps a metric every tenth of one."""
-    project.write(f"src/{PACKAGE}/pipeline_registry.py", REGISTRY)
-    project.write("conf/base/parameters.yml", "seconds: 0.1\n")
-    start, _, rest = (
-        (project.folder / "conf/base/mlflow.yml").read_text(encoding="utf-8").partition("\nmodel:")
-    )
-    rest = rest[rest.index("\nmirrors:") :]
-    project.write("conf/base/mlflow.yml", f"{start}\nmodel: null\n{rest}")
-    return project
-
-
-@pytest.fixture(scope="module")
-def server(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with tracking_server(rendered, tmp_path_factory.mktemp("server")) as url:
-        yield url
-
-
-@pytest.fixture
-def proxy(server: str) -> Iterator[Proxy]:
-    with proxy_of(server) as made:
-        yield made
-
-
-@pytest.fixture
-def experiment(slow: Project, request: pytest.FixtureRequest) -> str:
-    """An experiment of the test's own on the shared server."""
-    name = str(request.node.name)
-    slow.edit("conf/base/mlflow.yml", f"    name: {PACKAGE}\n", f"    name: {name}\n")
-    return name
-
-
-def runs(server: str, experiment: str) -> list[Run]:
-    client = MlflowClient(server)
-    found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id])) if found else []
-
-
-def journals(project: Project) -> list[Path]:
-    folder = project.folder / ".kedro_mlflow" / "journal"
-    return sorted(folder.iterdir()) if folder.exists() else []
-
-
-def expected(count: int = NODES) -> dict[str, float]:
-    return {f"m{number}": float(number) for number in range(count)}
-
-
-def measured(run: Run) -> dict[str, float]:
-    return {name: value for name, value in run.data.metrics.items() if name.startswith("m")}
+from tests.project.conftest import Project, free_port
+from tests.project.proxy import Proxy
+from tests.project.slow import (
+    captured_metrics,
+    expected,
+    journals,
+    measured,
+    runs,
+    wait_for_calls,
+)
 
 
 def test_a_server_that_is_away_gets_the_run_later_as_it_would_have_looked(
@@ -96,7 +27,7 @@ def test_a_server_that_is_away_gets_the_run_later_as_it_would_have_looked(
     before = time.time() * 1000
     screen = slow.run("kedro", "run", env=away).stdout
     after = time.time() * 1000
-    assert screen.count("does not answer") == 1
+    assert screen.count("does not answer: the run goes on") == 1
     assert "uv run kedro mlflow sync" in " ".join(screen.split())
     assert not runs(server, experiment)
     slow.run("kedro", "mlflow", "sync", env=away, code=1)
@@ -150,13 +81,6 @@ def test_an_answer_that_is_lost_on_its_way_makes_nothing_twice(
     assert not journals(slow)
 
 
-def wait_for_calls(proxy: Proxy, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while len(proxy.calls) < count:
-        assert time.monotonic() < deadline, proxy.calls
-        time.sleep(0.02)
-
-
 def test_a_killed_process_loses_nothing_that_was_captured(
     slow: Project, server: str, experiment: str
 ) -> None:
@@ -186,17 +110,6 @@ def test_a_killed_process_loses_nothing_that_was_captured(
     for name, metrics in captured.items():
         assert set(measured(delivered[name])) == metrics
         assert delivered[name].info.status in ("KILLED", "FINISHED")
-
-
-def captured_metrics(folder: Path) -> set[str]:
-    """The metrics in whole lines of a run's journal."""
-    names: set[str] = set()
-    for path in folder.glob("*.jsonl"):
-        for line in path.read_bytes().split(b"\n")[:-1]:
-            record = json.loads(line)
-            if record["kind"] == "metrics":
-                names |= {name for name, *_ in record["data"]["values"] if name.startswith("m")}
-    return names
 
 
 def test_a_mirror_gets_the_same_run_and_one_that_is_away_delays_nobody(
@@ -238,4 +151,8 @@ def test_a_model_whose_registration_was_cut_off_has_one_version(
     client = MlflowClient(server)
     assert len(client.search_model_versions("name = 'cut'")) == 1
     version = client.get_model_version_by_alias("cut", "champion")
-    assert client.get_run(str(version.run_id)).info.status == "FINISHED"
+    run = client.get_run(str(version.run_id))
+    assert run.info.status == "FINISHED"
+    models = client.search_logged_models([run.info.experiment_id])
+    names = [model.name for model in models if model.source_run_id == run.info.run_id]
+    assert len(names) == len(set(names)) == 2

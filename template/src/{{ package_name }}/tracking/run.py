@@ -20,7 +20,7 @@ from .capture.recorder import RunCapture
 from .config import KedroMlflowConfig
 from .journal import Record, now
 from .lock import FileLock
-from .shipping.client import require_reachable
+from .shipping.client import reason_of, require_reachable
 from .shipping.continued import told
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.shipper import Shipper
@@ -174,12 +174,12 @@ class TrackedRun(RunCapture):
                     self.journal.folder.parents[1] / "refused",
                 )
             if not done:
-                reason = shipper.error or f"not done after {self.config.shipping.deadline:g} s"
+                late = f"not done after {self.config.shipping.deadline:g} s"
                 logger.error(
                     "MLflow at %s did not take the whole run (%s). Nothing is lost: "
                     "`uv run kedro mlflow sync` delivers it.",
                     sink.place,
-                    str(reason).splitlines()[0],
+                    reason_of(shipper.error) if shipper.error else late,
                 )
         if all(drained):
             put_away(self.journal.folder)

@@ -1,6 +1,8 @@
 """MLflow's client, opened without touching the process's own tracking and registry URIs."""
 
 import os
+import ssl
+from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -40,8 +42,24 @@ def is_reachable(server: PlaceOptions) -> bool:
             return True
     except HTTPError as answer:
         return answer.code < 500
-    except (URLError, OSError):
+    except URLError as error:
+        # Who asks for a certificate that MLflow knows and this call does not is there.
+        return isinstance(error.reason, ssl.SSLError)
+    except (OSError, HTTPException):
         return False
+
+
+def require_answer(server: PlaceOptions) -> None:
+    """Ask a tracking server whether it is there before it is asked for more.
+
+    A call that hangs takes its whole time-out, and what it asked for may be made much later, when
+    the server wakes up and nobody waits any more: a run that exists twice.
+
+    Raises:
+        ConnectionError: it does not answer.
+    """
+    if is_server(str(server.mlflow_tracking_uri)) and not is_reachable(server):
+        raise ConnectionError("it does not answer")
 
 
 def require_reachable(server: PlaceOptions) -> None:
@@ -59,13 +77,23 @@ def require_reachable(server: PlaceOptions) -> None:
 
 def is_transient(error: Exception) -> bool:
     """Tell whether the same call may go through later: no answer, 429, or a server's own 5xx."""
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(error, MlflowException):
-        status = int(error.get_http_status_code())
+    # Not told by its class: another sink's thread may be importing MLflow just now, and who imports
+    # a part of it meanwhile leaves both with half a module.
+    if status_of := getattr(error, "get_http_status_code", None):
+        status = int(status_of())
         return status == 429 or status in (500, 502, 503, 504)
     # What `requests` raises for lost connections and time-outs is an OSError, as Python's own are;
     # the disk's errors are OSErrors with a number, and stay.
     return isinstance(error, ConnectionError | TimeoutError) or (
         isinstance(error, OSError) and error.errno is None
     )
+
+
+def reason_of(error: BaseException) -> str:
+    """Say in a line why a call has failed."""
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, OSError) and cause.errno is None:
+            return "it does not answer"
+        cause = cause.__cause__ or cause.__context__
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -18,7 +18,8 @@ class Delivery:
         children: the child runs in MLflow, by their namespaces; empty while one was asked for and
             its id has not reached us.
         joined: whether the run is somebody else's, who ends it.
-        models: the ids of models that were logged, by the folders that they were saved in.
+        models: the ids of models that were logged, by the folders that they were saved in; empty
+            while one was asked for and its id has not reached us.
         versions: the registered versions, as a person reads them, by the model's id; empty while a
             version was asked for and its number has not reached us.
         refused: how many records the server has refused for good.

@@ -12,7 +12,7 @@ from ..journal import Record, all_records
 from ..redaction import mask
 from ..uris import is_server, page
 from .batches import Batch, batches, one_by_one
-from .client import connect, is_reachable, is_transient
+from .client import connect, is_reachable, is_transient, reason_of, require_answer
 from .collector import paused_collector
 from .continued import without_known_parameters
 from .delivery import Delivery
@@ -93,6 +93,7 @@ class MlflowSink:
     def deliver(self, records: list[Record], patient: bool) -> None:
         """Send records; their params, metrics and tags go in as few calls as MLflow allows."""
         if self._client is None:
+            require_answer(self._server)
             with paused_collector():
                 self._client = connect(self._server)
         for record in _of("run_started", records):
@@ -203,7 +204,7 @@ class MlflowSink:
         except Exception as error:
             if is_transient(error) and patient:
                 raise
-            reason = (str(error) or type(error).__name__).splitlines()[0]
+            reason = reason_of(error)
             with (self._folder / f"refused-{self.name}.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"what": what, "reason": reason}) + "\n")
             self.delivery.refused += 1

@@ -32,9 +32,7 @@ def log_model(
         if str(logged.status) == "READY":
             return logged
     else:
-        logged = client.create_logged_model(delivery.experiment_id, name, run_id)
-        delivery.models[folder.name] = logged.model_id
-        delivery.save()
+        logged = _create(client, delivery, run_id, folder.name, name)
     model = Model.load(folder)
     model.run_id = run_id
     model.model_id = model.model_uuid = logged.model_id
@@ -43,6 +41,22 @@ def log_model(
     client.log_model_artifacts(logged.model_id, str(folder))
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return client.finalize_logged_model(logged.model_id, "READY")
+
+
+def _create(
+    client: "MlflowClient", delivery: Delivery, run_id: str, key: str, name: str
+) -> "LoggedModel":
+    made = []
+    if key in delivery.models:  # The model may exist without its id having reached us.
+        own = f"name = '{name}' AND source_run_id = '{run_id}'"
+        found = client.search_logged_models([delivery.experiment_id], own)
+        made = [model for model in found if str(model.status) != "READY"]
+    delivery.models[key] = ""
+    delivery.save()
+    logged = made[0] if made else client.create_logged_model(delivery.experiment_id, name, run_id)
+    delivery.models[key] = logged.model_id
+    delivery.save()
+    return logged
 
 
 def register(

@@ -11,6 +11,7 @@ from ..capture.record import FOLDER, write_run_record
 from ..config import ExperimentOptions, KedroMlflowConfig
 from ..journal import Record, all_records
 from ..lock import FileLock
+from .client import reason_of
 from .continued import told
 from .shipper import Shipper
 from .sinks import sinks_of
@@ -61,7 +62,7 @@ def _deliver(folder: Path, config: KedroMlflowConfig) -> Outcome:
         shipper.finish()
     deadline = time.monotonic() + config.shipping.deadline
     errors = [
-        str(shipper.error or "time ran out").splitlines()[0]
+        reason_of(shipper.error) if shipper.error else "time ran out"
         for shipper in shippers
         if not shipper.drain(deadline)
     ]
