@@ -3,6 +3,7 @@
 #
 #   make test PYTHON=python3.12     another interpreter than the first one found
 #   make test ARGS="-k workflows"   arguments for pytest
+#   make release VERSION=1.2.0      what is committed, as this version
 
 TOOLS := build/tools
 UV := $(TOOLS)/bin/uv
@@ -16,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
 
-.PHONY: help demo test lint format bench lock clean FORCE
+.PHONY: help demo test lint format bench lock release clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -47,6 +48,9 @@ lock: $(TOOLS)/ready ## renew requirements-dev.txt from the groups in pyproject.
 	$(UV) pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" --python-version 3.10 \
 	    --group pyproject.toml:dev --output-file requirements-dev.txt
+
+release: $(TOOLS)/ready ## VERSION=x.y.z: check the changelog, keep the template, commit and tag
+	@$(TOOLS)/bin/python scripts/release.py '$(VERSION)'
 
 clean: ## remove what make made
 	rm -rf build $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
