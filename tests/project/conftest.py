@@ -89,15 +89,20 @@ class Project:
         return client.search_runs([found.experiment_id for found in client.search_experiments()])
 
 
-@pytest.fixture(scope="session")
-def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The default project, fresh from the template, with its environment installed."""
-    folder = answers.render(template, tmp_path_factory.mktemp("live") / "project")
+def install(template: Path, folder: Path, **given: str) -> Project:
+    """A project fresh from the template, with its environment installed."""
+    answers.render(template, folder, given)
     variables = os.environ | {"UV_COMPILE_BYTECODE": "1"}
     variables.pop("VIRTUAL_ENV", None)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(["uv", "sync", "--quiet"], cwd=folder, env=variables, check=True)
     return Project(folder, folder / ".venv")
+
+
+@pytest.fixture(scope="session")
+def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The default project, installed."""
+    return install(template, tmp_path_factory.mktemp("live") / "project")
 
 
 @dataclass(frozen=True)
@@ -113,7 +118,7 @@ class Trained:
 @pytest.fixture(scope="session")
 def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Train, train again, score."""
-    project = _copy(rendered, tmp_path_factory.mktemp("trained"))
+    project = copy_of(rendered, tmp_path_factory.mktemp("trained"))
     commands = [(), (), ("--pipelines", "inference")]
     screens = []
     for arguments in commands:
@@ -125,7 +130,7 @@ def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trai
 @pytest.fixture
 def project(rendered: Project, tmp_path: Path) -> Project:
     """The default project for a test to change, with no run in it."""
-    return _copy(rendered, tmp_path)
+    return copy_of(rendered, tmp_path)
 
 
 @pytest.fixture
@@ -171,7 +176,8 @@ def experiment(slow: Project, request: pytest.FixtureRequest) -> str:
     return name
 
 
-def _copy(project: Project, where: Path) -> Project:
+def copy_of(project: Project, where: Path) -> Project:
+    """A copy with no run in it, which shares the environment."""
     folder = where / "project"
     shutil.copytree(project.folder, folder, ignore=LEFT_BEHIND)
     return Project(folder, project.environment)

@@ -1,0 +1,224 @@
+"""MLflow's tracking server with user names and passwords, set up by environment variables alone.
+
+The image that is built in this folder and `kedro mlflow server` both run this program. It needs
+MLflow and the libraries in requirements.txt, and nothing of the project. Relative paths start at
+the working directory: the volume `/data` in the image, `data/` beside this file without one.
+"""
+
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from configparser import ConfigParser
+from contextlib import ExitStack
+from importlib.util import find_spec
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+    from sqlalchemy.engine import URL
+
+HERE = Path(__file__).resolve().parent
+
+NEEDED = {
+    "MLFLOW_BACKEND_STORE_URI": "give the address of the database that holds the runs, for example "
+    "postgresql+psycopg://mlflow:PASSWORD@127.0.0.1:5432/mlflow",
+    "MLFLOW_ARTIFACTS_DESTINATION": "say where models and figures go: a folder, s3://BUCKET, "
+    "gs://BUCKET or wasbs://CONTAINER@ACCOUNT.blob.core.windows.net",
+}
+NEEDED_WITH_AUTH = {
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "give a long random text that stays the same, for example "
+    "what `openssl rand -hex 32` prints",
+}
+NEEDED_BEYOND_LOOPBACK = {
+    "MLFLOW_SERVER_ALLOWED_HOSTS": "list the names, with their port if it is not the usual one, by "
+    "which clients call this server, for example mlflow.example.com,127.0.0.1:5000",
+}
+# What MLflow imports only when the first file arrives, when it is too late to say so.
+LIBRARIES = {
+    "s3": ("boto3", "boto3"),
+    "gs": ("google.cloud.storage", "google-cloud-storage"),
+    "wasb": ("azure.storage.blob", "azure-storage-blob"),
+    "wasbs": ("azure.storage.blob", "azure-storage-blob"),
+}
+
+
+class RefusalError(Exception):
+    """Why the server does not start: one sentence that says what to do."""
+
+
+def main() -> None:
+    """Check the variables, bring both databases up to date, and serve until stopped."""
+    auth = "--no-auth" not in sys.argv[1:]
+    with ExitStack() as until_stopped:
+        try:
+            if reasons := [*refusals(os.environ, auth)]:
+                raise RefusalError("\n".join(reasons))
+            database = migrate(os.environ["MLFLOW_BACKEND_STORE_URI"])
+            if auth:
+                config = Path(until_stopped.enter_context(TemporaryDirectory())) / "basic_auth.ini"
+                prepare_users(database, config)
+        except RefusalError as refusal:
+            sys.exit(str(refusal))
+        # Runs judges of language models in the background: 13 processes that nobody here asks for.
+        os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow.cli import cli
+
+        # Everything else, above all what is secret, MLflow reads from the environment itself.
+        arguments = ["--app-name", "basic-auth"] if auth else []
+        cli.main(["server", *arguments], prog_name="mlflow")
+
+
+def refusals(variables: Mapping[str, str], auth: bool) -> Iterator[str]:
+    """Say what keeps the server from starting, a sentence for each reason."""
+    host = variables.get("MLFLOW_HOST", "127.0.0.1")
+    beyond = not is_loopback(host)
+    if beyond and not auth:
+        yield (
+            f"A server without authentication is for this machine alone: leave it on, or leave "
+            f"the host at 127.0.0.1 instead of {host}."
+        )
+    needed = (
+        NEEDED | (NEEDED_WITH_AUTH if auth else {}) | (NEEDED_BEYOND_LOOPBACK if beyond else {})
+    )
+    for name, remedy in needed.items():
+        if not variables.get(name):
+            yield f"{name} is not set: {remedy}."
+    scheme = variables.get("MLFLOW_ARTIFACTS_DESTINATION", "").partition("://")[0]
+    if scheme in LIBRARIES and not is_installed(LIBRARIES[scheme][0]):
+        yield (
+            f"MLFLOW_ARTIFACTS_DESTINATION begins with {scheme}://, which needs the Python package "
+            f"{LIBRARIES[scheme][1]}: install it."
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach a server that listens at this host."""
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:  # A name: it may resolve to anything.
+        return False
+
+
+def is_installed(module: str) -> bool:
+    """Tell whether a module can be imported, without importing it."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def migrate(uri: str) -> "URL":
+    """Make the tables of runs and models, or bring them up to what this MLflow expects.
+
+    Returns:
+        The database's address.
+
+    Raises:
+        RefusalError: the database cannot be opened, or is newer than this MLflow.
+    """
+    from alembic.util import CommandError
+    from mlflow.store.db import utils
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        url = make_url(uri)
+        if url.drivername.startswith("sqlite") and url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = utils.create_sqlalchemy_engine(uri)
+    except (ArgumentError, ModuleNotFoundError) as error:
+        # The address holds a password, and so may the error.
+        reason = error if isinstance(error, ModuleNotFoundError) else "it is no such address"
+        raise RefusalError(
+            f"MLFLOW_BACKEND_STORE_URI names no database that can be opened: {reason}."
+        ) from error
+    connect(engine)
+    try:
+        if utils._is_empty_database(engine):
+            utils._initialize_tables(engine)
+        else:
+            utils._upgrade_db(engine)
+    except CommandError as error:
+        raise RefusalError(
+            f"The database is newer than this MLflow ({error}): start the version that it was "
+            "upgraded by."
+        ) from error
+    finally:
+        engine.dispose()
+    return url
+
+
+def connect(engine: "Engine") -> None:
+    """Open the database once: MLflow itself would try for an hour and print each error.
+
+    Raises:
+        RefusalError: it cannot be opened.
+    """
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        engine.connect().close()
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        raise RefusalError(
+            f"The database of MLFLOW_BACKEND_STORE_URI cannot be opened: {reason}."
+        ) from error
+
+
+def prepare_users(database: "URL", config: Path) -> None:
+    """Make or migrate the tables of users, and the first user when there is none.
+
+    Args:
+        database: the database of the runs.
+        config: the file to write what MLflow's authentication reads: no secret is in it.
+
+    Raises:
+        RefusalError: there is no first user, and no or no good password to make one.
+    """
+    if not os.environ.get("MLFLOW_AUTH_CONFIG_PATH"):
+        write_auth_config(database, config)
+        os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(config)
+    from mlflow.exceptions import MlflowException
+    from mlflow.server import auth
+
+    user, password = auth.auth_config.admin_username, auth.auth_config.admin_password
+    auth.store.init_db(auth.auth_config.database_uri)
+    if not password and user and not auth.store.has_user(user):
+        raise RefusalError(
+            f"MLFLOW_AUTH_ADMIN_PASSWORD is not set: give the password, of 12 characters or more, "
+            f"that the first user '{user}' shall have."
+        )
+    try:
+        auth.bootstrap_admin_user()
+    except MlflowException as error:
+        reason = " ".join(str(error.message).split())
+        raise RefusalError(f"The first user cannot be made: {reason}") from error
+
+
+def write_auth_config(database: "URL", path: Path) -> None:
+    """Complete basic_auth.ini with the database of the users, unless it names one itself.
+
+    MLflow takes this address from a file alone, where no password may be. So PostgreSQL's goes into
+    the variable that its client reads, and users are kept beside the runs; the client of MySQL
+    reads none, and users are kept in a file.
+    """
+    config = ConfigParser()
+    config.read(HERE / "basic_auth.ini")
+    section = config["mlflow"]
+    if "database_uri" not in section:
+        uri = "sqlite:///basic_auth.db"
+        if database.get_backend_name() == "postgresql":
+            if database.password:
+                os.environ["PGPASSWORD"] = str(database.password)
+            uri = database.set(password=None).render_as_string()
+        section["database_uri"] = uri.replace("%", "%%")
+    with path.open("w", encoding="utf-8") as file:
+        config.write(file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Databases, stores and tracking servers, each started once for all tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import answers
+from tests.backends import databases, stores
+from tests.backends.migrations import age
+from tests.backends.databases import MariaDB, PostgreSQL
+from tests.backends.servers import TrackingServer, by_command, by_compose
+from tests.backends.stores import Store
+from tests.project.conftest import Project, copy_of, install
+
+
+@pytest.fixture(scope="session")
+def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project for PostgreSQL and S3, installed, with what all backends of these tests need."""
+    folder = tmp_path_factory.mktemp("backends") / "project"
+    choice = {"backend_store": "postgresql", "artifact_store": "s3"}
+    project = install(template, folder, tracking_preset="server", **choice)
+    other = answers.render(
+        template,
+        folder.with_name("other"),
+        {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "azure"},
+    )
+    lists = [where / "deploy/tracking-server/requirements.txt" for where in (folder, other)]
+    command = ["uv", "pip", "install", "--quiet", "--python", project.environment]
+    for requirements in lists:
+        command += ["--requirements", requirements]
+    subprocess.run(command, env=os.environ | {"UV_COMPILE_BYTECODE": "1"}, check=True)
+    return project
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    with databases.postgresql() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    with databases.mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with stores.s3(tmp_path_factory.mktemp("stores") / "s3") as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def azure(installed: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("stores") / "azure"
+    with stores.azure(folder, installed.environment / "bin" / "python") as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def team_server(
+    installed: Project,
+    postgresql: PostgreSQL,
+    s3: Store,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[TrackingServer]:
+    """The server of compose.yaml, on PostgreSQL and S3, whose database is of an older MLflow."""
+    uri = postgresql.create("mlflow")
+    age(uri)
+    folder = tmp_path_factory.mktemp("team")
+    with by_compose(installed, folder, postgresql.port, s3.variables, s3.destination) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def other_server(
+    installed: Project,
+    mariadb: MariaDB,
+    azure: Store,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[TrackingServer]:
+    """The server of `kedro mlflow server`, on MariaDB and Azure's emulator."""
+    project = copy_of(installed, tmp_path_factory.mktemp("other"))
+    variables = azure.variables | {
+        "MLFLOW_BACKEND_STORE_URI": mariadb.create("mlflow"),
+        "MLFLOW_ARTIFACTS_DESTINATION": azure.destination,
+    }
+    with by_command(project, variables) as server:
+        yield server
+
+
+@pytest.fixture
+def project(installed: Project, tmp_path: Path) -> Project:
+    """The project for a test to change, with no run in it."""
+    return copy_of(installed, tmp_path)

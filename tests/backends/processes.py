@@ -1,0 +1,107 @@
+"""Servers that tests start on this machine, stop, and find gone at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from signal import SIGINT, SIGKILL, Signals
+
+import pytest
+
+
+class Service:
+    """A program that listens at a port of this machine, in a process group of its own."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        log: Path,
+        ready: Callable[[], bool],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
+    ) -> None:
+        self.command = command
+        self.log = log
+        self._ready = ready
+        self._env = dict(env) if env is not None else None
+        self._cwd = cwd
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.command,
+                stdout=output,
+                stderr=output,
+                env=self._env,
+                cwd=self._cwd,
+                user=self._user,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 120
+        while not self._ready():
+            assert self._process.poll() is None, self.log.read_text(errors="replace")[-4000:]
+            assert time.monotonic() < deadline, f"{self.command[0]} does not come up"
+            time.sleep(0.1)
+
+    def stop(self, number: Signals = SIGINT) -> None:
+        """Stop all of its processes and wait for the first one's end."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+            try:
+                self._process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, SIGKILL)
+                self._process.wait(timeout=10)
+        self._process = None
+
+    @property
+    def group(self) -> int:
+        """The number of its process group."""
+        assert self._process is not None
+        return self._process.pid
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def listens(port: int) -> bool:
+    """Whether somebody takes connections at a port of this machine."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program, from Debian's package if the machine has none and allows it."""
+    where = f"{os.environ['PATH']}:/usr/sbin"
+    if (found := shutil.which(name, path=where)) is None and may_install():
+        install = ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", package]
+        variables = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        for command in (["apt-get", "update", "--quiet"], install):
+            subprocess.run(command, env=variables, capture_output=True, check=False)
+        found = shutil.which(name, path=where)
+    if found is None:
+        pytest.skip(f"{name} is not installed: Debian's package {package} has it")
+    return found
+
+
+def may_install() -> bool:
+    """Whether packages can be installed without asking anybody: on a machine of CI, as root."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None

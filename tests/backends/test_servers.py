@@ -1,0 +1,94 @@
+"""A team's tracking server, on real databases and stores, with users and passwords."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from tests.backends.databases import MariaDB, PostgreSQL
+from tests.backends.migrations import RUNS_REVISION, USERS_REVISION, revisions
+from tests.backends.servers import ADMIN_PASSWORD, TrackingServer, arguments_of
+from tests.backends.stores import Store
+from tests.project.conftest import PACKAGE, Project
+
+SERVERS = ["team_server", "other_server"]
+
+
+@pytest.fixture(autouse=True)
+def _admin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests themselves look at the servers as their admin."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
+
+
+def status(server: TrackingServer, path: str, **headers: str) -> int:
+    """What the server answers to a GET."""
+    request = urllib.request.Request(server.url + path, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_run_with_its_model_lands_on_the_server_and_no_client_holds_a_cloud_key(
+    name: str, project: Project, request: pytest.FixtureRequest
+) -> None:
+    server: TrackingServer = request.getfixturevalue(name)
+    login = server.login()
+    project.run("kedro", "run", env=login)
+    (run,) = project.runs(server.client)
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["evaluation/rmse"]
+    assert len(server.client.list_artifacts(run.info.run_id, "figures")) == 2
+    assert str(run.info.artifact_uri).startswith("mlflow-artifacts:")
+    version = server.client.get_model_version_by_alias(PACKAGE, "champion")
+    assert version.run_id == run.info.run_id
+    project.run("kedro", "run", "--pipelines", "inference", env=login)
+    assert (project.folder / "data/07_model_output/predictions.csv").exists()
+
+
+def test_files_are_in_the_bucket(team_server: TrackingServer, s3: Store) -> None:
+    assert [path for path in s3.folder.rglob("*.png")]
+
+
+def test_a_database_of_an_older_mlflow_is_brought_up_to_date_when_the_server_starts(
+    team_server: TrackingServer, postgresql: PostgreSQL
+) -> None:
+    runs, users = revisions(postgresql.uri("mlflow"))
+    assert runs != RUNS_REVISION
+    assert users != USERS_REVISION
+    assert team_server.client.get_experiment("7").name == "from the past"
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_strangers_and_strange_names_are_turned_away(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    server: TrackingServer = request.getfixturevalue(name)
+    path = "/api/2.0/mlflow/experiments/get?experiment_id=0"
+    right, wrong = (
+        f"Basic {b64encode(f'admin:{password}'.encode()).decode()}"
+        for password in (ADMIN_PASSWORD, "wrong")
+    )
+    assert status(server, "/health") == 200
+    assert status(server, path) == 401
+    assert status(server, path, Authorization=wrong) == 401
+    assert status(server, path, Authorization=right) == 200
+    assert status(server, path, Authorization=right, Host="elsewhere.example.com") == 403
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_no_secret_is_in_the_list_of_processes_or_in_the_servers_log(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    server: TrackingServer = request.getfixturevalue(name)
+    shown = arguments_of(server.service.group)
+    assert "uvicorn" in shown
+    assert "CANARY" not in shown
+    assert "CANARY" not in server.service.log.read_text(errors="replace")
