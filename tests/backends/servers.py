@@ -88,7 +88,7 @@ def by_compose(
     }
     service = compose(folder, env_file)["services"]["server"]
     here = {"database:5432": f"127.0.0.1:{database_port}"}
-    given = {name: _moved(value, here) for name, value in service["environment"].items()}
+    given = {name: _moved(str(value), here) for name, value in service["environment"].items()}
     given |= {"MLFLOW_HOST": "127.0.0.1", "MLFLOW_PORT": str(port)}
     path = {"PATH": f"{project.environment / 'bin'}:{os.environ['PATH']}"}
     command = [_moved(part, {"/opt/tracking-server": str(folder)}) for part in command_of(folder)]

@@ -214,7 +214,7 @@ def write_auth_config(database: "URL", path: Path) -> None:
         if database.get_backend_name() == "postgresql":
             if database.password:
                 os.environ["PGPASSWORD"] = str(database.password)
-            uri = database.set(password=None).render_as_string()
+            uri = database._replace(password=None).render_as_string()  # `set` takes no None.
         section["database_uri"] = uri.replace("%", "%%")
     with path.open("w", encoding="utf-8") as file:
         config.write(file)

@@ -45,12 +45,17 @@ def command(metadata: ProjectMetadata, env: str | None, host: str | None, port: 
     with log.open("w") as output:
         server = subprocess.Popen(
             [
-                *(sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri),
+                *(sys.executable, "-m", "mlflow", "server"),
                 *("--host", host or config.ui.host, "--port", str(port or config.ui.port)),
                 *("--workers", "1"),
             ],
-            # A page for one person: without the job runner it is 2 processes instead of 15.
-            env=os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            env=os.environ
+            | {
+                # It may hold a password, and everyone on the machine can read arguments.
+                "MLFLOW_BACKEND_STORE_URI": uri,
+                # A page for one person: without the job runner it is 2 processes instead of 15.
+                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            },
             stdout=output,
             stderr=output,
         )
