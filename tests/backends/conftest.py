@@ -11,8 +11,8 @@ import pytest
 
 from tests import answers
 from tests.backends import databases, stores
-from tests.backends.migrations import age
 from tests.backends.databases import MariaDB, PostgreSQL
+from tests.backends.migrations import age
 from tests.backends.servers import TrackingServer, by_command, by_compose
 from tests.backends.stores import Store
 from tests.project.conftest import Project, copy_of, install
@@ -30,7 +30,7 @@ def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Proje
         {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "azure"},
     )
     lists = [where / "deploy/tracking-server/requirements.txt" for where in (folder, other)]
-    command = ["uv", "pip", "install", "--quiet", "--python", project.environment]
+    command: list[str | Path] = ["uv", "pip", "install", "--quiet", "--python", project.environment]
     for requirements in lists:
         command += ["--requirements", requirements]
     subprocess.run(command, env=os.environ | {"UV_COMPILE_BYTECODE": "1"}, check=True)

@@ -44,7 +44,7 @@ class PostgreSQL(Database):
 
     def create(self, name: str) -> str:
         with self.connect("postgres") as connection:
-            connection.execute(f"create database {name} owner mlflow")  # type: ignore[call-overload]
+            connection.execute(f"create database {name} owner mlflow")
         return self.uri(name)
 
     def connect(self, name: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -88,11 +88,17 @@ def postgresql() -> Iterator[PostgreSQL]:
         password = folder / "password"
         password.write_text(PASSWORD, encoding="utf-8")
         password.chmod(0o644)
-        initdb = [programs / "initdb", "--pgdata", folder / "data", "--username", "postgres"]
+        initdb: list[str | Path] = [
+            programs / "initdb",
+            "--pgdata",
+            folder / "data",
+            "--username",
+            "postgres",
+        ]
         initdb += ["--auth", "scram-sha-256", "--pwfile", password, "--no-sync"]
         subprocess.run(initdb, user=user, check=True, capture_output=True)
         port = free_port()
-        command = [programs / "postgres", "-D", folder / "data", "-p", str(port)]
+        command: list[str | Path] = [programs / "postgres", "-D", folder / "data", "-p", str(port)]
         command += ["-h", "127.0.0.1", "-k", folder]
         # Nobody needs these data tomorrow.
         for setting in ("fsync=off", "full_page_writes=off", "max_connections=300"):
@@ -103,7 +109,7 @@ def postgresql() -> Iterator[PostgreSQL]:
         service.start()
         try:
             with server.connect("postgres") as connection:
-                connection.execute(f"create role mlflow login password '{PASSWORD}'")  # type: ignore[call-overload]
+                connection.execute(f"create role mlflow login password '{PASSWORD}'")
             yield server
         finally:
             service.stop(SIGQUIT)

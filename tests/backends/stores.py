@@ -98,7 +98,7 @@ def azurite() -> Path:
     if not found.exists():
         if not (npm := shutil.which("npm")):
             pytest.skip("npm is not installed: it fetches Azure's emulator")
-        install = [
+        install: list[str | Path] = [
             npm,
             "install",
             "--prefix",

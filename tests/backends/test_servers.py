@@ -5,11 +5,10 @@ from __future__ import annotations
 import urllib.error
 import urllib.request
 from base64 import b64encode
-from pathlib import Path
 
 import pytest
 
-from tests.backends.databases import MariaDB, PostgreSQL
+from tests.backends.databases import PostgreSQL
 from tests.backends.migrations import RUNS_REVISION, USERS_REVISION, revisions
 from tests.backends.servers import ADMIN_PASSWORD, TrackingServer, arguments_of
 from tests.backends.stores import Store
@@ -54,7 +53,7 @@ def test_a_run_with_its_model_lands_on_the_server_and_no_client_holds_a_cloud_ke
 
 
 def test_files_are_in_the_bucket(team_server: TrackingServer, s3: Store) -> None:
-    assert [path for path in s3.folder.rglob("*.png")]
+    assert [*s3.folder.rglob("*.png")]
 
 
 def test_a_database_of_an_older_mlflow_is_brought_up_to_date_when_the_server_starts(
