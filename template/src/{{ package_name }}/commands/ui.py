@@ -1,96 +1,99 @@
 """`kedro mlflow ui`: the page of the tracked runs."""
 
-import json
 import os
-import signal
-import subprocess
-import sys
-import time
-import urllib.request
 import webbrowser
 from pathlib import Path
-from urllib.error import URLError
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 import click
 from kedro.framework.startup import ProjectMetadata
 
+from ..tracking.config import KedroMlflowConfig, PlaceOptions
 from ..tracking.errors import TrackingError
+from ..tracking.pages import find_page, front_page, has_pages, way_in
+from ..tracking.redaction import mask
+from ..tracking.shipping.client import connect
 from ..tracking.start import project_config
-from ..tracking.uris import is_server, page
+from ..tracking.uris import is_database
+from ._page_server import page_server
 
-_SECONDS_TO_START = 120
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 
 @click.command("ui")
 @click.option("--env", "-e", help="Kedro environment whose mlflow.yml counts.")
+@click.option("--run-id", help="Open the page of this run, not that of all of them.")
 @click.option("--host", help="Address to listen on. [default: ui.host in mlflow.yml]")
 @click.option("--port", type=int, help="Port to listen on. [default: ui.port in mlflow.yml]")
 @click.pass_obj
-def command(metadata: ProjectMetadata, env: str | None, host: str | None, port: int | None) -> None:
-    """Open the MLflow page of this project's runs."""
+def command(
+    metadata: ProjectMetadata,
+    env: str | None,
+    run_id: str | None,
+    host: str | None,
+    port: int | None,
+) -> None:
+    """Open the MLflow page of this project's runs.
+
+    A tracking server has a page of its own. For a database one is made, as long as this command
+    runs: --host and --port are its address.
+    """
     project_path = Path(metadata.project_path)
     config = project_config(project_path, env)
-    uri, experiment = str(config.server.mlflow_tracking_uri), config.tracking.experiment.name
-    if is_server(uri):
-        click.echo(f"The runs are on the tracking server: {uri}")
-        webbrowser.open(uri)
+    # Somebody waits at the screen.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    if is_database(str(config.server.mlflow_tracking_uri)):
+        log = project_path / ".kedro_mlflow" / "ui.log"
+        _serve_page(config, run_id, host or config.ui.host, port or config.ui.port, log)
+    else:
+        _open_page(config, run_id)
+
+
+def _open_page(config: KedroMlflowConfig, run_id: str | None) -> None:
+    """Open the page that the tracking server itself has."""
+    uri = str(config.server.mlflow_tracking_uri)
+    if has_pages(uri):
+        address = _page(connect(config.server), uri, config.tracking.experiment.name, run_id)
+    else:
+        address = front_page(uri)
+    if address is None:
+        click.echo(f"The runs of this project are on {mask('', uri)}. {way_in(uri)}")
         return
-    address = f"http://{host or config.ui.host}:{port or config.ui.port}"
-    if _get(f"{address}/health") is not None:
-        raise TrackingError(f"Something answers at {address} already: choose another --port.")
-    log = project_path / ".kedro_mlflow" / "ui.log"
-    log.parent.mkdir(exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # So that the server below ends too.
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server"),
-                *("--host", host or config.ui.host, "--port", str(port or config.ui.port)),
-                *("--workers", "1"),
-            ],
-            env=os.environ
-            | {
-                # It may hold a password, and everyone on the machine can read arguments.
-                "MLFLOW_BACKEND_STORE_URI": uri,
-                # A page for one person: without the job runner it is 2 processes instead of 15.
-                "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-            },
-            stdout=output,
-            stderr=output,
-        )
+    click.echo(f"The runs of this project: {mask('', address)}")
+    webbrowser.open(address)
+
+
+def _serve_page(
+    config: KedroMlflowConfig, run_id: str | None, host: str, port: int, log: Path
+) -> None:
+    """Open a page for the runs in a database, until Ctrl-C."""
     try:
-        _wait_for(server, address, log)
-        url = _experiment_page(address, experiment)
-        click.echo(f"The runs of this project: {url}\nCtrl-C closes the page.")
-        webbrowser.open(url)
-        server.wait()
+        with page_server(config.server, host, port, log) as server:
+            # It imports MLflow, which takes the server as long: both at once.
+            client = connect(PlaceOptions(mlflow_tracking_uri=server.url))
+            server.wait_until_up()
+            address = _page(client, server.url, config.tracking.experiment.name, run_id)
+            click.echo(f"The runs of this project: {address}\nCtrl-C closes the page.")
+            webbrowser.open(str(address))
+            server.wait()
     except KeyboardInterrupt:
         click.echo()
-    finally:
-        server.terminate()
-        server.wait()
 
 
-def _wait_for(server: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
-    deadline = time.monotonic() + _SECONDS_TO_START
-    while _get(f"{address}/health") is None:
-        if server.poll() is not None or time.monotonic() > deadline:
-            last_line = (log.read_text().strip() or "it said nothing").splitlines()[-1]
-            raise TrackingError(f"The page could not be started ({last_line}). See {log}.")
-        time.sleep(0.2)
+def _page(client: "MlflowClient", uri: str, experiment: str, run_id: str | None) -> str | None:
+    """Find the page to open; the front page while there is no run, or the server is silent."""
+    from mlflow.exceptions import MlflowException
 
-
-def _experiment_page(address: str, experiment: str) -> str:
-    path = f"api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(experiment)}"
-    found = _get(f"{address}/{path}")
-    return page(address, json.loads(found)["experiment"]["experiment_id"]) if found else address
-
-
-def _get(url: str) -> bytes | None:
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:
-            content: bytes = response.read()
-            return content
-    except (URLError, OSError):
-        return None
+        if address := find_page(client, uri, experiment, run_id):
+            return address
+        click.echo(f"There is no run of this project yet: no experiment '{experiment}'.")
+    except MlflowException as error:
+        if run_id and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise TrackingError(f"--run-id: MLflow knows no run '{run_id}'.") from error
+        click.echo(
+            "MLflow did not say which page is this project's: `uv run kedro mlflow doctor` "
+            "finds out why."
+        )
+    return front_page(uri)
