@@ -20,7 +20,12 @@ _SAGEMAKER_SERVER = re.compile(
 
 def has_pages(uri: str) -> bool:
     """Tell whether experiments and runs have addresses there: on servers, and on Databricks."""
-    return is_server(uri) or _is_databricks(uri)
+    return is_server(uri) or is_databricks(uri)
+
+
+def is_databricks(uri: str) -> bool:
+    """Tell whether runs are in a Databricks workspace."""
+    return uri == "databricks" or uri.startswith("databricks://")
 
 
 def find_page(
@@ -43,7 +48,7 @@ def find_page(
         experiment_id = found.experiment_id
     else:
         return None
-    if not _is_databricks(uri):
+    if not is_databricks(uri):
         return page(uri, experiment_id, run_id)
     run = f"/runs/{run_id}" if run_id else ""
     return f"{front_page(uri)}/ml/experiments/{experiment_id}{run}"
@@ -53,7 +58,7 @@ def front_page(uri: str) -> str | None:
     """Derive the address at which a person enters, from a tracking URI; none if none can be."""
     if is_server(uri):
         return uri
-    if _is_databricks(uri):
+    if is_databricks(uri):
         from mlflow.utils.databricks_utils import get_databricks_host_creds
 
         creds = get_databricks_host_creds(uri)  # type: ignore[no-untyped-call]
@@ -77,7 +82,3 @@ def way_in(uri: str) -> str:
     if uri.startswith("arn:"):
         return "Look in SageMaker Studio."
     return "Their page is that of the service behind this address."
-
-
-def _is_databricks(uri: str) -> bool:
-    return uri == "databricks" or uri.startswith("databricks://")
