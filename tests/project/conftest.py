@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
+from typing import TYPE_CHECKING
 
 import pytest
 from mlflow import MlflowClient
@@ -22,6 +23,10 @@ from mlflow.entities import Run
 from tests import answers
 from tests.project.proxy import Proxy, proxy_of
 from tests.project.slow import REGISTRY
+
+if TYPE_CHECKING:
+    from tests.project.forked_kedro import Kedro
+    from tests.project.guarded import GuardedServer
 
 PACKAGE = "diabetes_progression"
 
@@ -125,6 +130,25 @@ def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trai
         result = project.run("kedro", "run", *arguments)
         screens.append(result.stdout + result.stderr)
     return Trained(project, *screens)
+
+
+@pytest.fixture(scope="session")
+def kedro(rendered: Project) -> Iterator[Kedro]:
+    """Runs Kedro's commands in copies of the project, without the seconds that imports take."""
+    from tests.project.forked_kedro import Kedro
+
+    runner = Kedro(rendered)
+    yield runner
+    runner.stop()
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    """One tracking server that asks who you are, for all tests."""
+    from tests.project.guarded import guarded_server
+
+    with guarded_server(tmp_path_factory.mktemp("guarded")) as server:
+        yield server
 
 
 @pytest.fixture

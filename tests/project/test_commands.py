@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -38,6 +39,12 @@ def test_the_page_of_the_runs_opens(trained: Trained) -> None:
         trained.project, "kedro", "mlflow", "ui", "--port", str(port), url=url, env=no_browser
     ):
         assert answers_at(f"{url}/version")
+        # Everybody on the machine can read arguments, and a database's address may hold a password.
+        arguments = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True
+        ).stdout
+        assert f"mlflow server --host 127.0.0.1 --port {port}" in arguments
+        assert f"{trained.project.folder}/mlflow.db" not in arguments
         # A second one says that the port is taken.
         result = trained.project.run("kedro", "mlflow", "ui", "--port", str(port), code=1)
         assert f"{url} already: choose another --port" in result.stderr
