@@ -61,7 +61,7 @@ def front_page(uri: str) -> str | None:
     if is_databricks(uri):
         from mlflow.utils.databricks_utils import get_databricks_host_creds
 
-        creds = get_databricks_host_creds(uri)  # type: ignore[no-untyped-call]
+        creds = get_databricks_host_creds(uri)
         return str(creds.host).rstrip("/")
     if workspace := _AZURE_WORKSPACE.match(uri):
         return (

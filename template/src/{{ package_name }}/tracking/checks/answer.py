@@ -34,7 +34,7 @@ def ask(uri: str, path: str = "/version") -> Answer:
     request: Any = http_request
     start = time.time()
     try:
-        creds = get_default_host_creds(uri)  # type: ignore[no-untyped-call]
+        creds = get_default_host_creds(uri)
         response = request(
             creds, path, "GET", max_retries=0, timeout=_SECONDS, raise_on_status=False
         )

@@ -26,7 +26,7 @@ def sign_in(setup: Setup) -> Finding:
     try:
         setup.client.search_experiments(max_results=1)
     except MlflowException as error:
-        status = int(error.get_http_status_code())  # type: ignore[no-untyped-call]
+        status = int(error.get_http_status_code())
         if status in (401, 403):
             return judge_refusal(status, shown)
         return failed(
