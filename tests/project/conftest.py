@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
-from typing import TYPE_CHECKING
+from subprocess import PIPE
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING
 
 import pytest
 from mlflow import MlflowClient
@@ -52,14 +54,16 @@ class Project:
         }
         return kept | {"COLUMNS": "200"} | dict(extra or {})
 
-    def start(self, *command: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(
+        self, *command: str, env: Mapping[str, str] | None = None, screen: int | IO[str] = PIPE
+    ) -> subprocess.Popen[str]:
         """Start a program of the project's environment, in a process group of its own."""
         return subprocess.Popen(
             [self.environment / "bin" / command[0], *command[1:]],
             cwd=self.folder,
             env=self.variables(env),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=screen,
+            stderr=screen,
             text=True,
             start_new_session=True,
         )
@@ -220,17 +224,20 @@ def listening(
     project: Project, *command: str, url: str, env: Mapping[str, str] | None = None
 ) -> Iterator[None]:
     """Start a server, wait until its address answers, and stop all of its processes at the end."""
-    process = project.start(*command, env=env)
-    try:
-        deadline = time.monotonic() + 120
-        while not answers_at(url):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, f"{command} does not answer at {url}"
-            time.sleep(0.2)
-        yield
-    finally:
-        os.killpg(process.pid, SIGTERM)
-        process.communicate(timeout=30)
+    # Not a pipe: a server that nobody reads from stops when it is full.
+    with TemporaryFile("w+") as screen:
+        process = project.start(*command, env=env, screen=screen)
+        try:
+            deadline = time.monotonic() + 120
+            while not answers_at(url):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    screen.seek(0)
+                    pytest.fail(f"{command} does not answer at {url}: {screen.read()}")
+                time.sleep(0.2)
+            yield
+        finally:
+            os.killpg(process.pid, SIGTERM)
+            process.wait(timeout=30)
 
 
 @contextmanager

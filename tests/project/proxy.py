@@ -6,10 +6,27 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asks."""
+
+    method: str
+    path: str
+    headers: Message
+    body: bytes
+
+
+# Looks at a request before it is passed on; a status refuses it.
+Guard: TypeAlias = Callable[[Request], int | None]
 
 
 class Proxy(ThreadingHTTPServer):
@@ -23,6 +40,7 @@ class Proxy(ThreadingHTTPServer):
         delay: seconds that each request waits.
         hanging: whether requests are accepted and not answered. Once this is over they are passed
             on, as a server does that was only stopped, though nobody waits for the answer any more.
+        guard: who is let through; anybody, by default.
         calls: how many requests came, by method and path.
     """
 
@@ -36,6 +54,7 @@ class Proxy(ThreadingHTTPServer):
         self.delay = 0.0
         self.hanging = False
         self.hang_at: str | None = None
+        self.guard: Guard = lambda _: None
         self.calls: list[str] = []
 
     @property
@@ -44,9 +63,11 @@ class Proxy(ThreadingHTTPServer):
 
 
 @contextmanager
-def proxy_of(server: str) -> Iterator[Proxy]:
+def proxy_of(server: str, guard: Guard | None = None) -> Iterator[Proxy]:
     """A proxy that runs as long as the block."""
     proxy = Proxy(server)
+    if guard:
+        proxy.guard = guard
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     try:
         yield proxy
@@ -60,26 +81,42 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.0"
 
     def _pass_on(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self._body()
         self.server.calls.append(f"{self.command} {self.path.partition('?')[0]}")
         time.sleep(self.server.delay)
         if self.server.hang_at and self.server.hang_at in self.path.partition("?")[0]:
             self.server.hanging, self.server.hang_at = True, None
         while self.server.hanging:
             time.sleep(0.01)
-        if self.server.answer is not None:
-            self.send_response(self.server.answer)
+        asked = Request(self.command, self.path, self.headers, body)
+        refusal = self.server.answer or self.server.guard(asked)
+        if refusal is not None:
+            self.send_response(refusal)
             self.end_headers()
             return
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "connection")}
+        left_out = ("host", "connection", "transfer-encoding", "content-length")
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in left_out}
         request = urllib.request.Request(
-            self.server.server_url + self.path, body or None, headers, method=self.command
+            self.server.server_url + self.path,
+            None if self.command == "GET" else body,
+            headers,
+            method=self.command,
         )
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 self._answer(response.status, response)
         except urllib.error.HTTPError as error:
             self._answer(error.code, error)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def _answer(self, status: int, response: Any) -> None:
         content = response.read()
@@ -101,3 +138,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def basic_auth(user: str, password: str) -> Guard:
+    """Let one user through, with this password."""
+    expected = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+    return lambda request: None if request.headers.get("Authorization") == expected else 401

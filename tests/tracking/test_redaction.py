@@ -27,3 +27,41 @@ def test_without_patterns_the_usual_names_alone_are_masked(tracking: Tracking) -
 def test_a_pattern_that_is_none_is_refused_by_its_place(tracking: Tracking) -> None:
     with pytest.raises(tracking("errors").TrackingError, match=r"redaction\.patterns\.0"):
         tracking("config").parse_config({"redaction": {"patterns": ["("]}})
+
+
+@pytest.mark.parametrize(
+    "key", ["PGPASSWORD", "accessToken", "AZURE_STORAGE_CONNECTION_STRING", "db.passphrase", "pwd"]
+)
+def test_a_secret_is_known_by_its_name(tracking: Tracking, key: str) -> None:
+    assert tracking("redaction").is_secret(key)
+
+
+@pytest.mark.parametrize("key", ["monkey", "max_tokens", "passengers", "tokenizer", "key"])
+def test_a_name_that_only_resembles_one_is_not(tracking: Tracking, key: str) -> None:
+    assert not tracking("redaction").is_secret(key)
+
+
+def test_values_of_secrets_are_masked_in_a_text(tracking: Tracking) -> None:
+    redaction = tracking("redaction")
+    values = {
+        "db": {"password": "CANARY-1", "port": 5432},
+        "uri": "postgresql://bob:CANARY-2@db/x",
+        "pin_token": "1234",
+    }
+    secrets = redaction.secret_values(values)
+    text = "CANARY-1 and CANARY-2 at https://eve:CANARY-3@host, port 5432, 1234"
+    masked = "******** and ******** at https://********@host, port 5432, 1234"
+    assert redaction.mask_text(text, secrets) == masked
+
+
+def test_an_error_keeps_its_kind_and_loses_its_secrets(tracking: Tracking) -> None:
+    cause = OSError(5, "no CANARY-1 here")
+    error = ValueError("CANARY-1", 7)
+    error.__cause__ = cause
+    tracking("discretion").mask_error(error, {"CANARY-1"})
+    assert (str(error), str(cause)) == ("('********', 7)", "[Errno 5] no ******** here")
+
+
+def test_our_own_errors_show_no_password(tracking: Tracking) -> None:
+    error = tracking("errors").TrackingError("http://eve:CANARY@host is away")
+    assert error.message == "http://********@host is away"

@@ -1,5 +1,6 @@
 """Commands of this project beside Kedro's own: `kedro mlflow …`, one module of `commands/` each."""
 
+import os
 import pkgutil
 from collections.abc import Callable
 from copy import copy
@@ -53,10 +54,13 @@ def _tracked(callback: Callable[..., Any]) -> Callable[..., Any]:
         from kedro.io import DatasetError
         from kedro.validation import ParameterValidationError
 
+        from .tracking.redaction import mask_text, secret_values
+
         try:
             return callback(*args, **kwargs)
         except (DatasetError, ParameterValidationError) as error:
-            raise click.ClickException(str(error)) from error
+            secrets = secret_values(os.environ) | secret_values(kwargs.get("params") or {})
+            raise click.ClickException(mask_text(str(error), secrets)) from error
         finally:
             for hook in settings.HOOKS:
                 if isinstance(hook, MlflowHook):

@@ -1,6 +1,6 @@
 """Access to the tracking server: credentials from credentials.yml, headers from a class."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +36,13 @@ def credentials(context: "KedroContext", key: str | None) -> dict[str, str]:
 
 @contextmanager
 def headers_provided(
-    options: RequestHeaderProviderOptions, context: "KedroContext"
+    options: RequestHeaderProviderOptions, make_context: Callable[[], "KedroContext"]
 ) -> Iterator[None]:
     """Let a class of the user's give headers, such as a token that expires, to MLflow's calls.
+
+    Args:
+        options: which class, and what it is made with.
+        make_context: makes Kedro's context, if the class asks for it.
 
     Raises:
         TrackingError: the class cannot be loaded, made, or is none that MLflow takes.
@@ -60,7 +64,7 @@ def headers_provided(
     if not (isinstance(provider, type) and issubclass(provider, RequestHeaderProvider)):
         base = f"{RequestHeaderProvider.__module__}.{RequestHeaderProvider.__name__}"
         raise TrackingError(f"{key} is no subclass of {base}.")
-    extra = {"kedro_context": context} if options.pass_context else {}
+    extra = {"kedro_context": make_context()} if options.pass_context else {}
     try:
         made = provider(**options.init_kwargs, **extra)
     except TypeError as error:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.hooks import hook_impl
 
+from .discretion import discreet_log, mask_error
 from .process_state import ProcessState
+from .project import PACKAGE
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from .capture.recorder import RunCapture
     from .config import KedroMlflowConfig
     from .run import TrackedRun
+    from .workers import WorkerKit
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +50,9 @@ class MlflowHook:
         # The runs whose nodes call MLflow themselves, and their child runs, by namespace.
         self._active: dict[str, dict[str, Run]] = {}
         self._process = ProcessState()
+        # The values of secrets, for what is logged: never written anywhere.
+        self._secrets: set[str] = set()
+        self._kit: WorkerKit | None = None
         self._ends_at_exit = False
 
     @hook_impl
@@ -66,9 +72,10 @@ class MlflowHook:
         from .access import credentials, headers_provided
         from .active_run import autologging_off, uses_mlflow
         from .process_state import exported
+        from .redaction import secret_values
         from .shipping.collector import thawed_afterwards
         from .start import is_parallel, start_run
-        from .workers import load_project_with
+        from .workers import WorkerKit, send_along
 
         context = self._thread.context
         config: KedroMlflowConfig = context.mlflow
@@ -78,7 +85,10 @@ class MlflowHook:
             server = config.server
             self._process.change("collector", thawed_afterwards())
             self._process.change("credentials", exported(credentials(context, server.credentials)))
-            headers = headers_provided(server.request_header_provider, context)
+            self._process.change("log", discreet_log(self._secrets))
+            self._secrets |= secret_values(os.environ)
+            self._secrets |= secret_values(context.params, config.redaction.patterns)
+            headers = headers_provided(server.request_header_provider, lambda: context)
             self._process.change("headers", headers)
             own_calls = (
                 uses_mlflow(pipeline) or not config.tracking.disable_tracking.disable_autologging
@@ -96,7 +106,9 @@ class MlflowHook:
         os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
         self._end_at_exit()
         if is_parallel(run_params):
-            load_project_with(catalog)
+            secrets = frozenset(self._secrets)
+            kit = WorkerKit(PACKAGE, run_params, server.request_header_provider, secrets)
+            send_along(kit, catalog)
             # The shipper has imported all that it needs once the run is there; see start_run.
             run.wait_for_run_ids(config.shipping.deadline)
         if own_calls:
@@ -126,6 +138,7 @@ class MlflowHook:
         """Capture that the node has failed; runs in worker processes too."""
         self._deactivate("FAILED")
         if run := self._find(run_id):
+            mask_error(error, self._secrets)
             run.node_failed(node, error)
 
     @hook_impl
@@ -144,8 +157,11 @@ class MlflowHook:
             self._end(run_id, "FINISHED")
 
     @hook_impl
-    def on_pipeline_error(self, run_params: dict[str, Any], catalog: "DataCatalog") -> None:
+    def on_pipeline_error(
+        self, error: Exception, run_params: dict[str, Any], catalog: "DataCatalog"
+    ) -> None:
         """End the MLflow run as failed."""
+        mask_error(error, self._secrets)
         run_id = run_params["run_id"]
         if run := cast("TrackedRun | None", self._runs.get(run_id)):
             run.keep_artifacts(catalog)
@@ -156,6 +172,12 @@ class MlflowHook:
         for run_id in list(self._runs):
             if self._runs[run_id].process == os.getpid():
                 self._end(run_id, "KILLED")
+
+    def equip(self, kit: "WorkerKit") -> None:
+        """Take, in a worker process, what it does not have from its parent by being forked."""
+        self._kit = kit
+        self._secrets |= kit.secrets
+        self._process.change("log", discreet_log(self._secrets))
 
     def _end(self, run_id: str, status: str) -> None:
         self._deactivate(status)
@@ -173,6 +195,7 @@ class MlflowHook:
             return run
         folder = Path(os.environ.get(_JOURNAL_VARIABLE, "")) / run_id
         if (folder / "run.json").is_file():
+            from .access import headers_provided
             from .active_run import RunPlace
             from .capture.recorder import RunCapture
             from .workers import forget_connections
@@ -180,6 +203,9 @@ class MlflowHook:
             forget_connections()
             self._runs[run_id] = RunCapture.join(folder)
             if place := RunPlace.load(folder):
+                if self._kit:
+                    headers = headers_provided(self._kit.headers, self._kit.context)
+                    self._process.change("headers", headers)
                 self._point_at(place, run_id)
         return self._runs.get(run_id)
 

@@ -1,18 +1,22 @@
 """Keep secrets out of whatever is written: a masked value never reaches the journal."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 MASK = "********"
 
-# Words that mark a key as a secret's, at a word's border: `api_key` and `db.password`, not `monkey`
-# or `max_tokens`.
+# Words that mark a key as a secret's, at a word's border: `api_key`, `accessToken` and
+# `PGPASSWORD`, not `monkey` or `max_tokens`.
 _SECRET_KEY = re.compile(
-    r"(?:^|[^a-z])(?:passwords?|passwd|pwd|secrets?|token|credentials?"
-    r"|(?:api|access|private|secret|account)[_-]?keys?)(?:$|[^a-z])",
+    r"(?:[a-z]*(?:passwords?|passwd|passphrase)|(?:^|[^a-z])(?:pwd|secrets?|token|credentials?"
+    r"|authorization|connection[_-]?string"
+    r"|(?:api|access|private|secret|account)[_-]?keys?))(?:$|[^a-z])",
     re.IGNORECASE,
 )
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
+# A shorter value would be masked in the middle of other words.
+_SHORTEST_SECRET = 6
 _URI_USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
 
 Patterns = Sequence[re.Pattern[str]]
@@ -25,7 +29,9 @@ def is_secret(key: str, patterns: Patterns = ()) -> bool:
         key: the name of a parameter, tag or data set.
         patterns: the owner's own, ``redaction.patterns`` of mlflow.yml; they match anywhere in it.
     """
-    return any(pattern.search(key) for pattern in (_SECRET_KEY, *patterns))
+    return bool(_SECRET_KEY.search(_CAMEL_CASE.sub("_", key))) or any(
+        pattern.search(key) for pattern in patterns
+    )
 
 
 def mask(key: str, value: Any, patterns: Patterns = ()) -> Any:
@@ -40,3 +46,32 @@ def mask(key: str, value: Any, patterns: Patterns = ()) -> Any:
     if isinstance(value, list | tuple):
         return [mask("", entry, patterns) for entry in value]
     return _URI_USERINFO.sub(MASK, value) if isinstance(value, str) else value
+
+
+def secret_values(values: Mapping[str, Any], patterns: Patterns = ()) -> set[str]:
+    """Collect what `mask` would mask in a mapping: parameters, or the environment."""
+    found: set[str] = set()
+    for key, value in values.items():
+        if is_secret(key, patterns):
+            found |= _leaves(value)
+        elif isinstance(value, Mapping):
+            found |= secret_values({str(name): entry for name, entry in value.items()}, patterns)
+        elif isinstance(value, str):
+            for userinfo in _URI_USERINFO.findall(value):
+                found |= {userinfo, userinfo.partition(":")[2]}
+    return {secret for secret in found if len(secret) >= _SHORTEST_SECRET}
+
+
+def mask_text(text: str, secrets: Collection[str] = ()) -> str:
+    """Mask secrets in a text by their values, and the user and password of URIs."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, MASK)
+    return _URI_USERINFO.sub(MASK, text)
+
+
+def _leaves(value: Any) -> set[str]:
+    if isinstance(value, Mapping):
+        return {leaf for entry in value.values() for leaf in _leaves(entry)}
+    if isinstance(value, list | tuple):
+        return {leaf for entry in value for leaf in _leaves(entry)}
+    return {str(value)}

@@ -163,6 +163,8 @@ def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
     context = KedroSession.create(project_path, save_on_close=False, env=env).load_context()
     config = read_config(context, project_path)
     _FOR_GOOD.enter_context(exported(credentials(context, config.server.credentials)))
-    _FOR_GOOD.enter_context(headers_provided(config.server.request_header_provider, context))
+    _FOR_GOOD.enter_context(
+        headers_provided(config.server.request_header_provider, lambda: context)
+    )
     require_all(config)
     return config

@@ -1,7 +1,7 @@
 """Where a tracking URI points to, seen from the project and not from the working directory."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 from urllib.request import url2pathname
 
 _SQLITE = "sqlite:///"
@@ -38,11 +38,17 @@ def is_database(uri: str) -> bool:
     return urlsplit(uri).scheme.partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")
 
 
+def public(uri: str) -> str:
+    """Leave user and password out of an address, for it to be shown."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def page(server: str, experiment_id: str, run_id: str | None = None) -> str:
     """Write the address of an experiment's page on a tracking server, or of one of its runs."""
     path = f"#/experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "")
     # MLflow's page opens in its view for language models unless the address says otherwise.
-    return f"{server.rstrip('/')}/{path}?workflowType=machine_learning"
+    return f"{public(server).rstrip('/')}/{path}?workflowType=machine_learning"
 
 
 def vanished(location: str) -> bool:

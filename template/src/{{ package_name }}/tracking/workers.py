@@ -1,42 +1,72 @@
 """What ParallelRunner's worker processes need before they run a node."""
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .config import RequestHeaderProviderOptions
+
 if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
     from kedro.io import DataCatalog
 
+_NAMES = ("project_path", "env", "runtime_params")
 
-def load_project_with(catalog: "DataCatalog") -> None:
-    """Let a worker that was not forked load the project's settings, hooks included.
 
-    Kedro 1.7 means to do so in `Task.execute`, but asks for the project's name in the worker, where
-    nobody has set it: no hook is called there. What it sends to a worker is node and catalog.
+@dataclass(frozen=True)
+class WorkerKit:
+    """What a worker that was not forked cannot know: it reaches it through a pipe, never a file.
+
+    Attributes:
+        package: the project's package.
+        run_params: what Kedro tells its hooks of the run: project, environment and parameters.
+        headers: what gives headers to MLflow's calls.
+        secrets: the values that are masked in the log.
     """
-    from kedro.framework.project import PACKAGE_NAME
 
-    if PACKAGE_NAME:
-        catalog.__dict__["_project"] = _Project(PACKAGE_NAME)
+    package: str
+    run_params: Mapping[str, Any]
+    headers: RequestHeaderProviderOptions
+    secrets: frozenset[str]
 
+    def context(self) -> "KedroContext":
+        """Make Kedro's context anew, as the parent's is."""
+        from kedro.framework.session import KedroSession
 
-class _Project:
-    """Is loaded where it is unpickled."""
-
-    def __init__(self, package: str) -> None:
-        self._package = package
+        return KedroSession.create(
+            save_on_close=False, **{name: self.run_params[name] for name in _NAMES}
+        ).load_context()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _load_project, (self._package,)
+        params = {name: self.run_params[name] for name in _NAMES}
+        return _unpack, (self.package, params, self.headers, self.secrets)
 
 
-def _load_project(package: str) -> _Project:
+def send_along(kit: WorkerKit, catalog: "DataCatalog") -> None:
+    """Let workers unpack the kit before they run a node.
+
+    Kedro 1.7 means to load the project's settings, hooks included, in `Task.execute`, but asks for
+    the project's name in the worker, where nobody has set it: no hook is called there. What it
+    sends to a worker is node and catalog.
+    """
+    catalog.__dict__["_worker_kit"] = kit
+
+
+def _unpack(package: str, *rest: Any) -> WorkerKit:
     from kedro.framework import project
 
+    from .hook import MlflowHook
+
+    kit = WorkerKit(package, *rest)
     # Not `configure_project`, which sets the name: then Kedro would configure its logging by that
     # very logging, without end.
     if project.PACKAGE_NAME is None and not project.settings.configured:
         project.settings.configure(f"{package}.settings")
-    return _Project(package)
+    for hook in project.settings.HOOKS:
+        if isinstance(hook, MlflowHook):
+            hook.equip(kit)
+    return kit
 
 
 def forget_connections() -> None:

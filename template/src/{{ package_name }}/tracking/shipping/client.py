@@ -10,7 +10,8 @@ from urllib.request import urlopen
 from ..config import PlaceOptions
 from ..errors import TrackingError
 from ..quiet import quieten_mlflow
-from ..uris import is_server
+from ..redaction import mask_text
+from ..uris import is_server, public
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -24,7 +25,7 @@ def connect(server: PlaceOptions) -> "MlflowClient":
     # has retries of its own. Who sets these variables is obeyed.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    # Our own lines tell where a run's page is.
+    # Our own lines tell where a run's page is, and repeat no password of the tracking URI.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     import mlflow
 
@@ -34,7 +35,7 @@ def connect(server: PlaceOptions) -> "MlflowClient":
 
 def is_reachable(server: PlaceOptions) -> bool:
     """Ask a tracking server whether it is there and well; a database cannot be asked."""
-    uri = str(server.mlflow_tracking_uri)
+    uri = public(str(server.mlflow_tracking_uri))  # urlopen takes no user and password in it.
     if not is_server(uri):
         return False
     try:
@@ -96,4 +97,4 @@ def reason_of(error: BaseException) -> str:
         if isinstance(cause, OSError) and cause.errno is None:
             return "it does not answer"
         cause = cause.__cause__ or cause.__context__
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return mask_text((str(error) or type(error).__name__).splitlines()[0])
