@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+import resource
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.answers import REPOSITORY
 from tests.tracking.conftest import Tracking
@@ -104,3 +107,25 @@ def test_a_lock_is_free_when_its_process_is_gone(tracking: Tracking, tmp_path: P
     lock.release()
     with tracking("lock").FileLock(path) as taken:
         assert taken
+
+
+def test_a_disk_that_refuses_costs_what_it_refuses_and_is_told_once(
+    tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal = tracking("journal").Journal(tmp_path)
+    journal.append("event", number=0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))  # The second line fits in part.
+    try:
+        for number in (1, 2, 3):
+            journal.append("event", number=number, filling="x" * 200)
+        with pytest.raises(OSError, match="too large"):
+            journal.write("event", filling="x" * 200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    journal.append("event", number=4)
+    records = tracking("journal").all_records(tmp_path)
+    assert [record.data["number"] for record in records] == [0, 4]
+    assert caplog.text.count("The disk refuses") == 1
+    with pytest.raises(ValueError, match="another"), journal.tolerating():
+        raise ValueError("another error")

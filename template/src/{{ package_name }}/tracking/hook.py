@@ -149,8 +149,9 @@ class MlflowHook:
         run_id = run_params["run_id"]
         if run := cast("TrackedRun | None", self._runs.get(run_id)):
             try:
-                run.keep_artifacts(catalog)
-                package_if_fitted(run, catalog)
+                with run.journal.tolerating():
+                    run.keep_artifacts(catalog)
+                    package_if_fitted(run, catalog)
             except Exception:
                 self._end(run_id, "FAILED")
                 raise
@@ -164,7 +165,8 @@ class MlflowHook:
         mask_error(error, self._secrets)
         run_id = run_params["run_id"]
         if run := cast("TrackedRun | None", self._runs.get(run_id)):
-            run.keep_artifacts(catalog)
+            with run.journal.tolerating():
+                run.keep_artifacts(catalog)
         self._end(run_id, "FAILED")
 
     def end_open_runs(self) -> None:
@@ -219,7 +221,8 @@ class MlflowHook:
             server.mlflow_registry_uri,
             run.wait_for_run_ids(run.config.shipping.deadline),
         )
-        place.save(run.journal.folder)
+        with run.journal.tolerating():
+            place.save(run.journal.folder)
         self._point_at(place, run_id)
 
     def _point_at(self, place: "RunPlace", run_id: str) -> None:

@@ -10,17 +10,23 @@ A run has a folder of its own, named by Kedro's run id:
         lock                  held as long as a process of the run lives
 
 A line that was written is on disk when the process dies the next moment. Worker processes only
-append.
+append. A disk that refuses to write costs what it refuses, and never the pipeline.
 """
 
 import json
+import logging
 import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from .disk import refusal
+
+logger = logging.getLogger(__name__)
 
 # As much of one process's file as is read at once: memory stays bounded, however long a run is.
 _CHUNK_BYTES = 250_000
@@ -43,26 +49,68 @@ class Journal:
         self.files = folder / "files"
         self.files.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._file = (folder / f"{os.getpid()}.jsonl").open("a", encoding="utf-8")
+        self._path = folder / f"{os.getpid()}.jsonl"
+        self._file: IO[bytes] | None = None
+        self._refused = False
 
     def append(self, kind: str, namespace: str = "", **data: Any) -> None:
-        """Write one event; it is on disk when this returns.
+        """Write one event; it is on disk when this returns, unless the disk refuses it.
 
         Args:
             kind: what has happened.
             namespace: whose child run it belongs to; empty for the run itself.
             data: what is worth keeping of it.
         """
+        with self.tolerating():
+            self.write(kind, namespace, **data)
+
+    def write(self, kind: str, namespace: str = "", **data: Any) -> None:
+        """Write one event as `append` does.
+
+        Raises:
+            OSError: the disk refuses it; nothing of it was written.
+        """
         if namespace:
             data["namespace"] = namespace
         line = json.dumps({"kind": kind, "time": now(), "data": data}, default=str)
         with self._lock:
-            self._file.write(f"{line}\n")
-            self._file.flush()
+            self._write(f"{line}\n".encode())
+
+    @contextmanager
+    def tolerating(self) -> Iterator[None]:
+        """Go on when the disk refuses to write, and say so the first time."""
+        try:
+            yield
+        except Exception as error:
+            refused = refusal(error)
+            if refused is None:
+                raise
+            if not self._refused:
+                self._refused = True
+                logger.error(
+                    "The disk refuses %s (%s): the pipeline goes on, and what it does from here on "
+                    "is not all tracked.",
+                    refused.filename or self.folder,
+                    refused.strerror,
+                )
 
     def close(self) -> None:
-        """Close this process's file; nothing can be appended afterwards."""
-        self._file.close()
+        """Close this process's file."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _write(self, line: bytes) -> None:
+        # Without a buffer of Python's: what the disk refuses would be written with the next line.
+        self._file = self._file or self._path.open("ab", buffering=0)
+        written = 0
+        try:
+            while written < len(line):
+                written += self._file.write(line[written:])
+        except OSError:
+            # A half of a line would swallow the next one.
+            self._file.truncate(self._path.stat().st_size - written)
+            raise
 
 
 class JournalReader:

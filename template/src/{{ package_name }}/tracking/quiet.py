@@ -10,6 +10,8 @@ def quieten_mlflow() -> None:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     # Environments made by uv hold no pip, which MLflow misses each time it saves a model.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    # What a database refuses is raised as well, and told by who has asked.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 @contextmanager

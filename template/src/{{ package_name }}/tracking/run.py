@@ -81,20 +81,20 @@ class TrackedRun(RunCapture):
             **self.shared(),
             "experiment": config.tracking.experiment.model_dump(),
         }
-        (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
-        self.journal.append(
-            "run_started", name=name, tags=dict(tags), journal=uuid4().hex, join=join
-        )
         self._namespaces = sorted(parameters)
-        for namespace in self._namespaces:
-            if namespace:
-                count = nodes[namespace]
-                self.journal.append("child_started", namespace, nodes=count, tags=dict(tags))
-            try:
+        try:
+            (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
+            self.journal.write(
+                "run_started", name=name, tags=dict(tags), journal=uuid4().hex, join=join
+            )
+            for namespace in self._namespaces:
+                if namespace:
+                    count = nodes[namespace]
+                    self.journal.append("child_started", namespace, nodes=count, tags=dict(tags))
                 self._keep_parameters(namespace, parameters[namespace])
-            except BaseException:
-                self._forget()
-                raise
+        except BaseException:
+            self._forget()
+            raise
         self._sinks = sinks_of(folder, config, config.tracking.experiment)
         self._shippers = [Shipper(folder, sink, sink.delivery) for sink in self._sinks]
 
@@ -145,12 +145,13 @@ class TrackedRun(RunCapture):
     def finish(self, status: str) -> None:
         """Write the run's end and wait until all has arrived; what has not stays in the journal."""
         end = Record("run_ended", now(), {"status": status})
-        record = write_run_record(self.journal.folder, end)
-        self.journal.append("artifact", path=str(record), folder=RECORD_FOLDER)
+        with self.journal.tolerating():
+            record = write_run_record(self.journal.folder, end)
+            self.journal.append("artifact", path=str(record), folder=RECORD_FOLDER)
         self.journal.append("run_ended", status=status)
         self.journal.close()
         for shipper in self._shippers:
-            shipper.finish()
+            shipper.finish(end)
         deadline = time.monotonic() + self.config.shipping.deadline
         drained = [shipper.drain(deadline) for shipper in self._shippers]
         if drained[0]:
@@ -176,14 +177,15 @@ class TrackedRun(RunCapture):
             if not done:
                 late = f"not done after {self.config.shipping.deadline:g} s"
                 logger.error(
-                    "MLflow at %s did not take the whole run (%s). Nothing is lost: "
+                    "MLflow at %s did not take the whole run (%s). What is left of it is kept: "
                     "`uv run kedro mlflow sync` delivers it.",
                     sink.place,
                     reason_of(shipper.error) if shipper.error else late,
                 )
         if all(drained):
-            put_away(self.journal.folder)
-            self._deliver_what_others_left()
+            with self.journal.tolerating():
+                put_away(self.journal.folder)
+                self._deliver_what_others_left()
         self._lock.release()
 
     def _deliver_what_others_left(self) -> None:

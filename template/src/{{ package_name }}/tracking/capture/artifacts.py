@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import ArtifactsOptions
+from ..disk import whole_or_gone
 from ..journal import Journal
 from .limits import mend_name
 
@@ -49,7 +50,9 @@ def capture_artifacts(
         try:
             dataset = catalog[name]
             if _is_kept(name, dataset, options) and (place := _place(dataset)):
-                _keep(journal, name, list(_saved_files(place, started)), options, namespace)
+                files = list(_saved_files(place, started))
+                with journal.tolerating():
+                    _keep(journal, name, files, options, namespace)
         except Exception as error:
             # What cannot be captured must not cost its owner the run.
             reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -106,7 +109,8 @@ def _keep(
     for path, below in files:
         copy = target / below
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
+        with whole_or_gone(copy):
+            shutil.copyfile(path, copy)
         folder = (Path("data") / name / below).parent.as_posix()
         journal.append("artifact", namespace, path=str(copy), folder=folder)
 

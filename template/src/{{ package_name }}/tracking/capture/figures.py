@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..disk import whole_or_gone
 from .limits import mend_name
 
 if TYPE_CHECKING:
@@ -24,11 +25,13 @@ def save_figure(value: Any, path: Path) -> Path | None:
     """
     if _is_a(value, "matplotlib.figure", "Figure"):
         path = path.with_name(f"{path.name}.png")
-        value.savefig(path)
+        with whole_or_gone(path):
+            value.savefig(path)
         return path
     if _is_a(value, "plotly.basedatatypes", "BaseFigure"):
         path = path.with_name(f"{path.name}.html")
-        value.write_html(path, include_plotlyjs="cdn")
+        with whole_or_gone(path):
+            value.write_html(path, include_plotlyjs="cdn")
         return path
     return None
 
@@ -66,8 +69,10 @@ def copy_figures(
     for name in sorted(files.keys() & set(outputs)):
         file = Path(files[name])
         if file.is_file() and file.stat().st_mtime_ns // 1_000_000 >= started:
-            copy = shutil.copyfile(file, folder / f"{mend_name(name)}{file.suffix}")
-            yield name, Path(copy)
+            copy = folder / f"{mend_name(name)}{file.suffix}"
+            with whole_or_gone(copy):
+                shutil.copyfile(file, copy)
+            yield name, copy
 
 
 def _is_a(value: Any, module: str, name: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import TrackingOptions
+from ..disk import whole_or_gone
 from ..journal import Journal, all_records
 from ..redaction import mask
 from .figures import save_figure
@@ -88,7 +89,8 @@ class RunCapture:
         metrics: list[Metric] = []
         for name, value in outputs.items():
             try:
-                metrics += self._capture(name, value, namespace)
+                with self.journal.tolerating():
+                    metrics += self._capture(name, value, namespace)
             except Exception as error:
                 # What cannot be captured must not cost its owner the run.
                 logger.warning("The output '%s' is not tracked: %s", name, _first_line(error))
@@ -156,7 +158,8 @@ class RunCapture:
         if capture.models:
             for key, model in models_in(mend_name(name), value).items():
                 folder = self.journal.files / key.replace("/", "_")
-                save_model(model, folder)
+                with whole_or_gone(folder):
+                    save_model(model, folder)
                 register = registered_name(key, self._options.models)
                 self.journal.append(
                     "model",

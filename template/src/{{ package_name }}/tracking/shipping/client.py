@@ -8,6 +8,7 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from ..config import PlaceOptions
+from ..disk import refusal
 from ..errors import TrackingError
 from ..quiet import quieten_mlflow
 from ..redaction import mask_text
@@ -84,17 +85,20 @@ def is_transient(error: Exception) -> bool:
         status = int(status_of())
         return status == 429 or status in (500, 502, 503, 504)
     # What `requests` raises for lost connections and time-outs is an OSError, as Python's own are;
-    # the disk's errors are OSErrors with a number, and stay.
-    return isinstance(error, ConnectionError | TimeoutError) or (
-        isinstance(error, OSError) and error.errno is None
-    )
+    # the disk's errors are OSErrors with a number: a file that is missing will not come again.
+    if isinstance(error, ConnectionError | TimeoutError):
+        return True
+    return isinstance(error, OSError) and (error.errno is None or refusal(error) is not None)
 
 
 def reason_of(error: BaseException) -> str:
-    """Say in a line why a call has failed."""
+    """Say in a line, without secrets, why a call has failed."""
     cause: BaseException | None = error
     while cause:
         if isinstance(cause, OSError) and cause.errno is None:
             return "it does not answer"
+        if from_database := getattr(cause, "orig", None):  # What SQLAlchemy has got to say of.
+            error = from_database
+            break
         cause = cause.__cause__ or cause.__context__
     return mask_text((str(error) or type(error).__name__).splitlines()[0])

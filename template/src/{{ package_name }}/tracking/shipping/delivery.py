@@ -1,6 +1,7 @@
 """What was delivered to a sink: kept on disk, so that a later process goes on where one stopped."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,8 @@ class Delivery:
 
     Attributes:
         path: the file that keeps it.
+        resumed: whether another process has begun with it: what exists is looked for before it is
+            made, for the disk may have refused to remember it.
         run_id: the run in MLflow, once it was created.
         experiment_id: the experiment that the run belongs to.
         attempted: whether the run's creation was ever asked for; if so, it may exist without its id
@@ -29,6 +32,7 @@ class Delivery:
     """
 
     path: Path
+    resumed: bool = False
     run_id: str | None = None
     experiment_id: str = ""
     attempted: bool = False
@@ -42,17 +46,22 @@ class Delivery:
     done: bool = False
 
     @classmethod
-    def load(cls, folder: Path, sink: str) -> "Delivery":
+    def load(cls, folder: Path, sink: str, resumed: bool = False) -> "Delivery":
         """Read how far a sink has got with the run in this folder."""
         path = folder / f"delivery-{sink}.json"
         if not path.exists():
-            return cls(path)
-        return cls(path, **json.loads(path.read_text(encoding="utf-8")))
+            return cls(path, resumed)
+        return cls(path, resumed, **json.loads(path.read_text(encoding="utf-8")))
 
     def save(self) -> None:
-        """Write it down at once: a process that dies leaves the old state or the new one."""
+        """Write it down at once: a process that dies leaves the old state or the new one.
+
+        What the disk refuses is remembered by this process alone: it is delivered once more if
+        another one has to go on.
+        """
         content = asdict(self)
-        del content["path"]
+        del content["path"], content["resumed"]
         half_written = self.path.with_suffix(".tmp")
-        half_written.write_text(json.dumps(content), encoding="utf-8")
-        half_written.replace(self.path)
+        with suppress(OSError):
+            half_written.write_text(json.dumps(content), encoding="utf-8")
+            half_written.replace(self.path)

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ class MlflowSink:
         experiment: ExperimentOptions,
         capture: CaptureOptions,
         mirror: bool = False,
-        quiet: bool = False,
+        resumed: bool = False,
     ) -> None:
         """Go on where an earlier delivery of the run in this folder has stopped.
 
@@ -56,19 +57,19 @@ class MlflowSink:
             experiment: the experiment that the run belongs to, made when it does not exist.
             capture: what is logged of the run as a whole.
             mirror: whether another server is the one that the run belongs to.
-            quiet: whether no line tells that the run has started.
+            resumed: whether another process has begun: no line tells that the run has started.
         """
         self.name = name
         self.place = mask("", str(server.mlflow_tracking_uri))
         self.address = "uv run kedro mlflow ui"
         self.run_name = ""
-        self.delivery = Delivery.load(folder, name)
+        self.delivery = Delivery.load(folder, name, resumed)
         self._folder = folder
         self._server = server
         self._experiment = experiment
         self._capture = capture
         self._joins = not mirror
-        self._announced = quiet or mirror
+        self._announced = resumed or mirror
         self._client: MlflowClient | None = None
 
     @property
@@ -205,7 +206,8 @@ class MlflowSink:
             if is_transient(error) and patient:
                 raise
             reason = reason_of(error)
-            with (self._folder / f"refused-{self.name}.jsonl").open("a", encoding="utf-8") as file:
+            path = self._folder / f"refused-{self.name}.jsonl"
+            with suppress(OSError), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"what": what, "reason": reason}) + "\n")
             self.delivery.refused += 1
             self.delivery.save()

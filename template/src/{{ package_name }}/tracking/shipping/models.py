@@ -47,7 +47,9 @@ def _create(
     client: "MlflowClient", delivery: Delivery, run_id: str, key: str, name: str
 ) -> "LoggedModel":
     made = []
-    if key in delivery.models:  # The model may exist without its id having reached us.
+    if (
+        key in delivery.models or delivery.resumed
+    ):  # The model may exist without its id having reached us.
         own = f"name = '{name}' AND source_run_id = '{run_id}'"
         found = client.search_logged_models([delivery.experiment_id], own)
         made = [model for model in found if str(model.status) != "READY"]
@@ -79,7 +81,7 @@ def register(
     """
     from mlflow.exceptions import MlflowException
 
-    asked_before = model.model_id in delivery.versions
+    asked_before = model.model_id in delivery.versions or delivery.resumed
     if delivery.versions.get(model.model_id):
         return
     try:

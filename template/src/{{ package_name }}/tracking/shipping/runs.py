@@ -27,7 +27,7 @@ def create_run(
     delivery.experiment_id = find_experiment(client, options)
     found = None
     journal = record.data["journal"]
-    if delivery.attempted:
+    if delivery.attempted or delivery.resumed:
         found = _find_run(client, delivery.experiment_id, journal)
     delivery.attempted = True
     delivery.save()
@@ -59,7 +59,7 @@ def create_child(client: "MlflowClient", delivery: Delivery, record: Record) -> 
         return
     run_id, parent = str(delivery.run_id), parent_of(namespace)
     found, mark = None, f"{run_id}/{namespace}/{record.time}"
-    if namespace in delivery.children:
+    if namespace in delivery.children or delivery.resumed:
         found = _find_run(client, delivery.experiment_id, mark)
     delivery.children[namespace] = ""
     delivery.save()

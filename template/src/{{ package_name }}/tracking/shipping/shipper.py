@@ -54,13 +54,19 @@ class Shipper:
         self._finishing = threading.Event()
         self._stopped = threading.Event()
         self._end: Record | None = None
+        self._end_told: Record | None = None
         self._thread = threading.Thread(
             target=self._work, name=f"mlflow-shipper-{folder.name}", daemon=True
         )
         self._thread.start()
 
-    def finish(self) -> None:
-        """Say that nothing is appended any more."""
+    def finish(self, end: Record | None = None) -> None:
+        """Say that nothing is appended any more.
+
+        Args:
+            end: the run's end, should the disk have refused it to the journal.
+        """
+        self._end_told = end
         self._finishing.set()
 
     def drain(self, deadline: float) -> bool:
@@ -114,8 +120,7 @@ class Shipper:
             self._delivery.save()
 
     def _deliver_end(self) -> None:
-        if self._end is not None:
-            end = self._end
+        if end := self._end or self._end_told:
             self._until_it_works(lambda patient: self._sink.end(end, patient))
         if not self._stopped.is_set():
             self._delivery.done = True

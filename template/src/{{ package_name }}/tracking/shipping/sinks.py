@@ -8,7 +8,7 @@ from .mlflow_sink import MlflowSink
 
 
 def sinks_of(
-    folder: Path, config: KedroMlflowConfig, experiment: ExperimentOptions, quiet: bool = False
+    folder: Path, config: KedroMlflowConfig, experiment: ExperimentOptions, resumed: bool = False
 ) -> Sequence[MlflowSink]:
     """Make the sinks that mlflow.yml names for the run in a folder; the first is the server's own.
 
@@ -16,12 +16,14 @@ def sinks_of(
         folder: the run's journal.
         config: mlflow.yml, its places absolute.
         experiment: the experiment that the run belongs to.
-        quiet: whether no line tells that the run has started.
+        resumed: whether another process has begun to deliver the run.
     """
     capture = config.tracking.capture
-    server = MlflowSink("server", folder, config.server, experiment, capture, quiet=quiet)
+    server = MlflowSink("server", folder, config.server, experiment, capture, resumed=resumed)
     mirrors = [
-        MlflowSink(f"mirror-{number}", folder, mirror, experiment, capture, mirror=True)
+        MlflowSink(
+            f"mirror-{number}", folder, mirror, experiment, capture, mirror=True, resumed=resumed
+        )
         for number, mirror in enumerate(config.mirrors, start=1)
     ]
     return [server, *mirrors]

@@ -45,18 +45,19 @@ def sync(journals: Path, config: KedroMlflowConfig) -> Iterator[Outcome]:
     for folder in sorted(journals.iterdir()) if journals.is_dir() else []:
         if not (folder / "run.json").is_file():
             continue
-        with FileLock(folder / "lock") as taken:
-            if taken:
-                yield _deliver(folder, config)
-            else:
-                yield Outcome(folder.name, None)
+        try:
+            with FileLock(folder / "lock") as taken:
+                outcome = _deliver(folder, config) if taken else Outcome(folder.name, None)
+        except OSError as error:  # A disk that is full or read-only.
+            outcome = Outcome(folder.name, "UNFINISHED", error=reason_of(error))
+        yield outcome
 
 
 def _deliver(folder: Path, config: KedroMlflowConfig) -> Outcome:
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     experiment = ExperimentOptions(**content["experiment"])
     status = _complete(folder)
-    sinks = sinks_of(folder, config, experiment, quiet=True)
+    sinks = sinks_of(folder, config, experiment, resumed=True)
     shippers = [Shipper(folder, sink, sink.delivery) for sink in sinks if not sink.delivery.done]
     for shipper in shippers:
         shipper.finish()
