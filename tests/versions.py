@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +23,7 @@ import yaml
 from copier import Settings, run_copy
 from copier._cli import CopierApp
 from copier._jinja_ext import SandboxedEnvironment
+from copier._main import Worker, _operation
 from copier._template import Template
 from packaging.version import Version
 
@@ -153,14 +155,16 @@ def package(module: str) -> ModuleType:
 
 @contextmanager
 def kept_templates() -> Iterator[None]:
-    """Let copier clone a version, read its questions and compile its Jinja once, not each time.
+    """Let copier clone a version, compile its Jinja and render it for some answers only once.
 
-    An update renders three times, each time from a fresh clone. None of this depends on the
-    project, and it is two thirds of the time that an update takes.
+    An update renders three times, each time from a fresh clone: two of these renderings go into
+    empty folders, to be compared with the project, and none of that depends on the project.
     """
     templates: list[Template] = []
     compiled: dict[tuple[object, ...], Any] = {}
+    rendered: dict[str, Path] = {}
     clean_up, compile_template = Template._cleanup, SandboxedEnvironment.compile
+    render = Worker._render_template
 
     @cache
     def template(**which: Any) -> Template:
@@ -173,13 +177,28 @@ def kept_templates() -> Iterator[None]:
             compiled[key] = compile_template(self, *source, **options)
         return compiled[key]
 
+    def render_once(worker: Worker) -> None:
+        folder = worker.subproject.local_abspath
+        if folder.exists() and any(folder.iterdir()):
+            render(worker)
+            return
+        key = repr((worker._answers_to_remember(), worker.all_exclusions, _operation.get()))
+        if key not in rendered:
+            render(worker)
+            rendered[key] = Path(store, str(len(rendered)))
+            shutil.copytree(folder, rendered[key])
+        else:
+            shutil.copytree(rendered[key], folder, dirs_exist_ok=True)
+
     with (
+        TemporaryDirectory() as store,
         patch("copier._main.Template", template),
         patch("copier._subproject.Template", template),
         patch.object(Template, "_cleanup", lambda _: None),
         patch.object(SandboxedEnvironment, "compile", compile_once),
+        patch.object(Worker, "_render_template", render_once),
         # It asks git for each file whether modes count, which they do wherever this runs.
-        patch("copier._main.Worker._sync_git_index_executable_bit", lambda *_: None),
+        patch.object(Worker, "_sync_git_index_executable_bit", lambda *_: None),
     ):
         yield
     for kept in templates:

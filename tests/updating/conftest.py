@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,17 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return versions.publish_all(tmp_path_factory.mktemp("versions") / "copier-kedro-mlflow")
 
 
+@pytest.fixture(scope="package")
+def memory() -> Iterator[Path]:
+    """A folder that is on no disk, where there is one: an update makes and deletes 400 files."""
+    place = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
 @pytest.fixture(scope="package", autouse=True)
-def kept_templates() -> Iterator[None]:
+def kept_templates(memory: Path) -> Iterator[None]:
     """Read each version once."""
     with versions.kept_templates():
         yield
