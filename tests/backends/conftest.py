@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +32,7 @@ def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Proje
     command: list[str | Path] = ["uv", "pip", "install", "--quiet", "--python", project.environment]
     for requirements in lists:
         command += ["--requirements", requirements]
-    subprocess.run(command, env=os.environ | {"UV_COMPILE_BYTECODE": "1"}, check=True)
+    subprocess.run(command, check=True)
     return project
 
 

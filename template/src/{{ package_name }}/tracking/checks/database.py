@@ -1,19 +1,16 @@
 """A database that holds runs: is it there, and do its tables fit this MLflow?"""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..databases import opened
 from .finding import Finding, failed, ok, reason
 from .setup import Setup
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
-    from sqlalchemy import Connection
 
 _NO_RUN_YET = "comes with the first run"
-_SECONDS = 5
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL", "mssql": "SQL Server"}
 
 
@@ -32,7 +29,7 @@ def database(setup: Setup) -> Finding:
             name = f"{name} in {shown}"
         elif url.host:
             name = f"{name} at {url.host}"
-        with _connected(setup.uri) as connection:
+        with opened(setup.uri) as connection:
             number = ".".join(map(str, connection.dialect.server_version_info or ()))
     except ModuleNotFoundError as error:
         return failed(
@@ -69,7 +66,7 @@ def tables(setup: Setup) -> Finding:
     from alembic.migration import MigrationContext
     from mlflow.version import VERSION
 
-    with _connected(setup.uri) as connection:
+    with opened(setup.uri) as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
         if revision is None:
             return ok(f"none yet: what MLflow {VERSION} needs {_NO_RUN_YET}", ends=_NO_RUN_YET)
@@ -121,19 +118,3 @@ def _migrations() -> "ScriptDirectory":
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory(str(Path(mlflow.__file__).parent / "store" / "db_migrations"))
-
-
-@contextmanager
-def _connected(uri: str) -> Iterator["Connection"]:
-    """Open the database as it is: MLflow would make or migrate its tables."""
-    from sqlalchemy import NullPool, create_engine, make_url
-
-    url = make_url(uri)
-    seconds = "timeout" if url.get_backend_name() in ("sqlite", "mssql") else "connect_timeout"
-    arguments: dict[str, Any] = {seconds: _SECONDS}
-    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
-    try:
-        with engine.connect() as connection:
-            yield connection
-    finally:
-        engine.dispose()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from ..config import ModelOptions, ServerOptions
 from ..errors import TrackingError
 from ..quiet import muted
-from ..shipping.client import connect
+from ..redaction import mask
+from ..shipping.client import UnreachableError, connect, reason_of
 from ..shipping.models import CHAMPION
 
 if TYPE_CHECKING:
@@ -55,19 +56,26 @@ def find_champion(name: str, server: ServerOptions) -> "ModelVersion":
     """Ask the registry for the version that serves and scores.
 
     Raises:
-        TrackingError: there is none yet.
+        TrackingError: there is none yet, or the registry does not say.
     """
-    client = connect(server)
     from mlflow.exceptions import MlflowException
 
     try:
-        return client.get_model_version_by_alias(name, CHAMPION)
+        return connect(server).get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        raise TrackingError(
-            f"No version of the model '{name}' is the {CHAMPION} yet: train one with `kedro run`."
-        ) from error
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise TrackingError(
+                f"No version of the model '{name}' is the {CHAMPION} yet: train one with `kedro "
+                "run`."
+            ) from error
+        raise TrackingError(_unanswered(name, server, error)) from error
+    except UnreachableError as error:
+        raise TrackingError(_unanswered(name, server, error)) from error
+
+
+def _unanswered(name: str, server: ServerOptions, error: Exception) -> str:
+    place = mask("", str(server.mlflow_registry_uri or server.mlflow_tracking_uri))
+    return f"MLflow at {place} does not say who is the {CHAMPION} of '{name}': {reason_of(error)}."
 
 
 def download(version: "ModelVersion", server: ServerOptions) -> Path:

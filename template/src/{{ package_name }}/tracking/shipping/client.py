@@ -1,6 +1,7 @@
 """MLflow's client, opened without touching the process's own tracking and registry URIs."""
 
 import os
+import re
 import ssl
 from http.client import HTTPException
 from typing import TYPE_CHECKING
@@ -8,20 +9,32 @@ from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from ..config import PlaceOptions
+from ..databases import why_closed
 from ..disk import refusal
 from ..errors import TrackingError
 from ..quiet import quieten_mlflow
-from ..redaction import mask_text
-from ..uris import is_server, public
+from ..redaction import mask, mask_text
+from ..uris import is_database, is_server, public
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SECONDS_TO_ANSWER = 5
+# Where the errors of object stores' own clients are defined.
+_STORES = ("azure", "boto3", "botocore", "google", "s3transfer")
+_NOBODY, _NO_PERMISSION = 401, 403
+
+
+class UnreachableError(ConnectionError):
+    """There is nothing that takes a run, and the message says why."""
 
 
 def connect(server: PlaceOptions) -> "MlflowClient":
-    """Open a client of the tracking server and the registry that mlflow.yml names."""
+    """Open a client of the tracking server and the registry that mlflow.yml names.
+
+    Raises:
+        UnreachableError: runs go into a database that does not open.
+    """
     # MLflow's own retries add up to minutes in which nothing can be said or stopped; the shipper
     # has retries of its own. Who sets these variables is obeyed.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -31,6 +44,9 @@ def connect(server: PlaceOptions) -> "MlflowClient":
     import mlflow
 
     quieten_mlflow()
+    uri = str(server.mlflow_tracking_uri)
+    if is_database(uri) and (reason := why_closed(uri)):
+        raise UnreachableError(reason)
     return mlflow.MlflowClient(server.mlflow_tracking_uri, server.mlflow_registry_uri)
 
 
@@ -65,25 +81,26 @@ def require_answer(server: PlaceOptions) -> None:
 
 
 def require_reachable(server: PlaceOptions) -> None:
-    """Stop here, within seconds, when the tracking server does not answer.
+    """Stop here, within seconds, when the tracking server or the database does not answer.
 
     Raises:
         TrackingError: it does not.
     """
-    if is_server(str(server.mlflow_tracking_uri)) and not is_reachable(server):
+    uri = str(server.mlflow_tracking_uri)
+    reason = why_closed(uri) if is_database(uri) else None
+    if reason or (is_server(uri) and not is_reachable(server)):
         raise TrackingError(
-            f"MLflow at {server.mlflow_tracking_uri} cannot be reached. Start it, or set "
-            "shipping.on_unreachable to 'offline' in mlflow.yml to run without it."
+            f"MLflow at {mask('', uri)} cannot be reached{f' ({reason})' if reason else ''}. Start "
+            "it, or set shipping.on_unreachable to 'offline' in mlflow.yml to run without it."
         )
 
 
 def is_transient(error: Exception) -> bool:
     """Tell whether the same call may go through later: no answer, 429, or a server's own 5xx."""
-    # Not told by its class: another sink's thread may be importing MLflow just now, and who imports
-    # a part of it meanwhile leaves both with half a module.
-    if status_of := getattr(error, "get_http_status_code", None):
-        status = int(status_of())
+    if status := _status_of(error):
         return status == 429 or status in (500, 502, 503, 504)
+    if _is_of_a_store(error):
+        return True
     # What `requests` raises for lost connections and time-outs is an OSError, as Python's own are;
     # the disk's errors are OSErrors with a number: a file that is missing will not come again.
     if isinstance(error, ConnectionError | TimeoutError):
@@ -91,10 +108,21 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, OSError) and (error.errno is None or refusal(error) is not None)
 
 
+def is_final(error: Exception) -> bool:
+    """Tell whether a call is refused for ever: not where a password or a right is missing."""
+    return _status_of(error) not in (_NOBODY, _NO_PERMISSION) and not _is_of_a_store(error)
+
+
 def reason_of(error: BaseException) -> str:
     """Say in a line, without secrets, why a call has failed."""
+    if _status_of(error) == _NOBODY:
+        return "it does not let you in: `uv run kedro mlflow doctor` says why"
+    if answer := re.search(r"failed with error code \d+.*?Response body: '(.*)'", str(error), re.S):
+        return mask_text(f"it answers: {' '.join(answer[1].split())}")
     cause: BaseException | None = error
     while cause:
+        if isinstance(cause, UnreachableError):
+            return str(cause)
         if isinstance(cause, OSError) and cause.errno is None:
             return "it does not answer"
         if from_database := getattr(cause, "orig", None):  # What SQLAlchemy has got to say of.
@@ -102,3 +130,15 @@ def reason_of(error: BaseException) -> str:
             break
         cause = cause.__cause__ or cause.__context__
     return mask_text((str(error) or type(error).__name__).splitlines()[0])
+
+
+def _status_of(error: BaseException) -> int | None:
+    """Read the status of an exception of MLflow's."""
+    # Not told by its class: another sink's thread may be importing MLflow just now, and who imports
+    # a part of it meanwhile leaves both with half a module.
+    status_of = getattr(error, "get_http_status_code", None)
+    return int(status_of()) if status_of else None
+
+
+def _is_of_a_store(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] in _STORES

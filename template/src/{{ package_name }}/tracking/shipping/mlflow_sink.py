@@ -13,7 +13,7 @@ from ..journal import Record, all_records
 from ..redaction import mask
 from ..uris import is_server, page
 from .batches import Batch, batches, one_by_one
-from .client import connect, is_reachable, is_transient, reason_of, require_answer
+from .client import connect, is_final, is_reachable, is_transient, reason_of, require_answer
 from .collector import paused_collector
 from .continued import without_known_parameters
 from .delivery import Delivery
@@ -112,9 +112,9 @@ class MlflowSink:
         for batch in batches(records):
             self._log_batch(client, run_id, batch, patient)
         for record in _of("artifact", records):
-            self._log_artifact(client, run_id, record, patient)
+            self._log_artifact(client, run_id, record)
         for record in _of("model", records):
-            self._log_model(client, run_id, record, patient)
+            self._log_model(client, run_id, record)
 
     def end(self, record: Record, patient: bool) -> None:
         """Log what is known of the whole run at its end alone, and set its status and end."""
@@ -174,19 +174,14 @@ class MlflowSink:
                 send = partial(client.log_batch, run_id, piece.metrics, piece.params, piece.tags)
                 self._try(send, what, patient)
 
-    def _log_artifact(
-        self, client: "MlflowClient", run_id: str, record: Record, patient: bool
-    ) -> None:
+    def _log_artifact(self, client: "MlflowClient", run_id: str, record: Record) -> None:
         path, folder = record.data["path"], record.data["folder"]
         self._try(
             lambda: client.log_artifact(run_id, path, folder),
             f"the file {folder}/{Path(path).name}",
-            patient,
         )
 
-    def _log_model(
-        self, client: "MlflowClient", run_id: str, record: Record, patient: bool
-    ) -> None:
+    def _log_model(self, client: "MlflowClient", run_id: str, record: Record) -> None:
         folder, name = Path(record.data["path"]), record.data["name"]
 
         def deliver() -> None:
@@ -196,14 +191,17 @@ class MlflowSink:
                 source = f"models:/{model.model_id}" if is_server(self._uri) else ""
                 register(client, self.delivery, run_id, model, registered_name, source)
 
-        self._try(deliver, f"the model {name}", patient)
+        self._try(deliver, f"the model {name}")
 
-    def _try(self, call: Callable[[], object], what: str, patient: bool) -> None:
-        """Make a call, and set aside what it was for if the server refuses it for good."""
+    def _try(self, call: Callable[[], object], what: str, patient: bool = True) -> None:
+        """Make a call, and set aside what it was for if the server refuses it for good.
+
+        For files, patience has no end: a store behind a server that is well may be full or away.
+        """
         try:
             call()
         except Exception as error:
-            if is_transient(error) and patient:
+            if (is_transient(error) and patient) or not is_final(error):
                 raise
             reason = reason_of(error)
             path = self._folder / f"refused-{self.name}.jsonl"

@@ -1,0 +1,41 @@
+"""Databases that hold runs, opened as they are: MLflow would make or migrate their tables."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_SECONDS = 5
+
+
+def why_closed(uri: str) -> str | None:
+    """Say in a line why a database does not open; none when it does.
+
+    MLflow itself tries for an hour, and writes each error on the screen.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with opened(uri):
+            return None
+    except SQLAlchemyError as error:
+        words = " ".join(str(getattr(error, "orig", None) or error).split())
+        return f"the database does not open: {words}"
+
+
+@contextmanager
+def opened(uri: str) -> Iterator["Connection"]:
+    """Open a database for a moment, within seconds."""
+    from sqlalchemy import NullPool, create_engine, make_url
+
+    url = make_url(uri)
+    seconds = "timeout" if url.get_backend_name() in ("sqlite", "mssql") else "connect_timeout"
+    arguments: dict[str, Any] = {seconds: _SECONDS}
+    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()

@@ -1,0 +1,78 @@
+"""A project whose runs are over in a moment, and what they leave where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.project.conftest import PACKAGE, Project
+from tests.project.test_kedro import TWO_NODES, small
+
+FIGURE = """\
+from kedro.pipeline import Pipeline, node
+
+def draw(alpha):
+    import matplotlib.pyplot as plt
+    figure = plt.figure()
+    figure.gca().plot([0, alpha])
+    return figure
+
+def measure(alpha):
+    return {"score": alpha}
+
+nodes = [node(measure, "params:alpha", "one"), node(draw, "params:alpha", "figure")]
+PIPELINES = {"__default__": Pipeline(nodes)}
+"""
+
+SLOW = """\
+import time
+from pathlib import Path
+from kedro.pipeline import Pipeline, node
+
+def first(alpha):
+    return {"score": alpha}
+
+def wait(numbers):
+    Path("waiting").touch()
+    while not Path("go").exists():
+        time.sleep(0.1)
+    return {"score": numbers["score"] * 2}
+
+nodes = [node(first, "params:alpha", "one"), node(wait, "one", "two")]
+PIPELINES = {"__default__": Pipeline(nodes)}
+"""
+
+
+def tiny(project: Project, experiment: str, pipelines: str = TWO_NODES) -> Project:
+    """Give the project small pipelines and an experiment of its own, wherever it tracks."""
+    small(project, pipelines)
+    config = "conf/base/mlflow.yml"
+    project.edit(config, "sqlite:///mlflow.db", "${oc.env:MLFLOW_TRACKING_URI}")
+    project.edit(config, f"name: {PACKAGE}", f"name: {experiment}")
+    return project
+
+
+def runs(client: MlflowClient, experiment: str) -> list[Run]:
+    """The runs of an experiment; none when it does not exist."""
+    found = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def journals(project: Project) -> list[Path]:
+    """The runs that are not delivered yet."""
+    folder = project.folder / ".kedro_mlflow" / "journal"
+    return sorted(folder.iterdir()) if folder.exists() else []
+
+
+def refused(project: Project) -> list[str]:
+    """What was set aside for good."""
+    files = (project.folder / ".kedro_mlflow" / "refused").glob("*.jsonl")
+    return [json.loads(line)["what"] for path in files for line in path.read_text().splitlines()]
+
+
+def said(screen: str) -> str:
+    """What stands on a screen, without its line breaks."""
+    return " ".join(screen.split())
