@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from .errors import TrackingError
+from .renamed import by_new_names
 from .requirements import unreadable
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
         TrackingError: it names each key that is unknown or holds a wrong value, a line each.
     """
     try:
-        return KedroMlflowConfig.model_validate(content)
+        return KedroMlflowConfig.model_validate(by_new_names(content))
     except ValidationError as error:
         lines = [
             _explain(problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()
