@@ -71,7 +71,7 @@ def _judge_silence(host: str, error: BaseException) -> Finding:
             f"the proxy on the way to {host} does not answer",
             "Correct HTTPS_PROXY, or put the host into NO_PROXY.",
         )
-    if isinstance(error, exceptions.Timeout):
+    if isinstance(error, exceptions.Timeout) or "timed out" in text:
         return failed(
             f"{host} does not answer within seconds",
             "Is a VPN or a firewall in between, or is the server still starting?",
@@ -120,7 +120,7 @@ def judge_encryption(uri: str, answer: Answer, unchecked: bool) -> Finding:
 
 def _judge_certificate(text: str) -> Finding:
     """Judge by the words of OpenSSL, which are all there is."""
-    if "hostname mismatch" in text.lower() or "doesn't match" in text:
+    if "mismatch" in text:  # Of the host's name, or of its number.
         return failed(
             "the certificate is for another name than the address has",
             "Use the name that the certificate is for.",

@@ -71,9 +71,10 @@ def _variables_of(
     if uri.startswith("arn:") or location.startswith("s3:"):
         groups.append(_AWS_KEYS)
         others += ["AWS_PROFILE", "MLFLOW_S3_ENDPOINT_URL"]
-    # The identity of a machine goes by its client id alone.
-    if uri.startswith("azureml:") and environ.get("AZURE_CLIENT_SECRET"):
-        groups.append(_AZURE_PRINCIPAL)
+    if uri.startswith("azureml:"):
+        # The identity of a machine goes by its client id alone.
+        machine = not environ.get("AZURE_CLIENT_SECRET")
+        groups.append(("AZURE_CLIENT_ID",) if machine else _AZURE_PRINCIPAL)
     if location.startswith("wasbs:"):
         others += ["AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING"]
     if location.startswith("gs:"):
