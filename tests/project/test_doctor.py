@@ -375,7 +375,7 @@ def test_runs_that_wait_are_counted(project: Project, kedro: Kedro) -> None:
     kedro.run(project, "run", "--nodes", "split", env=away)
     refused = project.folder / ".kedro_mlflow" / "refused"
     refused.mkdir()
-    (refused / "2026-01-01T00.00.00.000Z-refused-server.jsonl").write_text("{}\n")
+    (refused / "2026-01-01T00.00.00.000Z-server.jsonl").write_text("{}\n")
     findings = examine(kedro, project)
     assert statuses(findings)["journal"] == statuses(findings)["refused"] == "warning"
     assert "1 run waits to be delivered, from 2" in findings["journal"][1]

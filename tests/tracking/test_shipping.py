@@ -175,9 +175,11 @@ def test_one_piece_that_is_refused_takes_nothing_else_with_it(
     run = client.get_run(run_id)
     assert run.data.params == {"taken": "1", "free": "2"}
     assert run.data.metrics == {"m": 1.0}
-    (line,) = (tmp_path / "refused-server.jsonl").read_text(encoding="utf-8").splitlines()
+    (line,) = (tmp_path / "server.refused").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["what"] == "the parameter taken"
     assert sink.delivery.refused == 1
+    # What was refused is no event of the run, which goes on.
+    assert [*tracking("journal").all_records(tmp_path)] == []
 
 
 def test_a_continued_run_keeps_its_parameters_and_the_changed_ones_are_told(

@@ -204,7 +204,8 @@ class MlflowSink:
             if (is_transient(error) and patient) or not is_final(error):
                 raise
             reason = reason_of(error)
-            path = self._folder / f"refused-{self.name}.jsonl"
+            # No `.jsonl`, which a run's events have: this is none.
+            path = self._folder / f"{self.name}.refused"
             with suppress(OSError), path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"what": what, "reason": reason}) + "\n")
             self.delivery.refused += 1

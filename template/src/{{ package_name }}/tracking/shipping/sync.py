@@ -100,8 +100,8 @@ def _end_half_written_lines(folder: Path) -> None:
 
 def put_away(folder: Path) -> None:
     """Remove a delivered run's journal; what a server has refused is kept, with its reasons."""
-    for refused in folder.glob("refused-*.jsonl"):
+    for refused in folder.glob("*.refused"):
         kept = folder.parents[1] / "refused"
         kept.mkdir(exist_ok=True)
-        refused.rename(kept / f"{folder.name}-{refused.name}")
+        refused.rename(kept / f"{folder.name}-{refused.stem}.jsonl")
     shutil.rmtree(folder)
