@@ -6,16 +6,22 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 
-from . import copying, project, report, running, starting
-from .measure import FailedCommandError
-from .report import Table
+from . import copying, enduring, project, report, running, scaling, starting, tracking, working
+from .measure import FailedCommandError, TookTooLongError
 
 PAGE = project.REPOSITORY / "docs" / "benchmarks.md"
 
-SUBJECTS = ("copying", "starting", "running")
+SUBJECTS = {
+    "copying": copying.measure,
+    "starting": starting.measure,
+    "running": running.measure,
+    "tracking": tracking.measure,
+    "working": working.measure,
+    "scaling": scaling.measure,
+    "enduring": enduring.measure,
+}
 
 
 def main() -> int:
@@ -25,38 +31,32 @@ def main() -> int:
     try:
         _progress("installing the project")
         rendered = project.rendered()
-        measures: dict[str, Callable[[], Table]] = {
-            "copying": lambda: copying.measure(options.repetitions, rendered),
-            "starting": lambda: starting.measure(options.repetitions, rendered),
-            "running": lambda: running.measure(options.repetitions, rendered),
-        }
+        versions = rendered.versions("kedro", "mlflow") | {"copier": version("copier")}
         tables = []
         for subject in options.subjects or SUBJECTS:
             _progress(subject)
-            tables.append(measures[subject]())
-    except (FailedCommandError, subprocess.CalledProcessError) as failure:
+            table = SUBJECTS[subject](options.repetitions, rendered)
+            figures = report.markdown(table, report.circumstances(options.repetitions, versions))
+            print(f"{figures}\n", flush=True)
+            report.write(PAGE, subject, figures)
+            tables.append(table)
+    except (FailedCommandError, TookTooLongError, subprocess.CalledProcessError) as failure:
         print(failure, file=sys.stderr)
         return 1
-    versions = rendered.versions("kedro", "mlflow") | {"copier": version("copier")}
-    figures = report.markdown(tables, report.circumstances(options.repetitions, versions))
-    print(f"{figures}\n\n{report.verdict(tables)}")
-    if options.subjects:
-        print(f"Not written into {PAGE.name}: some subjects alone were measured.")
-    else:
-        report.write(PAGE, figures)
+    print(report.verdict(tables))
     return 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "subjects", nargs="*", help="copying, starting, running: all unless some are named"
+        "subjects", nargs="*", help=f"{', '.join(SUBJECTS)}: all unless some are named"
     )
     parser.add_argument(
         "--repetitions", "-n", type=int, default=9, help="of each command (default: 9)"
     )
     options = parser.parse_args()
-    if unknown := sorted(set(options.subjects) - set(SUBJECTS)):
+    if unknown := sorted(set(options.subjects) - SUBJECTS.keys()):
         parser.error(f"no such subject: {', '.join(unknown)}")
     if options.repetitions < 1:
         parser.error("at least one repetition")

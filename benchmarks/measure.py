@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ class FailedCommandError(Exception):
     """A measured command ended with another exit code than 0; the text holds its output."""
 
 
+class TookTooLongError(Exception):
+    """A measured command was not done in its time; the text holds its output."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A process to measure.
@@ -28,19 +33,22 @@ class Command:
         arguments: The program and its arguments.
         folder: Where it runs.
         before: What is to be done before each start; it is not part of the measured time.
+        limit: The seconds after which it is stopped.
     """
 
     arguments: Sequence[str | Path]
     folder: Path
     before: Callable[[], object] | None = None
+    limit: float = 3600
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One process from start to end: wall time in seconds, most memory it held in bytes."""
+    """One process from start to end: wall time in seconds, most memory it held in bytes, screen."""
 
     seconds: float
     memory: int
+    output: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,18 +81,21 @@ class Measurement:
         return statistics.median(sample.memory for sample in self.samples)
 
 
-def in_turns(repetitions: int, *commands: Command) -> list[Measurement]:
+def in_turns(repetitions: int, *commands: Command, warm_up: bool = True) -> list[Measurement]:
     """Measure commands in turns (A B A B ...), so that a slow minute of the machine hits them all.
 
     Args:
-        repetitions: How many times each is measured, after one time that is not.
+        repetitions: How many times each is measured.
         commands: What to compare; the order of the answer is theirs.
+        warm_up: Whether each is started once before that, for nothing.
 
     Raises:
         FailedCommandError: One did not exit with 0.
+        TookTooLongError: One was not done in its time.
     """
-    rounds = [[run(command) for command in commands] for _ in range(repetitions + 1)]
-    return [Measurement(samples) for samples in zip(*rounds[1:], strict=True)]
+    count = repetitions + warm_up
+    rounds = [[run(command) for command in commands] for _ in range(count)]
+    return [Measurement(samples) for samples in zip(*rounds[warm_up:], strict=True)]
 
 
 def run(command: Command) -> Sample:
@@ -92,6 +103,7 @@ def run(command: Command) -> Sample:
 
     Raises:
         FailedCommandError: It did not exit with 0.
+        TookTooLongError: It was not done in its time.
     """
     if command.before:
         command.before()
@@ -106,15 +118,20 @@ def run(command: Command) -> Sample:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
+        stop = threading.Timer(command.limit, process.kill)
+        stop.start()
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
+        stop.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            output.seek(0)
-            typed = " ".join(map(str, command.arguments))
-            text = output.read().decode(errors="replace")
-            raise FailedCommandError(f"`{typed}` ended with {process.returncode}:\n{text}")
-    return Sample(seconds, usage.ru_maxrss * _MAXRSS_UNIT)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+    typed = " ".join(map(str, command.arguments))
+    if process.returncode and seconds >= command.limit:
+        raise TookTooLongError(f"`{typed}` was not done after {command.limit:g} s:\n{text}")
+    if process.returncode:
+        raise FailedCommandError(f"`{typed}` ended with {process.returncode}:\n{text}")
+    return Sample(seconds, usage.ru_maxrss * _MAXRSS_UNIT, text)
 
 
 def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
@@ -123,4 +140,5 @@ def clean_environment(variables: Mapping[str, str]) -> dict[str, str]:
     # the runs over the network, and CI switches things off in MLflow.
     unwanted = ("CI", "COPIER_", "KEDRO_", "MLFLOW_", "PYTHON", "UV_", "VIRTUAL_ENV")
     kept = {name: value for name, value in variables.items() if not name.startswith(unwanted)}
-    return kept | {"COLUMNS": "120"}
+    # OmegaConf refuses parameters.yml of a thousand nodes, as somebody's attack.
+    return kept | {"COLUMNS": "120", "OMEGACONF_MAX_YAML_EXPANDED_NODES": "none"}

@@ -11,9 +11,6 @@ from pathlib import Path
 
 from .measure import Measurement
 
-BEGIN = "<!-- figures: written by make bench -->"
-END = "<!-- end of figures -->"
-
 _HEAD = ("what", "ours", "theirs", "compared", "bound", "holds", "peak memory")
 
 
@@ -74,19 +71,64 @@ def difference(what: str, ours: Measurement, theirs: Measurement) -> Row:
     )
 
 
-def time_of(measured: Measurement) -> str:
-    """A median time and its spread."""
-    return f"{measured.seconds:.2f} s ± {measured.spread:.2f}"
+def overhead(
+    what: str, ours: Measurement, theirs: Measurement, bare: Measurement, at_most: float
+) -> Row:
+    """Compare what two ways of tracking add to the time of a bare run.
+
+    Args:
+        what: What is measured.
+        ours: With the template.
+        theirs: With another tracker.
+        bare: Without tracking.
+        at_most: The largest share of theirs that ours may be.
+    """
+    added, added_by_theirs = (each.seconds - bare.seconds for each in (ours, theirs))
+    share = added / added_by_theirs
+    return Row(
+        what,
+        f"+{time_of(ours, added)}",
+        f"+{time_of(theirs, added_by_theirs)}",
+        f"1/{1 / share:.1f}" if share > 0 else "nothing",
+        f"at most 1/{1 / at_most:g}",
+        share <= at_most,
+        memory_of(ours, theirs),
+    )
+
+
+def count(what: str, ours: int, theirs: int, at_most: int) -> Row:
+    """Compare two numbers, such as those of calls."""
+    return Row(
+        what,
+        f"{ours:,}",
+        f"{theirs:,}",
+        f"{ours / theirs:.2f} x",
+        f"at most {at_most}",
+        ours <= at_most,
+    )
+
+
+def memory(what: str, ours: Measurement, theirs: Measurement) -> Row:
+    """Compare the most memory of both, of which ours may not be the larger one."""
+    value = ours.memory / theirs.memory
+    return Row(
+        what,
+        f"{ours.memory / 1e6:.0f} MB",
+        f"{theirs.memory / 1e6:.0f} MB",
+        f"{value:.2f} x",
+        "at most 1 x",
+        value <= 1,
+    )
+
+
+def time_of(measured: Measurement, seconds: float | None = None) -> str:
+    """A median time, or one that was made from it, and its spread."""
+    return f"{measured.seconds if seconds is None else seconds:.2f} s ± {measured.spread:.2f}"
 
 
 def memory_of(ours: Measurement, theirs: Measurement) -> str:
     """The most memory of both, in MB."""
     return f"{ours.memory / 1e6:.0f} / {theirs.memory / 1e6:.0f} MB"
-
-
-def markdown(tables: Sequence[Table], circumstances: str) -> str:
-    """The whole report."""
-    return "\n\n".join([circumstances, *(_table(table) for table in tables)])
 
 
 def circumstances(repetitions: int, versions: dict[str, str]) -> str:
@@ -95,7 +137,7 @@ def circumstances(repetitions: int, versions: dict[str, str]) -> str:
     return (
         f"Measured on {datetime.now(timezone.utc):%Y-%m-%d}: {platform.system()} "
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"{names}. Medians of {repetitions} repetitions ± half of their interquartile range."
+        f"{names}; {repetitions} repetitions where nothing else is said."
     )
 
 
@@ -109,22 +151,27 @@ def verdict(tables: Sequence[Table]) -> str:
     return "\n".join([f"{len(missed)} of {len(rows)} bounds do NOT hold:", *lines])
 
 
-def write(page: Path, report: str) -> None:
-    """Replace what stands between the two marker comments of a page.
+def write(page: Path, subject: str, figures: str) -> None:
+    """Replace the figures of a subject in a page: what stands between its two marker comments.
 
     Raises:
         ValueError: The page does not have both of them.
     """
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"{page.name} lacks the line {BEGIN} or {END}.")
-    page.write_text(f"{before}{BEGIN}\n\n{report}\n\n{END}{after}", encoding="utf-8")
+    begin, end = (
+        f"<!-- figures of {subject}: written by make bench -->",
+        f"<!-- end of {subject} -->",
+    )
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not (found and found_end):
+        raise ValueError(f"{page.name} lacks the line {begin} or {end}.")
+    page.write_text(f"{before}{begin}\n\n{figures}\n\n{end}{after}", encoding="utf-8")
 
 
-def _table(table: Table) -> str:
+def markdown(table: Table, circumstances: str) -> str:
+    """One table under its title, with what it compares and when it was measured."""
     lines = [_line(_HEAD), _line(["---"] * len(_HEAD)), *map(_line, _cells(table.rows))]
-    return "\n\n".join([f"### {table.title}", table.comparison, "\n".join(lines)])
+    return "\n\n".join([f"### {table.title}", table.comparison, "\n".join(lines), circumstances])
 
 
 def _cells(rows: Sequence[Row]) -> Iterator[tuple[str, ...]]:
