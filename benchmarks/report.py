@@ -87,8 +87,8 @@ def overhead(
     share = added / added_by_theirs
     return Row(
         what,
-        f"+{time_of(ours, added)}",
-        f"+{time_of(theirs, added_by_theirs)}",
+        f"{added:+.2f} s ± {ours.spread:.2f}",
+        f"{added_by_theirs:+.2f} s ± {theirs.spread:.2f}",
         f"1/{1 / share:.1f}" if share > 0 else "nothing",
         f"at most 1/{1 / at_most:g}",
         share <= at_most,
@@ -121,9 +121,9 @@ def memory(what: str, ours: Measurement, theirs: Measurement) -> Row:
     )
 
 
-def time_of(measured: Measurement, seconds: float | None = None) -> str:
-    """A median time, or one that was made from it, and its spread."""
-    return f"{measured.seconds if seconds is None else seconds:.2f} s ± {measured.spread:.2f}"
+def time_of(measured: Measurement) -> str:
+    """A median time and its spread."""
+    return f"{measured.seconds:.2f} s ± {measured.spread:.2f}"
 
 
 def memory_of(ours: Measurement, theirs: Measurement) -> str:

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 # How often the journal is looked at: seldom enough for few calls, often enough to watch a run. The
 # pause grows with the run: as long as the run has taken so far.
-_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 30.0
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 30.0
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.5, 15.0
 # How long a run's end waits for a sink that was not there the last time it was tried.
 _GRACE_SECONDS = 5.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _STATES = {"FINISHED": "OK", "FAILED": "ERROR", "KILLED": "ERROR", "UNFINISHED": "ERROR"}
 _SPAN_TYPE = "TASK"
 # As many spans as are in memory, and in a call, at once: one takes several kB.
-_SPANS_A_CALL = 1000
+_SPANS_A_CALL = 250
 
 
 def log_timeline(
