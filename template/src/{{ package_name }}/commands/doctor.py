@@ -16,9 +16,9 @@ from kedro.framework.startup import ProjectMetadata
 from ..tracking.checks.diagnosis import checks_of, diagnose, waits
 from ..tracking.checks.finding import Finding, failed, ok, reason
 from ..tracking.checks.journals import journal, refused
-from ..tracking.checks.secrets import secrets_of
 from ..tracking.checks.setup import Setup
-from ..tracking.redaction import mask
+from ..tracking.errors import TrackingError
+from ..tracking.redaction import mask, mask_text, secret_values
 from ..tracking.start import journals_of, project_config
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
@@ -66,17 +66,28 @@ def _findings(project_path: Path, env: str | None) -> Iterator[tuple[str, Findin
     try:
         config = project_config(project_path, env)
     except Exception as error:
-        yield "settings", failed(reason(error), "Correct mlflow.yml: every key is explained there.")
+        yield "settings", _judge_settings(error)
         yield "journal", journal(journals)
         yield "refused", refused(journals)
         return
     uri = str(config.server.mlflow_tracking_uri)
-    secrets = secrets_of(os.environ, [uri])
+    secrets = secret_values({**os.environ, "uri": uri}, config.redaction.patterns)
     where = env or os.environ.get("KEDRO_ENV") or "local"
     shown = mask("", uri).replace(f"{project_path.as_posix()}/", "")
     yield "settings", ok(f"environment {where}, tracking at {shown}")
     for name, finding in diagnose(checks_of(config), Setup(project_path, config)):
-        yield name, finding.scrubbed(secrets)
+        yield name, finding.masked(secrets)
+
+
+def _judge_settings(error: Exception) -> Finding:
+    """Say why mlflow.yml cannot be followed; our own errors hold their remedy."""
+    secrets = secret_values(os.environ)
+    if isinstance(error, TrackingError):
+        return failed(mask_text(" ".join(str(error).split()), secrets), "")
+    return failed(
+        mask_text(f"the project's configuration cannot be read ({reason(error)})", secrets),
+        "Correct the files in conf/.",
+    )
 
 
 def _show(name: str, finding: Finding) -> None:

@@ -31,12 +31,13 @@ def database(setup: Setup) -> Finding:
             name = f"{name} at {url.host}"
         with opened(setup.uri) as connection:
             number = ".".join(map(str, connection.dialect.server_version_info or ()))
-    except ModuleNotFoundError as error:
-        return failed(
-            f"the driver {error.name} is not installed", f"Install it: `uv add {error.name}`."
-        )
+            if getattr(connection.dialect, "is_mariadb", False):
+                name = name.replace("MySQL", "MariaDB")
     except SQLAlchemyError as error:
-        return judge_refusal(name, reason(getattr(error, "orig", None) or error))
+        cause = getattr(error, "orig", None) or error
+        # The drivers of MySQL put a number before their words.
+        words = cause.args[-1] if cause.args and isinstance(cause.args[-1], str) else str(cause)
+        return judge_refusal(name, reason(Exception(words)))
     return ok(f"{name}, version {number}")
 
 

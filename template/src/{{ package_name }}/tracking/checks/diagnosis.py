@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from threading import enumerate as enumerate_threads
@@ -22,7 +21,7 @@ from .setup import Setup
 from .sign_in import sign_in
 from .variables import judge_variables
 
-SECONDS = 20
+SECONDS = 15
 _THREAD = "kedro mlflow doctor"
 
 
@@ -129,7 +128,6 @@ def _variables(setup: Setup) -> Finding:
         setup.config.tracking.experiment.create_experiment_kwargs.artifact_location,
         os.environ,
         dotenv_values(setup.project_path / ".env"),
-        Path.home(),
     )
 
 

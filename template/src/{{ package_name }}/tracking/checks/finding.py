@@ -1,10 +1,10 @@
 """What a check has found: a status, a sentence, and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from .secrets import scrub
+from ..redaction import mask_text
 
 Status = Literal["ok", "warning", "failed", "skipped"]
 
@@ -27,11 +27,9 @@ class Finding:
     remedy: str = ""
     ends: str = ""
 
-    def scrubbed(self, secrets: Sequence[str]) -> "Finding":
-        """Return the same finding without these values in it, whoever has written them there."""
-        return replace(
-            self, message=scrub(self.message, secrets), remedy=scrub(self.remedy, secrets)
-        )
+    def masked(self, secrets: Collection[str]) -> "Finding":
+        """Return it without these values in its message, which may quote somebody else."""
+        return replace(self, message=mask_text(self.message, secrets))
 
 
 def ok(message: str, ends: str = "") -> Finding:

@@ -1,7 +1,6 @@
 """Environment variables: which are missing, and which value counts."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from ..pages import is_databricks
 from ..uris import is_server
@@ -19,7 +18,6 @@ def judge_variables(
     artifact_location: str | None,
     environ: Mapping[str, str],
     dotenv: Mapping[str, str | None],
-    home: Path,
 ) -> Finding:
     """Judge the variables that open the door to a place for runs; values are never shown.
 
@@ -28,7 +26,6 @@ def judge_variables(
         artifact_location: where files go, if mlflow.yml says so.
         environ: the variables that count.
         dotenv: those in .env.
-        home: the user's folder, which may hold profiles of Databricks.
     """
     groups, others = _variables_of(uri, artifact_location or "", environ)
     missing = [
@@ -38,9 +35,6 @@ def judge_variables(
         for name in group
         if not environ.get(name)
     ]
-    profile = environ.get("DATABRICKS_CONFIG_PROFILE") or (home / ".databrickscfg").exists()
-    if uri == "databricks" and not environ.get("DATABRICKS_HOST") and not profile:
-        missing.append("DATABRICKS_HOST")
     if missing:
         return failed(
             f"{' and '.join(missing)} not set",
