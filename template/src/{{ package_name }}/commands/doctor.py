@@ -1,6 +1,7 @@
 """`kedro mlflow doctor`: what is wrong with the set-up, and what to do about it."""
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -36,7 +37,9 @@ def command(metadata: ProjectMetadata, env: str | None, as_json: bool) -> None:
 
     What it writes to find that out it removes again. Exits with 1 when a check has failed.
     """
-    warnings.simplefilter("ignore")  # What is worth saying is a finding.
+    # What is worth saying is a finding.
+    warnings.simplefilter("ignore")
+    logging.disable()
     # Somebody waits at the screen: who sets this variable is obeyed.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     found: list[tuple[str, Finding]] = []

@@ -33,7 +33,7 @@ def experiment(setup: Setup) -> Finding:
             state = (
                 "is deleted, the next run restores it" if deleted else "comes with the first run"
             )
-            return ok(f"'{options.name}' {state}; another could be made and written")
+            return ok(f"'{options.name}' {state}; tried with another one")
         _write(setup, found)
     except MlflowException as error:
         return judge_failure(options.name, error)

@@ -21,7 +21,7 @@ def registry(setup: Setup) -> Finding:
             setup.remove_later(
                 f"the registered model {another}", lambda: client.delete_registered_model(another)
             )
-            return ok(f"'{name}' comes with the first run; another could be made")
+            return ok(f"'{name}' comes with the first run; tried with another one")
         client.set_registered_model_tag(name, MARK, setup.name)
         setup.remove_later(
             f"the tag {MARK} of the registered model '{name}'",

@@ -18,20 +18,19 @@ _SET_LOGIN = (
 
 def sign_in(setup: Setup) -> Finding:
     """Ask for something that only those get who are let in."""
-    from mlflow.exceptions import MlflowException
-
     shown = credential(setup.config, os.environ)
     if is_server(setup.uri) and setup.answer.status in (401, 403):
         return judge_refusal(setup.answer.status, shown)
     try:
         setup.client.search_experiments(max_results=1)
-    except MlflowException as error:
-        status = int(error.get_http_status_code())
-        if status in (401, 403):
-            return judge_refusal(status, shown)
+    except Exception as error:
+        if is_server(setup.uri):
+            return failed(
+                f"there is an answer, but not MLflow's ({reason(error)})", WHERE_IT_STANDS
+            )
         return failed(
-            f"there is an answer, but not MLflow's ({reason(error)})",
-            WHERE_IT_STANDS,
+            f"the service does not let us in ({reason(error)})",
+            "Are the variables set and right that say who we are? .env.example lists them.",
         )
     if not is_server(setup.uri):
         return ok("let in")
