@@ -69,7 +69,7 @@ def _judge_silence(host: str, error: BaseException) -> Finding:
     if isinstance(error, exceptions.ProxyError):
         return failed(
             f"the proxy on the way to {host} does not answer",
-            "Correct HTTPS_PROXY, or put the host into NO_PROXY.",
+            "Correct HTTP_PROXY and HTTPS_PROXY, or put the host into NO_PROXY.",
         )
     if isinstance(error, exceptions.Timeout) or "timed out" in text:
         return failed(
