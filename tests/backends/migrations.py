@@ -23,7 +23,7 @@ def age(uri: str) -> None:
         connection.execute(
             sqlalchemy.text(
                 "insert into experiments (experiment_id, name, artifact_location, lifecycle_stage) "
-                "values (7, 'from the past', 'mlflow-artifacts:/7', 'active')"
+                "values (700000, 'from the past', 'mlflow-artifacts:/700000', 'active')"
             )
         )
     users.migrate(engine, USERS_REVISION)

@@ -16,9 +16,11 @@ from tests.backends.tiny import FIGURE, SLOW, journals, refused, runs, said, tin
 from tests.project.conftest import PACKAGE, Project
 
 
-@pytest.fixture(params=["postgresql", "mariadb"])
+@pytest.fixture(scope="module", params=["postgresql", "mariadb"])
 def database(request: pytest.FixtureRequest) -> Database:
+    """Each database server, with an empty database `fresh`."""
     found: Database = request.getfixturevalue(request.param)
+    found.create("fresh")
     return found
 
 
@@ -31,7 +33,7 @@ def direct(postgresql: PostgreSQL) -> str:
 def test_the_first_run_makes_the_tables_and_every_value_is_there(
     database: Database, project: Project
 ) -> None:
-    uri = database.create("fresh")
+    uri = database.uri("fresh")
     tiny(project, "first", FIGURE)
     project.write("conf/base/parameters.yml", "alpha: 0.5\nAlpha: not read\n")
     screen = project.run("kedro", "run", env={"MLFLOW_TRACKING_URI": uri})
@@ -46,11 +48,9 @@ def test_the_first_run_makes_the_tables_and_every_value_is_there(
     assert not journals(project)
 
 
-@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
 def test_a_wrong_password_costs_a_line_and_nothing_else(
-    kind: str, project: Project, request: pytest.FixtureRequest
+    database: Database, project: Project
 ) -> None:
-    database: Database = request.getfixturevalue(kind)
     wrong = database.uri("fresh", "CANARY-wrong")
     tiny(project, "late")
     result = project.run("kedro", "run", env={"MLFLOW_TRACKING_URI": wrong})

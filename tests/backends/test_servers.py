@@ -62,7 +62,7 @@ def test_a_database_of_an_older_mlflow_is_brought_up_to_date_when_the_server_sta
     runs, users = revisions(postgresql.uri("mlflow"))
     assert runs != RUNS_REVISION
     assert users != USERS_REVISION
-    assert team_server.client.get_experiment("7").name == "from the past"
+    assert team_server.client.get_experiment("700000").name == "from the past"
 
 
 @pytest.mark.parametrize("name", SERVERS)

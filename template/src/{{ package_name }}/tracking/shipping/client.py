@@ -119,6 +119,11 @@ def reason_of(error: BaseException) -> str:
         return "it does not let you in: `uv run kedro mlflow doctor` says why"
     if answer := re.search(r"failed with error code \d+.*?Response body: '(.*)'", str(error), re.S):
         return mask_text(f"it answers: {' '.join(answer[1].split())}")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return (
+            "its certificate is not trusted: name the file of its authority in "
+            "MLFLOW_TRACKING_SERVER_CERT_PATH"
+        )
     cause: BaseException | None = error
     while cause:
         if isinstance(cause, UnreachableError):
