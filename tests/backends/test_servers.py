@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -12,6 +13,7 @@ from tests.backends.databases import PostgreSQL
 from tests.backends.migrations import RUNS_REVISION, USERS_REVISION, revisions
 from tests.backends.servers import ADMIN_PASSWORD, TrackingServer, arguments_of
 from tests.backends.stores import Store
+from tests.backends.tiny import SLOW, journals, refused, runs, tiny
 from tests.project.conftest import PACKAGE, Project
 
 SERVERS = ["team_server", "other_server"]
@@ -63,6 +65,30 @@ def test_a_database_of_an_older_mlflow_is_brought_up_to_date_when_the_server_sta
     assert runs != RUNS_REVISION
     assert users != USERS_REVISION
     assert team_server.client.get_experiment("700000").name == "from the past"
+
+
+def test_a_server_whose_database_goes_and_comes_back_gets_everything(
+    project: Project, team_server: TrackingServer, postgresql: PostgreSQL
+) -> None:
+    tiny(project, "gone", SLOW)
+    process = project.start("kedro", "run", env=team_server.login())
+    deadline = time.monotonic() + 60
+    while not runs(team_server.client, "gone"):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    postgresql.vanish()
+    (project.folder / "go").touch()
+    time.sleep(2)
+    postgresql.service.start()
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    if journals(project):  # It came back too late for the run's end.
+        project.run("kedro", "mlflow", "sync", env=team_server.login())
+    (run,) = runs(team_server.client, "gone")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics.items() >= {"one/score": 0.5, "two/score": 1.0}.items()
+    assert not refused(project)
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -127,8 +127,6 @@ def migrate(uri: str) -> "URL":
 
     try:
         url = make_url(uri)
-        if url.drivername.startswith("sqlite") and url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = utils.create_sqlalchemy_engine(uri)
     except (ArgumentError, ModuleNotFoundError) as error:
         # The address holds a password, and so may the error.

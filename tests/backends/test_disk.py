@@ -1,0 +1,52 @@
+"""A store behind the team's server that is full: its runs keep their files until there is room."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.backends.servers import ADMIN_PASSWORD, TrackingServer
+from tests.backends.stores import Store
+from tests.backends.tiny import FIGURE, journals, refused, runs, said, tiny
+from tests.project.conftest import Project
+
+
+@pytest.fixture
+def full(s3: Store) -> Iterator[Path]:
+    """The folder of one experiment in the store: a disk of a megabyte, and no room left on it."""
+    folder = s3.folder / "files" / "full"
+    folder.mkdir(parents=True)
+    mount: list[str | Path] = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder]
+    if os.name != "posix" or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("file systems can be mounted by root alone")
+    with suppress(OSError), (folder / "ballast").open("wb", buffering=0) as ballast:
+        while ballast.write(b"0" * 4096):
+            pass
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_files_that_find_no_room_are_kept_until_there_is_some(
+    project: Project, team_server: TrackingServer, full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
+    tiny(project, "full", FIGURE)
+    team_server.client.create_experiment("full", "mlflow-artifacts:/full")
+    login = team_server.login()
+    screen = said(project.run("kedro", "run", env=login).stdout)
+    assert "Pipeline execution completed successfully" in screen
+    assert screen.count("did not take the whole run") == 1
+    assert not refused(project)
+    (full / "ballast").unlink()
+    project.run("kedro", "mlflow", "sync", env=login)
+    (run,) = runs(team_server.client, "full")
+    assert run.info.status == "FINISHED"
+    assert team_server.client.list_artifacts(run.info.run_id, "figures")
+    assert list(full.rglob("*.png"))
+    assert not journals(project)

@@ -1,0 +1,73 @@
+"""Twenty runs at once against the team's server: all complete, every value there."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.backends.servers import ADMIN_PASSWORD, TrackingServer
+from tests.backends.tiny import journals, runs, tiny
+from tests.project.conftest import Project
+from tests.project.test_kedro import SESSION
+
+PROCESSES, RUNS_EACH = 4, 5
+
+PIPELINES = """\
+from kedro.pipeline import Pipeline, node
+
+def make(number):
+    def measure(alpha):
+        return {f"m{value}": alpha * value for value in range(20)} | {"steps": [alpha] * 50}
+
+    return node(measure, "params:alpha", f"n{number}", name=f"n{number}")
+
+PIPELINES = {"__default__": Pipeline([make(number) for number in range(5)])}
+"""
+
+# Twenty whole processes would spend two cores on importing MLflow: four of them run five each.
+TOGETHER = (
+    SESSION
+    + f"""
+from concurrent.futures import ThreadPoolExecutor
+
+first = int(sys.argv[1])
+service = KedroServiceSession.create(project_path=Path.cwd(), serving_mode=True)
+
+def run(alpha):
+    service.run(run_id=f"run-{{alpha}}", runtime_params={{"alpha": alpha}})
+
+with ThreadPoolExecutor({RUNS_EACH}) as pool:
+    list(pool.map(run, range(first, first + {RUNS_EACH})))
+"""
+)
+
+
+def test_twenty_runs_at_once_are_complete(
+    project: Project, team_server: TrackingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
+    tiny(project, "twenty", PIPELINES)
+    project.write("together.py", TOGETHER)
+    login = team_server.login()
+    started = [
+        project.start("python", "together.py", str(number * RUNS_EACH), env=login)
+        for number in range(PROCESSES)
+    ]
+    for process in started:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, out + err
+    if journals(project):  # The server was too busy for a run's end.
+        project.run("kedro", "mlflow", "sync", env=login)
+    found = {run.data.params["alpha"]: run for run in runs(team_server.client, "twenty")}
+    assert sorted(found, key=int) == [str(alpha) for alpha in range(PROCESSES * RUNS_EACH)]
+    for alpha, run in found.items():
+        assert run.info.status == "FINISHED"
+        for node in range(5):
+            for value in range(20):
+                assert run.data.metrics[f"n{node}/m{value}"] == int(alpha) * value
+        history = team_server.client.get_metric_history(run.info.run_id, "n4/steps")
+        assert [(point.step, point.value) for point in history] == [
+            (step, float(alpha)) for step in range(50)
+        ]
+        record = team_server.client.list_artifacts(run.info.run_id, "kedro")
+        assert [file.path for file in record] == ["kedro/run.json"]
