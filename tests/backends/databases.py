@@ -100,7 +100,14 @@ def postgresql() -> Iterator[PostgreSQL]:
             command += ["-c", setting]
         log = folder / "log"
         # It listens a moment before it lets anybody in.
-        ask = [programs / "pg_isready", "--quiet", "--host", "127.0.0.1", "--port", str(port)]
+        ask: list[str | Path] = [
+            programs / "pg_isready",
+            "--quiet",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
         service = Service(
             command, log, lambda: subprocess.run(ask, check=False).returncode == 0, user=user
         )

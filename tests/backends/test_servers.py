@@ -43,7 +43,7 @@ def test_a_run_with_its_model_lands_on_the_server_and_no_client_holds_a_cloud_ke
     server: TrackingServer = request.getfixturevalue(name)
     login = server.login()
     project.run("kedro", "run", env=login)
-    (run,) = project.runs(server.client)
+    (run,) = runs(server.client, PACKAGE)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["evaluation/rmse"]
     assert len(server.client.list_artifacts(run.info.run_id, "figures")) == 2

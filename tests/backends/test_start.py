@@ -19,7 +19,8 @@ from tests.backends.servers import SECRETS
 from tests.project.conftest import Project
 
 WHOLE = {
-    **SECRETS,
+    "MLFLOW_AUTH_ADMIN_PASSWORD": SECRETS["MLFLOW_AUTH_ADMIN_PASSWORD"],
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": SECRETS["MLFLOW_FLASK_SERVER_SECRET_KEY"],
     "MLFLOW_BACKEND_STORE_URI": "sqlite:///mlflow.db",
     "MLFLOW_ARTIFACTS_DESTINATION": "artifacts",
 }

@@ -129,6 +129,29 @@ def test_a_later_process_goes_on_where_one_has_stopped(tracking: Tracking, tmp_p
     assert (first.numbers, second.numbers) == ([1], [2])
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_that_is_put_away_while_another_process_looks_at_it_costs_neither_anything(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    module = tracking("shipping.sync")
+    folder = tmp_path / "journal" / "run"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}", encoding="utf-8")
+
+    class Lock(module.FileLock):  # type: ignore[name-defined]
+        def take(self) -> bool:
+            if moment == "before":
+                module.put_away(folder)
+            taken = bool(super().take())
+            if moment == "after":
+                module.put_away(folder)
+            return taken
+
+    monkeypatch.setattr(module, "FileLock", Lock)
+    assert list(module.sync(folder.parent, None)) == []
+    assert list(tmp_path.rglob("*")) == [folder.parent]
+
+
 @pytest.mark.parametrize("counts", [(1, 0, 0), (250, 801, 3), (100, 800, 100)])
 def test_batches_keep_to_mlflows_limits_and_lose_nothing(
     tracking: Tracking, counts: tuple[int, int, int]

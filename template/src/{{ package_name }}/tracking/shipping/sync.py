@@ -48,7 +48,10 @@ def sync(journals: Path, config: KedroMlflowConfig) -> Iterator[Outcome]:
         try:
             with FileLock(folder / "lock") as taken:
                 outcome = _deliver(folder, config) if taken else Outcome(folder.name, None)
-        except OSError as error:  # A disk that is full or read-only.
+        except OSError as error:
+            if not folder.exists():  # Its own process has just put it away.
+                continue
+            # A disk that is full or read-only.
             outcome = Outcome(folder.name, "UNFINISHED", error=reason_of(error))
         yield outcome
 
@@ -104,4 +107,7 @@ def put_away(folder: Path) -> None:
         kept = folder.parents[1] / "refused"
         kept.mkdir(exist_ok=True)
         refused.rename(kept / f"{folder.name}-{refused.stem}.jsonl")
-    shutil.rmtree(folder)
+    # Another process may be about to put its lock into the folder: at once, or not at all.
+    delivered = folder.parents[1] / f"delivered-{folder.name}"
+    folder.rename(delivered)
+    shutil.rmtree(delivered)
