@@ -97,11 +97,22 @@ def test_rendered_github_workflow_is_sound(github: Path) -> None:
     assert_needs_no_rights_and_ends(github)
 
 
+def test_rendered_weekly_workflow_is_sound_and_keeps_its_token_to_one_step(github: Path) -> None:
+    weekly = github.with_name("template-update.yml")
+    assert_github_workflow_is_sound(weekly)
+    assert load(weekly)["permissions"] == {}
+    job = load(weekly)["jobs"]["update"]
+    assert job["timeout-minutes"] <= 30
+    assert job["steps"][0]["with"]["persist-credentials"] is False
+    # The template's functions run in the step before.
+    assert ["env" in step for step in job["steps"]] == [False, False, False, False, True]
+
+
 def test_all_actions_are_pinned_to_one_commit_with_its_version(github: Path) -> None:
     own: dict[str, str] = {}
     for workflow in OWN_WORKFLOWS:
         own |= pins(workflow)
-    rendered = pins(github)
+    rendered = pins(github) | pins(github.with_name("template-update.yml"))
     for pin in [*own.values(), *rendered.values()]:
         assert re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", pin)
     assert "actions/checkout" in own.keys() & rendered.keys()

@@ -5,46 +5,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests import answers, versions
 from tests.project.conftest import Project
-
-
-@pytest.fixture(scope="module")
-def versions_of_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as a git repository in which every version is tagged."""
-    return versions.publish_all(tmp_path_factory.mktemp("versions") / "copier-kedro-mlflow")
-
-
-@pytest.fixture
-def older(versions_of_template: Path, rendered: Project, tmp_path: Path) -> Project:
-    """A committed project of the version before the newest."""
-    folder = versions.start(versions_of_template, tmp_path / "project", versions.WORKING_TREE)
-    return Project(folder, rendered.environment)
-
-
-# Neither this machine's settings nor what Python leaves behind shall matter.
-ALONE = {
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "XDG_CONFIG_HOME": "/nonexistent",
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
+from tests.project.updating.conftest import ALONE, conflict, out_of_reach, status
 
 
 def update(project: Project, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
     return project.run("kedro", "mlflow", "update", *arguments, code=code, env=ALONE)
-
-
-def status(project: Project) -> str:
-    return answers.git(project.folder, "status", "--porcelain")
-
-
-def conflict(project: Project) -> None:
-    """Edit the line of mlflow.yml that the next version adds another one behind."""
-    file = project.folder / "conf/base/mlflow.yml"
-    file.write_text(file.read_text("utf-8") + "# mine\n", "utf-8")
-    versions.commit(project.folder)
 
 
 def test_an_updated_project_passes_its_own_tests(older: Project) -> None:
@@ -56,7 +23,7 @@ def test_an_updated_project_passes_its_own_tests(older: Project) -> None:
 
 
 def test_a_conflict_is_named_and_taken_back_by_what_the_screen_says(older: Project) -> None:
-    conflict(older)
+    conflict(older.folder)
     (older.folder / ".env").write_text("MINE=1\n")
     before = answers.files(older.folder)
     screen = update(older, code=3).stdout
@@ -113,7 +80,7 @@ def test_checking_changes_nothing(older: Project) -> None:
 def test_a_merge_request_names_conflicts_and_has_the_changelog(
     older: Project, tmp_path: Path
 ) -> None:
-    conflict(older)
+    conflict(older.folder)
     request = tmp_path / "request.md"
     update(older, "--request", str(request))
     title, _, text = request.read_text("utf-8").partition("\n\n")
@@ -126,11 +93,7 @@ def test_a_merge_request_names_conflicts_and_has_the_changelog(
 def test_a_template_out_of_reach_is_an_error_for_a_person_and_silence_for_ci(
     older: Project, tmp_path: Path
 ) -> None:
-    file = older.folder / ".copier-answers.yml"
-    text = file.read_text("utf-8")
-    address = next(line for line in text.splitlines() if line.startswith("_src_path: "))
-    file.write_text(text.replace(address, "_src_path: http://127.0.0.1:9/template.git"))
-    versions.commit(older.folder)
+    out_of_reach(older.folder)
     assert "git ls-remote failed: " in update(older, code=1).stderr
     result = update(older, "--request", str(tmp_path / "request.md"))
     assert result.stdout + result.stderr == ""
