@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -72,6 +73,16 @@ def test_an_answer_changes_without_a_newer_version(older: Project) -> None:
 def test_checking_changes_nothing(older: Project) -> None:
     assert f"There is a newer one: {versions.NEXT}." in update(older, "--check").stdout
     assert status(older) == ""
+
+
+def test_the_doctor_tells_of_a_newer_version_if_it_can_find_out(older: Project) -> None:
+    def findings() -> dict[str, str]:
+        screen = older.run("kedro", "mlflow", "doctor", "--json", env=ALONE).stdout
+        return {check["name"]: check["message"] for check in json.loads(screen)["checks"]}
+
+    assert findings()["template"] == f"{versions.NEXT} is there"
+    out_of_reach(older.folder)
+    assert "template" not in findings()
 
 
 # --- for CI ---

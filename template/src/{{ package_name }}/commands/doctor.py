@@ -21,6 +21,7 @@ from ..tracking.checks.setup import Setup
 from ..tracking.errors import TrackingError
 from ..tracking.redaction import mask, mask_text, secret_values
 from ..tracking.start import journals_of, project_config
+from ..updating.origin import pending
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
 # As wide as the longest status, and as the longest name of a check.
@@ -80,6 +81,8 @@ def _findings(project_path: Path, env: str | None) -> Iterator[tuple[str, Findin
     yield "settings", ok(f"environment {where}, tracking at {shown}")
     for name, finding in diagnose(checks_of(config), Setup(project_path, config)):
         yield name, finding.masked(secrets)
+    if newer := pending(project_path):
+        yield "template", Finding("ok", f"{newer} is there", "`kedro mlflow update` brings it.")
 
 
 def _judge_settings(error: Exception) -> Finding:

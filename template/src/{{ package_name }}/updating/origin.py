@@ -67,6 +67,14 @@ def newest_version(template: Origin, seconds: float = _SECONDS) -> str | None:
     return newest if numbers(newest) > numbers(template.version) else None
 
 
+def pending(project: Path, seconds: float = 5) -> str | None:
+    """The newest version, if the project is of an older one and that can be found out."""
+    try:
+        return newest_version(origin(project), seconds)
+    except UpdateError:
+        return None
+
+
 def changelog(template: Origin, upto: str) -> str:
     """What the template's CHANGELOG.md says of the versions after the project's, newest first.
 
