@@ -292,7 +292,10 @@ BROUGHT: list[tuple[dict[str, str], set[str], set[str]]] = [
     ),
     (
         {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "s3"},
-        {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"},
+        {
+            *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+            "MLFLOW_TRACKING_SERVER_CERT_PATH",
+        },
         set(),
     ),
     (

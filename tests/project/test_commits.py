@@ -113,7 +113,7 @@ def test_a_secret_is_refused_by_git_and_by_ci_and_not_repeated(
     assert secret not in said
 
 
-@pytest.mark.parametrize("path", [".env", "conf/local/credentials.yml"])
+@pytest.mark.parametrize("path", [".env", "deploy/.env", "conf/local/credentials.yml"])
 def test_private_files_are_refused_even_when_git_is_forced(path: str, repository: Project) -> None:
     said = commit(repository, path, "MLFLOW_TRACKING_USERNAME=ada\n", fails=True)
     assert path in said
