@@ -62,6 +62,10 @@ def test_a_wrong_password_and_a_missing_database_are_told_apart(
     assert "password authentication failed" in findings["database"][1]
     assert "Correct user and password" in findings["database"][1]
     assert findings["experiment"] == ("skipped", "needs database -> ")
+    screen = kedro.run(project, "mlflow", "ui", code=1, env=wrong).stderr
+    assert "the database does not open" in screen
+    assert "kedro mlflow doctor" in screen
+    assert "CANARY" not in screen
     missing = {"MLFLOW_TRACKING_URI": postgresql.uri("nowhere")}
     assert "Make the database" in examine(kedro, project, missing, code=1)["database"][1]
 

@@ -9,6 +9,7 @@ import click
 from kedro.framework.startup import ProjectMetadata
 
 from ..tracking.config import KedroMlflowConfig, PlaceOptions
+from ..tracking.databases import why_closed
 from ..tracking.errors import TrackingError
 from ..tracking.pages import find_page, front_page, has_pages, way_in
 from ..tracking.redaction import mask
@@ -68,6 +69,10 @@ def _serve_page(
     config: KedroMlflowConfig, run_id: str | None, host: str, port: int, log: Path
 ) -> None:
     """Open a page for the runs in a database, until Ctrl-C."""
+    if reason := why_closed(str(config.server.mlflow_tracking_uri)):
+        raise TrackingError(
+            f"The runs cannot be shown, {reason}. `uv run kedro mlflow doctor` says what to do."
+        )
     try:
         with page_server(config.server, host, port, log) as server:
             # It imports MLflow, which takes the server as long: both at once.

@@ -24,8 +24,11 @@ def journal(journals: Path) -> Finding:
 
 
 def _is_running(folder: Path) -> bool:
-    with FileLock(folder / "lock") as taken:
-        return not taken
+    try:
+        with FileLock(folder / "lock") as taken:
+            return not taken
+    except OSError:  # A disk that is read-only: no run writes there.
+        return False
 
 
 def refused(journals: Path) -> Finding:
