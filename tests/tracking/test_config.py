@@ -18,7 +18,14 @@ from tests.tracking.conftest import Tracking
         ({"model": {"name": "m", "inputs": "x"}}, ["'model.inputs'", "'input'"]),
         ({"ui": {"port": "many"}}, ["ui.port"]),
         ({"model": {}}, ["model.name"]),
-        ({"mirrors": [{"credentials": "x"}]}, ["mirrors"]),
+        ({"mirrors": [{"typ": "x.Y"}]}, ["'mirrors.0.typ'", "'type'"]),
+        ({"mirrors": [{}]}, ["mirrors.0", "one of mlflow_tracking_uri and type"]),
+        (
+            {"mirrors": [{"type": "x.Y", "mlflow_tracking_uri": "http://x"}]},
+            ["mirrors.0", "one of"],
+        ),
+        ({"mirrors": [{"init_kwargs": {}, "mlflow_tracking_uri": "http://x"}]}, ["init_kwargs"]),
+        ({"mirrors": [{"type": "x.Y", "mlflow_registry_uri": "x"}]}, ["mlflow_registry_uri"]),
         ({"tracking": {"params": {"long_params_strategy": "drop"}}}, ["fail", "truncate", "tag"]),
     ],
 )

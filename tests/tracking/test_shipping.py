@@ -18,10 +18,17 @@ from tests.tracking.conftest import Tracking
 class Collecting:
     """A stand-in for a server: keeps what it takes, and fails when it is told to."""
 
-    name = "server"
     place = "nowhere"
 
-    def __init__(self, fail: Callable[[int], Exception | None] = lambda attempt: None) -> None:
+    def __init__(
+        self,
+        tracking: Tracking,
+        folder: Path,
+        fail: Callable[[int], Exception | None] = lambda attempt: None,
+    ) -> None:
+        self.folder = folder
+        self.delivery = tracking("shipping.delivery").Delivery.load(folder, "server")
+        self.begun: list[str] = []
         self.numbers: list[int] = []
         self.ended: list[str] = []
         self.impatient = 0
@@ -31,12 +38,15 @@ class Collecting:
     def is_well(self) -> bool:
         return True
 
+    def begin(self, started: Any) -> None:
+        self.begun.append(started.data["name"])
+
     def deliver(self, records: list[Any], patient: bool) -> None:
         self.impatient += not patient
         self.attempts += 1
         if patient and (error := self._fail(self.attempts)):
             raise error
-        self.numbers += [record.data["number"] for record in records]
+        self.numbers += [record.data["number"] for record in records if "number" in record.data]
 
     def end(self, record: Any, patient: bool) -> None:
         self.ended.append(record.data["status"])
@@ -50,11 +60,11 @@ def quick(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking("shipping.shipper"), "_SHORTEST_PAUSE_SECONDS", 0.01)
 
 
-def ship(tracking: Tracking, folder: Path, sink: Collecting, count: int = 500) -> tuple[Any, bool]:
+def ship(tracking: Tracking, sink: Collecting, count: int = 500) -> tuple[Any, bool]:
     """Append events while a shipper delivers them; return it, and whether all was delivered."""
-    journal = tracking("journal").Journal(folder)
-    delivery = tracking("shipping.delivery").Delivery.load(folder, "server")
-    shipper = tracking("shipping.shipper").Shipper(folder, sink, delivery)
+    journal = tracking("journal").Journal(sink.folder)
+    journal.append("run_started", name="run")
+    shipper = tracking("shipping.shipper").Shipper(sink)
     for number in range(count):
         journal.append("metrics", number=number)
     journal.append("run_ended", status="FINISHED")
@@ -65,17 +75,20 @@ def ship(tracking: Tracking, folder: Path, sink: Collecting, count: int = 500) -
 def test_all_that_was_appended_is_delivered_and_then_the_end(
     tracking: Tracking, tmp_path: Path
 ) -> None:
-    sink = Collecting()
-    _, done = ship(tracking, tmp_path, sink)
+    sink = Collecting(tracking, tmp_path)
+    _, done = ship(tracking, sink)
     assert done
+    assert sink.begun == ["run"]
     assert sink.numbers == list(range(500))
     assert sink.ended == ["FINISHED"]
 
 
 @pytest.mark.usefixtures("quick")
 def test_a_server_that_comes_back_gets_everything_once(tracking: Tracking, tmp_path: Path) -> None:
-    sink = Collecting(lambda attempt: ConnectionError("gone") if attempt < 4 else None)
-    shipper, done = ship(tracking, tmp_path, sink)
+    sink = Collecting(
+        tracking, tmp_path, lambda attempt: ConnectionError("gone") if attempt < 4 else None
+    )
+    shipper, done = ship(tracking, sink)
     assert done
     assert shipper.error is None
     assert sink.numbers == list(range(500))
@@ -85,8 +98,8 @@ def test_a_server_that_comes_back_gets_everything_once(tracking: Tracking, tmp_p
 def test_what_fails_again_and_again_at_a_server_that_is_well_holds_nothing_up(
     tracking: Tracking, tmp_path: Path
 ) -> None:
-    sink = Collecting(lambda attempt: ConnectionError("a poisoned record"))
-    _, done = ship(tracking, tmp_path, sink)
+    sink = Collecting(tracking, tmp_path, lambda attempt: ConnectionError("a poisoned record"))
+    _, done = ship(tracking, sink)
     assert done
     assert sink.impatient
 
@@ -96,37 +109,41 @@ def test_a_sink_that_is_gone_is_waited_for_seconds_and_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr(tracking("shipping.shipper"), "_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(Collecting, "is_well", lambda self: False)
-    sink = Collecting(lambda attempt: ConnectionError("gone"))
+    sink = Collecting(tracking, tmp_path, lambda attempt: ConnectionError("gone"))
     started = time.monotonic()
-    shipper, done = ship(tracking, tmp_path, sink, count=5)
+    shipper, done = ship(tracking, sink, count=5)
     assert not done
     assert time.monotonic() - started < 10
     assert isinstance(shipper.error, ConnectionError)
-    assert len(list(tracking("journal").all_records(tmp_path))) == 6
+    assert len(list(tracking("journal").all_records(tmp_path))) == 7
 
 
 def test_an_error_that_waiting_does_not_mend_stops_the_delivery(
     tracking: Tracking, tmp_path: Path
 ) -> None:
-    shipper, done = ship(tracking, tmp_path, Collecting(lambda attempt: ValueError("no")), 5)
+    shipper, done = ship(
+        tracking, Collecting(tracking, tmp_path, lambda attempt: ValueError("no")), 5
+    )
     assert not done
     assert isinstance(shipper.error, ValueError)
 
 
 def test_a_later_process_goes_on_where_one_has_stopped(tracking: Tracking, tmp_path: Path) -> None:
     journal = tracking("journal").Journal(tmp_path)
+    journal.append("run_started", name="run")
     journal.append("metrics", number=1)
-    load = tracking("shipping.delivery").Delivery.load
-    first, second = Collecting(), Collecting()
-    shipper = tracking("shipping.shipper").Shipper(tmp_path, first, load(tmp_path, "server"))
+    first = Collecting(tracking, tmp_path)
+    shipper = tracking("shipping.shipper").Shipper(first)
     while not first.numbers:
         time.sleep(0.01)
     shipper.drain(time.monotonic() + 0.5)
     journal.append("metrics", number=2)
-    later = tracking("shipping.shipper").Shipper(tmp_path, second, load(tmp_path, "server"))
+    second = Collecting(tracking, tmp_path)
+    later = tracking("shipping.shipper").Shipper(second)
     later.finish()
     assert later.drain(time.monotonic() + 20)
     assert (first.numbers, second.numbers) == ([1], [2])
+    assert second.begun == ["run"]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -175,6 +192,17 @@ def test_batches_keep_to_mlflows_limits_and_lose_nothing(
     assert len(made) == max(-(-params // 100), -(-metrics // 800), 1)
 
 
+def mlflow_sink(tracking: Tracking, folder: Path, uri: str) -> Any:
+    config = tracking("config")
+    sink = tracking("shipping.mlflow_sink").MlflowSink(
+        config.ServerOptions(mlflow_tracking_uri=uri),
+        config.ExperimentOptions(),
+        config.CaptureOptions(),
+    )
+    sink.attach("server", folder)
+    return sink
+
+
 def test_one_piece_that_is_refused_takes_nothing_else_with_it(
     tracking: Tracking, tmp_path: Path
 ) -> None:
@@ -183,14 +211,7 @@ def test_one_piece_that_is_refused_takes_nothing_else_with_it(
     client = MlflowClient(uri)
     run_id = client.create_run("0").info.run_id
     client.log_param(run_id, "taken", "1")
-    config = tracking("config")
-    sink = tracking("shipping.mlflow_sink").MlflowSink(
-        "server",
-        tmp_path,
-        config.ServerOptions(mlflow_tracking_uri=uri),
-        config.ExperimentOptions(),
-        config.CaptureOptions(),
-    )
+    sink = mlflow_sink(tracking, tmp_path, uri)
     batch = tracking("shipping.batches").Batch(
         [Metric("m", 1.0, 1, 0)], [Param("taken", "2"), Param("free", "2")], [RunTag("t", "x")]
     )
@@ -214,18 +235,12 @@ def test_a_continued_run_keeps_its_parameters_and_the_changed_ones_are_told(
     run_id = client.create_run("0").info.run_id
     old = {"same": "1", "alpha": "0.5", "db": "pg://me:CANARY-1@host/a", "token": "CANARY-2"}
     client.log_batch(run_id, params=[Param(*item) for item in (old | {"long": "x" * 99}).items()])
-    config = tracking("config")
-    sink = tracking("shipping.mlflow_sink").MlflowSink(
-        "server",
-        tmp_path,
-        config.ServerOptions(mlflow_tracking_uri=uri),
-        config.ExperimentOptions(),
-        config.CaptureOptions(),
-    )
+    sink = mlflow_sink(tracking, tmp_path, uri)
     record = tracking("journal").Record
     new = {"same": "1", "alpha": "0.7", "db": "pg://host/b", "token": "********", "beta": "2"}
+    started = {"name": "n", "tags": {"t": "x"}, "journal": "j", "join": run_id}
+    sink.begin(record("run_started", 1, started))
     records = [
-        record("run_started", 1, {"name": "n", "tags": {"t": "x"}, "journal": "j", "join": run_id}),
         record("params", 1, {"values": new | {"long": "y" * 99}}),
         record("metrics", 1, {"values": [["m", 1.0, 0]]}),
     ]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from .classes import made
 from .config import RequestHeaderProviderOptions
 from .errors import TrackingError
 
@@ -50,28 +51,21 @@ def headers_provided(
     if options.type is None:
         yield
         return
-    from kedro.utils import load_obj
     from mlflow.tracking.request_header.abstract_request_header_provider import (
         RequestHeaderProvider,
     )
     from mlflow.tracking.request_header.registry import _request_header_provider_registry
 
-    key = f"mlflow.yml: server.request_header_provider.type: '{options.type}'"
-    try:
-        provider = load_obj(options.type)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise TrackingError(f"{key} cannot be loaded: {error}.") from error
-    if not (isinstance(provider, type) and issubclass(provider, RequestHeaderProvider)):
-        base = f"{RequestHeaderProvider.__module__}.{RequestHeaderProvider.__name__}"
-        raise TrackingError(f"{key} is no subclass of {base}.")
     extra = {"kedro_context": make_context()} if options.pass_context else {}
-    try:
-        made = provider(**options.init_kwargs, **extra)
-    except TypeError as error:
-        raise TrackingError(f"{key} does not take init_kwargs: {error}.") from error
+    provider = made(
+        "server.request_header_provider.type",
+        options.type,
+        RequestHeaderProvider,
+        options.init_kwargs | extra,
+    )
     registry: Any = _request_header_provider_registry
-    registry.register(lambda: made)
+    registry.register(lambda: provider)
     try:
         yield
     finally:
-        registry._registry.remove(made)
+        registry._registry.remove(provider)

@@ -7,7 +7,7 @@ import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import TrackingError
 from .renamed import by_new_names
@@ -37,9 +37,23 @@ class PlaceOptions(_Options):
 
 
 class MirrorOptions(PlaceOptions):
-    """Where every run goes as well."""
+    """Where every run goes as well: another tracking server, or a place that a class speaks to."""
 
-    mlflow_tracking_uri: str
+    type: str | None = None
+    init_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> "MirrorOptions":
+        is_server = bool(self.mlflow_tracking_uri)
+        if is_server == bool(self.type):
+            raise ValueError("give it one of mlflow_tracking_uri and type")
+        if foreign := self.model_fields_set & _OF_THE_OTHER[is_server]:
+            raise ValueError(f"{foreign.pop()} does not go with the other keys")
+        return self
+
+
+# Which keys of a mirror belong to a class, and which to a tracking server.
+_OF_THE_OTHER = {True: {"init_kwargs"}, False: {"mlflow_registry_uri"}}
 
 
 class ServerOptions(PlaceOptions):
@@ -220,7 +234,7 @@ def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
 def _explain(kind: str, location: tuple[str | int, ...], message: str) -> str:
     key = ".".join(map(str, location))
     if kind != "extra_forbidden":
-        return f"{key}: {message}."
+        return f"{key}: {message.removeprefix('Value error, ')}."
     valid = _keys_beside(location)
     nearest = get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
     return (

@@ -156,6 +156,16 @@ def all_records(folder: Path) -> Iterator[Record]:
         reader.acknowledge()
 
 
+def first_record(folder: Path) -> Record | None:
+    """Read a run's start, the first line of some process's file; none if it was never written."""
+    for path in folder.glob("*.jsonl"):
+        with path.open("rb") as file:
+            line = file.readline()
+        if line.endswith(b"\n") and (record := Record(**json.loads(line))).kind == "run_started":
+            return record
+    return None
+
+
 def _rest_of_line(file: Any) -> bytes:
     rest: bytes = file.readline()
     return rest

@@ -88,7 +88,9 @@ def _places(config: "KedroMlflowConfig") -> Iterator[tuple[str, str]]:
         ("server", config.server),
         *((f"mirrors.{number}", mirror) for number, mirror in enumerate(config.mirrors)),
     ]:
-        yield f"{key}.mlflow_tracking_uri", str(place.mlflow_tracking_uri)
+        if place.mlflow_tracking_uri is None:  # A class says where this mirror is.
+            continue
+        yield f"{key}.mlflow_tracking_uri", place.mlflow_tracking_uri
         if place.mlflow_registry_uri:
             yield f"{key}.mlflow_registry_uri", place.mlflow_registry_uri
     if location := config.tracking.experiment.create_experiment_kwargs.artifact_location:

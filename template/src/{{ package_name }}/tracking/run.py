@@ -22,7 +22,6 @@ from .journal import Record, now
 from .lock import FileLock
 from .shipping.client import reason_of, require_reachable
 from .shipping.continued import told
-from .shipping.mlflow_sink import MlflowSink
 from .shipping.shipper import Shipper
 from .shipping.sinks import sinks_of
 from .shipping.sync import put_away, sync
@@ -72,6 +71,7 @@ class TrackedRun(RunCapture):
         """
         if config.shipping.on_unreachable == "fail":
             require_reachable(config.server)
+        self._server, mirrors = sinks_of(folder, config, config.tracking.experiment)
         super().__init__(folder, config.tracking, inputs, figures)
         self.config = config
         self._started = now()
@@ -95,13 +95,7 @@ class TrackedRun(RunCapture):
         except BaseException:
             self._forget()
             raise
-        self._sinks = sinks_of(folder, config, config.tracking.experiment)
-        self._shippers = [Shipper(folder, sink, sink.delivery) for sink in self._sinks]
-
-    @property
-    def _sink(self) -> MlflowSink:
-        """The tracking server that the run belongs to; the others are mirrors of it."""
-        return self._sinks[0]
+        self._shippers = [Shipper(sink) for sink in (self._server, *mirrors)]
 
     def wait_for_run_ids(self, seconds: float) -> dict[str, str]:
         """Wait until the run and its child runs exist in MLflow.
@@ -112,7 +106,7 @@ class TrackedRun(RunCapture):
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._shippers[0].error:
-            if run_ids := self._sink.run_ids(self._namespaces):
+            if run_ids := self._server.run_ids(self._namespaces):
                 return run_ids
             time.sleep(0.01)
         return {}
@@ -155,21 +149,22 @@ class TrackedRun(RunCapture):
         deadline = time.monotonic() + self.config.shipping.deadline
         drained = [shipper.drain(deadline) for shipper in self._shippers]
         if drained[0]:
-            registered = "".join(f", registered {each}" for each in self._sink.registered)
+            registered = "".join(f", registered {each}" for each in self._server.registered)
             logger.info(
                 "MLflow run '%s' (%s) has %s%s. Its page: %s",
-                self._sink.run_name,
-                self._sink.delivery.run_id,
+                self._server.run_name,
+                self._server.delivery.run_id,
                 _ENDED[status],
                 registered,
-                self._sink.address,
+                self._server.address,
             )
-        if changed := self._sink.delivery.changed:
+        if changed := self._server.delivery.changed:
             logger.warning(told(changed))
-        for sink, shipper, done in zip(self._sinks, self._shippers, drained, strict=True):
+        for shipper, done in zip(self._shippers, drained, strict=True):
+            sink = shipper.sink
             if sink.delivery.refused:
                 logger.warning(
-                    "MLflow at %s has refused %d records of the run for good: %s says which.",
+                    "%s has refused %d records of the run for good: %s says which.",
                     sink.place,
                     sink.delivery.refused,
                     self.journal.folder.parents[1] / "refused",
@@ -177,7 +172,7 @@ class TrackedRun(RunCapture):
             if not done:
                 late = f"not done after {self.config.shipping.deadline:g} s"
                 logger.error(
-                    "MLflow at %s did not take the whole run (%s). What is left of it is kept: "
+                    "%s did not take the whole run (%s). What is left of it is kept: "
                     "`uv run kedro mlflow sync` delivers it.",
                     sink.place,
                     reason_of(shipper.error) if shipper.error else late,

@@ -140,7 +140,7 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
         experiment.name = PACKAGE
     uri = server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or _DEFAULT_URI
     server.mlflow_tracking_uri = uri
-    for place in (server, *config.mirrors):
+    for place in (server, *(mirror for mirror in config.mirrors if mirror.type is None)):
         place.mlflow_tracking_uri = anchor(str(place.mlflow_tracking_uri), project_path)
         registry_uri = place.mlflow_registry_uri
         place.mlflow_registry_uri = registry_uri and anchor(registry_uri, project_path)

@@ -8,12 +8,14 @@ from threading import Thread
 from threading import enumerate as enumerate_threads
 
 from ..config import KedroMlflowConfig, MirrorOptions, ServerOptions
+from ..errors import TrackingError
+from ..shipping.sinks import custom_sink
 from ..start import journals_of
 from ..uris import is_database, is_server
 from .artifacts import artifacts
 from .database import database, tables
 from .experiment import experiment
-from .finding import Finding, failed, reason, skipped, warning
+from .finding import Finding, failed, ok, reason, skipped, warning
 from .journals import journal, refused
 from .registry import registry
 from .server import address, clock, encryption, version
@@ -66,7 +68,7 @@ def checks_of(config: KedroMlflowConfig) -> list[Check]:
     ]
     if config.model:
         checks += [Check("registry", registry, [door])]
-    checks += [Check(f"mirror {n}", _mirror(m)) for n, m in enumerate(config.mirrors, start=1)]
+    checks += [Check(f"mirror {n + 1}", _mirror(n, m)) for n, m in enumerate(config.mirrors)]
     return [
         *checks,
         Check("journal", lambda setup: journal(journals_of(setup.project_path))),
@@ -131,11 +133,19 @@ def _variables(setup: Setup) -> Finding:
     )
 
 
-def _mirror(place: MirrorOptions) -> Callable[[Setup], Finding]:
+def _mirror(number: int, place: MirrorOptions) -> Callable[[Setup], Finding]:
     """Look whether a mirror is there and lets us in."""
 
     def look(setup: Setup) -> Finding:
-        server = ServerOptions(**place.model_dump())
+        try:
+            if sink := custom_sink(number, place):
+                return ok(f"{sink.place}, by {place.type}")
+        except TrackingError as error:
+            return failed(error.message, "Runs do not start like this: mend it, or leave it out.")
+        server = ServerOptions(
+            mlflow_tracking_uri=place.mlflow_tracking_uri,
+            mlflow_registry_uri=place.mlflow_registry_uri,
+        )
         mirror = Setup(setup.project_path, setup.config.model_copy(update={"server": server}))
         looks = [sign_in]
         if is_server(mirror.uri):

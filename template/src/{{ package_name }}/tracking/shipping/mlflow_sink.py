@@ -1,9 +1,7 @@
 """The MLflow sink: turns a run's records into calls of MLflow's client."""
 
-import json
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +11,13 @@ from ..journal import Record, all_records
 from ..redaction import mask
 from ..uris import is_server, page
 from .batches import Batch, batches, one_by_one
-from .client import connect, is_final, is_reachable, is_transient, reason_of, require_answer
+from .client import connect, is_final, is_reachable, is_transient, require_answer
 from .collector import paused_collector
 from .continued import without_known_parameters
-from .delivery import Delivery
 from .lineage import log_inputs
 from .models import log_model, register
 from .runs import create_child, create_run, end_children, join_run
+from .sink import Sink
 from .timeline import log_timeline
 
 if TYPE_CHECKING:
@@ -28,48 +26,36 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class MlflowSink:
-    """Delivers one run to one tracking server. `mlflow` is imported by the first record.
+class MlflowSink(Sink):
+    """Delivers one run to one tracking server. `mlflow` is imported when it begins.
 
     Attributes:
-        name: names the file that keeps how far it has got.
-        place: the server's address, secrets masked.
+        run_name: the run's name.
         address: where a person finds the run.
-        delivery: how far it has got.
     """
 
     def __init__(
         self,
-        name: str,
-        folder: Path,
         server: PlaceOptions,
         experiment: ExperimentOptions,
         capture: CaptureOptions,
         mirror: bool = False,
-        resumed: bool = False,
     ) -> None:
-        """Go on where an earlier delivery of the run in this folder has stopped.
+        """Say where the run goes.
 
         Args:
-            name: the sink's.
-            folder: the run's journal.
             server: the tracking server and the registry.
             experiment: the experiment that the run belongs to, made when it does not exist.
             capture: what is logged of the run as a whole.
             mirror: whether another server is the one that the run belongs to.
-            resumed: whether another process has begun: no line tells that the run has started.
         """
-        self.name = name
-        self.place = mask("", str(server.mlflow_tracking_uri))
+        self.place = f"MLflow at {mask('', str(server.mlflow_tracking_uri))}"
         self.address = "uv run kedro mlflow ui"
         self.run_name = ""
-        self.delivery = Delivery.load(folder, name, resumed)
-        self._folder = folder
         self._server = server
         self._experiment = experiment
         self._capture = capture
-        self._joins = not mirror
-        self._announced = resumed or mirror
+        self._mirror = mirror
         self._client: MlflowClient | None = None
 
     @property
@@ -91,14 +77,31 @@ class MlflowSink:
         """Tell whether the server answers; a database is never known to be well."""
         return is_reachable(self._server)
 
-    def deliver(self, records: list[Record], patient: bool) -> None:
-        """Send records; their params, metrics and tags go in as few calls as MLflow allows."""
+    def begin(self, started: Record) -> None:
+        """Create the run, or join it."""
         if self._client is None:
             require_answer(self._server)
             with paused_collector():
                 self._client = connect(self._server)
-        for record in _of("run_started", records):
-            self._start_run(self._client, record)
+        self.run_name = started.data["name"]
+        if self.delivery.run_id is None:
+            if not self._mirror and (run_id := started.data.get("join")):
+                join_run(self._client, self.delivery, run_id, started)
+            else:
+                create_run(self._client, self.delivery, self._experiment, started)
+        if is_server(self._uri):
+            self.address = page(self._uri, self.delivery.experiment_id, self.delivery.run_id)
+        if not self._mirror and not self.delivery.resumed:
+            logger.info(
+                "Tracked by MLflow as run '%s' (%s). Its page: %s",
+                self.run_name,
+                self.delivery.run_id,
+                self.address,
+            )
+
+    def deliver(self, records: list[Record], patient: bool) -> None:
+        """Send records; their params, metrics and tags go in as few calls as MLflow allows."""
+        assert self._client
         for record in _of("child_started", records):
             create_child(self._client, self.delivery, record)
         for namespace, some in _by_namespace(records).items():
@@ -116,42 +119,23 @@ class MlflowSink:
         for record in _of("model", records):
             self._log_model(client, run_id, record)
 
-    def end(self, record: Record, patient: bool) -> None:
+    def end(self, ended: Record, patient: bool) -> None:
         """Log what is known of the whole run at its end alone, and set its status and end."""
-        if self._client is None:
-            self._client = connect(self._server)
+        assert self._client
         client, run_id = self._client, str(self.delivery.run_id)
         if self._capture.lineage:
-            inputs = partial(log_inputs, client, run_id, all_records(self._folder))
+            inputs = partial(log_inputs, client, run_id, all_records(self.folder))
             self._try(inputs, "the inputs", patient)
         if self._capture.timeline:
             experiment_id = self.delivery.experiment_id
-            timeline = partial(log_timeline, client, experiment_id, run_id, self._folder, record)
+            timeline = partial(log_timeline, client, experiment_id, run_id, self.folder, ended)
             self._try(timeline, "the timeline", patient)
-        end_children(client, self.delivery, all_records(self._folder), record)
+        end_children(client, self.delivery, all_records(self.folder), ended)
         if not self.delivery.joined:
-            client.set_terminated(run_id, record.data["status"], record.time)
+            client.set_terminated(run_id, ended.data["status"], ended.time)
 
     def _run_of(self, namespace: str) -> str:
         return self.delivery.children[namespace] if namespace else str(self.delivery.run_id)
-
-    def _start_run(self, client: "MlflowClient", record: Record) -> None:
-        self.run_name = record.data["name"]
-        if self.delivery.run_id is None:
-            if self._joins and (run_id := record.data.get("join")):
-                join_run(client, self.delivery, run_id, record)
-            else:
-                create_run(client, self.delivery, self._experiment, record)
-        if is_server(self._uri):
-            self.address = page(self._uri, self.delivery.experiment_id, self.delivery.run_id)
-        if not self._announced:
-            self._announced = True
-            logger.info(
-                "Tracked by MLflow as run '%s' (%s). Its page: %s",
-                self.run_name,
-                self.delivery.run_id,
-                self.address,
-            )
 
     def _without_known_parameters(
         self, client: "MlflowClient", run_id: str, records: list[Record]
@@ -203,13 +187,7 @@ class MlflowSink:
         except Exception as error:
             if (is_transient(error) and patient) or not is_final(error):
                 raise
-            reason = reason_of(error)
-            # No `.jsonl`, which a run's events have: this is none.
-            path = self._folder / f"{self.name}.refused"
-            with suppress(OSError), path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"what": what, "reason": reason}) + "\n")
-            self.delivery.refused += 1
-            self.delivery.save()
+            self.set_aside(what, error)
 
 
 def _by_namespace(records: list[Record]) -> dict[str, list[Record]]:

@@ -3,12 +3,11 @@
 import logging
 import threading
 import time
-from pathlib import Path
 from typing import Protocol
 
-from ..journal import JournalReader, Record
+from ..journal import JournalReader, Record, first_record
 from .client import is_transient
-from .delivery import Delivery
+from .sink import Sink
 
 logger = logging.getLogger(__name__)
 
@@ -22,41 +21,24 @@ _GRACE_SECONDS = 5.0
 _PATIENCE = 6
 
 
-class Sink(Protocol):
-    """Where a run is delivered to. Delivering the same records twice must change nothing."""
-
-    name: str
-    place: str
-
-    def deliver(self, records: list[Record], patient: bool) -> None:
-        """Take records in their order.
-
-        Args:
-            records: the run's next ones.
-            patient: whether to raise what may go through later; else that is set aside too.
-        """
-
-    def end(self, record: Record, patient: bool) -> None:
-        """Take the run's last record, after all others; patiently or not, as `deliver` does."""
-
-    def is_well(self) -> bool:
-        """Tell whether the place answers as if nothing was wrong with it."""
-
-
 class Shipper:
-    """Delivers one run's journal to one sink, until the run's end."""
+    """Delivers one run's journal to one sink, until the run's end.
 
-    def __init__(self, folder: Path, sink: Sink, delivery: Delivery) -> None:
+    Attributes:
+        sink: where to.
+        error: why the last try has failed; none while all is well.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
         self.error: Exception | None = None
-        self._sink = sink
-        self._delivery = delivery
-        self._reader = JournalReader(folder, delivery.offsets)
+        self._reader = JournalReader(sink.folder, sink.delivery.offsets)
         self._finishing = threading.Event()
         self._stopped = threading.Event()
         self._end: Record | None = None
         self._end_told: Record | None = None
         self._thread = threading.Thread(
-            target=self._work, name=f"mlflow-shipper-{folder.name}", daemon=True
+            target=self._work, name=f"mlflow-shipper-{sink.folder.name}", daemon=True
         )
         self._thread.start()
 
@@ -87,11 +69,12 @@ class Shipper:
                 break
             self._thread.join(0.05)
         self._stopped.set()
-        return self._delivery.done
+        return self.sink.delivery.done
 
     def _work(self) -> None:
         started = time.monotonic()
         try:
+            self._begin()
             while not self._stopped.is_set():
                 # Asked before the journal is read: what was appended until then is in this read.
                 finishing = self._finishing.is_set()
@@ -106,31 +89,36 @@ class Shipper:
         except Exception as error:
             self.error = error
 
+    def _begin(self) -> None:
+        started = first_record(self.sink.folder)
+        assert started
+        self._until_it_works(lambda patient: self.sink.begin(started))
+
     def _deliver(self, records: list[Record]) -> None:
         for record in records:
             if record.kind == "run_ended":
                 self._end = record
         events = [record for record in records if record.kind != "run_ended"]
-        self._until_it_works(lambda patient: self._sink.deliver(events, patient))
+        self._until_it_works(lambda patient: self.sink.deliver(events, patient))
         if self._stopped.is_set():
             return
         self._reader.acknowledge()
         if self._end is None:  # Else what was read last is read again by who goes on from here.
-            self._delivery.offsets = dict(self._reader.offsets)
-            self._delivery.save()
+            self.sink.delivery.offsets = dict(self._reader.offsets)
+            self.sink.delivery.save()
 
     def _deliver_end(self) -> None:
         if end := self._end or self._end_told:
-            self._until_it_works(lambda patient: self._sink.end(end, patient))
+            self._until_it_works(lambda patient: self.sink.end(end, patient))
         if not self._stopped.is_set():
-            self._delivery.done = True
-            self._delivery.save()
+            self.sink.delivery.done = True
+            self.sink.delivery.save()
 
     def _until_it_works(self, attempt: "Attempt") -> None:
         failures, backoff = 0, _FIRST_BACKOFF_SECONDS
         while not self._stopped.is_set():
             try:
-                attempt(failures < _PATIENCE or not self._sink.is_well())
+                attempt(failures < _PATIENCE or not self.sink.is_well())
                 self.error = None
                 return
             except Exception as error:
@@ -138,8 +126,8 @@ class Shipper:
                     raise
                 if self.error is None:
                     logger.warning(
-                        "MLflow at %s does not answer: the run goes on, what it leaves is kept.",
-                        self._sink.place,
+                        "%s does not answer: the run goes on, what it leaves is kept.",
+                        self.sink.place,
                     )
                 self.error = error
             failures += 1

@@ -1,29 +1,52 @@
 """The sinks of a run: the tracking server, and those that mirror it."""
 
-from collections.abc import Sequence
+import json
+from hashlib import sha256
 from pathlib import Path
 
-from ..config import ExperimentOptions, KedroMlflowConfig
+from ..classes import made
+from ..config import ExperimentOptions, KedroMlflowConfig, MirrorOptions
 from .mlflow_sink import MlflowSink
+from .sink import Sink
 
 
 def sinks_of(
     folder: Path, config: KedroMlflowConfig, experiment: ExperimentOptions, resumed: bool = False
-) -> Sequence[MlflowSink]:
-    """Make the sinks that mlflow.yml names for the run in a folder; the first is the server's own.
+) -> tuple[MlflowSink, list[Sink]]:
+    """Make the sinks that mlflow.yml names for the run in a folder.
 
     Args:
         folder: the run's journal.
         config: mlflow.yml, its places absolute.
         experiment: the experiment that the run belongs to.
         resumed: whether another process has begun to deliver the run.
+
+    Returns:
+        The tracking server that the run belongs to, and its mirrors.
+
+    Raises:
+        TrackingError: a mirror's class cannot be loaded or made, or is no sink.
     """
     capture = config.tracking.capture
-    server = MlflowSink("server", folder, config.server, experiment, capture, resumed=resumed)
-    mirrors = [
-        MlflowSink(
-            f"mirror-{number}", folder, mirror, experiment, capture, mirror=True, resumed=resumed
-        )
-        for number, mirror in enumerate(config.mirrors, start=1)
-    ]
-    return [server, *mirrors]
+    server = MlflowSink(config.server, experiment, capture)
+    server.attach("server", folder, resumed)
+    mirrors: list[Sink] = []
+    for number, mirror in enumerate(config.mirrors):
+        sink = custom_sink(number, mirror) or MlflowSink(mirror, experiment, capture, mirror=True)
+        sink.attach(_name(mirror), folder, resumed)
+        mirrors.append(sink)
+    return server, mirrors
+
+
+def custom_sink(number: int, mirror: MirrorOptions) -> Sink | None:
+    """Make the sink of a mirror that is a class of the project's own; none for a server."""
+    if mirror.type is None:
+        return None
+    sink: Sink = made(f"mirrors.{number}.type", mirror.type, Sink, mirror.init_kwargs)
+    return sink
+
+
+def _name(mirror: MirrorOptions) -> str:
+    """Name a mirror by what it is: its place in mlflow.yml may change before a run is delivered."""
+    content = json.dumps(mirror.model_dump(), sort_keys=True, default=str)
+    return f"mirror-{sha256(content.encode()).hexdigest()[:8]}"

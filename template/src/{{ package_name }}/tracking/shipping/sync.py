@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..capture.record import FOLDER, write_run_record
 from ..config import ExperimentOptions, KedroMlflowConfig
-from ..journal import Record, all_records
+from ..journal import Record, all_records, first_record
 from ..lock import FileLock
 from .client import reason_of
 from .continued import told
@@ -47,6 +47,9 @@ def sync(journals: Path, config: KedroMlflowConfig) -> Iterator[Outcome]:
             continue
         try:
             with FileLock(folder / "lock") as taken:
+                if taken and first_record(folder) is None:  # It was killed before it had started.
+                    put_away(folder)
+                    continue
                 outcome = _deliver(folder, config) if taken else Outcome(folder.name, None)
         except OSError as error:
             if not folder.exists():  # Its own process has just put it away.
@@ -60,8 +63,8 @@ def _deliver(folder: Path, config: KedroMlflowConfig) -> Outcome:
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     experiment = ExperimentOptions(**content["experiment"])
     status = _complete(folder)
-    sinks = sinks_of(folder, config, experiment, resumed=True)
-    shippers = [Shipper(folder, sink, sink.delivery) for sink in sinks if not sink.delivery.done]
+    server, mirrors = sinks_of(folder, config, experiment, resumed=True)
+    shippers = [Shipper(sink) for sink in (server, *mirrors) if not sink.delivery.done]
     for shipper in shippers:
         shipper.finish()
     deadline = time.monotonic() + config.shipping.deadline
@@ -72,7 +75,7 @@ def _deliver(folder: Path, config: KedroMlflowConfig) -> Outcome:
     ]
     if not errors:
         put_away(folder)
-    delivery = sinks[0].delivery
+    delivery = server.delivery
     note = told(delivery.changed) if delivery.changed else None
     return Outcome(folder.name, status, delivery.run_id, errors[0] if errors else None, note)
 
