@@ -118,6 +118,28 @@ def test_a_sink_that_is_gone_is_waited_for_seconds_and_nothing_is_lost(
     assert len(list(tracking("journal").all_records(tmp_path))) == 7
 
 
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("well", [False, True])
+def test_a_sink_that_loses_an_answer_late_is_given_the_time_that_it_takes(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, well: bool
+) -> None:
+    """If it is there, as much as it needs; else a few seconds from then on."""
+    monkeypatch.setattr(tracking("shipping.shipper"), "_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(Collecting, "is_well", lambda self: well)
+    sink = Collecting(tracking, tmp_path)
+    calls = iter([1.0, 2.0 if well else 0.2])
+
+    def take(records: list[Any], patient: bool) -> None:
+        seconds = next(calls, 0)
+        time.sleep(seconds)
+        if seconds == 1.0:
+            raise ConnectionError("cut off")
+
+    monkeypatch.setattr(sink, "deliver", take)
+    _, done = ship(tracking, sink, count=5)
+    assert done
+
+
 def test_an_error_that_waiting_does_not_mend_stops_the_delivery(
     tracking: Tracking, tmp_path: Path
 ) -> None:

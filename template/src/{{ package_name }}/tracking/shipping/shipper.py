@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 # pause grows with the run: as long as the run has taken so far.
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 30.0
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.5, 15.0
-# How long a run's end waits for a sink that was not there the last time it was tried.
+# How long a run's end waits for a sink that is not there.
 _GRACE_SECONDS = 5.0
 # A record that fails this often while the server itself is well is what is wrong.
 _PATIENCE = 6
@@ -32,6 +32,7 @@ class Shipper:
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self.error: Exception | None = None
+        self._failing_since = 0.0
         self._reader = JournalReader(sink.folder, sink.delivery.offsets)
         self._finishing = threading.Event()
         self._stopped = threading.Event()
@@ -62,11 +63,13 @@ class Shipper:
             Whether all of it was delivered. If not, ``error`` says why, or is none when time ran
             out; nothing more is sent.
         """
-        grace = min(deadline, time.monotonic() + _GRACE_SECONDS)
-        while self._thread.is_alive():
-            until = grace if self.error else deadline
-            if time.monotonic() >= until:
-                break
+        asked = time.monotonic()
+        while self._thread.is_alive() and (now := time.monotonic()) < deadline:
+            if self.error and now >= max(asked, self._failing_since) + _GRACE_SECONDS:
+                # One that is there may have lost an answer, and be at it again.
+                if not self.sink.is_well():
+                    break
+                asked = now
             self._thread.join(0.05)
         self._stopped.set()
         return self.sink.delivery.done
@@ -125,6 +128,7 @@ class Shipper:
                 if not is_transient(error):
                     raise
                 if self.error is None:
+                    self._failing_since = time.monotonic()
                     logger.warning(
                         "%s does not answer: the run goes on, what it leaves is kept.",
                         self.sink.place,
