@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from mlflow.models import Model
 
+from tests.conftest import Render
 from tests.project.conftest import PACKAGE, Project, Trained, free_port, listening
 
 
@@ -228,3 +229,23 @@ def test_a_served_model_refuses_what_training_would_and_keeps_serving(
     assert status == 400
     assert "bmi" in answer["message"]
     assert post(address, {"dataframe_records": rows.to_dict("records")})[0] == 200
+
+
+def test_a_registered_model_may_have_a_catalog_and_a_schema(
+    project: Project, render: Render
+) -> None:
+    # As the preset for Databricks has it; here in the registry of a database.
+    databricks = render(tracking_preset="databricks") / "conf/base/mlflow.yml"
+    project.write("conf/base/mlflow.yml", databricks.read_text(encoding="utf-8"))
+    database = f"sqlite:///{project.folder.as_posix()}/mlflow.db"
+    variables = {
+        "MLFLOW_TRACKING_URI": database,
+        "MLFLOW_REGISTRY_URI": database,
+        "DATABRICKS_MODEL_SCHEMA": "ml.studies",
+    }
+    project.run("kedro", "run", env=variables)
+    name = f"ml.studies.{PACKAGE}"
+    assert project.client.get_model_version_by_alias(name, "champion")
+    assert project.client.get_experiment_by_name(f"/Shared/{PACKAGE}")
+    project.run("kedro", "run", "--pipelines", "inference", env=variables)
+    assert (project.folder / "data/07_model_output/predictions.csv").exists()

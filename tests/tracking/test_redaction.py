@@ -54,6 +54,11 @@ def test_values_of_secrets_are_masked_in_a_text(tracking: Tracking) -> None:
     assert redaction.mask_text(text, secrets) == masked
 
 
+def test_the_working_directory_is_no_secret(tracking: Tracking) -> None:
+    values = {"PWD": "/home/ada/churn", "DB_PWD": "CANARY-1"}
+    assert tracking("redaction").secret_values(values) == {"CANARY-1"}
+
+
 def test_an_error_keeps_its_kind_and_loses_its_secrets(tracking: Tracking) -> None:
     cause = OSError(5, "no CANARY-1 here")
     error = ValueError("CANARY-1", 7)

@@ -52,6 +52,8 @@ def secret_values(values: Mapping[str, Any], patterns: Patterns = ()) -> set[str
     """Collect what `mask` would mask in a mapping: parameters, or the environment."""
     found: set[str] = set()
     for key, value in values.items():
+        if key == "PWD":  # The working directory, as shells have it.
+            continue
         if is_secret(key, patterns):
             found |= _leaves(value)
         elif isinstance(value, Mapping):

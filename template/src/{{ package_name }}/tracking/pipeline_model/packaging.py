@@ -45,7 +45,10 @@ def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
         return
     folder = run.journal.files / "pipeline_model"
     package(options, catalog, folder, run.config.redaction.patterns)
-    run.journal.append("model", path=str(folder), name=options.name, register=options.name)
+    # A registered model of Unity Catalog has three names with dots between them; MLflow takes none
+    # in a run's own model.
+    name = options.name.rpartition(".")[2]
+    run.journal.append("model", path=str(folder), name=name, register=options.name)
 
 
 def fitted_inputs(options: ModelOptions) -> set[str]:
