@@ -1,0 +1,129 @@
+"""A registered model goes to another registry: its versions in their order, and its aliases."""
+
+from typing import TYPE_CHECKING
+
+from .pages import pages
+from .places import FROM_VERSION, Place, registered_name
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+    from .move import Move
+
+
+def move_registered_model(move: "Move", registered: "RegisteredModel") -> None:
+    """Bring a registered model to the target.
+
+    Versions keep their numbers where nobody else has registered any under the name; else they get
+    the next ones. An alias that the target has already stays where it is: what others serve does
+    not change because somebody moves house.
+    """
+    name = registered_name(registered.name, move.config.model)
+    _find_or_create(move, registered, name)
+    there = {version_key_of(version): version for version in versions(move.target, name)}
+    numbers_kept = None not in there
+    for version in versions(move.source, registered.name):
+        found = there.get(version_key(version))
+        number = int(version.version) if numbers_kept else 0
+        if found is None or int(found.version) < number:
+            there[version_key(version)] = _create(move, version, name, found, number)
+    numbers = {
+        version.version: there[version_key(version)].version
+        for version in versions(move.source, registered.name)
+    }
+    _move_aliases(move, registered, name, numbers)
+
+
+def versions(place: Place, name: str) -> "list[ModelVersion]":
+    """List the versions of a registered model, the oldest first."""
+    found = pages(place.client.search_model_versions, f"name = '{name}'")
+    return sorted(found, key=lambda version: int(version.version))
+
+
+def version_key(version: "ModelVersion") -> str:
+    """Tell a version of the source from all others, those of other people's laptops included."""
+    made = version.model_id or version.run_id or version.creation_timestamp
+    return f"{made}/{version.version}"
+
+
+def version_key_of(version: "ModelVersion") -> str | None:
+    """Read which version of the source one of the target is; none if it was made there."""
+    key: str | None = version.tags.get(FROM_VERSION)
+    return key
+
+
+def _find_or_create(move: "Move", registered: "RegisteredModel", name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    client = move.target.client
+    try:
+        client.create_registered_model(name, registered.tags, registered.description)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _create(
+    move: "Move", version: "ModelVersion", name: str, found: "ModelVersion | None", number: int
+) -> "ModelVersion":
+    """Create a version, and again as long as its number is too low: versions before were deleted.
+
+    Args:
+        move: the move.
+        version: the source's.
+        name: the registered model's, at the target.
+        found: what an earlier move that was stopped has made of it, with too low a number.
+        number: what it must reach; 0 if any will do.
+    """
+    client = move.target.client
+    run_id = move.run(version.run_id) if version.run_id else None
+    model_id = move.model(version.model_id) if version.model_id else None
+    source = _source(move, version, model_id, run_id)
+    tags = {**version.tags, FROM_VERSION: version_key(version)}
+    while True:
+        made = client.create_model_version(
+            name, source, run_id, tags, description=version.description, model_id=model_id
+        )
+        if found:
+            client.delete_model_version(name, found.version)
+            if int(made.version) <= int(found.version):  # This registry uses numbers again.
+                break
+        if int(made.version) >= number:
+            break
+        found = made
+    move.tell(f"{name} version {version.version} is there, as version {made.version}.")
+    return made
+
+
+def _source(
+    move: "Move", version: "ModelVersion", model_id: str | None, run_id: str | None
+) -> str:
+    """Tell where a version's files are at the target."""
+    if model_id and move.target.is_server:
+        return f"models:/{model_id}"
+    if model_id:  # A registry in a database would look up models:/… at the process's own URI.
+        return str(move.target.client.get_logged_model(model_id).artifact_location)
+    if run_id:
+        before = move.source.client.get_run(version.run_id).info.artifact_uri.rstrip("/")
+        after = move.target.client.get_run(run_id).info.artifact_uri.rstrip("/")
+        if version.source.startswith(before):
+            return str(after + version.source.removeprefix(before))
+        if version.source.startswith("runs:/"):
+            return str(version.source.replace(version.run_id, run_id))
+    return str(version.source)
+
+
+def _move_aliases(
+    move: "Move", registered: "RegisteredModel", name: str, numbers: dict[str, str]
+) -> None:
+    client = move.target.client
+    there = client.get_registered_model(name).aliases
+    for alias, number in registered.aliases.items():
+        moved = numbers[str(number)]
+        if alias not in there:
+            client.set_registered_model_alias(name, alias, moved)
+        elif str(there[alias]) != str(moved):
+            move.tell(
+                f"{name} has the alias {alias} already, on version {there[alias]}: it stays there. "
+                f"Here it was on version {number}, which is version {moved} there."
+            )
