@@ -8,6 +8,6 @@
     files.py     files of a run or a model, one at a time
     checking.py  whether all of it has arrived, by counts and digests
 
-What was moved carries a tag that names what it was before: a move that is stopped, or started twice,
-finds what it has done on the target itself. Only calls are used that any client of MLflow can make.
+What was moved carries a tag that names what it was before: a move that is stopped, or started
+twice, finds what it has done on the target itself.
 """

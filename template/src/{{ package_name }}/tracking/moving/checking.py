@@ -71,8 +71,9 @@ def _of_run(move: "Move", run: "Run", counts: Counter[str]) -> Iterator[str]:
     yield from _lacking("the parameter ", run.data.params, target.data.params)
     yield from _lacking("the tag ", moved_tags(move, run), target.data.tags)
     yield from _lacking("the input ", _datasets(run), _datasets(target))
-    outputs = {move.model(each): "output" for each in _outputs(run)}
-    yield from _lacking("the model ", outputs, dict.fromkeys(_outputs(target), "output"))
+    models = {move.model(each): part for each, part in _models(run).items()}
+    models.pop(None, None)  # Deleted ones.
+    yield from _lacking("the model ", models, _models(target))
     yield from _of_metrics(move, run, target, counts)
     source, files = RunFiles(move.source, run_id), RunFiles(move.target, target.info.run_id)
     yield from _of_files(source, files, {run_id: target.info.run_id}, counts)
@@ -93,20 +94,20 @@ def _datasets(run: "Run") -> dict[str, str]:
     return {f"{each.dataset.name} {each.dataset.digest}": each.dataset.digest for each in inputs}
 
 
-def _outputs(run: "Run") -> list[str]:
-    return [each.model_id for each in run.outputs.model_outputs] if run.outputs else []
+def _models(run: "Run") -> dict[str | None, str]:
+    read = [each.model_id for each in run.inputs.model_inputs] if run.inputs else []
+    made = [each.model_id for each in run.outputs.model_outputs] if run.outputs else []
+    return dict.fromkeys(read, "its input") | dict.fromkeys(made, "its output")
 
 
-def _of_metrics(
-    move: "Move", run: "Run", target: "Run", counts: Counter[str]
-) -> Iterator[str]:
+def _of_metrics(move: "Move", run: "Run", target: "Run", counts: Counter[str]) -> Iterator[str]:
     for key in sorted(run.data.metrics):
         one = {key: 0.0}
         before = sorted(map(identity, history(move.source, run.info.run_id, one)))
         after = sorted(map(identity, history(move.target, target.info.run_id, one)))
         counts["metric values"] += len(before)
         if before != after:
-            yield f"the metric {key} has {len(after)} values there and {len(before)} here, or others"
+            yield f"the metric {key} is another ({len(after)} values there, {len(before)} here)"
 
 
 def _of_files(
@@ -127,7 +128,7 @@ def _of_model(move: "Move", model: "LoggedModel", counts: Counter[str]) -> Itera
     yield from _lacking("the parameter ", model.params, target.params)
     tags = {**model.tags, FROM_MODEL: model.model_id}
     yield from _lacking("the tag ", tags, target.tags)
-    before = {identity(each) for each in model.metrics or [] if move.runs.get(each.run_id)}
+    before = {identity(each) for each in model.metrics or [] if move.runs.get(str(each.run_id))}
     if before != {identity(each) for each in target.metrics or []}:
         yield "its metrics are others there"
     source, files = ModelFiles(move.source, model), ModelFiles(move.target, target)
@@ -135,7 +136,7 @@ def _of_model(move: "Move", model: "LoggedModel", counts: Counter[str]) -> Itera
 
 
 def _facts_of_model(model: "LoggedModel") -> dict[str, Any]:
-    return {"name": model.name, "kind": model.model_type, "status": str(model.status)}
+    return {"name": model.name, "kind": model.model_type or "", "status": str(model.status)}
 
 
 def _of_trace(move: "Move", trace_id: str, counts: Counter[str]) -> Iterator[str]:
@@ -143,9 +144,7 @@ def _of_trace(move: "Move", trace_id: str, counts: Counter[str]) -> Iterator[str
     target = find_trace(move.target, trace_id)
     if target is None:
         yield "it is not there"
-    elif spans_of(target.data.spans) != spans_of(
-        move.source.traces.get_trace(trace_id).data.spans
-    ):
+    elif spans_of(target.data.spans) != spans_of(move.source.traces.get_trace(trace_id).data.spans):
         yield "its spans are others there"
 
 
@@ -153,11 +152,17 @@ def _of_registered(
     move: "Move", registered: "RegisteredModel", counts: Counter[str]
 ) -> Iterator[str]:
     name = registered_name(registered.name, move.config.model)
-    there = Counter(map(version_key_of, versions(move.target, name)))
+    there = versions(move.target, name)
     for version in versions(move.source, registered.name):
         counts["versions"] += 1
-        if (times := there[version_key(version)]) != 1:
-            yield f"version {version.version} is there {times} times"
+        found = [each for each in there if version_key_of(each) == version_key(version)]
+        if len(found) != 1:
+            yield f"version {version.version} is there {len(found)} times"
+            continue
+        run_id = move.run(version.run_id) if version.run_id else None
+        if (found[0].run_id or None) != run_id:
+            yield f"version {version.version} is of another run there"
+        yield from _lacking(f"version {version.version}: the tag ", version.tags, found[0].tags)
     aliases = move.target.client.get_registered_model(name).aliases
     for alias in sorted(registered.aliases.keys() - aliases.keys()):
         yield f"the alias {alias} is missing"

@@ -114,10 +114,12 @@ def differences(source: Files, target: Files, renamed: Mapping[str, str]) -> Ite
 
 def _digest(files: Files, path: str, renamed: Mapping[str, str]) -> str:
     digest = hashlib.sha256()
-    with TemporaryDirectory() as folder:
-        with _fetch_renamed(files, path, folder, renamed).open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
+    with (
+        TemporaryDirectory() as folder,
+        _fetch_renamed(files, path, folder, renamed).open("rb") as file,
+    ):
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
     return digest.hexdigest()
 
 

@@ -68,11 +68,11 @@ def new_names(move: "Move", model: "LoggedModel", target: "LoggedModel") -> dict
 
 def move_model_metrics(move: "Move", model: "LoggedModel") -> None:
     """Say of metrics that runs have brought that they are a model's, and on which data set."""
-    target = move.target.client.get_logged_model(move.models[model.model_id])
+    target = move.target.client.get_logged_model(str(move.models[model.model_id]))
     there = {identity(metric) for metric in target.metrics or []}
     missing: dict[str, list[Metric]] = {}
     for metric in model.metrics or []:
-        run_id = move.runs.get(metric.run_id)
+        run_id = move.runs.get(str(metric.run_id))
         if run_id and identity(metric) not in there:
             missing.setdefault(run_id, []).append(_of_model(metric, target.model_id))
     for run_id, metrics in missing.items():

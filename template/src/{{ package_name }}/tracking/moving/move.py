@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from ..config import KedroMlflowConfig
+from ..errors import TrackingError
 from ..shipping.client import is_transient, reason_of
 from .experiments import move_experiment
 from .models import move_model, move_model_metrics
@@ -38,6 +39,7 @@ class Move:
         runs: the same of runs; none for one that stays.
         models: the same of logged models.
         traces: the traces that went, which keep their ids.
+        left: how many runs stay because they, or those that they belong to, have not ended.
         notes: what could not be moved, and why.
     """
 
@@ -49,6 +51,7 @@ class Move:
     runs: dict[str, str | None] = field(default_factory=dict)
     models: dict[str, str | None] = field(default_factory=dict)
     traces: set[str] = field(default_factory=set)
+    left: int = 0
     notes: list[str] = field(default_factory=list)
 
     def bring_all(self) -> None:
@@ -58,7 +61,7 @@ class Move:
                 self.experiment(experiment.experiment_id)
             for run in self.runs_here(experiment):
                 with self._noted(f"Run '{run.info.run_name}' ({run.info.run_id})"):
-                    self.run(run.info.run_id)
+                    self.left += self.run(run.info.run_id) is None
             for model in self.models_here(experiment):
                 with self._noted(f"Model {model.name} ({model.model_id})"):
                     # One that a run has left unfinished stays with it.
@@ -144,9 +147,11 @@ class Move:
     @contextmanager
     def _noted(self, what: str) -> Iterator[None]:
         """Go on with what comes next if this cannot be moved; stop if nothing can be."""
+        from mlflow.exceptions import MlflowException
+
         try:
             yield
-        except Exception as error:
+        except (MlflowException, TrackingError, OSError) as error:
             if is_transient(error):
                 raise
             self.notes.append(f"{what}: {reason_of(error)}")

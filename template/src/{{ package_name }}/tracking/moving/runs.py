@@ -96,7 +96,7 @@ def _missing_metrics(move: "Move", run: "Run", target: "Run") -> "Iterator[Metri
 def _log(move: "Move", run: "Run", target_id: str, **batch: list[Any]) -> None:
     """Log a batch of one kind; if the target refuses it for good, what is in it one by one."""
     try:
-        move.target.client.log_batch(target_id, **batch)
+        move.target.client.log_batch(target_id, **batch)  # type: ignore[arg-type]
     except Exception as error:
         if is_transient(error):
             raise
@@ -115,7 +115,7 @@ def _log_inputs(move: "Move", run: "Run", target: "Run") -> None:
         return
     there = {each.model_id for each in target.inputs.model_inputs} if target.inputs else set()
     moved = [move.model(each.model_id) for each in run.inputs.model_inputs]
-    models = [LoggedModelInput(model_id) for model_id in moved if model_id not in {None, *there}]
+    models = [LoggedModelInput(each) for each in moved if each and each not in there]
     if run.inputs.dataset_inputs or models:
         move.target.client.log_inputs(target.info.run_id, run.inputs.dataset_inputs, models)
 

@@ -1,7 +1,9 @@
 """A registered model goes to another registry: its versions in their order, and its aliases."""
 
+import re
 from typing import TYPE_CHECKING
 
+from .files import rename
 from .pages import pages
 from .places import FROM_VERSION, Place, registered_name
 
@@ -9,6 +11,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
     from .move import Move
+
+_MODEL_ID = re.compile(r"\bm-[0-9a-f]{32}\b")
 
 
 def move_registered_model(move: "Move", registered: "RegisteredModel") -> None:
@@ -28,7 +32,7 @@ def move_registered_model(move: "Move", registered: "RegisteredModel") -> None:
         if found is None or int(found.version) < number:
             there[version_key(version)] = _create(move, version, name, found, number)
     numbers = {
-        version.version: there[version_key(version)].version
+        str(version.version): str(there[version_key(version)].version)
         for version in versions(move.source, registered.name)
     }
     _move_aliases(move, registered, name, numbers)
@@ -77,8 +81,10 @@ def _create(
     """
     client = move.target.client
     run_id = move.run(version.run_id) if version.run_id else None
-    model_id = move.model(version.model_id) if version.model_id else None
+    model_id = _model_of(move, version)
     source = _source(move, version, model_id, run_id)
+    if not move.target.is_server:
+        model_id = None  # It would be looked up at the process's own tracking URI.
     tags = {**version.tags, FROM_VERSION: version_key(version)}
     while True:
         made = client.create_model_version(
@@ -95,22 +101,29 @@ def _create(
     return made
 
 
-def _source(
-    move: "Move", version: "ModelVersion", model_id: str | None, run_id: str | None
-) -> str:
+def _model_of(move: "Move", version: "ModelVersion") -> str | None:
+    """Find the logged model at the target that a version is of; none if it is of a run's files.
+
+    A registry in a database does not keep its id, but knows the place of its files.
+    """
+    if version.model_id:
+        return move.model(version.model_id)
+    found = _MODEL_ID.search(version.source or "")
+    return move.model(found[0]) if found else None
+
+
+def _source(move: "Move", version: "ModelVersion", model_id: str | None, run_id: str | None) -> str:
     """Tell where a version's files are at the target."""
     if model_id and move.target.is_server:
         return f"models:/{model_id}"
     if model_id:  # A registry in a database would look up models:/… at the process's own URI.
         return str(move.target.client.get_logged_model(model_id).artifact_location)
-    if run_id:
-        before = move.source.client.get_run(version.run_id).info.artifact_uri.rstrip("/")
-        after = move.target.client.get_run(run_id).info.artifact_uri.rstrip("/")
-        if version.source.startswith(before):
-            return str(after + version.source.removeprefix(before))
-        if version.source.startswith("runs:/"):
-            return str(version.source.replace(version.run_id, run_id))
-    return str(version.source)
+    source = str(version.source)
+    if run_id is None:
+        return source
+    before = str(move.source.client.get_run(str(version.run_id)).info.artifact_uri)
+    after = str(move.target.client.get_run(run_id).info.artifact_uri)
+    return rename(source, {before: after, str(version.run_id): run_id})
 
 
 def _move_aliases(
@@ -122,7 +135,7 @@ def _move_aliases(
         moved = numbers[str(number)]
         if alias not in there:
             client.set_registered_model_alias(name, alias, moved)
-        elif str(there[alias]) != str(moved):
+        elif str(there[alias]) != moved:
             move.tell(
                 f"{name} has the alias {alias} already, on version {there[alias]}: it stays there. "
                 f"Here it was on version {number}, which is version {moved} there."
