@@ -28,11 +28,11 @@ def furnish(client: MlflowClient, folder: Path) -> dict[str, str]:
     experiment = client.create_experiment(
         EXPERIMENT, (folder / "artifacts").as_uri(), {"team": "progression"}
     )
-    ids = {}
+    ids: dict[str, str] = {}
 
     def run(name: str, status: str | None = "FINISHED", **tags: str) -> str:
         made = client.create_run(experiment, 1_700_000_000_000 + len(ids), tags, name)
-        ids[name] = made.info.run_id
+        ids[name] = str(made.info.run_id)
         if status:
             client.set_terminated(ids[name], status, 1_700_000_900_000 + len(ids))
         return ids[name]

@@ -94,7 +94,7 @@ def _datasets(run: "Run") -> dict[str, str]:
     return {f"{each.dataset.name} {each.dataset.digest}": each.dataset.digest for each in inputs}
 
 
-def _models(run: "Run") -> dict[str | None, str]:
+def _models(run: "Run") -> dict[str, str]:
     read = [each.model_id for each in run.inputs.model_inputs] if run.inputs else []
     made = [each.model_id for each in run.outputs.model_outputs] if run.outputs else []
     return dict.fromkeys(read, "its input") | dict.fromkeys(made, "its output")
