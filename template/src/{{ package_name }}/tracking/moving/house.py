@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..config import KedroMlflowConfig, PlaceOptions
+from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..lock import FileLock
 from ..redaction import mask_text
@@ -13,7 +13,7 @@ from ..shipping.client import is_transient, reason_of
 from ..uris import anchor
 from .checking import check
 from .move import Move
-from .places import open_place
+from .places import open_source, open_target
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,7 @@ def move_house(
     with FileLock(lock) as taken:
         if not taken:
             raise TrackingError("Another process is moving this project's runs already.")
-        here = open_place(PlaceOptions(mlflow_tracking_uri=uri, mlflow_registry_uri=uri))
-        move = Move(here, open_place(config.server), config, tell)
+        move = Move(open_source(uri), open_target(config.server), config, tell)
         try:
             move.bring_all()
             tell("All that could go is there. Comparing both ends, file by file ...")

@@ -45,18 +45,21 @@ class Place:
         return is_server(self.uri)
 
 
-def open_place(options: PlaceOptions) -> Place:
-    """Open one end.
+def open_source(uri: str) -> Place:
+    """Open the place where everything is.
 
     Raises:
         TrackingError: it is a database file that does not exist. MLflow would make an empty one.
     """
-    uri = str(options.mlflow_tracking_uri)
-    if uri.startswith(_SQLITE):
-        file = Path(uri.removeprefix(_SQLITE).partition("?")[0])
-        if not file.is_file():
-            raise TrackingError(f"--from: there is no database {file}.")
-    return Place(uri, connect(options))
+    file = Path(uri.removeprefix(_SQLITE).partition("?")[0])
+    if uri.startswith(_SQLITE) and not file.is_file():
+        raise TrackingError(f"--from: there is no database {file}.")
+    return open_target(PlaceOptions(mlflow_tracking_uri=uri, mlflow_registry_uri=uri))
+
+
+def open_target(options: PlaceOptions) -> Place:
+    """Open the place where it goes."""
+    return Place(str(options.mlflow_tracking_uri), connect(options))
 
 
 def experiment_name(name: str, options: ExperimentOptions) -> str:
