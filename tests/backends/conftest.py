@@ -15,6 +15,7 @@ from tests.backends.migrations import age
 from tests.backends.servers import SECRETS, TrackingServer, by_command, by_compose, compose
 from tests.backends.stores import Store
 from tests.project.conftest import Project, copy_of, install
+from tests.project.forked_kedro import Kedro
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +38,14 @@ def installed(template: Path, other: Path, tmp_path_factory: pytest.TempPathFact
         command += ["--requirements", requirements]
     subprocess.run(command, check=True)
     return project
+
+
+@pytest.fixture(scope="session")
+def kedro(installed: Project) -> Iterator[Kedro]:
+    """Kedro without its start: for tests of what comes after it."""
+    runner = Kedro(installed)
+    yield runner
+    runner.stop()
 
 
 @pytest.fixture(scope="session")

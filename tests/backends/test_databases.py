@@ -14,6 +14,7 @@ from tests.backends.processes import free_port
 from tests.backends.stores import Store
 from tests.backends.tiny import FIGURE, SLOW, journals, refused, runs, said, tiny
 from tests.project.conftest import PACKAGE, Project
+from tests.project.forked_kedro import Kedro
 
 
 @pytest.fixture(scope="module", params=["postgresql", "mariadb"])
@@ -31,17 +32,23 @@ def direct(postgresql: PostgreSQL) -> str:
 
 
 def test_the_first_run_makes_the_tables_and_every_value_is_there(
-    database: Database, project: Project
+    database: Database, project: Project, kedro: Kedro
 ) -> None:
     uri = database.uri("fresh")
     tiny(project, "first", FIGURE)
-    project.write("conf/base/parameters.yml", "alpha: 0.5\nAlpha: not read\n")
-    screen = project.run("kedro", "run", env={"MLFLOW_TRACKING_URI": uri})
+    project.edit(
+        f"src/{PACKAGE}/pipelines/small.py",
+        "\nnodes = [",
+        "\nnodes = [node(lambda alpha: alpha, 'params:Alpha', 'One'), ",
+    )
+    project.write("conf/base/parameters.yml", "alpha: 0.5\nAlpha: 7\n")
+    screen = kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": uri})
     client = MlflowClient(uri)
     (run,) = runs(client, "first")
     assert run.info.status == "FINISHED"
-    assert run.data.params == {"alpha": "0.5"}
-    assert run.data.metrics["one/score"] == 0.5
+    # Names that differ in nothing but capital letters are two: not every collation sees it.
+    assert run.data.params == {"alpha": "0.5", "Alpha": "7"}
+    assert run.data.metrics.items() >= {"one/score": 0.5, "One": 7.0}.items()
     assert client.list_artifacts(run.info.run_id, "figures")
     assert "CANARY" not in screen.stdout + screen.stderr
     assert "WARNING" not in screen.stdout + screen.stderr
@@ -49,11 +56,11 @@ def test_the_first_run_makes_the_tables_and_every_value_is_there(
 
 
 def test_a_wrong_password_costs_a_line_and_nothing_else(
-    database: Database, project: Project
+    database: Database, project: Project, kedro: Kedro
 ) -> None:
     wrong = database.uri("fresh", "CANARY-wrong")
     tiny(project, "late")
-    result = project.run("kedro", "run", env={"MLFLOW_TRACKING_URI": wrong})
+    result = kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": wrong})
     screen = said(result.stdout + result.stderr)
     assert "the database does not open: " in screen
     assert screen.count("did not take the whole run") == 1
@@ -61,7 +68,7 @@ def test_a_wrong_password_costs_a_line_and_nothing_else(
     assert "CANARY" not in screen
     assert len(journals(project)) == 1
     right = {"MLFLOW_TRACKING_URI": database.uri("fresh")}
-    project.run("kedro", "mlflow", "sync", env=right)
+    kedro.run(project, "mlflow", "sync", env=right)
     (run,) = runs(MlflowClient(right["MLFLOW_TRACKING_URI"]), "late")
     assert run.data.metrics.items() >= {"one/score": 0.5, "two/score": 1.0}.items()
     assert not journals(project)
@@ -69,28 +76,31 @@ def test_a_wrong_password_costs_a_line_and_nothing_else(
 
 def test_a_run_that_must_be_tracked_stops_at_once_when_the_database_is_away(
     project: Project,
+    kedro: Kedro,
 ) -> None:
     tiny(project, "away")
     config = (project.folder / "conf/base/mlflow.yml").read_text()
     project.write("conf/base/mlflow.yml", config + "shipping: {on_unreachable: fail}\n")
     away = f"postgresql+psycopg://mlflow:CANARY@127.0.0.1:{free_port()}/mlflow"
-    result = project.run("kedro", "run", env={"MLFLOW_TRACKING_URI": away}, code=1)
+    result = kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": away}, code=1)
     assert "cannot be reached (the database does not open" in said(result.stderr)
     assert "CANARY" not in result.stderr
     assert not journals(project)
 
 
-def test_scoring_says_in_a_line_that_the_database_does_not_open(project: Project) -> None:
+def test_scoring_says_in_a_line_that_the_database_does_not_open(
+    project: Project, kedro: Kedro
+) -> None:
     away = f"mysql+pymysql://mlflow:CANARY@127.0.0.1:{free_port()}/mlflow"
-    arguments = ["kedro", "run", "--pipelines", "inference"]
-    result = project.run(*arguments, env={"MLFLOW_TRACKING_URI": away}, code=1)
+    arguments = ["run", "--pipelines", "inference"]
+    result = kedro.run(project, *arguments, env={"MLFLOW_TRACKING_URI": away}, code=1)
     assert f"does not say who is the champion of '{PACKAGE}'" in said(result.stderr)
     assert "Traceback" not in result.stdout + result.stderr
     assert "CANARY" not in result.stdout + result.stderr
 
 
 def test_a_database_that_goes_and_comes_back_in_a_run_gets_everything(
-    project: Project, postgresql: PostgreSQL, direct: str
+    project: Project, kedro: Kedro, postgresql: PostgreSQL, direct: str
 ) -> None:
     tiny(project, "gone", SLOW)
     process = project.start("kedro", "run", env={"MLFLOW_TRACKING_URI": direct})
@@ -102,7 +112,7 @@ def test_a_database_that_goes_and_comes_back_in_a_run_gets_everything(
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     if journals(project):  # It came back too late for the run's end.
-        project.run("kedro", "mlflow", "sync", env={"MLFLOW_TRACKING_URI": direct})
+        kedro.run(project, "mlflow", "sync", env={"MLFLOW_TRACKING_URI": direct})
     (run,) = runs(MlflowClient(direct), "gone")
     assert run.info.status == "FINISHED"
     assert run.data.metrics.items() >= {"one/score": 0.5, "two/score": 1.0}.items()
@@ -117,7 +127,7 @@ def wait_for(path: Path) -> None:
 
 
 def test_a_bucket_that_refuses_its_keys_gets_the_files_later(
-    project: Project, template: Path, tmp_path: Path, direct: str, s3: Store
+    project: Project, kedro: Kedro, template: Path, tmp_path: Path, direct: str, s3: Store
 ) -> None:
     choice = {"backend_store": "postgresql", "artifact_store": "s3"}
     folder = answers.render(template, tmp_path / "direct", choice)
@@ -127,10 +137,10 @@ def test_a_bucket_that_refuses_its_keys_gets_the_files_later(
     project.write("conf/base/mlflow.yml", config.rstrip("\n") + f"\n{location}")
     variables = {**s3.variables, "MLFLOW_TRACKING_URI": direct}
     wrong = {**variables, "AWS_SECRET_ACCESS_KEY": "CANARY-wrong"}
-    screen = said(project.run("kedro", "run", env=wrong).stdout)
+    screen = said(kedro.run(project, "run", env=wrong).stdout)
     assert "did not take the whole run" in screen
     assert "CANARY" not in screen
     assert not refused(project)
-    project.run("kedro", "mlflow", "sync", env=variables)
+    kedro.run(project, "mlflow", "sync", env=variables)
     (run,) = runs(MlflowClient(direct), "bucket")
     assert list((s3.folder / "direct" / run.info.run_id).rglob("*.png"))

@@ -14,6 +14,7 @@ from tests.backends.servers import ADMIN_PASSWORD, TrackingServer
 from tests.backends.stores import Store
 from tests.backends.tiny import FIGURE, journals, refused, runs, said, tiny
 from tests.project.conftest import Project
+from tests.project.forked_kedro import Kedro
 
 
 @pytest.fixture
@@ -32,19 +33,23 @@ def full(s3: Store) -> Iterator[Path]:
 
 
 def test_files_that_find_no_room_are_kept_until_there_is_some(
-    project: Project, team_server: TrackingServer, full: Path, monkeypatch: pytest.MonkeyPatch
+    project: Project,
+    kedro: Kedro,
+    team_server: TrackingServer,
+    full: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
     tiny(project, "full", FIGURE)
     team_server.client.create_experiment("full", "mlflow-artifacts:/full")
     login = team_server.login()
-    screen = said(project.run("kedro", "run", env=login).stdout)
+    screen = said(kedro.run(project, "run", env=login).stdout)
     assert "Pipeline execution completed successfully" in screen
     assert screen.count("did not take the whole run") == 1
     assert not refused(project)
     (full / "ballast").unlink()
-    project.run("kedro", "mlflow", "sync", env=login)
+    kedro.run(project, "mlflow", "sync", env=login)
     (run,) = runs(team_server.client, "full")
     assert run.info.status == "FINISHED"
     assert team_server.client.list_artifacts(run.info.run_id, "figures")

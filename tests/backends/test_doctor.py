@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from signal import SIGCONT, SIGSTOP
 
 import pytest
@@ -16,13 +16,6 @@ from tests.backends.migrations import age
 from tests.backends.stores import Store
 from tests.project.conftest import Project
 from tests.project.forked_kedro import Kedro
-
-
-@pytest.fixture(scope="module")
-def kedro(installed: Project) -> Iterator[Kedro]:
-    runner = Kedro(installed)
-    yield runner
-    runner.stop()
 
 
 @pytest.fixture(scope="module")
