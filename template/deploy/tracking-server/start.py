@@ -52,6 +52,9 @@ class RefusalError(Exception):
 def main() -> None:
     """Check the variables, bring both databases up to date, and serve until stopped."""
     auth = "--no-auth" not in sys.argv[1:]
+    # Runs judges of language models in the background: 13 processes that nobody here asks for.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     with ExitStack() as until_stopped:
         try:
             if reasons := [*refusals(os.environ, auth)]:
@@ -62,9 +65,6 @@ def main() -> None:
                 prepare_users(database, config)
         except RefusalError as refusal:
             sys.exit(str(refusal))
-        # Runs judges of language models in the background: 13 processes that nobody here asks for.
-        os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         from mlflow.cli import cli
 
         # Everything else, above all what is secret, MLflow reads from the environment itself.
