@@ -66,11 +66,11 @@ class PostgreSQL(Database):
 class MariaDB(Database):
     """MariaDB, as Debian has it."""
 
-    def create(self, name: str) -> str:
+    def create(self, name: str, collation: str = "utf8mb4_bin") -> str:
         with pymysql.connect(
             host="127.0.0.1", port=self.port, user="admin", password=PASSWORD
         ) as connection:
-            connection.cursor().execute(f"create database {name}")
+            connection.cursor().execute(f"create database {name} collate {collation}")
         return self.uri(name)
 
 

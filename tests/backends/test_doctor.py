@@ -11,7 +11,7 @@ from signal import SIGCONT, SIGSTOP
 import pytest
 from mlflow import MlflowClient
 
-from tests.backends.databases import PASSWORD, PostgreSQL
+from tests.backends.databases import PASSWORD, MariaDB, PostgreSQL
 from tests.backends.migrations import age
 from tests.backends.stores import Store
 from tests.project.conftest import Project
@@ -109,3 +109,13 @@ def test_a_store_must_open_with_the_keys_that_are_given(
     half = {name: value for name, value in variables.items() if name != "AWS_ACCESS_KEY_ID"}
     findings = examine(kedro, project, half, code=1)
     assert findings["variables"][1].startswith("AWS_ACCESS_KEY_ID not set")
+
+
+def test_a_database_that_takes_two_metrics_for_one_is_warned_of(
+    project: Project, kedro: Kedro, mariadb: MariaDB
+) -> None:
+    blurred = mariadb.create("blurred", "utf8mb4_general_ci")
+    status, words = examine(kedro, project, {"MLFLOW_TRACKING_URI": blurred})["database"]
+    assert status == "warning"
+    assert "loss and Loss" in words
+    assert "collate utf8mb4_bin" in words

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+    from sqlalchemy.exc import SQLAlchemyError
 
 _SECONDS = 5
 
@@ -21,8 +22,15 @@ def why_closed(uri: str) -> str | None:
         with opened(uri):
             return None
     except SQLAlchemyError as error:
-        words = " ".join(str(getattr(error, "orig", None) or error).split())
-        return f"the database does not open: {words}"
+        return f"the database does not open: {words_of(error)}"
+
+
+def words_of(error: "SQLAlchemyError") -> str:
+    """Leave of an error what the database's driver says, on one line."""
+    cause = getattr(error, "orig", None) or error
+    # The drivers of MySQL put a number before their words.
+    words = cause.args[-1] if cause.args and isinstance(cause.args[-1], str) else str(cause)
+    return " ".join(words.split())
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..databases import opened
-from .finding import Finding, failed, ok, reason
+from ..databases import opened, words_of
+from .finding import Finding, failed, ok, reason, warning
 from .setup import Setup
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
+    from sqlalchemy import Connection
 
 _NO_RUN_YET = "comes with the first run"
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL", "mssql": "SQL Server"}
@@ -31,14 +32,25 @@ def database(setup: Setup) -> Finding:
             name = f"{name} at {url.host}"
         with opened(setup.uri) as connection:
             number = ".".join(map(str, connection.dialect.server_version_info or ()))
+            blurred = url.get_backend_name() == "mysql" and _takes_capitals_for_small(connection)
             if getattr(connection.dialect, "is_mariadb", False):
                 name = name.replace("MySQL", "MariaDB")
     except SQLAlchemyError as error:
-        cause = getattr(error, "orig", None) or error
-        # The drivers of MySQL put a number before their words.
-        words = cause.args[-1] if cause.args and isinstance(cause.args[-1], str) else str(cause)
-        return judge_refusal(name, reason(Exception(words)))
+        return judge_refusal(name, reason(Exception(words_of(error))))
+    if blurred:
+        return warning(
+            f"{name}, version {number}, takes the metrics loss and Loss for one",
+            "Make a database with `character set utf8mb4 collate utf8mb4_bin`.",
+        )
     return ok(f"{name}, version {number}")
+
+
+def _takes_capitals_for_small(connection: "Connection") -> bool:
+    """Ask for the collation that the tables have or will have; the server's own is of this kind."""
+    from sqlalchemy import text
+
+    collation = connection.execute(text("select @@collation_database")).scalar_one()
+    return str(collation).endswith("_ci")
 
 
 def judge_refusal(name: str, words: str) -> Finding:
