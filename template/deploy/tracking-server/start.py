@@ -161,7 +161,9 @@ def connect(engine: "Engine") -> None:
     try:
         engine.connect().close()
     except DBAPIError as error:
-        reason = " ".join(str(error.orig).split())
+        # The drivers of MySQL put a number before their words.
+        words = error.orig.args[-1] if error.orig and error.orig.args else error
+        reason = " ".join(str(words).split())
         raise RefusalError(
             f"The database of MLFLOW_BACKEND_STORE_URI cannot be opened: {reason}."
         ) from error
