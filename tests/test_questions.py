@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from copier import Settings, run_copy
 from copier.errors import UnsafeTemplateError
 from pytest_copie.plugin import Copie
 
@@ -197,11 +199,28 @@ def test_a_store_for_a_preset_that_has_its_own_is_refused(
 
 
 @pytest.mark.parametrize("preset", ["sagemaker", "azureml"])
-def test_a_managed_service_has_no_address_until_its_owner_gives_one(
-    preset: str, template: Path, tmp_path: Path
+def test_an_address_that_only_its_owner_knows_is_asked_for(
+    preset: str, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match=f"for example {answers.TRACKING_URIS[preset][:15]}"):
+    with pytest.raises(ValueError, match='"tracking_uri" is required'):
         ask(template, tmp_path / "project", {"tracking_preset": preset})
+    given = {"tracking_preset": preset, "tracking_uri": answers.TRACKING_URIS[preset]}
+    asked: dict[str, str] = {}
+
+    def answer(shown: list[dict[str, Any]], answers: dict[str, Any]) -> dict[str, Any]:
+        (question,) = shown
+        name = question["name"]
+        if not question["when"](answers):
+            return answers
+        asked[name] = question.get("placeholder", "")
+        return {name: given.get(name, answers[name])}
+
+    monkeypatch.setattr("copier._main.unsafe_prompt", answer)
+    project = tmp_path / "asked"
+    run_copy(str(template), project, settings=Settings(), exclude=["*.py"], quiet=True, unsafe=True)
+    assert answers.recorded(project).items() >= given.items()
+    assert asked.keys() == DEFAULTS.keys() - {"backend_store", "artifact_store"} | {"tracking_uri"}
+    assert asked["tracking_uri"][:4] == given["tracking_uri"][:4]
 
 
 def test_an_unknown_answer_is_refused_by_the_test_helper(template: Path, tmp_path: Path) -> None:

@@ -132,6 +132,11 @@ def test_lines_and_blank_lines_are_tidy(project: Path) -> None:
             assert "\n\n\n" not in text, path
 
 
+def test_no_folder_is_empty(project: Path) -> None:
+    folders = [path for path in project.rglob("*") if path.is_dir()]
+    assert [path for path in folders if not any(path.iterdir())] == []
+
+
 def test_nothing_of_the_machine_is_left(project: Path, template: Path) -> None:
     for path, text in text_files(project):
         if path == ".copier-answers.yml":  # it says where the template is
