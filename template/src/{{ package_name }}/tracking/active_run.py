@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .project import PACKAGE_FOLDER
+from .project import PACKAGE, PACKAGE_FOLDER
 
 if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
@@ -74,19 +74,20 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
     """Tell whether a node may call MLflow itself: some source text of the project's imports it.
 
     Looked at are the package's modules, whether loaded yet or not (a node may import one when it
-    runs), and those of node functions from elsewhere. A function typed into a notebook may do
-    anything.
+    runs), and what is loaded of other packages that node functions come from. A function typed into
+    a notebook may do anything.
     """
     files = {
         path
         for path in PACKAGE_FOLDER.rglob("*.py")
         if path.relative_to(PACKAGE_FOLDER).parts[0] not in _OWN
     }
-    for module in {_module(node.func) for node in pipeline.nodes}:
-        file = getattr(sys.modules.get(module), "__file__", None)
-        if module == "__main__" and file is None:
-            return True
-        if file and file.endswith(".py"):
+    packages = {_module(node.func).partition(".")[0] for node in pipeline.nodes}
+    if "__main__" in packages and not hasattr(sys.modules["__main__"], "__file__"):
+        return True
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name.partition(".")[0] in packages - {PACKAGE} and file and file.endswith(".py"):
             files.add(Path(file))
     return any(_IMPORT.search(path.read_bytes()) for path in files)
 
