@@ -66,6 +66,6 @@ $(VENV)/ready: requirements-dev.txt $(TOOLS)/ready
 	@touch $@
 
 # mypy refuses a package called `{{ package_name }}`: it gets to see it under another name.
-build/lint/project:
-	@mkdir -p build/lint
-	@ln -s '../../template/src/{{ package_name }}' $@
+build/lint/project: FORCE # the package under a name that can be imported, with the examples that are copied into it
+	@rm -rf $@ && mkdir -p $@
+	@ln -s '$(CURDIR)/template/src/{{ package_name }}/'* '$(CURDIR)/docs/examples/'*.py $@
