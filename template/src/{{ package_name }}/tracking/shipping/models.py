@@ -1,6 +1,9 @@
 """Models that lie saved on disk: logged and registered by calls that may be made twice."""
 
+import os
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from .delivery import Delivery
@@ -27,32 +30,47 @@ def log_model(
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
-    if model_id := delivery.models.get(folder.name):
-        logged = client.get_logged_model(model_id)
-        if str(logged.status) == "READY":
-            return logged
-    else:
-        logged = _create(client, delivery, run_id, folder.name, name)
+    model_id = delivery.models.get(folder.name)
+    logged = (
+        client.get_logged_model(model_id)
+        if model_id
+        else _create(client, delivery, run_id, folder.name, name)
+    )
+    if str(logged.status) == "READY":
+        return logged
     model = Model.load(folder)
     model.run_id = run_id
     model.model_id = model.model_uuid = logged.model_id
     model.artifact_path = logged.artifact_location
-    model.save(folder / "MLmodel")
-    client.log_model_artifacts(logged.model_id, str(folder))
+    with TemporaryDirectory(dir=folder.parents[1]) as scratch:
+        # The model as this server knows it, beside the one that others may be reading just now.
+        own = Path(scratch) / folder.name
+        shutil.copytree(folder, own, copy_function=_link)
+        (own / "MLmodel").unlink()
+        model.save(own / "MLmodel")
+        client.log_model_artifacts(logged.model_id, str(own))
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return client.finalize_logged_model(logged.model_id, "READY")
+
+
+def _link(file: str, target: str) -> None:
+    """Give a file another name, or copy it where files cannot have two."""
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copyfile(file, target)
 
 
 def _create(
     client: "MlflowClient", delivery: Delivery, run_id: str, key: str, name: str
 ) -> "LoggedModel":
     made = []
-    if (
-        key in delivery.models or delivery.resumed
-    ):  # The model may exist without its id having reached us.
+    # The model may exist without its id having reached us, or the disk.
+    if key in delivery.models or delivery.resumed:
         own = f"name = '{name}' AND source_run_id = '{run_id}'"
         found = client.search_logged_models([delivery.experiment_id], own)
-        made = [model for model in found if str(model.status) != "READY"]
+        # One that is ready in a run that was there before may be somebody else's.
+        made = [model for model in found if not delivery.joined or str(model.status) != "READY"]
     delivery.models[key] = ""
     delivery.save()
     logged = made[0] if made else client.create_logged_model(delivery.experiment_id, name, run_id)
