@@ -157,11 +157,20 @@ def test_readme_has_a_blank_line_around_every_heading_and_fence(project: Path) -
         assert prose[fence.end() :].startswith("\n\n")
 
 
-@pytest.mark.parametrize("key", [key for key in ALTERNATIVES if choices(questions()[key])])
-def test_every_choice_changes_what_is_rendered(key: str, render: Render) -> None:
+@pytest.mark.parametrize(
+    ("key", "others"),
+    [
+        *((key, {}) for key in ALTERNATIVES if choices(questions()[key])),
+        *((key, {"tracking_preset": "server"}) for key in ("backend_store", "artifact_store")),
+    ],
+    ids=str,
+)
+def test_every_choice_changes_what_is_rendered(
+    key: str, others: dict[str, str], render: Render
+) -> None:
     rendered = []
     for answer in ALTERNATIVES[key]:
-        content = answers.files(render(**answers.coherent({key: answer})))
+        content = answers.files(render(**answers.coherent(others | {key: answer})))
         del content[".copier-answers.yml"]  # it would differ whatever the template does
         rendered.append(content)
     assert all(a != b for position, a in enumerate(rendered) for b in rendered[:position])
