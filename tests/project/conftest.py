@@ -62,6 +62,7 @@ class Project:
             [self.environment / "bin" / command[0], *command[1:]],
             cwd=self.folder,
             env=self.variables(env),
+            stdin=subprocess.DEVNULL,  # Nobody is there to be asked.
             stdout=screen,
             stderr=screen,
             text=True,

@@ -53,6 +53,14 @@ def test_a_refused_answer_is_one_sentence(older: Project) -> None:
     assert status(older) == ""
 
 
+def test_an_answer_that_is_needed_as_well_is_named_where_nobody_can_be_asked(
+    older: Project,
+) -> None:
+    result = update(older, "-d", "tracking_preset=sagemaker", code=1)
+    assert result.stderr == "Error: Answer tracking_uri as well: -d tracking_uri=VALUE.\n"
+    assert status(older) == ""
+
+
 def test_the_newest_version_says_that_it_is(older: Project) -> None:
     update(older)
     versions.commit(older.folder)

@@ -1,5 +1,6 @@
 """`kedro mlflow update`: the template's newest version, merged with the owner's edits."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -52,7 +53,8 @@ def command(
         return
     notes = changelog(template, newest) if newest and request else ""
     # Other answers alone: the version stays.
-    done = update(project, newest or ":current:", answers, ask=not (defaults or request))
+    ask = sys.stdin.isatty() and not (defaults or request)
+    done = update(project, newest or ":current:", answers, ask=ask)
     click.echo(on_screen(done))
     if request and done.changed:
         request.write_text(as_request(done, notes), encoding="utf-8")

@@ -133,4 +133,6 @@ def _remove(project: Path, path: Path) -> None:
 def _last_words(screen: str) -> str:
     """The sentence in what copier wrote; a validator's ends a traceback, behind class and key."""
     last_line = (screen.strip().splitlines() or ["copier failed and said nothing."])[-1]
-    return re.sub(r"^\w+Error: |Validation error for question '\w+': ", "", last_line)
+    sentence = re.sub(r"^\w+Error: |Validation error for question '\w+': ", "", last_line)
+    # It has no default, and nobody is there to be asked.
+    return re.sub(r'^Question "(\w+)" is required$', r"Answer \1 as well: -d \1=VALUE.", sentence)
