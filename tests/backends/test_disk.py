@@ -42,12 +42,15 @@ def test_files_that_find_no_room_are_kept_until_there_is_some(
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
     tiny(project, "full", FIGURE)
+    config = (project.folder / "conf/base/mlflow.yml").read_text(encoding="utf-8")
+    project.write("conf/base/mlflow.yml", f"{config}shipping: {{deadline: 5}}\n")
     team_server.client.create_experiment("full", "mlflow-artifacts:/full")
     login = team_server.login()
     screen = said(kedro.run(project, "run", env=login).stdout)
     assert "Pipeline execution completed successfully" in screen
     assert screen.count("did not take the whole run") == 1
     assert not refused(project)
+    project.write("conf/base/mlflow.yml", config)
     (full / "ballast").unlink()
     kedro.run(project, "mlflow", "sync", env=login)
     (run,) = runs(team_server.client, "full")

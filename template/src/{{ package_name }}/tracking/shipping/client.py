@@ -23,6 +23,8 @@ _SECONDS_TO_ANSWER = 5
 # Where the errors of object stores' own clients are defined.
 _STORES = ("azure", "boto3", "botocore", "google", "s3transfer")
 _NOBODY, _NO_PERMISSION = 401, 403
+# Stands in every error about a certificate, by whatever library.
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 
 
 class UnreachableError(ConnectionError):
@@ -97,6 +99,8 @@ def require_reachable(server: PlaceOptions) -> None:
 
 def is_transient(error: Exception) -> bool:
     """Tell whether the same call may go through later: no answer, 429, or a server's own 5xx."""
+    if _UNTRUSTED in str(error):
+        return False
     if status := _status_of(error):
         return status == 429 or status in (500, 502, 503, 504)
     if _is_of_a_store(error):
@@ -110,7 +114,9 @@ def is_transient(error: Exception) -> bool:
 
 def is_final(error: Exception) -> bool:
     """Tell whether a call is refused for ever: not where a password or a right is missing."""
-    return _status_of(error) not in (_NOBODY, _NO_PERMISSION) and not _is_of_a_store(error)
+    if _UNTRUSTED in str(error) or _is_of_a_store(error):
+        return False
+    return _status_of(error) not in (_NOBODY, _NO_PERMISSION)
 
 
 def reason_of(error: BaseException) -> str:
@@ -119,7 +125,7 @@ def reason_of(error: BaseException) -> str:
         return "it does not let you in: `uv run kedro mlflow doctor` says why"
     if answer := re.search(r"failed with error code \d+.*?Response body: '(.*)'", str(error), re.S):
         return mask_text(f"it answers: {' '.join(answer[1].split())}")
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+    if _UNTRUSTED in str(error):
         return (
             "its certificate is not trusted: name the file of its authority in "
             "MLFLOW_TRACKING_SERVER_CERT_PATH"
