@@ -187,3 +187,10 @@ def test_a_figure_is_saved_and_nothing_else_is(tracking: Tracking, tmp_path: Pat
     assert saved == tmp_path / "plot.v1.png"
     assert saved.read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [saved]
+
+
+def test_a_figure_of_plotly_is_saved_as_a_page(tracking: Tracking, tmp_path: Path) -> None:
+    figure = pytest.importorskip("plotly.graph_objects").Figure()
+    saved = tracking("capture.figures").save_figure(figure, tmp_path / "plot.v1")
+    assert saved == tmp_path / "plot.v1.html"
+    assert "plotly" in saved.read_text(encoding="utf-8").lower()

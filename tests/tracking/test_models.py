@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from kedro.pipeline import node
+from mlflow import MlflowClient
 from mlflow.pyfunc import load_model
 from mlflow.pyfunc.model import PythonModel
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from tests.tracking.conftest import Tracking
 
 X = np.random.default_rng(0).normal(size=(60, 3)).astype("float32")
+TABLE = pd.DataFrame(X, columns=["a", "b", "c"])
 Y = X @ np.array([1.0, 2.0, 3.0], dtype="float32")
 
 
@@ -52,8 +58,12 @@ def with_a_lambda() -> Any:
     return make_pipeline(FunctionTransformer(lambda rows: rows * 2), Ridge()).fit(X, Y)
 
 
+def xgboost_unfitted() -> Any:
+    return pytest.importorskip("xgboost").XGBRegressor(n_estimators=3)
+
+
 def xgboost() -> Any:
-    return pytest.importorskip("xgboost").XGBRegressor(n_estimators=3).fit(X, Y)
+    return xgboost_unfitted().fit(X, Y)
 
 
 def lightgbm() -> Any:
@@ -84,9 +94,31 @@ def keras() -> Any:
 
 
 def onnx() -> Any:
-    pytest.importorskip("onnx")
+    """The graph of a linear model, made by hand."""
+    helper = pytest.importorskip("onnx").helper
     pytest.importorskip("onnxruntime")
-    return pytest.importorskip("skl2onnx").to_onnx(ridge(), X[:1])
+    float_ = pytest.importorskip("onnx").TensorProto.FLOAT
+    rows, predictions = (
+        helper.make_tensor_value_info(name, float_, [None, width])
+        for name, width in (("rows", 3), ("predictions", 1))
+    )
+    weights = helper.make_tensor("weights", float_, [3, 1], [1.0, 2.0, 3.0])
+    product = helper.make_node("MatMul", ["rows", "weights"], ["predictions"])
+    graph = helper.make_graph([product], "linear", [rows], [predictions], [weights])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def xgboost_booster() -> Any:
+    return xgboost().get_booster()
+
+
+def in_a_search() -> Any:
+    return GridSearchCV(xgboost_unfitted(), {"max_depth": [1, 2]}, cv=2).fit(X, Y)
+
+
+def statsmodels_formula() -> Any:
+    ols = pytest.importorskip("statsmodels.formula.api").ols
+    return ols("y ~ a + b", TABLE.assign(y=Y)).fit()
 
 
 class Pyfunc(PythonModel):
@@ -104,41 +136,97 @@ class Pyfunc(PythonModel):
         (own, "sklearn", "cloudpickle"),
         (with_a_lambda, "sklearn", "cloudpickle"),
         (xgboost, "xgboost", "xgboost"),
+        (xgboost_booster, "xgboost", "xgboost"),
+        (in_a_search, "sklearn", "xgboost"),
         (lightgbm, "lightgbm", "lightgbm"),
         (booster, "lightgbm", "lightgbm"),
         (catboost, "catboost", "catboost"),
         (statsmodels, "statsmodels", "statsmodels"),
+        (statsmodels_formula, "statsmodels", "statsmodels"),
         (torch, "pytorch", "torch"),
         (keras, "keras", "keras"),
         (onnx, "onnx", "onnx"),
         (Pyfunc, "python_function", "cloudpickle"),
     ],
 )
-def test_a_saved_model_loads_again_and_predicts_the_same(
-    tracking: Tracking, tmp_path: Path, make: Any, flavor: str, package: str
+def test_a_model_is_saved_delivered_and_loaded_and_predicts_the_same(
+    tracking: Tracking, tmp_path: Path, sink: Any, make: Any, flavor: str, package: str
 ) -> None:
     model = make()
     models = tracking("capture.models")
     assert models.models_in("model", model) == {"model": model}
-    models.save_model(model, tmp_path / "model")
-    described = yaml.safe_load((tmp_path / "model" / "MLmodel").read_text())
+    folder = tmp_path / "files" / f"{flavor}.{make.__name__}"
+    models.save_model(model, folder)
+    described = yaml.safe_load((folder / "MLmodel").read_text())
     assert flavor in described["flavors"]
-    requirements = (tmp_path / "model" / "requirements.txt").read_text()
-    assert f"{package}==" in requirements
+    requirements = (folder / "requirements.txt").read_text()
+    assert re.search(f"^{package}(-cpu)?==", requirements, re.MULTILINE)
     assert "mlflow==" in requirements
-    loaded: Any = load_model(str(tmp_path / "model")).predict(X)
-    loaded = next(iter(loaded.values())) if isinstance(loaded, dict) else loaded
-    expected = {"pytorch": _torch_predict, "onnx": lambda _: ridge().predict(X)}.get(flavor)
-    own_predictions = expected(model) if expected else _predict(model)
-    np.testing.assert_allclose(np.ravel(loaded), np.ravel(own_predictions), rtol=1e-4)
+    loaded: Any = load_model(delivered(tracking, sink, folder))
+    rows = TABLE if make is statsmodels_formula else X
+    predictions = loaded.predict(rows)
+    if isinstance(predictions, dict):
+        predictions = next(iter(predictions.values()))
+    np.testing.assert_allclose(np.ravel(predictions), np.ravel(_predict(model, rows)), rtol=1e-4)
 
 
-def _torch_predict(model: Any) -> Any:
-    return model(import_module("torch").from_numpy(X)).detach().numpy()
+@pytest.fixture(scope="module")
+def sink(tracking: Tracking, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A run on a real store, which models are delivered to."""
+    folder = tmp_path_factory.mktemp("store")
+    config = tracking("config")
+    location = {"artifact_location": (folder / "artifacts").as_uri()}
+    made = tracking("shipping.mlflow_sink").MlflowSink(
+        config.ServerOptions(mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db"),
+        config.ExperimentOptions(name="models", create_experiment_kwargs=location),
+        config.CaptureOptions(),
+    )
+    made.attach("server", folder)
+    started: dict[str, Any] = {"name": "run", "tags": {}, "journal": "j", "join": None}
+    made.begin(tracking("journal").Record("run_started", 1, started))
+    return made
 
 
-def _predict(model: Any) -> Any:
-    return model.predict(None, X) if isinstance(model, Pyfunc) else model.predict(X)
+def delivered(tracking: Tracking, sink: Any, folder: Path) -> str:
+    """Deliver a saved model twice; where the store has put it."""
+    data = {"path": str(folder), "name": folder.name, "register": None}
+    before = (folder / "MLmodel").read_text()
+    for _ in range(2):
+        sink.deliver([tracking("journal").Record("model", 1, data)], patient=True)
+    assert not sink.delivery.refused
+    assert (folder / "MLmodel").read_text() == before
+    client = MlflowClient(sink._uri)
+    models = client.search_logged_models([sink.delivery.experiment_id])
+    name = folder.name.replace(".", "_")  # MLflow takes no dot in the name of a model.
+    (location,) = [model.artifact_location for model in models if model.name == name]
+    return str(location)
+
+
+def _predict(model: Any, rows: Any) -> Any:
+    kind = type(model).__module__.partition(".")[0]
+    if kind == "torch":
+        return model(import_module("torch").from_numpy(rows)).detach().numpy()
+    if kind == "onnx":
+        return Y
+    if type(model).__name__ == "Booster" and kind == "xgboost":
+        return model.predict(import_module("xgboost").DMatrix(rows))
+    return model.predict(None, rows) if isinstance(model, Pyfunc) else model.predict(rows)
+
+
+def test_every_model_of_a_node_is_delivered(tracking: Tracking, tmp_path: Path, sink: Any) -> None:
+    folder = tmp_path / ".kedro_mlflow" / "journal" / "run"
+    recorder = tracking("capture.recorder").RunCapture(folder, tracking("config").TrackingOptions())
+    train = node(ridge, None, ["best", "by_kind", "folds"], name="train")
+    by_kind = {"linear": ridge(), "boosted": lightgbm(), "scale": 3}
+    outputs = {"best": forest(), "by_kind": by_kind, "folds": [ridge(), ridge()]}
+    recorder.node_started(train)
+    recorder.node_finished(train, {}, outputs)
+    sink.deliver(list(tracking("journal").all_records(folder)), patient=True)
+    models = MlflowClient(sink._uri).search_logged_models([sink.delivery.experiment_id])
+    found = {model.name: str(model.status) for model in models}
+    names = ("best", "by_kind_linear", "by_kind_boosted", "folds_0", "folds_1")
+    assert [found.get(name) for name in names] == ["READY"] * 5
+    assert not sink.delivery.refused
 
 
 def test_what_predicts_nothing_is_no_model(tracking: Tracking) -> None:
@@ -152,13 +240,18 @@ def test_every_model_in_one_output_has_its_name(tracking: Tracking) -> None:
     assert find("all", {"a": first, 2: second, "scale": 3}) == {"all.a": first, "all.2": second}
     assert find("all", [first, second]) == {"all.0": first, "all.1": second}
     assert find("all", (first, "text")) == {"all.0": first}
+    folds = {"linear": [first, first], "deep": {"forest": second, "scores": [1.0, 2.0]}}
+    assert list(find("all", folds)) == ["all.linear.0", "all.linear.1", "all.deep.forest"]
+    assert find("all", [*range(999), first]) == {"all.999": first}
+    assert not find("all", [*range(1000), first])
 
 
 def test_the_packages_of_a_pipelines_steps_are_required(tracking: Tracking, tmp_path: Path) -> None:
     pytest.importorskip("xgboost")
     pipeline = make_pipeline(StandardScaler(), xgboost()).fit(X, Y)
     tracking("capture.models").save_model(pipeline, tmp_path / "model")
-    assert "xgboost==" in (tmp_path / "model" / "requirements.txt").read_text()
+    requirements = (tmp_path / "model" / "requirements.txt").read_text()
+    assert re.search("^xgboost(-cpu)?==", requirements, re.MULTILINE)
 
 
 def test_a_model_brings_no_lock_file_of_the_working_directory(

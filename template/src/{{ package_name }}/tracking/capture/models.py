@@ -12,7 +12,7 @@ from typing import Any
 from ..config import ModelsOptions
 from ..quiet import muted, quieten_mlflow
 
-# Longer ones are data: looking at each entry would cost the run.
+# More are data: looking at each entry would cost the run.
 _MOST_ENTRIES = 1000
 
 
@@ -23,28 +23,39 @@ class Flavor:
     Attributes:
         name: MLflow's module for them.
         attributes: what an object of this library has if it is a model.
-        packages: what loading it takes, besides MLflow; those that are not installed are left out.
+        packages: what loading it takes, besides MLflow, and under which other names the same comes;
+            those that are not installed are left out.
         format: chooses how a model is written, where MLflow leaves that open.
+        backend: names the package that does the work, where the user has chosen one.
     """
 
     name: str
     attributes: tuple[str, ...]
     packages: tuple[str, ...]
     format: Callable[[Any], str] | None = None
+    backend: Callable[[], str] | None = None
 
 
 def models_in(name: str, value: Any) -> dict[str, Any]:
-    """Find the models in a node output: itself, or the entries of a dictionary, list or tuple.
+    """Find the models in a node output: itself, or what dictionaries, lists and tuples hold.
 
     Returns:
         Models by name: the output's own, or ``name.key`` for an entry.
     """
-    if flavor_of(value):
-        return {name: value}
-    if not isinstance(value, Mapping | list | tuple) or len(value) > _MOST_ENTRIES:
-        return {}
-    entries = value.items() if isinstance(value, Mapping) else enumerate(value)
-    return {f"{name}.{key}": entry for key, entry in entries if flavor_of(entry)}
+    models: dict[str, Any] = {}
+    waiting, seen = [(name, value)], 0
+    for path, each in waiting:
+        if flavor_of(each):
+            models[path] = each
+        elif isinstance(each, Mapping | list | tuple) and seen + len(each) <= _MOST_ENTRIES:
+            seen += len(each)
+            entries = each.items() if isinstance(each, Mapping) else enumerate(each)
+            waiting += [
+                (f"{path}.{key}", entry)
+                for key, entry in entries
+                if not isinstance(entry, float | int | str | None)
+            ]
+    return models
 
 
 def flavor_of(value: Any) -> Flavor | None:
@@ -71,6 +82,8 @@ def save_model(model: Any, folder: Path) -> None:
     quieten_mlflow()
     options: dict[str, Any] = {}
     packages = ("mlflow", *flavor.packages, *_packages_inside(model))
+    if flavor.backend:
+        packages += (flavor.backend(),)
     if flavor.format:
         options["serialization_format"] = flavor.format(model)
         packages += _FORMAT_PACKAGES[options["serialization_format"]]
@@ -120,6 +133,10 @@ def _pickle(model: Any) -> str:
     return "pickle"
 
 
+def _keras_backend() -> str:
+    return str(import_module("keras").config.backend())
+
+
 _FORMAT_PACKAGES = {
     "skops": ("skops",),
     "cloudpickle": ("cloudpickle",),
@@ -127,14 +144,16 @@ _FORMAT_PACKAGES = {
 }
 _FLAVORS = {
     "sklearn": Flavor("sklearn", ("fit", "predict"), ("scikit-learn",), _sklearn_format),
-    "xgboost": Flavor("xgboost", ("predict", "save_model"), ("xgboost", "scikit-learn")),
+    "xgboost": Flavor(
+        "xgboost", ("predict", "save_model"), ("xgboost", "xgboost-cpu", "scikit-learn")
+    ),
     "lightgbm": Flavor("lightgbm", ("predict",), ("lightgbm", "scikit-learn"), _cloudpickle),
     "catboost": Flavor("catboost", ("predict", "save_model"), ("catboost",)),
     # The other format is a trace of one call, which takes an example of the input.
     "torch": Flavor("pytorch", ("forward", "state_dict"), ("torch",), _pickle),
-    "keras": Flavor("keras", ("predict", "save"), ("keras", "tensorflow", "torch", "jax")),
+    "keras": Flavor("keras", ("predict", "save"), ("keras",), backend=_keras_backend),
     "statsmodels": Flavor("statsmodels", ("predict", "save"), ("statsmodels",)),
-    "onnx": Flavor("onnx", ("graph", "opset_import"), ("onnx", "onnxruntime")),
+    "onnx": Flavor("onnx", ("graph", "opset_import"), ("onnx", "onnxruntime", "onnxruntime-gpu")),
     "mlflow": Flavor("pyfunc", ("load_context", "predict"), ("cloudpickle",)),
 }
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..capture.limits import mend_model_name
 from ..config import CaptureOptions, ExperimentOptions, PlaceOptions
 from ..journal import Record, all_records
 from ..redaction import mask
@@ -166,7 +167,7 @@ class MlflowSink(Sink):
         )
 
     def _log_model(self, client: "MlflowClient", run_id: str, record: Record) -> None:
-        folder, name = Path(record.data["path"]), record.data["name"]
+        folder, name = Path(record.data["path"]), mend_model_name(record.data["name"])
 
         def deliver() -> None:
             model = log_model(client, self.delivery, run_id, folder, name)
