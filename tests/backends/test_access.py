@@ -104,7 +104,13 @@ def test_a_token_that_expires_in_a_run_loses_nothing_of_it(
             assert time.monotonic() < deadline
             time.sleep(0.2)
         tokens.accepted = "CANARY-newer"
+        (project.folder / "linger").touch()
         (project.folder / "go").touch()
+        asked = len(proxy.calls)
+        while len(proxy.calls) == asked:  # What the second node has returned is refused.
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        (project.folder / "linger").unlink()
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, out + err
         assert "it does not let you in" in said(out)

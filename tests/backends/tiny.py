@@ -41,7 +41,12 @@ def wait(numbers):
         time.sleep(0.1)
     return {"score": numbers["score"] * 2}
 
-nodes = [node(first, "params:alpha", "one"), node(wait, "one", "two")]
+def linger(numbers):
+    while Path("linger").exists():
+        time.sleep(0.1)
+    return numbers["score"]
+
+nodes = [node(first, "params:alpha", "one"), node(wait, "one", "two"), node(linger, "two", "end")]
 PIPELINES = {"__default__": Pipeline(nodes)}
 """
 
