@@ -188,9 +188,7 @@ def test_a_run_and_its_served_model_leave_no_trace_of_a_secret(
     assert not leaky(screen)
     port = free_port()
     ping = f"http://127.0.0.1:{port}/ping"
-    screen = run(
-        guarded, "kedro", "mlflow", "serve", "--port", str(port), until=ping, code=-SIGTERM
-    )
+    screen = run(guarded, "kedro", "mlflow", "serve", "--port", str(port), until=ping)
     assert f"Serving {PACKAGE}" in screen
     assert not leaky(screen)
     assert not traces(guarded.folder, folder)

@@ -1,6 +1,6 @@
 """`kedro mlflow serve`: the champion behind an HTTP address."""
 
-import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +10,8 @@ from kedro.framework.startup import ProjectMetadata
 
 from .. import serving
 from ..tracking.errors import TrackingError
+from ..tracking.pipeline_model.scoring import download, find_champion
+from ..tracking.shipping.models import CHAMPION
 from ..tracking.start import project_config
 
 
@@ -23,10 +25,16 @@ def command(metadata: ProjectMetadata, env: str | None, host: str, port: int) ->
     config = project_config(Path(metadata.project_path), env)
     if config.model is None:
         raise TrackingError("mlflow.yml names no model to serve: set model.name.")
-    environment = os.environ | {"MLFLOW_TRACKING_URI": str(config.server.mlflow_tracking_uri)}
-    if config.server.mlflow_registry_uri:
-        environment["MLFLOW_REGISTRY_URI"] = config.server.mlflow_registry_uri
-    server = [sys.executable, str(Path(serving.__file__).with_name("server.py"))]
-    raise SystemExit(
-        subprocess.call([*server, config.model.name, host, str(port)], env=environment)
-    )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # So that the server below ends too.
+    program = [sys.executable, str(Path(serving.__file__).with_name("server.py"))]
+    # It imports MLflow, and so does this process, which has the credentials: both at once.
+    with subprocess.Popen([*program, host, str(port)], stdin=subprocess.PIPE, text=True) as server:
+        try:
+            version = find_champion(config.model.name, config.server)
+            folder = download(version, config.server)
+            name = f"{version.name} version {version.version} ({CHAMPION})"
+            server.communicate(f"{folder}\n{name}\n")
+        except BaseException:
+            server.terminate()
+            raise
+    raise SystemExit(server.returncode)

@@ -1,7 +1,7 @@
-"""Serve the champion of a registered model over HTTP: `python server.py NAME HOST PORT`.
+"""Serve a model over HTTP: `python server.py HOST PORT`, its folder and name on standard input.
 
 A process in which the project's package is not imported yet: the model brings the package it was
-trained with.
+trained with. It needs neither the registry nor its credentials.
 """
 
 import logging
@@ -9,33 +9,22 @@ import sys
 
 import mlflow
 import uvicorn
-from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import scoring_server
 
-CHAMPION = "champion"
 
-
-def main(name: str, host: str, port: str) -> None:
-    """Load the champion and answer requests until stopped.
+def main(host: str, port: str) -> None:
+    """Load the model and answer requests until stopped.
 
     Routes: /ping and /health answer 200 once the model is loaded, /version gives MLflow's,
         /invocations predicts; see
         https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/.
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    try:
-        version = mlflow.MlflowClient().get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        sys.exit(
-            f"Error: no version of the model '{name}' is the {CHAMPION} yet: train one with "
-            f"`uv run kedro run`. ({error})"
-        )
-    app = scoring_server.init(mlflow.pyfunc.load_model(f"models:/{name}/{version.version}"))
-    print(
-        f"Serving {name} version {version.version} ({CHAMPION}) on "
-        f"http://{host}:{port}/invocations; Ctrl-C stops it.",
-        flush=True,
-    )
+    folder, name = (sys.stdin.readline().strip() for _ in range(2))
+    if not folder:  # Whoever started this has found no model, and says so.
+        sys.exit(1)
+    app = scoring_server.init(mlflow.pyfunc.load_model(folder))
+    print(f"Serving {name} on http://{host}:{port}/invocations; Ctrl-C stops it.", flush=True)
     uvicorn.run(app, host=host, port=int(port), log_level="warning")
 
 
