@@ -64,8 +64,8 @@ def with_tokens(project: Project, front: Proxy, folder: Path, seconds: float) ->
     """Name the token command in mlflow.yml; the variables of who uses it."""
     project.edit(
         "conf/base/mlflow.yml",
-        "    type: null ",
-        f"    type: {PACKAGE}.tracking.token_command.TokenCommand ",
+        "    type: null\n",
+        f"    type: {PACKAGE}.tracking.token_command.TokenCommand\n",
     )
     project.edit(
         "conf/base/mlflow.yml", "init_kwargs: {} ", "init_kwargs: {command: '${oc.env:TOKENS}'} "
