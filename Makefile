@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
 
-.PHONY: help demo test lint format bench lock release clean FORCE
+.PHONY: help demo test lint format bench compat lock release clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -43,6 +43,9 @@ format: $(VENV)/ready ## put the Python sources in form
 
 bench: $(VENV)/ready ## measure what docs/benchmarks.md shows, beside plain Kedro and kedro-mlflow
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m benchmarks $(ARGS)
+
+compat: $(TOOLS)/ready ## run a project's tests with the oldest and the newest libraries it allows
+	@exec $(TOOLS)/bin/python scripts/compat.py --uv $(UV) $(ARGS)
 
 lock: $(TOOLS)/ready ## renew requirements-dev.txt from the groups in pyproject.toml
 	$(UV) pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url \

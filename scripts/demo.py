@@ -141,17 +141,23 @@ def clean_environment(variables: Mapping[str, str], python: str) -> dict[str, st
     }
 
 
-def render(uv: str, environment: Mapping[str, str]) -> None:
+def render(
+    uv: str,
+    environment: Mapping[str, str],
+    project: Path = PROJECT,
+    answers: Mapping[str, str] | None = None,
+) -> None:
     """Copy the template as it stands, uncommitted changes included, into a new folder."""
-    shutil.rmtree(PROJECT, ignore_errors=True)
+    shutil.rmtree(project, ignore_errors=True)
     copier = [uv, "tool", "run", "--quiet", "--constraints", str(ROOT / "requirements-dev.txt")]
     copier += ["--with", "copier-template-extensions", "copier", "copy"]
     options = ["--trust", "--defaults", "--quiet", "--vcs-ref", "HEAD"]
-    if sys.version_info < (3, 11):
-        options += ["--data", "python_version=3.10"]
+    lowest = {"python_version": "3.10"} if sys.version_info < (3, 11) else {}
+    for key, answer in (lowest | dict(answers or {})).items():
+        options += ["--data", f"{key}={answer}"]
     # An absolute path is recorded, so that `copier update` finds the template from anywhere.
     run(
-        [*copier, *options, str(ROOT), str(PROJECT)],
+        [*copier, *options, str(ROOT), str(project)],
         environment,
         folder=ROOT,
         remedy="Run it in a git clone with at least one commit, and with the network up.",
