@@ -25,6 +25,13 @@ PAGE = demo.ROOT / "docs" / "compatibility.md"
 BEGIN, END = "<!-- table: written by make compat -->", "<!-- end of table -->"
 
 RESOLUTIONS = {"oldest": "lowest-direct", "newest": "highest"}
+# Nobody is called there: a project's tests track in a database of their own.
+ADDRESSES = {
+    "sagemaker": "arn:aws:sagemaker:eu-west-1:123456789012:mlflow-tracking-server/team",
+    "azureml": "azureml://westeurope.api.azureml.ms/mlflow/v1.0/subscriptions/12345678-abcd-ef01-"
+    "2345-6789abcdef01/resourceGroups/team/providers/Microsoft.MachineLearningServices/workspaces/"
+    "team",
+}
 SHOWN = ("kedro", "mlflow", "kedro-datasets", "pandas", "scikit-learn", "skops", "pandera")
 
 
@@ -80,8 +87,8 @@ def render(uv: str, preset: str) -> Path:
     """A project for the lowest Python there is to choose."""
     project = FOLDER / preset
     answers = {"python_version": "3.10", "tracking_preset": preset}
-    if preset == "azureml":
-        answers["tracking_uri"] = "azureml://example.api.azureml.ms/mlflow/v1.0/workspaces/team"
+    if preset in ADDRESSES:
+        answers["tracking_uri"] = ADDRESSES[preset]
     with demo.step(f"Render a project that tracks with {preset}"):
         demo.render(uv, demo.clean_environment(os.environ, sys.executable), project, answers)
     return project
