@@ -8,13 +8,25 @@ import subprocess
 import sys
 from importlib.metadata import version
 
-from . import copying, enduring, project, report, running, scaling, starting, tracking, working
+from . import (
+    copying,
+    enduring,
+    project,
+    report,
+    running,
+    scaling,
+    starting,
+    tracking,
+    updating,
+    working,
+)
 from .measure import FailedCommandError, TookTooLongError
 
 PAGE = project.REPOSITORY / "docs" / "benchmarks.md"
 
 SUBJECTS = {
     "copying": copying.measure,
+    "updating": updating.measure,
     "starting": starting.measure,
     "running": running.measure,
     "tracking": tracking.measure,

@@ -20,7 +20,7 @@ def measure(repetitions: int, rendered: Project) -> Table:
     """Compare `copier copy` of the default answers with that of a plain template."""
     template = project.template()
     copied = rendered.copy("copied").folder
-    plain = _plain_template(copied, project.BENCH / "plain")
+    plain = plain_template(copied, project.BENCH / "plain")
     ours, theirs = in_turns(repetitions, _copy(template), _copy(plain))
     files = sum(path.is_file() for path in copied.rglob("*"))
     return Table(
@@ -32,7 +32,7 @@ def measure(repetitions: int, rendered: Project) -> Table:
     )
 
 
-def _plain_template(copied: Path, folder: Path) -> Path:
+def plain_template(copied: Path, folder: Path) -> Path:
     """Make a template of what another one has rendered."""
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(copied, folder / "template")

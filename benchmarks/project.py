@@ -20,7 +20,7 @@ _TEMPLATE_PARTS = ("copier.yml", "extensions", "includes", "template")
 
 # What the template adds to a Kedro project, in the project and in its package.
 _OF_THE_TEMPLATE = ("conf/base/mlflow.yml",)
-_OF_THE_TEMPLATE_IN_PACKAGE = ("cli.py", "commands", "serving", "tracking")
+_OF_THE_TEMPLATE_IN_PACKAGE = ("cli.py", "commands", "serving", "tracking", "updating")
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ class Project:
         return dict(zip(names, answer.split(), strict=True))
 
 
-def template() -> Path:
+def template(name: str = "template") -> Path:
     """The template as it stands in the working tree, in a folder without git."""
-    folder = _new_folder("template")
+    folder = _new_folder(name)
     leave_out = shutil.ignore_patterns("__pycache__", ".*_cache")
     for part in _TEMPLATE_PARTS:
         source = REPOSITORY / part
