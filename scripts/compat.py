@@ -119,7 +119,9 @@ def attempt(uv: str, project: Path, preset: str, python: str, libraries: str) ->
                 folder=folder,
             )
             installed = demo.run(
-                [uv, "pip", "list", "--quiet", "--format", "json"], environment, folder=folder
+                [uv, "pip", "list", "--quiet", "--python", ".venv", "--format", "json"],
+                environment,
+                folder=folder,
             )
             versions = {entry["name"]: entry["version"] for entry in json.loads(installed)}
             demo.run([uv, "run", "--no-sync", "pytest", "--quiet"], environment, folder=folder)
