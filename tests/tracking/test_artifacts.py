@@ -6,12 +6,16 @@ import hashlib
 import json
 import logging
 import os
+import time
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pandas as pd
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 
 from tests.tracking.conftest import Tracking
 
@@ -105,18 +109,85 @@ def test_above_a_limit_path_size_and_digest_are_kept_instead(
     ]
 
 
+class Elsewhere(MemoryDataset):
+    """As a table of Spark's: it has an address, and no file system that we could ask."""
+
+    _filepath = "s3a://bucket/table"
+
+
+@pytest.fixture
+def store() -> Iterator[str]:
+    """An object store, as fsspec has one in memory."""
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    yield "memory://bucket"
+    files.store.clear()
+
+
+def test_what_lies_in_an_object_store_is_fetched(
+    tracking: Tracking, tmp_path: Path, store: str
+) -> None:
+    parts: dict[str, Any] = {
+        "type": "partitions.PartitionedDataset",
+        "path": f"{store}/parts",
+    }
+    config: dict[str, dict[str, Any]] = {
+        "table": {"type": "pandas.CSVDataset", "filepath": f"{store}/table.csv"},
+        "versions": {
+            "type": "pandas.CSVDataset",
+            "filepath": f"{store}/versions.csv",
+            "versioned": True,
+        },
+        "parts": parts | {"dataset": "pandas.CSVDataset", "filename_suffix": ".csv"},
+    }
+    older = DataCatalog.from_config(config, save_version="2020-01-01T00.00.00.000Z")
+    older.save("versions", TABLE)
+    older.save("parts", {"old": TABLE})
+    files = fsspec.filesystem("memory")
+    for path in files.find("/bucket/parts"):
+        files.store[path].modified -= timedelta(hours=1)
+    catalog = DataCatalog.from_config(config, save_version="2021-01-01T00.00.00.000Z")
+    started = time.time_ns() // 1_000_000
+    catalog.save("table", TABLE)
+    catalog.save("versions", TABLE * 2)
+    catalog.save("parts", {"new": TABLE, "deep/new": TABLE})
+    found = captured(tracking, tmp_path / "journal", catalog, started, datasets=["*"])
+    assert sorted(found) == [
+        "data/parts/deep/new.csv",
+        "data/parts/new.csv",
+        "data/table/table.csv",
+        "data/versions/versions.csv",
+    ]
+    assert pd.read_csv(found["data/table/table.csv"])["a"].tolist() == [1, 2]
+    assert pd.read_csv(found["data/versions/versions.csv"])["a"].tolist() == [2, 4]
+
+
+def test_above_a_limit_an_object_is_told_and_not_fetched(
+    tracking: Tracking, tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = {"table": {"type": "pandas.CSVDataset", "filepath": f"{store}/table.csv"}}
+    catalog = DataCatalog.from_config(entries)
+    catalog.save("table", TABLE)
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "get_file", None)
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "open", None)
+    found = captured(tracking, tmp_path / "journal", catalog, datasets=["*"], max_megabytes=0)
+    assert json.loads(found["data/table.json"].read_text()) == [
+        {"path": "memory:///table.csv", "bytes": len(TABLE.to_csv(index=False))}
+    ]
+
+
 def test_what_has_no_file_is_said_and_costs_nothing(
     tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = {
+    config: dict[str, dict[str, Any]] = {
         "memory": {"type": "MemoryDataset"},
-        "remote": {"type": "pandas.CSVDataset", "filepath": "memory://remote.csv"},
         "table": entry(tmp_path / "table.csv"),
     }
     catalog = DataCatalog.from_config(config)
     catalog.save("table", TABLE)
+    catalog["elsewhere"] = Elsewhere()
     with caplog.at_level(logging.WARNING):
         found = captured(tracking, tmp_path / "journal", catalog, datasets=["*"])
-    assert "'remote' are not tracked: they are not on this machine" in caplog.text
+    assert "'elsewhere' are not tracked: they are not on this machine" in caplog.text
     assert "'memory'" not in caplog.text
     assert list(found) == ["data/table/table.csv"]

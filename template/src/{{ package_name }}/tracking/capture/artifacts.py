@@ -7,11 +7,13 @@ has saved them: so they are taken at the run's end, from the catalog.
 import hashlib
 import json
 import logging
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+from fsspec.implementations.local import LocalFileSystem
 
 from ..config import ArtifactsOptions
 from ..disk import whole_or_gone
@@ -19,6 +21,7 @@ from ..journal import Journal
 from .limits import mend_name
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
     from kedro.io import DataCatalog
 
 logger = logging.getLogger(__name__)
@@ -36,7 +39,8 @@ def capture_artifacts(
     """Copy the files of kept data sets beside the journal, as the run's ``data/<data set>``.
 
     Above the limits of ``tracking.artifacts``, ``data/<data set>.json`` is written instead, with
-    path, size and SHA-256 of each file.
+    path, size and SHA-256 of each file. What lies in an object store is fetched, up to the same
+    limits; above them its own digest is written.
 
     Args:
         journal: the run's.
@@ -50,9 +54,10 @@ def capture_artifacts(
         try:
             dataset = catalog[name]
             if _is_kept(name, dataset, options) and (place := _place(dataset)):
-                files = list(_saved_files(place, started))
+                files, path = place
+                saved = _saved_files(files, path, started)
                 with journal.tolerating():
-                    _keep(journal, name, files, options, namespace)
+                    _keep(journal, name, files, saved, options, namespace)
         except Exception as error:
             # What cannot be captured must not cost its owner the run.
             reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -66,58 +71,87 @@ def _is_kept(name: str, dataset: Any, options: ArtifactsOptions) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in options.datasets)
 
 
-def _place(dataset: Any) -> Path | None:
-    """Tell the file or folder that a data set has saved; none for what has no such place."""
+@dataclass(frozen=True)
+class _Saved:
+    """A file that a run has saved: its path in its file system, the one below the data set's."""
+
+    path: str
+    below: str
+    bytes: int
+
+
+def _place(dataset: Any) -> tuple["AbstractFileSystem", str] | None:
+    """Tell where a data set has saved its file or folder; none for what has no such place."""
     dataset = getattr(dataset, "_dataset", dataset)  # A CachedDataset holds the one with the file.
     path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
     if path is None:
         return None
-    if getattr(dataset, "_protocol", "file") not in ("file", "local") or "://" in str(path):
-        raise ValueError("they are not on this machine")
     if getattr(dataset, "_version", None):
         path = dataset._get_versioned_path(dataset.resolve_save_version())
-    return Path(str(path))
+    files = getattr(dataset, "_fs", None) or getattr(dataset, "_filesystem", None)
+    if files is None and (
+        "://" in str(path) or getattr(dataset, "_protocol", "file") not in ("file", "local")
+    ):
+        raise ValueError("they are not on this machine")
+    files = files or LocalFileSystem()
+    return files, str(files._strip_protocol(str(path)))
 
 
-def _saved_files(place: Path, started: int) -> Iterator[tuple[Path, str]]:
-    """List the files that the run has saved in a place, each with its name below it."""
-    if place.is_file():
-        yield place, place.name
-    for file in sorted(place.rglob("*")):
-        if file.is_file() and file.stat().st_mtime_ns // 1_000_000 >= started:
-            yield file, file.relative_to(place).as_posix()
+def _saved_files(files: "AbstractFileSystem", place: str, started: int) -> list[_Saved]:
+    """List the files that the run has saved in a place; one that is a file itself is its own."""
+    files.invalidate_cache()
+    if files.isfile(place):
+        return [_Saved(place, PurePosixPath(place).name, files.info(place)["size"])]
+    # Stores tell the whole seconds alone.
+    since = started if _is_local(files) else started // 1000 * 1000
+    return [
+        _Saved(path, PurePosixPath(path).relative_to(place).as_posix(), info["size"])
+        for path, info in sorted(files.find(place, detail=True).items())
+        if files.modified(path).timestamp() * 1000 >= since
+    ]
+
+
+def _is_local(files: "AbstractFileSystem") -> bool:
+    return isinstance(files, LocalFileSystem)
 
 
 def _keep(
     journal: Journal,
     name: str,
-    files: list[tuple[Path, str]],
+    files: "AbstractFileSystem",
+    saved: list[_Saved],
     options: ArtifactsOptions,
     namespace: str,
 ) -> None:
-    if not files:
+    if not saved:
         raise ValueError("the run has saved none")
     name = mend_name(name).replace("/", "_")
     target = journal.files / "data" / name
-    size = sum(path.stat().st_size for path, _ in files)
-    if size > options.max_megabytes * _MEGABYTE or len(files) > options.max_files:
+    size = sum(file.bytes for file in saved)
+    if size > options.max_megabytes * _MEGABYTE or len(saved) > options.max_files:
         target.parent.mkdir(parents=True, exist_ok=True)
         target = target.with_name(f"{name}.json")
-        target.write_text(json.dumps([_told(path) for path, _ in files], indent=2))
+        target.write_text(json.dumps([_told(files, file) for file in saved], indent=2))
         journal.append("artifact", namespace, path=str(target), folder="data")
         return
-    for path, below in files:
-        copy = target / below
+    for file in saved:
+        copy = target / file.below
         copy.parent.mkdir(parents=True, exist_ok=True)
         with whole_or_gone(copy):
-            shutil.copyfile(path, copy)
-        folder = (Path("data") / name / below).parent.as_posix()
+            files.get_file(file.path, str(copy))
+        folder = (Path("data") / name / file.below).parent.as_posix()
         journal.append("artifact", namespace, path=str(copy), folder=folder)
 
 
-def _told(path: Path) -> dict[str, Any]:
+def _told(files: "AbstractFileSystem", file: _Saved) -> dict[str, Any]:
+    """Describe a file; of one that is far away, the digest is what its store has got of it."""
+    if not _is_local(files):
+        info = files.info(file.path)
+        told = {"path": files.unstrip_protocol(file.path), "bytes": file.bytes}
+        digests = {key: info[key].strip('"') for key in ("ETag", "etag", "md5Hash") if key in info}
+        return told | digests
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(_MEGABYTE):
+    with Path(file.path).open("rb") as content:
+        while part := content.read(_MEGABYTE):
             digest.update(part)
-    return {"path": str(path), "bytes": path.stat().st_size, "sha256": digest.hexdigest()}
+    return {"path": file.path, "bytes": file.bytes, "sha256": digest.hexdigest()}
