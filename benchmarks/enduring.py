@@ -17,7 +17,7 @@ from .report import Row, Table
 from .servers import Server, tracking_server
 from .workload import Nodes
 
-_DELAY, _LIMIT = 2.0, 300
+_DELAY, _LIMIT = 2.0, 120
 _SLOW = Nodes(50, seconds=0.2)
 _AT_ONCE = 8
 _PIPELINE_TIME = re.compile(r"Pipeline execution completed\s+successfully in ([\d.]+)\s+sec")

@@ -16,7 +16,7 @@ from .workload import Nodes
 _FEW, _MANY = 50, 5000
 # Parameters, metrics, and the seconds that each node took.
 _VALUES = workload.PARAMETERS + workload.METRICS + 1
-_LIMIT = 300
+_LIMIT = 120
 MOST_MS, MOST_BYTES = 0.5, 100
 
 

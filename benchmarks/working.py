@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import shutil
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import workload
-from .measure import Command, in_turns, run
+from .measure import Command, Measurement, Sample, run
 from .project import Project
-from .report import Row, Table, count, memory, time_of
+from .report import Row, Table, count, memory
 from .servers import Server, tracking_server
 from .workload import Nodes
 
 _COUNT, _SECONDS = 50, 120
 _TABLES = Path("data", "07_model_output")
 MOST_TIME, MOST_DISK, MOST_CALLS = 1.2, 1.0, 25
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run, the calls that a server got of it, and the bytes that it has left behind."""
+
+    sample: Sample
+    calls: int
+    disk: int
 
 
 def measure(repetitions: int, rendered: Project) -> Table:
@@ -26,18 +35,21 @@ def measure(repetitions: int, rendered: Project) -> Table:
         ours = workload.tracked(rendered, "ours-work", nodes, server.uri)
         theirs = workload.with_kedro_mlflow(rendered, "theirs-work", nodes, server.uri)
         places = (ours, theirs, bare)
-        own, other, without = in_turns(
-            max(1, repetitions // 3), *map(_kedro_run, places), warm_up=False
-        )
-        (calls, disk), (their_calls, their_disk), (_, bare_disk) = (
-            _left_behind(server, place) for place in places
-        )
+        rounds = [
+            [_work(server, place) for place in places] for _ in range(max(1, repetitions // 3))
+        ]
+    own, other, without = (
+        Measurement([work.sample for work in each]) for each in zip(*rounds, strict=True)
+    )
+    last, their_last, bare_last = rounds[-1]
+    calls, their_calls = last.calls, their_last.calls
+    disk, their_disk, bare_disk = last.disk, their_last.disk, bare_last.disk
     added, their_added = (100 * (each.seconds / without.seconds - 1) for each in (own, other))
     disk_added, their_disk_added = (100 * (each / bare_disk - 1) for each in (disk, their_disk))
     return Table(
         "Tracking hard work",
-        f"50 nodes that sort, join, group and regress tables, {without.seconds:.0f} s in all "
-        f"({time_of(without)} without tracking), and save one each ({bare_disk / 1e6:.0f} MB in "
+        f"50 nodes that sort, join, group and regress tables, {without.seconds:.2f} s in all "
+        f"(±{without.spread:.2f}) without tracking, and save one each ({bare_disk / 1e6:.0f} MB in "
         f"all); 10 parameters and 5 metrics a node, `mlflow server`. Theirs is "
         f"{workload.KEDRO_MLFLOW}.",
         [
@@ -72,21 +84,21 @@ def _rounds(rendered: Project) -> int:
     return max(1, round(_SECONDS / _COUNT / ((many - few) / 40)))
 
 
-def _left_behind(server: Server, place: Project) -> tuple[int, int]:
-    """Run once more: how many calls that makes, and how many bytes it leaves behind."""
+def _work(server: Server, place: Project) -> Work:
     _empty(place.folder / _TABLES)
-    before = server.calls(), _size(place.folder) + _size(server.folder)
-    run(_kedro_run(place))
-    return server.calls() - before[0], _size(place.folder) + _size(server.folder) - before[1]
+    calls, disk = server.calls(), _size(place.folder) + _size(server.folder)
+    sample = run(_kedro_run(place))
+    left_behind = _size(place.folder) + _size(server.folder) - disk
+    return Work(sample, server.calls() - calls, left_behind)
 
 
 def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def _kedro_run(place: Project) -> Command:
-    tables = place.folder / _TABLES
-    return Command([place.programs / "kedro", "run"], place.folder, before=partial(_empty, tables))
+    return Command([place.programs / "kedro", "run"], place.folder)
 
 
 def _empty(folder: Path) -> None:
