@@ -23,7 +23,12 @@ _TABLES = (
     "  type: pandas.CSVDataset\n"
     "  filepath: data/07_model_output/table_{number}.csv\n"
 )
-_METRICS = '"metrics_{number}":\n  type: kedro_mlflow.io.metrics.MlflowMetricsHistoryDataset\n'
+# Named, for with Kedro 1.7 they all go by the same five names otherwise.
+_METRICS = (
+    '"metrics_{number}":\n'
+    "  type: kedro_mlflow.io.metrics.MlflowMetricsHistoryDataset\n"
+    "  prefix: metrics_{number}\n"
+)
 _THEIR_CONFIG = """\
 server:
   mlflow_tracking_uri: {uri}
