@@ -18,8 +18,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
-def memory() -> Iterator[Path]:
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder that is on no disk, where there is one: an update makes and deletes 400 files."""
+    # pytest makes its own folder when it is first asked for one: not in here, where it would go
+    # with this package's tests.
+    tmp_path_factory.getbasetemp()
     place = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with tempfile.TemporaryDirectory(dir=place) as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", folder)
