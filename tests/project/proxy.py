@@ -27,6 +27,8 @@ class Request:
 
 # Looks at a request before it is passed on; a status refuses it.
 Guard: TypeAlias = Callable[[Request], int | None]
+# Answers a request itself, with a status and a body; none leaves it to the server.
+Answerer: TypeAlias = Callable[[Request], "tuple[int, bytes] | None"]
 
 
 class Proxy(ThreadingHTTPServer):
@@ -41,6 +43,8 @@ class Proxy(ThreadingHTTPServer):
         hanging: whether requests are accepted and not answered. Once this is over they are passed
             on, as a server does that was only stopped, though nobody waits for the answer any more.
         guard: who is let through; anybody, by default.
+        instead: answers what the server does not know.
+        moved: the server's own path, by the one that is asked for.
         calls: how many requests came, by method and path.
     """
 
@@ -55,6 +59,8 @@ class Proxy(ThreadingHTTPServer):
         self.hanging = False
         self.hang_at: str | None = None
         self.guard: Guard = lambda _: None
+        self.instead: Answerer = lambda _: None
+        self.moved: Callable[[str], str] = lambda path: path
         self.calls: list[str] = []
 
     @property
@@ -94,10 +100,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_response(refusal)
             self.end_headers()
             return
+        if answer := self.server.instead(asked):
+            self.send_response(answer[0])
+            self.send_header("Content-Length", str(len(answer[1])))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer[1])
+            return
         left_out = ("host", "connection", "transfer-encoding", "content-length")
         headers = {k: v for k, v in self.headers.items() if k.lower() not in left_out}
         request = urllib.request.Request(
-            self.server.server_url + self.path,
+            self.server.server_url + self.server.moved(self.path),
             None if self.command == "GET" else body,
             headers,
             method=self.command,
@@ -134,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(content)
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -7,8 +7,6 @@ import re
 import subprocess
 import threading
 import time
-import zipfile
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +15,7 @@ from signal import SIGTERM
 import pytest
 
 from tests.answers import REPOSITORY
+from tests.project.canary import leaky, traces
 from tests.project.conftest import (
     PACKAGE,
     Project,
@@ -26,9 +25,6 @@ from tests.project.conftest import (
 )
 from tests.project.proxy import Proxy, basic_auth, proxy_of
 
-# In every secret; as part of an Authorization header too, which is base64.
-CANARY = "CANARY"
-FORMS = [CANARY.encode(), *(b64encode(b"*" * shift + b"CANARYCANARY")[4:12] for shift in range(3))]
 PARAMS = ("--params", "db.password=CANARYCANARY-params,split.seed=7")
 
 
@@ -105,35 +101,6 @@ def guarded(secretive: Project, server: Proxy) -> Project:
     """The same, and its secrets in .env."""
     write_dotenv(secretive, server.url)
     return secretive
-
-
-def traces(*folders: Path) -> list[Path]:
-    """The files that hold a canary, .env aside; those inside archives count as well."""
-    return [
-        path
-        for folder in folders
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".env" and any(map(leaks, contents(path)))
-    ]
-
-
-def contents(path: Path) -> Iterator[bytes]:
-    yield path.read_bytes()
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            yield from map(archive.read, archive.namelist())
-
-
-def leaks(content: bytes) -> bool:
-    # The screen breaks long lines.
-    content = b"".join(content.split())
-    return any(form in content for form in FORMS)
-
-
-def leaky(text: str) -> list[str]:
-    """The lines that hold a canary."""
-    lines = text.splitlines()
-    return [line for line in lines if leaks(line.encode())] or [text] * leaks(text.encode())
 
 
 def run(

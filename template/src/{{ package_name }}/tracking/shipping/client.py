@@ -43,12 +43,18 @@ def connect(server: PlaceOptions) -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     # Our own lines tell where a run's page is, and repeat no password of the tracking URI.
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    # A bar for each model that a managed service or an object store takes.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
 
     quieten_mlflow()
     uri = str(server.mlflow_tracking_uri)
     if is_database(uri) and (reason := why_closed(uri)):
         raise UnreachableError(reason)
+    if not (is_server(uri) or is_database(uri)):
+        # What MLflow has for managed services looks at the process's own tracking URI, whatever the
+        # client's is: SageMaker's signature, the model that Unity Catalog registers.
+        os.environ.setdefault("MLFLOW_TRACKING_URI", uri)
     return mlflow.MlflowClient(server.mlflow_tracking_uri, server.mlflow_registry_uri)
 
 

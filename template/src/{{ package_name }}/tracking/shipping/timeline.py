@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..capture.record import nodes_of
 from ..journal import Record, all_records
+from ..pages import is_databricks
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,6 +36,7 @@ def log_timeline(
         journal: the folder that holds all of the run's records.
         end: the run's last record.
     """
+    from mlflow.entities import TraceData
     from mlflow.tracing.client import TracingClient
 
     start, started_ns, ended_ns = _bounds(journal, end)
@@ -42,7 +44,12 @@ def log_timeline(
         return
     spans = _spans(run_id, journal, start, end, started_ns, ended_ns)
     tracing = TracingClient(client.tracking_uri)
-    tracing.start_trace(_trace(run_id, experiment_id, start, end, started_ns, ended_ns))
+    trace = tracing.start_trace(_trace(run_id, experiment_id, start, end, started_ns, ended_ns))
+    if is_databricks(client.tracking_uri):
+        # It keeps the spans of an experiment's trace as a file; only a table takes them by a call.
+        # This is what MLflow's own exporter does there.
+        tracing._upload_trace_data(trace, TraceData(list(spans)))
+        return
     while some := list(islice(spans, _SPANS_A_CALL)):
         tracing.log_spans(experiment_id, some)
 

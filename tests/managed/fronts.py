@@ -1,0 +1,81 @@
+"""What a managed service's front checks of a call, before it reaches the open MLflow server."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from dataclasses import dataclass, field
+
+from botocore.auth import SigV4Auth  # type: ignore[import-untyped]
+from botocore.awsrequest import AWSRequest  # type: ignore[import-untyped]
+from botocore.credentials import Credentials  # type: ignore[import-untyped]
+
+from tests.project.proxy import Answerer, Guard, Request
+
+_SIGNED = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request, "
+    r"SignedHeaders=([^,]+), Signature=([0-9a-f]{64})"
+)
+
+
+@dataclass
+class Door:
+    """A guard that remembers who came.
+
+    Attributes:
+        guard: decides.
+        let_in: what it has let through.
+        refused: what it has not.
+    """
+
+    guard: Guard
+    let_in: list[Request] = field(default_factory=list)
+    refused: list[Request] = field(default_factory=list)
+
+    def __call__(self, request: Request) -> int | None:
+        """Decide, and remember."""
+        status = self.guard(request)
+        (self.let_in if status is None else self.refused).append(request)
+        return status
+
+
+def sigv4(key: str, secret: str, region: str, service: str) -> Guard:
+    """Let calls through that this key has signed (AWS Signature Version 4): others get 403."""
+    signer = SigV4Auth(Credentials(key, secret), service, region)
+
+    def guard(request: Request) -> int | None:
+        found = _SIGNED.fullmatch(request.headers.get("Authorization") or "")
+        if found is None or found.group(1, 2, 3) != (key, region, service):
+            return 403
+        digest = hashlib.sha256(request.body).hexdigest()
+        if request.headers["X-Amz-Content-SHA256"] != digest:
+            return 403
+        names = found[4].split(";")
+        url = f"http://{request.headers['Host']}{request.path}"
+        again = AWSRequest(request.method, url, {name: request.headers[name] for name in names})
+        again.context["timestamp"] = request.headers["X-Amz-Date"]
+        to_sign = signer.string_to_sign(again, signer.canonical_request(again))
+        return None if signer.signature(to_sign, again) == found[5] else 403
+
+    return guard
+
+
+def bearer(token: str) -> Guard:
+    """Let calls through that show this token; others get 401."""
+    expected = f"Bearer {token}"
+    return lambda request: None if request.headers.get("Authorization") == expected else 401
+
+
+def identity(token: str, secret: str) -> Answerer:
+    """Answer as the endpoint does from which Azure's machines have their tokens."""
+
+    def answer(request: Request) -> tuple[int, bytes]:
+        if request.headers.get("X-IDENTITY-HEADER") != secret:
+            return 403, b"{}"
+        expires = str(int(time.time()) + 3600)
+        content = {"access_token": token, "expires_on": expires, "token_type": "Bearer"}
+        return 200, json.dumps(content).encode()
+
+    return answer
