@@ -27,6 +27,19 @@ from tests.tracking.conftest import Tracking
         ({"mirrors": [{"init_kwargs": {}, "mlflow_tracking_uri": "http://x"}]}, ["init_kwargs"]),
         ({"mirrors": [{"type": "x.Y", "mlflow_registry_uri": "x"}]}, ["mlflow_registry_uri"]),
         ({"tracking": {"params": {"long_params_strategy": "drop"}}}, ["fail", "truncate", "tag"]),
+        (
+            {"promotion": {"thresholds": {"rmse": {"mx": 1}}}},
+            ["'promotion.thresholds.rmse.mx'", "'max'"],
+        ),
+        ({"promotion": {"slices": {"rmse": {}}}}, ["promotion.slices.rmse", "min, max or both"]),
+        (
+            {"promotion": {"improvement": {"rmse": {"better": "lower"}}}},
+            ["promotion: improvement", "holdout and predictions"],
+        ),
+        (
+            {"model": {"name": "m", "card": {"texts": "x"}}},
+            ["'model.card.texts'", "'text'"],
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_remedy(

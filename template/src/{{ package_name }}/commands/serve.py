@@ -10,7 +10,7 @@ from kedro.framework.startup import ProjectMetadata
 
 from .. import serving
 from ..tracking.errors import TrackingError
-from ..tracking.pipeline_model.scoring import download, find_champion
+from ..tracking.pipeline_model.scoring import download, find_version
 from ..tracking.shipping.models import CHAMPION
 from ..tracking.start import project_config
 
@@ -30,7 +30,7 @@ def command(metadata: ProjectMetadata, env: str | None, host: str, port: int) ->
     # It imports MLflow, and so does this process, which has the credentials: both at once.
     with subprocess.Popen([*program, host, str(port)], stdin=subprocess.PIPE, text=True) as server:
         try:
-            version = find_champion(config.model.name, config.server)
+            version = find_version(config.model.name, config.server)
             folder = download(version, config.server)
             name = f"{version.name} version {version.version} ({CHAMPION})"
             server.communicate(f"{folder}\n{name}\n")

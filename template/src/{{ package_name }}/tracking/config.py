@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import TrackingError
+from .promotion.options import PromotionOptions
 from .renamed import by_new_names
 from .requirements import unreadable
 
@@ -164,12 +165,21 @@ class RedactionOptions(_Options):
     patterns: list[re.Pattern[str]] = Field(default_factory=list)
 
 
+class CardOptions(_Options):
+    """The model card: which file holds what its owner says, and where it is kept as well."""
+
+    text: str | None = None
+    file: str | None = None
+
+
 class ModelOptions(_Options):
-    """The registered model: which pipeline it is, and which data set is its input."""
+    """The registered model: which pipeline it is, its input, its card, and whose a row is."""
 
     name: str
     pipeline: str = "inference"
     input: str = "instances"
+    traced: bool = True
+    card: CardOptions = Field(default_factory=CardOptions)
 
 
 class UiOptions(_Options):
@@ -193,6 +203,7 @@ class KedroMlflowConfig(_Options):
     tracking: TrackingOptions = Field(default_factory=TrackingOptions)
     redaction: RedactionOptions = Field(default_factory=RedactionOptions)
     model: ModelOptions | None = None
+    promotion: PromotionOptions = Field(default_factory=PromotionOptions)
     mirrors: list[MirrorOptions] = Field(default_factory=list)
     shipping: ShippingOptions = Field(default_factory=ShippingOptions)
     ui: UiOptions = Field(default_factory=UiOptions)
@@ -246,11 +257,12 @@ def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
     """List the valid keys of the mapping in which the last key of a location stands."""
     options: type[BaseModel] = KedroMlflowConfig
     for name in location[:-1]:
-        if isinstance(name, int):  # An entry of a list: of the kind that the list is of.
+        if name not in options.model_fields:  # An entry of a list or mapping: of the kind it is of.
             continue
         annotation = options.model_fields[name].annotation
         candidates = getattr(annotation, "__args__", (annotation,))
         options = next(
-            kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)
+            (kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)),
+            options,
         )
     return list(options.model_fields)

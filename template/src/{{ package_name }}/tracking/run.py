@@ -72,7 +72,7 @@ class TrackedRun(RunCapture):
         if config.shipping.on_unreachable == "fail":
             require_reachable(config.server)
         self._server, mirrors = sinks_of(folder, config, config.tracking.experiment)
-        super().__init__(folder, config.tracking, inputs, figures)
+        super().__init__(folder, config.tracking, inputs, figures, config.promotion)
         self.config = config
         self._started = now()
         self._lock = FileLock(folder / "lock")

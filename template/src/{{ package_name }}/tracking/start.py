@@ -61,7 +61,9 @@ def start_run(
     if config.model:
         fitted_inputs(config.model)  # What is wrong with the model is said before anything runs.
         if names == [config.model.pipeline]:
-            model_tags = use_registered_model(config.model, config.server, catalog)
+            wanted = (run_params.get("runtime_params") or {}).get("model_version")
+            wanted = None if wanted is None else str(wanted)
+            model_tags = use_registered_model(config.model, config.server, catalog, wanted)
     if set(names) <= set(config.tracking.disable_tracking.pipelines):
         return None
     if is_parallel(run_params):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..config import TrackingOptions
 from ..disk import whole_or_gone
 from ..journal import Journal, all_records
+from ..promotion.holdout import keep_holdout
+from ..promotion.options import PromotionOptions
 from ..redaction import mask
 from .figures import save_figure
 from .inputs import schema_of
@@ -28,7 +30,13 @@ logger = logging.getLogger(__name__)
 
 
 class RunCapture:
-    """Captures what nodes do and return into the journal; all that a worker process needs."""
+    """Captures what nodes do and return into the journal; all that a worker process needs.
+
+    Attributes:
+        process: the id of the process that captures.
+        journal: where to.
+        project_path: the project's folder.
+    """
 
     def __init__(
         self,
@@ -36,6 +44,7 @@ class RunCapture:
         options: TrackingOptions,
         inputs: Mapping[str, Mapping[str, Any]] | None = None,
         figures: Mapping[str, str] | None = None,
+        promotion: PromotionOptions | None = None,
     ) -> None:
         """Open the journal.
 
@@ -44,13 +53,15 @@ class RunCapture:
             options: what is captured.
             inputs: what the run reads, as ``describe_inputs`` describes it.
             figures: the files of figures that the catalog saves, by data set.
+            promotion: which node evaluates, and on what.
         """
         self.process = os.getpid()
         self.journal = Journal(folder)
-        self._project_path = folder.parents[2]
+        self.project_path = folder.parents[2]
         self._options = options
         self._inputs = dict(inputs or {})
         self._figures = dict(figures or {})
+        self._promotion = promotion or PromotionOptions()
         self._started_ns: dict[str, int] = {}
 
     @classmethod
@@ -58,7 +69,8 @@ class RunCapture:
         """Join, from a worker process, the run that another process has started in this folder."""
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         tracking = TrackingOptions(**content["tracking"])
-        return cls(folder, tracking, content["inputs"], content["figures"])
+        promotion = PromotionOptions(**content["promotion"])
+        return cls(folder, tracking, content["inputs"], content["figures"], promotion)
 
     def shared(self) -> dict[str, Any]:
         """Return what ``join`` needs in run.json."""
@@ -67,6 +79,7 @@ class RunCapture:
             "tracking": self._options.model_dump(include=kept),
             "inputs": self._inputs,
             "figures": self._figures,
+            "promotion": self._promotion.model_dump(),
         }
 
     def node_started(self, node: "Node") -> None:
@@ -86,6 +99,7 @@ class RunCapture:
         started_ns, ended_ns = self._times(node)
         namespace = self.namespace_of(node)
         self._keep_inputs(inputs)
+        self._keep_holdout(node, inputs)
         metrics: list[Metric] = []
         for name, value in outputs.items():
             try:
@@ -127,7 +141,7 @@ class RunCapture:
         return namespace_of(node, self._options.run)
 
     def _described(self, node: "Node") -> dict[str, Any]:
-        return describe_node(node, self._project_path) | {"process": os.getpid()}
+        return describe_node(node, self.project_path) | {"process": os.getpid()}
 
     def _times(self, node: "Node") -> tuple[int, int]:
         ended_ns = time.time_ns()
@@ -147,6 +161,16 @@ class RunCapture:
                 schema = schema_of(values[name])
                 rows = len(values[name]) if schema and hasattr(values[name], "__len__") else None
                 self.journal.append("input", name=name, **source, schema=schema, rows=rows)
+
+    def _keep_holdout(self, node: "Node", inputs: Mapping[str, Any]) -> None:
+        """Keep what the model is measured on, so that another one can be measured on the same."""
+        try:
+            with self.journal.tolerating():
+                state = self.journal.folder.parents[1]
+                if tags := keep_holdout(state, self._promotion, node, inputs):
+                    self.journal.append("tags", values=tags)
+        except Exception as error:
+            logger.warning("The holdout is not kept: %s", _first_line(error))
 
     def _capture(self, name: str, value: Any, namespace: str) -> list[Metric]:
         """Save what of an output is a figure or a model, and return what of it is a metric."""

@@ -56,7 +56,7 @@ def run_tags(
         "template.version": template_version(project_path),
         "mlflow.source.name": project_name,
         "mlflow.source.type": "PROJECT",
-        "mlflow.user": _user(),
+        "mlflow.user": user_name(),
     }
     if git := git_state(project_path):
         tags["mlflow.source.git.commit"] = git.commit
@@ -99,7 +99,8 @@ def template_version(project_path: Path) -> str:
     return found[1] if found else ""
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Tell who runs this process, as far as the machine knows."""
     try:
         return getuser()
     except (KeyError, OSError):  # A container may run under a user id that has no name.

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from ..capture.parameters import read_parameters
 from ..config import ModelOptions
 from ..errors import TrackingError
+from ..model_card import write_card
 from ..project import PACKAGE, PACKAGE_FOLDER, registered_pipeline
 from ..quiet import muted, quieten_mlflow
 from ..redaction import Patterns, mask
@@ -45,6 +46,7 @@ def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
         return
     folder = run.journal.files / "pipeline_model"
     package(options, catalog, folder, run.config.redaction.patterns)
+    write_card(run.config, run.project_path, run.journal.folder, folder)
     # A registered model of Unity Catalog has three names with dots between them; MLflow takes none
     # in a run's own model.
     name = options.name.rpartition(".")[2]

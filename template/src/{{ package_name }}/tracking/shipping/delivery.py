@@ -23,8 +23,8 @@ class Delivery:
         joined: whether the run is somebody else's, who ends it.
         models: the ids of models that were logged, by the folders that they were saved in; empty
             while one was asked for and its id has not reached us.
-        versions: the registered versions, as a person reads them, by the model's id; empty while a
-            version was asked for and its number has not reached us.
+        versions: name, number and alias of the registered versions, by the model's id; empty while
+            a version was asked for and its number has not reached us.
         refused: how many records the server has refused for good.
         changed: parameters that a continued run keeps: their value there, and this time's.
         offsets: how much of each of the journal's files was delivered, in bytes.
@@ -39,7 +39,7 @@ class Delivery:
     children: dict[str, str] = field(default_factory=dict)
     joined: bool = False
     models: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, list[str]] = field(default_factory=dict)
     refused: int = 0
     changed: dict[str, tuple[str, str]] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)

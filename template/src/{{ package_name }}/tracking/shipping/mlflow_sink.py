@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..capture.limits import mend_model_name
 from ..config import CaptureOptions, ExperimentOptions, PlaceOptions
 from ..journal import Record, all_records
+from ..model_card import description_of
 from ..redaction import mask
 from ..uris import is_server, page
 from .batches import Batch, batches, one_by_one
@@ -16,7 +17,7 @@ from .client import connect, is_final, is_reachable, is_transient, require_answe
 from .collector import paused_collector
 from .continued import without_known_parameters
 from .lineage import log_inputs
-from .models import log_model, register
+from .models import CHAMPION, log_model, register
 from .runs import create_child, create_run, end_children, join_run
 from .sink import Sink
 from .timeline import log_timeline
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 logger = logging.getLogger(__name__)
+
+# Takes a registered model's name and the number of a version; tells whether it is the champion now.
+Promote = Callable[[str, str], bool]
 
 
 class MlflowSink(Sink):
@@ -41,6 +45,7 @@ class MlflowSink(Sink):
         experiment: ExperimentOptions,
         capture: CaptureOptions,
         mirror: bool = False,
+        promote: Promote | None = None,
     ) -> None:
         """Say where the run goes.
 
@@ -49,6 +54,7 @@ class MlflowSink(Sink):
             experiment: the experiment that the run belongs to, made when it does not exist.
             capture: what is logged of the run as a whole.
             mirror: whether another server is the one that the run belongs to.
+            promote: judges a version that a run has registered, at the run's end.
         """
         self.place = f"MLflow at {mask('', str(server.mlflow_tracking_uri))}"
         self.address = "uv run kedro mlflow ui"
@@ -57,12 +63,16 @@ class MlflowSink(Sink):
         self._experiment = experiment
         self._capture = capture
         self._mirror = mirror
+        self._promote = promote
         self._client: MlflowClient | None = None
 
     @property
     def registered(self) -> list[str]:
         """The versions that were registered, as a person reads them."""
-        return [version for version in self.delivery.versions.values() if version]
+        return [
+            f"{name} version {number} ({alias})"
+            for name, number, alias in filter(None, self.delivery.versions.values())
+        ]
 
     @property
     def _uri(self) -> str:
@@ -134,6 +144,15 @@ class MlflowSink(Sink):
         end_children(client, self.delivery, all_records(self.folder), ended)
         if not self.delivery.joined:
             client.set_terminated(run_id, ended.data["status"], ended.time)
+        if self._promote and ended.data["status"] == "FINISHED":
+            self._try(partial(self._promote_versions, self._promote), "the promotion", patient)
+
+    def _promote_versions(self, promote: Promote) -> None:
+        for version in filter(None, self.delivery.versions.values()):
+            name, number, _ = version
+            if promote(name, number):
+                version[2] = CHAMPION
+                self.delivery.save()
 
     def _run_of(self, namespace: str) -> str:
         return self.delivery.children[namespace] if namespace else str(self.delivery.run_id)
@@ -174,7 +193,8 @@ class MlflowSink(Sink):
             if registered_name := record.data["register"]:
                 # A registry in a database would look up models:/… at the process's own URI.
                 source = f"models:/{model.model_id}" if is_server(self._uri) else ""
-                register(client, self.delivery, run_id, model, registered_name, source)
+                card = description_of(folder)
+                register(client, self.delivery, run_id, model, registered_name, source, card)
 
         self._try(deliver, f"the model {name}")
 

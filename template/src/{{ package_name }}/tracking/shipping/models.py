@@ -86,6 +86,7 @@ def register(
     model: "LoggedModel",
     name: str,
     source: str,
+    description: str | None = None,
 ) -> None:
     """Make a version of a logged model: the first is champion, a later one challenger.
 
@@ -96,6 +97,7 @@ def register(
         model: the logged model.
         name: the registered model's name.
         source: where the registry finds the files, if not at the model's own place.
+        description: what the version's page says, in Markdown.
     """
     from mlflow.exceptions import MlflowException
 
@@ -110,18 +112,21 @@ def register(
     source = source or model.artifact_location
     made = []
     if asked_before:  # The version may exist without its number having reached us.
-        versions = client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-        made = [version for version in versions if version.source == source]
-    delivery.versions[model.model_id] = ""
+        # Unity Catalog takes one condition.
+        versions = client.search_model_versions(f"run_id = '{run_id}'")
+        made = [each for each in versions if (each.name, each.source) == (name, source)]
+    delivery.versions[model.model_id] = []
     delivery.save()
     version = (
         made[0]
         if made
-        else client.create_model_version(name, source, run_id, model_id=model.model_id)
+        else client.create_model_version(
+            name, source, run_id, description=description, model_id=model.model_id
+        )
     )
     number = str(version.version)
     aliases = client.get_registered_model(name).aliases
     alias = CHALLENGER if str(aliases.get(CHAMPION, number)) != number else CHAMPION
     client.set_registered_model_alias(name, alias, number)
-    delivery.versions[model.model_id] = f"{name} version {number} ({alias})"
+    delivery.versions[model.model_id] = [name, number, alias]
     delivery.save()

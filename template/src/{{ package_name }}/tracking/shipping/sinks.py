@@ -1,12 +1,13 @@
 """The sinks of a run: the tracking server, and those that mirror it."""
 
 import json
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 from ..classes import made
 from ..config import ExperimentOptions, KedroMlflowConfig, MirrorOptions
-from .mlflow_sink import MlflowSink
+from .mlflow_sink import MlflowSink, Promote
 from .sink import Sink
 
 
@@ -28,7 +29,7 @@ def sinks_of(
         TrackingError: a mirror's class cannot be loaded or made, or is no sink.
     """
     capture = config.tracking.capture
-    server = MlflowSink(config.server, experiment, capture)
+    server = MlflowSink(config.server, experiment, capture, promote=_promotion(config, folder))
     server.attach("server", folder, resumed)
     mirrors: list[Sink] = []
     for number, mirror in enumerate(config.mirrors):
@@ -36,6 +37,15 @@ def sinks_of(
         sink.attach(_name(mirror), folder, resumed)
         mirrors.append(sink)
     return server, mirrors
+
+
+def _promotion(config: KedroMlflowConfig, folder: Path) -> Promote | None:
+    """Let the run's version become the champion at the run's end, if mlflow.yml wants that."""
+    if not (config.promotion.auto and config.model):
+        return None
+    from ..promotion.promote import promote_at_end
+
+    return partial(promote_at_end, config, folder.parents[1])
 
 
 def custom_sink(number: int, mirror: MirrorOptions) -> Sink | None:
