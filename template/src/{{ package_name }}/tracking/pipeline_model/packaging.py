@@ -18,7 +18,7 @@ from ..config import ModelOptions
 from ..errors import TrackingError
 from ..model_card import write_card
 from ..project import PACKAGE, PACKAGE_FOLDER, registered_pipeline
-from ..quiet import muted, quieten_mlflow
+from ..quiet import quieten_mlflow
 from ..redaction import Patterns, mask
 
 if TYPE_CHECKING:
@@ -120,8 +120,7 @@ def package(
             "parameters": _parameters(inference, catalog, secrets),
             "validator": catalog.validators.get(options.input),
         }
-        with muted("kedro.pipeline.node"):
-            predictions = InferencePlan.load(config, files).predict(example)
+        predictions = InferencePlan.load(config, files).predict(example)
         mlflow.pyfunc.save_model(
             folder,
             python_model=str(Path(__file__).with_name("model.py")),

@@ -1,6 +1,7 @@
 """Runs the inference pipeline's nodes on data in memory, with no Kedro session around them."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from kedro.io import AbstractDataset
 from kedro.validation import ParameterValidator, Validator, ValidatorSpec, resolve_validator
 
 from ..project import registered_pipeline
+from .steps import Step, steps_of
 
 if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
@@ -16,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InferencePlan:
-    """The inference pipeline, ready to predict.
+    """The inference pipeline, ready to predict, in several threads at once.
 
     Attributes:
-        pipeline: the nodes.
+        steps: the nodes.
         input: the data set that holds the rows to predict for.
         output: the data set that holds the predictions.
         given: everything else that the nodes read, loaded: fitted data sets and parameters, by
@@ -28,7 +30,7 @@ class InferencePlan:
             catalog entry.
     """
 
-    pipeline: "Pipeline"
+    steps: tuple[Step, ...]
     input: str
     output: str
     given: Mapping[str, Any]
@@ -53,26 +55,58 @@ class InferencePlan:
         spec = config["validator"] and ValidatorSpec.from_dataset_config(
             config["input"], config["validator"]
         )
-        return cls(
+        return cls.of(
             pipeline,
             config["input"],
             config["output"],
-            fitted
-            | {"parameters": typed}
-            | {f"params:{name}": value for name, value in typed.items()},
+            fitted,
+            {"parameters": typed} | {f"params:{name}": value for name, value in typed.items()},
             resolve_validator(spec) if spec else None,
         )
 
+    @classmethod
+    def of(
+        cls,
+        pipeline: "Pipeline",
+        input: str,
+        output: str,
+        fitted: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        validator: Validator | None = None,
+    ) -> "InferencePlan":
+        """Make the plan from what has been loaded.
+
+        Args:
+            pipeline: the nodes.
+            input: the data set that holds the rows to predict for.
+            output: the data set that holds the predictions.
+            fitted: the fitted data sets, which no node may change: all predictions share them.
+            parameters: the parameters by the names of their data sets; each node gets its own copy.
+            validator: what checks the rows.
+        """
+        return cls(
+            steps_of(pipeline, shared=fitted, kept=parameters),
+            input,
+            output,
+            {**fitted, **parameters},
+            validator,
+        )
+
     def predict(self, rows: Any) -> Any:
-        """Return the output data set for these rows of the input data set.
+        """Return the output data set for these rows of the input data set, which stay as they are.
 
         Raises:
             DataValidationError: the rows are not what the input's catalog entry declares.
         """
-        data = {**self.given, self.input: self.validator.validate(rows) if self.validator else rows}
-        for node in self.pipeline.nodes:
-            data.update(node.run({name: data[name] for name in node.inputs}))
+        # No variable here holds what the nodes pass on: each table goes when the last has read it.
+        data = {**self.given, self.input: self._checked(rows)}
+        for step in self.steps:
+            step.run(data)
         return data[self.output]
+
+    def _checked(self, rows: Any) -> Any:
+        checked = self.validator.validate(rows) if self.validator else rows
+        return deepcopy(rows) if checked is rows else checked
 
 
 def dataset_at(name: str, entry: Mapping[str, Any], path: str | Path) -> AbstractDataset[Any, Any]:
