@@ -2,7 +2,9 @@
 
 import os
 import re
+import sqlite3
 import ssl
+from contextlib import suppress
 from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
@@ -12,6 +14,7 @@ from ..config import PlaceOptions
 from ..databases import why_closed
 from ..disk import refusal
 from ..errors import TrackingError
+from ..new_database import make_tables
 from ..quiet import quieten_mlflow
 from ..redaction import mask, mask_text
 from ..uris import is_database, is_server, public
@@ -49,8 +52,11 @@ def connect(server: PlaceOptions) -> "MlflowClient":
 
     quieten_mlflow()
     uri = str(server.mlflow_tracking_uri)
-    if is_database(uri) and (reason := why_closed(uri)):
-        raise UnreachableError(reason)
+    if is_database(uri):
+        with suppress(OSError, sqlite3.Error):  # Of these tells what comes next.
+            make_tables(uri)
+        if reason := why_closed(uri):
+            raise UnreachableError(reason)
     if not (is_server(uri) or is_database(uri)):
         # What MLflow has for managed services looks at the process's own tracking URI, whatever the
         # client's is: SageMaker's signature, the model that Unity Catalog registers.
