@@ -11,10 +11,13 @@ from importlib.metadata import version
 from . import (
     copying,
     enduring,
+    logging_models,
+    predicting,
     project,
     report,
     running,
     scaling,
+    serving,
     starting,
     tracking,
     updating,
@@ -33,6 +36,9 @@ SUBJECTS = {
     "working": working.measure,
     "scaling": scaling.measure,
     "enduring": enduring.measure,
+    "predicting": predicting.measure,
+    "serving": serving.measure,
+    "logging": logging_models.measure,
 }
 
 

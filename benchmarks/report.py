@@ -123,6 +123,8 @@ def memory(what: str, ours: Measurement, theirs: Measurement) -> Row:
 
 def time_of(measured: Measurement) -> str:
     """A median time and its spread."""
+    if measured.seconds < 0.1:
+        return f"{1000 * measured.seconds:.2f} ms ± {1000 * measured.spread:.2f}"
     return f"{measured.seconds:.2f} s ± {measured.spread:.2f}"
 
 

@@ -45,9 +45,7 @@ def tracking_server(rendered: Project, name: str) -> Iterator[Server]:
     folder = project.BENCH / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = Server(f"http://127.0.0.1:{port}", folder)
     variables = clean_environment(os.environ)
     # Without its job runner the server is 2 processes instead of 15.
@@ -71,6 +69,14 @@ def tracking_server(rendered: Project, name: str) -> Iterator[Server]:
     finally:
         os.killpg(process.pid, SIGTERM)
         process.wait()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _wait_for(address: str) -> None:

@@ -29,6 +29,11 @@ _METRICS = (
     "  type: kedro_mlflow.io.metrics.MlflowMetricsHistoryDataset\n"
     "  prefix: metrics_{number}\n"
 )
+# What both environments have in the same version: all that the pipelines need.
+_THE_SAME = (
+    *("kedro", "kedro-datasets", "matplotlib", "mlflow", "numpy", "pandas", "pandera", "pydantic"),
+    *("scikit-learn", "skops"),
+)
 _THEIR_CONFIG = """\
 server:
   mlflow_tracking_uri: {uri}
@@ -64,11 +69,9 @@ def bare(rendered: Project, name: str, nodes: Nodes) -> Project:
 def tracked(rendered: Project, name: str, nodes: Nodes, uri: str, deadline: int = 60) -> Project:
     """The same under this template's hook, which tracks at a URI."""
     made = _with_nodes(rendered.copy(name), nodes)
+    register_no_model(made)
     config = made.folder / "conf" / "base" / "mlflow.yml"
     lines = config.read_text(encoding="utf-8").splitlines()
-    first = next(n for n, line in enumerate(lines) if line.startswith("model:"))
-    last = next(n for n, line in enumerate(lines) if line.startswith("mirrors:"))
-    lines[first:last] = ["model: null", ""]  # There is no pipeline to register.
     settings = {"  mlflow_tracking_uri:": uri, "  deadline:": str(deadline)}
     for number, line in enumerate(lines):
         for key, value in settings.items():
@@ -81,11 +84,26 @@ def tracked(rendered: Project, name: str, nodes: Nodes, uri: str, deadline: int 
 def with_kedro_mlflow(rendered: Project, name: str, nodes: Nodes, uri: str) -> Project:
     """The same under kedro-mlflow, in an environment of its own, its data sets in the catalog."""
     made = _with_nodes(rendered.bare(name), nodes, history=True)
-    base = made.folder / "conf" / "base"
-    with (base / "catalog.yml").open("a", encoding="utf-8") as catalog:
+    with (made.folder / "conf" / "base" / "catalog.yml").open("a", encoding="utf-8") as catalog:
         catalog.write(_METRICS)
-    (base / "mlflow.yml").write_text(_THEIR_CONFIG.format(uri=uri), encoding="utf-8")
-    return Project(made.folder, _environment(rendered) / "bin")
+    return under_kedro_mlflow(rendered, made, uri)
+
+
+def under_kedro_mlflow(rendered: Project, bare: Project, uri: str) -> Project:
+    """Put a project under kedro-mlflow: its configuration, and an environment that has it."""
+    config = bare.folder / "conf" / "base" / "mlflow.yml"
+    config.write_text(_THEIR_CONFIG.format(uri=uri), encoding="utf-8")
+    return Project(bare.folder, _environment(rendered) / "bin")
+
+
+def register_no_model(made: Project) -> None:
+    """Let a project's runs log no model: there is no pipeline to register, or none is wanted."""
+    config = made.folder / "conf" / "base" / "mlflow.yml"
+    lines = config.read_text(encoding="utf-8").splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("model:"))
+    last = next(n for n, line in enumerate(lines) if line.startswith("mirrors:"))
+    lines[first:last] = ["model: null", ""]
+    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _with_nodes(made: Project, nodes: Nodes, history: bool = False) -> Project:
@@ -103,12 +121,13 @@ def _with_nodes(made: Project, nodes: Nodes, history: bool = False) -> Project:
 
 
 def _environment(rendered: Project) -> Path:
-    """An environment with kedro-mlflow and what the nodes work with."""
+    """An environment with kedro-mlflow and what the pipelines work with."""
     folder = project.BENCH / "kedro-mlflow-environment"
-    if (folder / "ready").exists():
-        return folder
-    same = rendered.versions("kedro", "kedro-datasets", "mlflow", "pandas", "numpy")
+    same = rendered.versions(*_THE_SAME)
     packages = [KEDRO_MLFLOW, *(f"{name}=={version}" for name, version in same.items())]
+    ready, content = folder / "ready", "\n".join(packages)
+    if ready.exists() and ready.read_text(encoding="utf-8") == content:
+        return folder
     install = ["uv", "pip", "install", "--quiet", "--compile-bytecode", "--python"]
     commands: list[list[str | Path]] = [
         ["uv", "venv", "--quiet", "--clear", "--python", sys.executable, folder],
@@ -116,5 +135,5 @@ def _environment(rendered: Project) -> Path:
     ]
     for command in commands:
         subprocess.run(command, env=clean_environment(os.environ), check=True)
-    (folder / "ready").touch()
+    ready.write_text(content, encoding="utf-8")
     return folder
