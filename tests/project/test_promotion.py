@@ -142,7 +142,7 @@ def test_training_promotes_at_its_end_where_that_is_wanted(
     result = kedro.run(project, "run")
     assert "is the champion now, instead of version 1" in said(result.stdout + result.stderr)
     assert f"{PACKAGE} version 3 (champion)" in said(result.stdout + result.stderr)
-    assert aliases(client) == {"champion": "3", "challenger": "2"}
+    assert aliases(client) == {"champion": "3"}
     assert client.get_model_version(PACKAGE, "3").tags["promoted_from"] == "1"
 
     result = kedro.run(project, "run", "--params", "model.alpha=300")

@@ -1,5 +1,6 @@
 """`kedro mlflow promote`: makes a version of the model the champion, or takes it back."""
 
+import os
 from pathlib import Path
 
 import click
@@ -7,7 +8,7 @@ from kedro.framework.startup import ProjectMetadata
 
 from ..tracking.config import KedroMlflowConfig
 from ..tracking.errors import TrackingError
-from ..tracking.redaction import mask
+from ..tracking.redaction import mask, mask_text, secret_values
 from ..tracking.shipping.client import reason_of
 from ..tracking.start import journals_of, project_config
 
@@ -43,9 +44,10 @@ def command(
     project_path = Path(metadata.project_path)
     config = project_config(project_path, env)
     state = journals_of(project_path).parent
+    reason = mask_text((reason or "").strip(), secret_values(os.environ))
     try:
         if rollback:
-            _roll_back(config, state, reason or "", dry_run)
+            _roll_back(config, state, reason, dry_run)
         else:
             _promote(config, state, version, reason if force else None, dry_run)
     except (TrackingError, click.exceptions.Exit):

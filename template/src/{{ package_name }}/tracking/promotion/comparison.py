@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from ..capture.limits import mend_name
 from ..capture.metrics import metrics_of
 from ..config import KedroMlflowConfig, MetricsOptions
 from ..errors import TrackingError
@@ -96,12 +97,7 @@ def measure(
 
 def logged_metrics(run: "Run", options: PromotionOptions) -> dict[str, float]:
     """Pick the metrics of the evaluation out of a run's, without their common beginning."""
-    prefix = f"{options.evaluation}/"
-    return {
-        name.removeprefix(prefix): value
-        for name, value in run.data.metrics.items()
-        if name.startswith(prefix)
-    }
+    return _without_prefix(run.data.metrics, options)
 
 
 def measure_anew(
@@ -122,9 +118,18 @@ def measure_anew(
     for predictions in _predictions(asked[str(options.holdout)], folders):
         with muted("kedro.pipeline.node"):
             outputs = node.run({**asked, str(options.predictions): predictions})
-        metrics = metrics_of("", outputs[options.evaluation], MetricsOptions())
-        found.append({name.removeprefix("/"): value for name, value, _ in metrics})
+        metrics = metrics_of(options.evaluation, outputs[options.evaluation], MetricsOptions())
+        found.append(_without_prefix({name: value for name, value, _ in metrics}, options))
     return found
+
+
+def _without_prefix(metrics: Mapping[str, float], options: PromotionOptions) -> dict[str, float]:
+    prefix = f"{mend_name(options.evaluation)}/"
+    return {
+        name.removeprefix(prefix): value
+        for name, value in metrics.items()
+        if name.startswith(prefix)
+    }
 
 
 def _predictions(rows: Any, folders: Sequence[Path]) -> list[Any]:

@@ -4,7 +4,6 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError
-from ..redaction import mask_text
 from ..shipping.models import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def crown(
     tags = {
         "promoted_at": _now(),
         "promoted_by": user,
-        "promotion_reason": mask_text(reason)[:_LONGEST_REASON],
+        "promotion_reason": reason[:_LONGEST_REASON],
         PROMOTED_FROM: str(previous.version) if previous else "",
     }
     for key, value in tags.items():
@@ -78,7 +77,7 @@ def dethrone(
     tags = {
         "rolled_back_at": _now(),
         "rolled_back_to": str(previous.version),
-        "rollback_reason": mask_text(reason)[:_LONGEST_REASON],
+        "rollback_reason": reason[:_LONGEST_REASON],
     }
     for key, value in tags.items():
         if value:
