@@ -6,11 +6,13 @@ import argparse
 import os
 import subprocess
 import sys
+from functools import partial
 from importlib.metadata import version
 
 from . import (
     copying,
     enduring,
+    loading,
     logging_models,
     predicting,
     project,
@@ -39,6 +41,7 @@ SUBJECTS = {
     "predicting": predicting.measure,
     "serving": serving.measure,
     "logging": logging_models.measure,
+    "loading": loading.measure,
 }
 
 
@@ -51,9 +54,10 @@ def main() -> int:
         rendered = project.rendered()
         versions = rendered.versions("kedro", "mlflow") | {"copier": version("copier")}
         tables = []
+        subjects = SUBJECTS | {"loading": partial(loading.measure, minutes=options.minutes)}
         for subject in options.subjects or SUBJECTS:
             _progress(subject)
-            table = SUBJECTS[subject](options.repetitions, rendered)
+            table = subjects[subject](options.repetitions, rendered)
             figures = report.markdown(table, report.circumstances(options.repetitions, versions))
             print(f"{figures}\n", flush=True)
             report.write(PAGE, subject, figures)
@@ -72,6 +76,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--repetitions", "-n", type=int, default=9, help="of each command (default: 9)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=loading.MINUTES, help="of loading (default: 10)"
     )
     options = parser.parse_args()
     if unknown := sorted(set(options.subjects) - SUBJECTS.keys()):

@@ -1,32 +1,33 @@
-"""Serve a model over HTTP: `python server.py HOST PORT`, its folder and name on standard input.
+"""The program of a worker: `python server.py LISTENER CHANNEL`, two inherited file descriptors.
 
-A process in which the project's package is not imported yet: the model brings the package it was
-trained with. It needs neither the registry nor its credentials.
+The project's package is not imported here: the model brings the one it was trained with. The
+modules beside this file are imported as a package of another name, and not by their own: a model
+whose code imports a `model` or `body` of its own must not get these.
 """
 
-import logging
+import signal
 import sys
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
-import mlflow
-import uvicorn
-from mlflow.pyfunc import scoring_server
+NAME = "kedro_mlflow_serving"
 
 
-def main(host: str, port: str) -> None:
-    """Load the model and answer requests until stopped.
-
-    Routes: /ping and /health answer 200 once the model is loaded, /version gives MLflow's,
-        /invocations predicts; see
-        https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/.
-    """
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    folder, name = (sys.stdin.readline().strip() for _ in range(2))
-    if not folder:  # Whoever started this has found no model, and says so.
-        sys.exit(1)
-    app = scoring_server.init(mlflow.pyfunc.load_model(folder))
-    print(f"Serving {name} on http://{host}:{port}/invocations; Ctrl-C stops it.", flush=True)
-    uvicorn.run(app, host=host, port=int(port), log_level="warning")
+def main(listener: int, channel: int) -> None:
+    """Answer requests until the supervisor says otherwise, or is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer.
+    folder = Path(__file__).parent
+    sys.path[:] = [path for path in sys.path if path != str(folder)]
+    spec = spec_from_file_location(
+        NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    assert spec
+    assert spec.loader
+    sys.modules[NAME] = package = module_from_spec(spec)
+    spec.loader.exec_module(package)
+    import_module(f"{NAME}.worker").main(listener, channel)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(*map(int, sys.argv[1:]))

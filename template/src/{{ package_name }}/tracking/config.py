@@ -196,6 +196,14 @@ class ShippingOptions(_Options):
     deadline: float = Field(default=60, gt=0)
 
 
+class ServingOptions(_Options):
+    """What `kedro mlflow serve` takes of a request, and how often it asks for a new champion."""
+
+    max_megabytes: float = Field(default=10, gt=0)
+    max_rows: int = Field(default=100_000, gt=0)
+    poll_seconds: float = Field(default=10, gt=0)
+
+
 class KedroMlflowConfig(_Options):
     """The whole of mlflow.yml; without the file, its defaults."""
 
@@ -207,6 +215,7 @@ class KedroMlflowConfig(_Options):
     mirrors: list[MirrorOptions] = Field(default_factory=list)
     shipping: ShippingOptions = Field(default_factory=ShippingOptions)
     ui: UiOptions = Field(default_factory=UiOptions)
+    serving: ServingOptions = Field(default_factory=ServingOptions)
 
 
 def load_config(context: "KedroContext") -> KedroMlflowConfig:
