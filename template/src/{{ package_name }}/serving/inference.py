@@ -13,7 +13,7 @@ from .refusal import RefusalError, listed, shown
 from .scoring import by_position, checked_length
 from .table import Table, Values
 
-_DATATYPES = {
+_DATATYPES: dict[Any, str] = {
     DataType.boolean: "BOOL",
     DataType.integer: "INT32",
     DataType.long: "INT64",
@@ -37,7 +37,7 @@ def metadata(name: str, version: str, inputs: Schema, outputs: Schema | None) ->
         "versions": [version],
         "platform": "mlflow",
         "inputs": _described(inputs),
-        "outputs": _described(outputs) if Table.fits(outputs) else [],
+        "outputs": _described(outputs) if outputs and Table.fits(outputs) else [],
     }
 
 

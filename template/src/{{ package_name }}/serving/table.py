@@ -29,8 +29,8 @@ class Table:
     """
 
     def __init__(self, schema: Schema) -> None:
-        self.names: list[str] = schema.input_names()
-        self.types: dict[str, DataType] = dict(zip(self.names, schema.input_types(), strict=True))
+        self.names = list(map(str, schema.input_names()))
+        self.types: dict[str, Any] = dict(zip(self.names, schema.input_types(), strict=True))
         self._required = frozenset(schema.required_input_names())
         self._all = frozenset(self.names)
         self._only_floats = set(self.types.values()) == {DataType.double}
