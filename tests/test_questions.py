@@ -45,7 +45,7 @@ ACCEPTED = [
     *[("tracking_preset", value) for value in ["local", "server", *MANAGED]],
     *[("backend_store", value) for value in ["sqlite", "postgresql", "mysql"]],
     *[("artifact_store", value) for value in ["local", "s3", "gcs", "azure"]],
-    *[("serving_target", value) for value in ["mlflow", "none"]],
+    *[("serving_target", value) for value in ["mlflow", "none", "docker", "kubernetes"]],
     *[("ci", value) for value in ["github", "gitlab", "none"]],
     ("tracking_uri", "https://mlflow.example.com/team"),
 ]
@@ -298,6 +298,18 @@ def test_a_copy_into_the_working_directory_needs_no_cd(
     assert "cd " not in message_after_copy(Path(), template, capsys)
 
 
+@pytest.mark.parametrize(
+    ("target", "named"),
+    [("docker", "SERVING_TOKEN in .env"), ("kubernetes", "conf/base/mlflow.yml")],
+)
+def test_the_message_says_what_a_deployment_needs(
+    target: str, named: str, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = message_after_copy(tmp_path / "project", template, capsys, serving_target=target)
+    assert "uv run kedro mlflow deploy " in message
+    assert named in message
+
+
 # What somebody has to hear of who did not press Enter all the way.
 HEARD = [
     ({"tracking_preset": "server"}, ["http://127.0.0.1:5000", ".env.example"]),
@@ -328,7 +340,9 @@ def test_the_message_says_which_variables_are_needed(
 
 
 @pytest.mark.parametrize(
-    ("given", "paragraphs"), [({}, 3), *((given, 4) for given, _ in HEARD)], ids=str
+    ("given", "paragraphs"),
+    [({}, 3), ({"serving_target": "docker"}, 4), *((given, 4) for given, _ in HEARD)],
+    ids=str,
 )
 def test_the_message_has_a_blank_line_between_its_paragraphs(
     given: dict[str, str],

@@ -27,6 +27,16 @@ from tests.tracking.conftest import Tracking
         ({"mirrors": [{"init_kwargs": {}, "mlflow_tracking_uri": "http://x"}]}, ["init_kwargs"]),
         ({"mirrors": [{"type": "x.Y", "mlflow_registry_uri": "x"}]}, ["mlflow_registry_uri"]),
         ({"tracking": {"params": {"long_params_strategy": "drop"}}}, ["fail", "truncate", "tag"]),
+        ({"deployment": {"target": "moon"}}, ["deployment", "docker", "kubernetes"]),
+        ({"deployment": {"target": "docker"}}, ["deployment.image"]),
+        (
+            {"deployment": {"target": "kubernetes", "canary": 1}},
+            ["'deployment.canary'", "'canary_percent'"],
+        ),
+        (
+            {"deployment": {"target": "kubernetes", "canary_percent": 101}},
+            ["deployment.canary_percent", "100"],
+        ),
         (
             {"promotion": {"thresholds": {"rmse": {"mx": 1}}}},
             ["'promotion.thresholds.rmse.mx'", "'max'"],

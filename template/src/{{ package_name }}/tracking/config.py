@@ -5,10 +5,11 @@ Keys that kedro-mlflow 2.x has mean here what they mean there. An unknown key is
 
 import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from .deployment_options import DockerOptions, KubernetesOptions
 from .errors import TrackingError
 from .promotion.options import PromotionOptions
 from .renamed import by_new_names
@@ -216,6 +217,9 @@ class KedroMlflowConfig(_Options):
     shipping: ShippingOptions = Field(default_factory=ShippingOptions)
     ui: UiOptions = Field(default_factory=UiOptions)
     serving: ServingOptions = Field(default_factory=ServingOptions)
+    deployment: DockerOptions | KubernetesOptions | None = Field(
+        default=None, discriminator="target"
+    )
 
 
 def load_config(context: "KedroContext") -> KedroMlflowConfig:
@@ -252,26 +256,40 @@ def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
 
 
 def _explain(kind: str, location: tuple[str | int, ...], message: str) -> str:
-    key = ".".join(map(str, location))
     if kind != "extra_forbidden":
-        return f"{key}: {message.removeprefix('Value error, ')}."
+        return f"{_key(location)}: {message.removeprefix('Value error, ')}."
     valid = _keys_beside(location)
     nearest = get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
     return (
-        f"unknown key '{key}'; the nearest valid one is '{nearest[0]}' (all: {', '.join(valid)})."
+        f"unknown key '{_key(location)}'; the nearest valid one is '{nearest[0]}' "
+        f"(all: {', '.join(valid)})."
     )
+
+
+def _key(location: tuple[str | int, ...]) -> str:
+    """Write a location as it stands in mlflow.yml, where a target is no level of its own."""
+    if location[0] == "deployment" and len(location) > 2:
+        location = (location[0], *location[2:])
+    return ".".join(map(str, location))
 
 
 def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
     """List the valid keys of the mapping in which the last key of a location stands."""
-    options: type[BaseModel] = KedroMlflowConfig
+    kinds: list[type[BaseModel]] = [KedroMlflowConfig]
     for name in location[:-1]:
-        if name not in options.model_fields:  # An entry of a list or mapping: of the kind it is of.
-            continue
-        annotation = options.model_fields[name].annotation
-        candidates = getattr(annotation, "__args__", (annotation,))
-        options = next(
-            (kind for kind in candidates if isinstance(kind, type) and issubclass(kind, BaseModel)),
-            options,
-        )
-    return list(options.model_fields)
+        if len(kinds) > 1:  # One kind a serving target, and this is the target's name.
+            kinds = [kind for kind in kinds if name in get_args(_annotation(kind, "target"))]
+        elif name in kinds[0].model_fields:
+            annotation = _annotation(kinds[0], str(name))
+            candidates = getattr(annotation, "__args__", (annotation,))
+            kinds = [
+                kind
+                for kind in candidates
+                if isinstance(kind, type) and issubclass(kind, BaseModel)
+            ] or kinds
+        # Else an entry of a list or mapping: of the kind that it is of.
+    return list(kinds[0].model_fields)
+
+
+def _annotation(options: type[BaseModel], name: str) -> Any:
+    return options.model_fields[name].annotation
