@@ -125,8 +125,13 @@ def test_databricks_takes_runs_and_unity_catalog_the_model(
         assert {request.path for request in door.refused} <= {"/.well-known/databricks-config"}
         assert_closed(front.url)
         assert_arrived(MlflowClient(url), f"/Shared/{PACKAGE}")
-    (version,) = catalog.models[f"main.default.{PACKAGE}"]
+        project.run("kedro", "run", env=store.variables | workspace)
+        project.run("kedro", "mlflow", "promote", env=store.variables | workspace)
+    name = f"main.default.{PACKAGE}"
+    version, promoted = catalog.models[name]
     assert version["status"] == "READY"
+    assert catalog.aliases == {(name, "champion"): "2"}
+    assert {"key": "promoted_from", "value": "1"} in promoted["tags"]
     assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/1/MLmodel").is_file()
 
 

@@ -12,6 +12,7 @@ from tests.project.proxy import Request
 
 _REGISTRY = "/api/2.0/mlflow/unity-catalog/"
 _FILES, _FOLDERS = "/api/2.0/fs/files/", "/api/2.0/fs/directories/"
+_LONGEST_TAG = 1000
 _THREE_LEVELS = re.compile(r"[^.]+\.[^.]+\.[^.]+")
 
 
@@ -85,14 +86,26 @@ class UnityCatalog:
         if call == "POST registered-models/alias":
             self.aliases[name, asked["alias"]] = number
             return 200, {}
+        if call == "DELETE registered-models/alias":
+            self.aliases.pop((name, asked["alias"]), None)
+            return 200, {}
         if call == "GET registered-models/alias":
             number = self.aliases.get((name, asked["alias"]), "")
         found = [version for version in self.models[name] if version["version"] == number]
         if not found:
             return 404, _error("RESOURCE_DOES_NOT_EXIST", f"no such version of {name}")
-        return self._of_version(call, found[0])
+        return self._of_version(call, found[0], asked)
 
-    def _of_version(self, call: str, version: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def _of_version(
+        self, call: str, version: dict[str, Any], asked: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        if call == "POST model-versions/set-tag":
+            # https://docs.databricks.com/aws/en/database-objects/tags
+            if re.search(r"[.,\-=/:]", asked["key"]) or len(asked["value"]) > _LONGEST_TAG:
+                return 400, _error("INVALID_PARAMETER_VALUE", f"no tag: {asked['key']}")
+            version["tags"] = [each for each in version["tags"] if each["key"] != asked["key"]]
+            version["tags"].append({"key": asked["key"], "value": asked["value"]})
+            return 200, {}
         if call == "POST model-versions/finalize":
             version["status"] = "READY"
         if call == "GET model-versions/get-download-uri":
@@ -119,6 +132,7 @@ class UnityCatalog:
         version = kept | {
             "version": number,
             "status": "PENDING_REGISTRATION",
+            "tags": [],
             "storage_location": f"dbfs:/Models/{name.replace('.', '/')}/{number}",
         }
         self.models[name].append(version)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -188,6 +189,25 @@ def test_two_promotions_at_once_leave_one_champion_and_a_straight_history(
     first = {"2": "3", "3": "2"}[last]
     assert client.get_model_version(PACKAGE, last).tags["promoted_from"] == first
     assert client.get_model_version(PACKAGE, first).tags["promoted_from"] == "1"
+
+
+def test_a_version_is_judged_anew_if_somebody_elsewhere_promotes_meanwhile(
+    project_with_runs: Project, kedro: Kedro
+) -> None:
+    project, client = project_with_runs, project_with_runs.client
+    project.edit("conf/base/mlflow.yml", "tolerance: 0.0", "tolerance: 1.0")
+    kedro.run(project, "run", "--params", "split.seed=7")
+    process = project.start("kedro", "mlflow", "promote")
+    # It is at it once the models predict, in processes of their own.
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while process.poll() is None and not children.read_text(encoding="utf-8"):
+        time.sleep(0.01)
+    client.set_registered_model_alias(PACKAGE, "champion", "2")
+    shown, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, shown + errors
+    assert "is the champion now, instead of version 2" in said(shown)
+    assert client.get_model_version(PACKAGE, "3").tags["promoted_from"] == "2"
+    assert run_of(client, "3").data.tags["promotion.champion"] == "2"
 
 
 def test_a_card_lies_in_the_model_and_is_the_description_of_its_version(trained: Trained) -> None:
