@@ -5,18 +5,14 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from mlflow.models import Model
 
 from tests.conftest import Render
-from tests.project.conftest import PACKAGE, Project, Trained, free_port, listening
+from tests.project.conftest import PACKAGE, Project, Trained
 
 
 def files_of(project: Project, alias: str) -> Path:
@@ -182,53 +178,6 @@ def test_no_secret_gets_into_the_model(project: Project) -> None:
     assert "'scaling' looks like a secret" in result.stderr
     found = [p for p in project.folder.rglob("*") if p.is_file() and b"CANARY" in p.read_bytes()]
     assert found == [project.folder / "conf/base/parameters.yml"]
-
-
-@pytest.fixture(scope="module")
-def address(trained: Trained) -> Iterator[str]:
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with listening(
-        trained.project, "kedro", "mlflow", "serve", "--port", str(port), url=f"{url}/ping"
-    ):
-        yield url
-
-
-def post(url: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
-    """Send a request and return status and answer."""
-    request = urllib.request.Request(
-        f"{url}/invocations",
-        json.dumps(body).encode(),
-        {"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=30) as response:
-            return response.status, json.load(response)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
-
-
-def test_the_served_model_answers_as_batch_scoring_did(
-    address: str, rows: pd.DataFrame, scored: list[float]
-) -> None:
-    status, answer = post(address, {"dataframe_records": rows.to_dict("records")})
-    assert status == 200
-    assert [row["progression"] for row in answer["predictions"]] == pytest.approx(scored)
-
-
-def test_a_served_model_refuses_what_training_would_and_keeps_serving(
-    address: str, rows: pd.DataFrame
-) -> None:
-    status, answer = post(address, {"dataframe_records": rows.assign(bmi=999).to_dict("records")})
-    assert status == 400
-    assert "bmi" in answer["message"]
-    assert "stack_trace" not in answer
-    status, answer = post(
-        address, {"dataframe_records": rows.drop(columns="bmi").to_dict("records")}
-    )
-    assert status == 400
-    assert "bmi" in answer["message"]
-    assert post(address, {"dataframe_records": rows.to_dict("records")})[0] == 200
 
 
 def test_a_registered_model_may_have_a_catalog_and_a_schema(
