@@ -7,7 +7,6 @@ import json
 import os
 import re
 import socket
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -548,18 +547,15 @@ def test_thousands_of_bad_bodies_are_refused_and_it_serves_on(
 ) -> None:
     connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=60)
     statuses: dict[int, int] = {}
-    until = time.monotonic() + 20
 
     @settings(
-        max_examples=4000,
+        max_examples=2500,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(PATHS, KINDS, BODIES)
     def throw(path: str, kind: str, body: bytes) -> None:
-        if time.monotonic() > until:
-            return
         headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
         connection.request("POST", path, body, headers)
         response = connection.getresponse()
