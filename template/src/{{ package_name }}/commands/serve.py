@@ -17,6 +17,7 @@ from ..serving.reload import follow
 from ..serving.source import ModelRegistry, config_without_places, packed_model
 from ..serving.supervisor import Supervisor
 from ..tracking.errors import TrackingError
+from ..tracking.shipping.collector import paused_collector
 from ..tracking.shipping.models import CHAMPION
 from ..tracking.start import project_config
 
@@ -81,9 +82,10 @@ def command(
                     config = config_without_places(project, env)
                     version, found = packed_model(model, config), str(model)
                 else:
-                    config = project_config(project, env)
-                    registry = ModelRegistry(config, scratch)
-                    version, found = registry.fetch(registry.champion()), CHAMPION
+                    with paused_collector():
+                        config = project_config(project, env)
+                        registry = ModelRegistry(config, scratch)
+                        version, found = registry.fetch(registry.champion()), CHAMPION
                     if reload_on_promote:
                         seconds = config.serving.poll_seconds
                         following = partial(follow, supervisor, registry, seconds)

@@ -3,17 +3,17 @@
 See https://github.com/kserve/open-inference-protocol.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-from mlflow.types import DataType, Schema
 
 from .refusal import RefusalError, listed, shown
 from .scoring import by_position, checked_length
+from .signature import Column, DataType
 from .table import Table, Values
 
-_DATATYPES: dict[Any, str] = {
+_DATATYPES = {
     DataType.boolean: "BOOL",
     DataType.integer: "INT32",
     DataType.long: "INT64",
@@ -30,21 +30,23 @@ _KNOWN = {
 _KINDS = {"b": "BOOL", "i": "INT64", "u": "UINT64", "f": "FP64"}
 
 
-def metadata(name: str, version: str, inputs: Schema, outputs: Schema | None) -> dict[str, Any]:
+def metadata(
+    name: str, version: str, inputs: Sequence[Column], outputs: Sequence[Column]
+) -> dict[str, Any]:
     """Describe a model."""
     return {
         "name": name,
         "versions": [version],
         "platform": "mlflow",
         "inputs": _described(inputs),
-        "outputs": _described(outputs) if outputs and Table.fits(outputs) else [],
+        "outputs": _described(outputs),
     }
 
 
-def _described(schema: Schema) -> list[dict[str, Any]]:
+def _described(columns: Sequence[Column]) -> list[dict[str, Any]]:
     return [
         {"name": column.name, "datatype": _DATATYPES[column.type], "shape": [-1]}
-        for column in schema.inputs
+        for column in columns
     ]
 
 

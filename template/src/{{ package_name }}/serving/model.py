@@ -1,18 +1,16 @@
 """The model that a worker serves."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc
 import numpy as np
 import pandas as pd
-from mlflow.exceptions import MlflowException
-from mlflow.utils.proto_json_utils import NumpyEncoder
+from kedro.validation import DataValidationError
 
 from . import inference
+from .loading import load
 from .refusal import RefusalError, listed, shortened
 from .scoring import CSV, columns_of_csv, columns_of_json, parsed
 from .table import Table, Values
@@ -44,18 +42,11 @@ class Model:
         Raises:
             Exception: whatever its code raises; a model that refuses its own example is none.
         """
-        os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # As MLflow's own server has it.
-        loaded = mlflow.pyfunc.load_model(str(folder))
-        inputs, outputs = loaded.metadata.get_input_schema(), loaded.metadata.get_output_schema()
-        if not Table.fits(inputs):
-            raise ValueError("its signature has no named columns with one value a row each")
-        metadata = inference.metadata(name, version, inputs, outputs)
-        # Not MLflow's own predict: its checks of the signature are done by the table already.
-        predict = loaded._model_impl.predict
-        model = cls(name, version, max_rows, Table(inputs), metadata, predict)
-        example = loaded.metadata.load_input_example(str(folder))
-        if isinstance(example, pd.DataFrame):
-            model.predict({str(column): example[column].tolist() for column in example.columns})
+        loaded = load(folder)
+        metadata = inference.metadata(name, version, loaded.inputs, loaded.outputs)
+        model = cls(name, version, max_rows, Table(loaded.inputs), metadata, loaded.predict)
+        if loaded.example:
+            encoded(records(model.predict(loaded.example)))
         return model
 
     def invoke(self, body: bytes, content_type: str) -> tuple[bytes, int]:
@@ -94,23 +85,27 @@ class Model:
         frame = self.table.frame(columns)
         try:
             return self._predict(frame)
-        except MlflowException as error:
-            if error.get_http_status_code() >= 500:
-                raise
-            raise RefusalError(_sentence(error)) from error
+        except Exception as error:
+            if sentence := _refusal(error):
+                raise RefusalError(sentence) from error
+            raise
 
 
 def _rows(columns: dict[str, Values]) -> int:
     return len(next(iter(columns.values())))
 
 
-def _sentence(error: MlflowException) -> str:
-    """Say in one line what the validator has found, if that is why the model has refused."""
-    # Kedro's own text has a line for each; its class is the model's, not this process's.
-    failures = getattr(error.__cause__, "failures", None)
-    if not failures:
-        return shortened(error.message)
-    return f"The data is refused: {'; '.join(map(_failure, failures))}."
+def _refusal(error: Exception) -> str:
+    """Say in one line what the model has found wrong with the rows; nothing if it has failed."""
+    is_verdict = isinstance(error, DataValidationError)
+    if failures := getattr(error if is_verdict else error.__cause__, "failures", None):
+        # Kedro's own text has a line for each.
+        return f"The data is refused: {'; '.join(map(_failure, failures))}."
+    if is_verdict:
+        return shortened(str(error))
+    # An exception of MLflow's, which is not imported here for that.
+    status_of = getattr(error, "get_http_status_code", None)
+    return shortened(str(error)) if status_of and status_of() < 500 else ""
 
 
 def _failure(failure: Any) -> str:
@@ -129,7 +124,14 @@ def records(prediction: Any) -> Any:
     return prediction.tolist() if isinstance(prediction, np.ndarray) else prediction
 
 
-_strict = json.JSONEncoder(allow_nan=False, default=NumpyEncoder().default)
+def _of_numpy(value: Any) -> Any:
+    """Turn what is neither a number nor a text into what MLflow makes of it."""
+    from mlflow.utils.proto_json_utils import NumpyEncoder
+
+    return NumpyEncoder().default(value)
+
+
+_strict = json.JSONEncoder(allow_nan=False, default=_of_numpy)
 
 
 def encoded(content: Any) -> bytes:
@@ -137,9 +139,8 @@ def encoded(content: Any) -> bytes:
     try:
         return _strict.encode(content).encode()
     except ValueError:
-        return _strict.encode(
-            _without_nan(json.loads(json.dumps(content, cls=NumpyEncoder)))
-        ).encode()
+        content = json.loads(json.dumps(content, default=_of_numpy))
+        return _strict.encode(_without_nan(content)).encode()
 
 
 def _without_nan(content: Any) -> Any:

@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any, NamedTuple
-
-from mlflow.version import VERSION
 
 from .model import Model
 from .scoring import content_type
@@ -38,12 +37,13 @@ def routes_of(model: Model) -> dict[str, Route]:
     def infer(body: bytes, headers: Headers) -> tuple[bytes, int]:
         return model.infer(body)
 
-    about_server = {"name": "kedro-mlflow-serving", "version": VERSION, "extensions": []}
+    mlflow = version("mlflow")
+    about_server = {"name": "kedro-mlflow-serving", "version": mlflow, "extensions": []}
     is_ready = {"name": model.name, "ready": True}
     routes = {
         "/ping": Route("/ping", b"\n", is_open=True),
         "/health": Route("/health", b"\n", is_open=True),
-        "/version": Route("/version", VERSION.encode()),
+        "/version": Route("/version", mlflow.encode()),
         "/invocations": Route("/invocations", predict=invoke),
         "/v2": Route("/v2", _json(about_server)),
         "/v2/health/live": Route("/v2/health/live", _json({"live": True}), is_open=True),

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
-from mlflow.types import DataType
 
 from .refusal import RefusalError, listed, shortened, shown
+from .signature import DataType
 from .table import Table, Values
 
 JSON, CSV = "application/json", "text/csv"

@@ -5,6 +5,7 @@ modules beside this file are imported as a package of another name, and not by t
 whose code imports a `model` or `body` of its own must not get these.
 """
 
+import gc
 import signal
 import sys
 from importlib import import_module
@@ -16,6 +17,7 @@ NAME = "kedro_mlflow_serving"
 
 def main(listener: int, channel: int) -> None:
     """Answer requests until the supervisor says otherwise, or is gone."""
+    gc.disable()  # Most of what is made until the model is loaded stays: see worker.py.
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer.
     folder = Path(__file__).parent
     sys.path[:] = [path for path in sys.path if path != str(folder)]

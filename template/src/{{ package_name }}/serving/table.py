@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from mlflow.types import DataType, Schema
 
 from .refusal import RefusalError, listed, shortened, shown
+from .signature import NUMPY_TYPES, Column, DataType
 
 Values = Sequence[Any]
 _MOST_EXAMPLES = 3
@@ -28,22 +28,12 @@ class Table:
         types: by name.
     """
 
-    def __init__(self, schema: Schema) -> None:
-        self.names = list(map(str, schema.input_names()))
-        self.types: dict[str, Any] = dict(zip(self.names, schema.input_types(), strict=True))
-        self._required = frozenset(schema.required_input_names())
+    def __init__(self, columns: Sequence[Column]) -> None:
+        self.types = {column.name: column.type for column in columns}
+        self.names = list(self.types)
+        self._required = frozenset(column.name for column in columns if column.is_required)
         self._all = frozenset(self.names)
         self._only_floats = set(self.types.values()) == {DataType.double}
-
-    @staticmethod
-    def fits(schema: Schema | None) -> bool:
-        """Tell whether a signature is one of named columns that hold one value a row."""
-        return (
-            schema is not None
-            and not schema.is_tensor_spec()
-            and schema.has_input_names()
-            and all(isinstance(kind, DataType) for kind in schema.input_types())
-        )
 
     def frame(self, columns: Mapping[str, Values]) -> pd.DataFrame:
         """Make the model's input of columns of equal length.
@@ -83,9 +73,9 @@ class Table:
     def _typed(self, name: str, values: Values) -> Any:
         kind = self.types[name]
         if kind in (DataType.double, DataType.float):
-            return _floats(name, values, kind.to_numpy())
+            return _floats(name, values, NUMPY_TYPES[kind])
         if kind in (DataType.long, DataType.integer):
-            return _whole_numbers(name, values, kind.to_numpy())
+            return _whole_numbers(name, values, NUMPY_TYPES[kind])
         return _OTHERS[kind](name, values)
 
 

@@ -4,9 +4,12 @@ import asyncio
 import gc
 import json
 import logging
+import select
 import signal
 import socket
 import sys
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,6 +22,7 @@ from .model import Model
 from .refusal import shortened
 from .routes import routes_of
 
+_LIBRARIES = ("kedro.io", "kedro.pipeline", "pandera.pandas", "skops.io", "sklearn.linear_model")
 # Longer than proxies keep theirs (60 s): the one who closes an idle connection first loses nothing.
 _SECONDS_IDLE = 75
 _SECONDS_TO_LEAVE = 5
@@ -38,6 +42,7 @@ def main(listener: int, channel: int) -> None:
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     supervisor = socket.socket(fileno=channel)
     metrics = RequestMetrics()
+    _import_until_told(supervisor)
     with supervisor.makefile("rb", buffering=0) as lines:  # Not a byte of what comes after it.
         line = lines.readline()
     if not line:  # The supervisor has found no model, and says so, or is gone.
@@ -53,9 +58,18 @@ def main(listener: int, channel: int) -> None:
     about = {"x-model-name": name, "x-model-version": version}
     app = App(routes_of(model), about, order["token"], order["max_bytes"], metrics)
     # What has been loaded stays: the garbage collector need not look through it while callers wait.
-    gc.collect()
     gc.freeze()
+    gc.enable()
     Server(app, supervisor).run(sockets=[Listener(fileno=listener)])
+
+
+def _import_until_told(supervisor: socket.socket) -> None:
+    """Import what a pipeline of this template needs, while the supervisor asks for its version."""
+    for library in _LIBRARIES:
+        if select.select([supervisor], [], [], 0)[0]:
+            return
+        with suppress(ImportError):
+            import_module(library)
 
 
 def _tell(supervisor: socket.socket, message: dict[str, Any]) -> None:
