@@ -69,11 +69,17 @@ def known(answers: Mapping[str, str]) -> dict[str, str]:
 
 
 def coherent(sheet: Mapping[str, str]) -> dict[str, str]:
-    """An answer sheet without what its tracking preset decides, and with the address it needs."""
+    """An answer sheet with what its answers need, and without what its tracking preset refuses."""
+    needed = (
+        {"tracking_preset": "databricks"} if sheet.get("serving_target") == "databricks" else {}
+    )
+    sheet = needed | dict(sheet)
     preset = sheet.get("tracking_preset", "local")
-    stores = set() if preset in {"local", "server"} else {"backend_store", "artifact_store"}
+    refused = set() if preset in {"local", "server"} else {"backend_store", "artifact_store"}
+    if needed.get("tracking_preset", preset) != preset:
+        refused.add("serving_target")
     address = {"tracking_uri": TRACKING_URIS[preset]} if preset in TRACKING_URIS else {}
-    return address | {key: value for key, value in sheet.items() if key not in stores}
+    return address | {key: value for key, value in sheet.items() if key not in refused}
 
 
 def copy_template(folder: Path) -> Path:

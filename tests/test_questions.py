@@ -30,6 +30,8 @@ DEFAULTS = {
     "ci": "github",
 }
 
+SERVING = ["mlflow", "none", "docker", "kubernetes", "sagemaker", "databricks"]
+
 # Presets that choose no store of their own.
 MANAGED = ["databricks", "sagemaker", "azureml"]
 
@@ -45,7 +47,7 @@ ACCEPTED = [
     *[("tracking_preset", value) for value in ["local", "server", *MANAGED]],
     *[("backend_store", value) for value in ["sqlite", "postgresql", "mysql"]],
     *[("artifact_store", value) for value in ["local", "s3", "gcs", "azure"]],
-    *[("serving_target", value) for value in ["mlflow", "none", "docker", "kubernetes"]],
+    *[("serving_target", value) for value in SERVING],
     *[("ci", value) for value in ["github", "gitlab", "none"]],
     ("tracking_uri", "https://mlflow.example.com/team"),
 ]
@@ -68,6 +70,7 @@ REFUSED = [
     ("tracking_uri", "https://ada:s3cret@mlflow.example.com", "MLFLOW_TRACKING_PASSWORD"),
     ("tracking_uri", "sqlite:///mlflow.db", "the address of an MLflow server"),
     ("serving_target", "torchserve", "'torchserve' is not in"),
+    ("serving_target", "databricks", "Answer tracking_preset=databricks too"),
     ("ci", "jenkins", "'jenkins' is not in"),
     ("backend_store", "oracle", "'oracle' is not in"),
     ("artifact_store", "ftp", "'ftp' is not in"),
@@ -300,7 +303,11 @@ def test_a_copy_into_the_working_directory_needs_no_cd(
 
 @pytest.mark.parametrize(
     ("target", "named"),
-    [("docker", "SERVING_TOKEN in .env"), ("kubernetes", "conf/base/mlflow.yml")],
+    [
+        ("docker", "SERVING_TOKEN in .env"),
+        ("kubernetes", "conf/base/mlflow.yml"),
+        ("sagemaker", "SAGEMAKER_ROLE_ARN"),
+    ],
 )
 def test_the_message_says_what_a_deployment_needs(
     target: str, named: str, template: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

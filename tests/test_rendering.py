@@ -40,6 +40,7 @@ AWS = {
     *("AWS_PROFILE", "AWS_DEFAULT_REGION"),
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
 }
+SAGEMAKER = {"SAGEMAKER_ROLE_ARN", "SAGEMAKER_IMAGE", "SAGEMAKER_BUCKET"}
 SHEETS = list(pairwise(ALTERNATIVES))
 
 
@@ -326,6 +327,12 @@ BROUGHT: list[tuple[dict[str, str], set[str], set[str]]] = [
         {"tracking_preset": "azureml"},
         {"AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"},
         {"azureml-mlflow"},
+    ),
+    ({"serving_target": "sagemaker"}, {*SAGEMAKER, *AWS}, {"boto3"}),
+    (
+        {"serving_target": "sagemaker", "artifact_store": "s3"},
+        {*SAGEMAKER, *AWS, "MLFLOW_DEFAULT_ARTIFACT_ROOT", "MLFLOW_S3_ENDPOINT_URL"},
+        {"boto3"},
     ),
 ]
 ANYTHING_BROUGHT = {package for *_, packages in BROUGHT for package in packages}

@@ -1,15 +1,16 @@
 """`kedro mlflow deploy`: a version of the model goes to where mlflow.yml says that it is served."""
 
 import os
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import click
 from kedro.framework.startup import ProjectMetadata
 
 from .. import deployment
 from ..deployment.plan import Deployment, Step
+from ..tracking.config import KedroMlflowConfig
 from ..tracking.errors import TrackingError
 from ..tracking.pipeline_model.scoring import find_version
 from ..tracking.start import project_config
@@ -18,9 +19,12 @@ from ..tracking.start import project_config
 @click.command("deploy")
 @click.option("--env", "-e", help="Kedro environment whose mlflow.yml counts.")
 @click.option("--version", help="Version of the model to deploy. [default: the champion]")
+@click.option("--rollback", is_flag=True, help="Go back to what was served before.")
 @click.option("--dry-run", is_flag=True, help="Print the steps and take none of them.")
 @click.pass_obj
-def command(metadata: ProjectMetadata, env: str | None, version: str | None, dry_run: bool) -> None:
+def command(
+    metadata: ProjectMetadata, env: str | None, version: str | None, rollback: bool, dry_run: bool
+) -> None:
     """Deploy a version of the registered model, as `deployment` in mlflow.yml says.
 
     Each step is printed before it is taken: what for, and the very command or call.
@@ -32,24 +36,40 @@ def command(metadata: ProjectMetadata, env: str | None, version: str | None, dry
     options = config.deployment
     if options is None:
         raise TrackingError("mlflow.yml does not say where to: set deployment.target.")
-    found = find_version(config.model.name, config.server, version)
-    env = env or os.environ.get("KEDRO_ENV")
-    steps = _planner(options.target)(Deployment(project, config, options, found, env))
+    target = _target(options.target)
+    if rollback:
+        if version:
+            raise click.UsageError("--rollback knows where to: leave --version out.")
+        steps = _back(target, config)
+    else:
+        wanted = find_version(config.model.name, config.server, version)
+        env = env or os.environ.get("KEDRO_ENV")
+        steps = target.plan(Deployment(project, config, options, wanted, env))
+    if not steps:
+        click.echo("That is served already, just so: there is nothing to do.")
     for number, step in enumerate(steps, 1):
         click.echo(f"{number}. {step.purpose}\n   {step.exactly}")
         if not dry_run:
             step.take()
 
 
-def _planner(target: str) -> Callable[[Deployment], list[Step]]:
+def _target(name: str) -> ModuleType:
     """Import what plans for a target; a project has that of its answer alone."""
     try:
-        plan: Callable[[Deployment], list[Step]] = import_module(
-            f".{target}", deployment.__name__
-        ).plan
+        return import_module(f".{name}", deployment.__name__)
     except ModuleNotFoundError as error:
         raise TrackingError(
-            f"mlflow.yml: deployment.target is {target}, which this project was not rendered for: "
-            f"run `uv run kedro mlflow update -d serving_target={target}`."
+            f"mlflow.yml: deployment.target is {name}, which this project was not rendered for: "
+            f"run `uv run kedro mlflow update -d serving_target={name}`."
         ) from error
-    return plan
+
+
+def _back(target: ModuleType, config: KedroMlflowConfig) -> list[Step]:
+    """Plan the way back, for a target that remembers what it has served."""
+    if not hasattr(target, "rollback"):
+        raise TrackingError(
+            "This target does not remember what it has served: deploy the version that you want "
+            "back, with --version."
+        )
+    steps: list[Step] = target.rollback(config, config.deployment)
+    return steps

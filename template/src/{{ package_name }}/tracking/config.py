@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .deployment_options import DockerOptions, KubernetesOptions
+from .deployment_options import (
+    DatabricksOptions,
+    DockerOptions,
+    KubernetesOptions,
+    SageMakerOptions,
+)
 from .errors import TrackingError
 from .promotion.options import PromotionOptions
 from .renamed import by_new_names
@@ -217,8 +222,8 @@ class KedroMlflowConfig(_Options):
     shipping: ShippingOptions = Field(default_factory=ShippingOptions)
     ui: UiOptions = Field(default_factory=UiOptions)
     serving: ServingOptions = Field(default_factory=ServingOptions)
-    deployment: DockerOptions | KubernetesOptions | None = Field(
-        default=None, discriminator="target"
+    deployment: DockerOptions | KubernetesOptions | SageMakerOptions | DatabricksOptions | None = (
+        Field(default=None, discriminator="target")
     )
 
 
