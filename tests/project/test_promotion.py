@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,14 @@ def said(screen: str) -> str:
 
 def aliases(client: MlflowClient, name: str = PACKAGE) -> dict[str, str]:
     return {alias: str(n) for alias, n in client.get_registered_model(name).aliases.items()}
+
+
+def children(process: subprocess.Popen[str]) -> Iterator[str]:
+    """The command lines of the processes that a process has started."""
+    listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    for child in listed.read_text(encoding="utf-8").split():
+        with suppress(OSError):
+            yield Path(f"/proc/{child}/cmdline").read_text(encoding="utf-8")
 
 
 def run_of(client: MlflowClient, number: str, name: str = PACKAGE) -> Run:
@@ -199,8 +210,7 @@ def test_a_version_is_judged_anew_if_somebody_elsewhere_promotes_meanwhile(
     kedro.run(project, "run", "--params", "split.seed=7")
     process = project.start("kedro", "mlflow", "promote")
     # It is at it once the models predict, in processes of their own.
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    while process.poll() is None and not children.read_text(encoding="utf-8"):
+    while process.poll() is None and not any("predict.py" in each for each in children(process)):
         time.sleep(0.01)
     client.set_registered_model_alias(PACKAGE, "champion", "2")
     shown, errors = process.communicate(timeout=120)

@@ -5,8 +5,8 @@ rows of data. What model cards are for: https://arxiv.org/abs/1810.03993.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 from pathlib import Path
+from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
 from .capture.record import inputs_of, records_of
@@ -78,7 +78,7 @@ def _card(
     for record in records_of("tags", records):
         tags |= record.data["values"]
     signature = Model.load(folder).signature
-    day = datetime.fromtimestamp(start.time / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    day = strftime("%Y-%m-%d %H:%M UTC", gmtime(start.time / 1000))
     metrics, slices = _metrics(records, f"{config.promotion.evaluation}/")
     sections = [
         f"# Model card: {config.model.name}",

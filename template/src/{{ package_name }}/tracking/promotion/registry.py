@@ -1,6 +1,6 @@
 """The registry's side of a promotion: the alias, and tags that tell the history."""
 
-from datetime import datetime, timezone
+from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError
@@ -94,4 +94,4 @@ def _has(client: "MlflowClient", name: str, alias: str, number: str) -> bool:
 
 
 def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())

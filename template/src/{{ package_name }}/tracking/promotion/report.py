@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from time import gmtime, strftime
 
 from .rules import Check
 
@@ -64,7 +64,7 @@ def as_markdown(verdict: Verdict, outcome: str, reason: str) -> str:
     """Write the report that is kept on the run."""
     heading, *rows = [f"| {' | '.join(row)} |" for row in _table(verdict)]
     rule = "|---|" + "---|" * (len(_table(verdict)[0]) - 1)
-    time = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    time = strftime("%Y-%m-%d %H:%M UTC", gmtime())
     return "\n".join(
         [
             f"# Version {verdict.version}: {outcome}",
