@@ -12,6 +12,7 @@ from importlib.metadata import version
 from . import (
     copying,
     enduring,
+    image,
     loading,
     logging_models,
     predicting,
@@ -42,6 +43,7 @@ SUBJECTS = {
     "serving": serving.measure,
     "logging": logging_models.measure,
     "loading": loading.measure,
+    "image": image.measure,
 }
 
 
