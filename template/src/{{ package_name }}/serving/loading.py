@@ -53,7 +53,7 @@ def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # As MLflow's own server has it.
     config = flavor.get("config") or {}
     predict: Callable[[Any], Any]
-    if config.keys() >= _OF_A_PIPELINE:
+    if config.keys() >= _OF_A_PIPELINE and _is_as_packaged(folder, folder / flavor["code"], config):
         # As model.py in the folder does it for MLflow, whose import takes as long as all else here.
         sys.path.insert(0, str(folder / flavor["code"]))
         plan = import_module(f"{config['package']}.tracking.pipeline_model.plan").InferencePlan
@@ -64,6 +64,12 @@ def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]
 
         predict = mlflow.pyfunc.load_model(str(folder))._model_impl.predict
     return predict
+
+
+def _is_as_packaged(folder: Path, code: Path, config: Mapping[str, Any]) -> bool:
+    """Tell whether nobody has changed what MLflow would run."""
+    original = code.joinpath(config["package"], "tracking", "pipeline_model", "model.py")
+    return original.read_bytes() == (folder / "model.py").read_bytes()
 
 
 def _example(folder: Path, packed: Mapping[str, Any]) -> dict[str, Sequence[Any]]:

@@ -1,6 +1,7 @@
 """The code that MLflow runs when it loads the registered model, into which it is copied.
 
-See https://mlflow.org/docs/latest/ml/model/models-from-code/.
+See https://mlflow.org/docs/latest/ml/model/models-from-code/. `kedro mlflow serve` does the same
+without MLflow: see serving/loading.py.
 """
 
 from importlib import import_module
