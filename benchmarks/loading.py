@@ -22,12 +22,12 @@ from socket import socket
 
 from mlflow import MlflowClient
 
-from .measure import Command, clean_environment, run
+from .measure import Command, TookTooLongError, clean_environment, run
 from .project import Project
 from .report import Row, Table
 
 _CALLERS, _WORKERS = 4, 2
-_SECONDS_TO_START = 120
+_SECONDS_TO_START = 300
 MINUTES = 10.0
 MOST_GROWTH = 1.05
 
@@ -40,13 +40,15 @@ class Load:
         seconds: of each request.
         versions: how many answers each version gave.
         failures: what went wrong, by its text.
-        memory: bytes that the server's processes held together, by the second.
+        lasted: the seconds from the first request to the last.
+        memory: bytes that the server's processes held together, by the second, for each version.
     """
 
     seconds: list[float] = field(default_factory=list)
     versions: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
-    memory: list[int] = field(default_factory=list)
+    lasted: float = 0.0
+    memory: list[list[int]] = field(default_factory=list)
 
 
 def measure(repetitions: int, rendered: Project, minutes: float = MINUTES) -> Table:
@@ -61,16 +63,26 @@ def measure(repetitions: int, rendered: Project, minutes: float = MINUTES) -> Ta
     with _served(place) as (server, port), _callers(port, _row(place), load):
         for version in ("1", "2", "3"):
             client.set_registered_model_alias(name, "champion", version)
+            _wait_for_version(version, load)
+            load.memory.append([])
             until = time.monotonic() + seconds / 3
             while time.monotonic() < until:
-                load.memory.append(_resident(server.pid))
+                load.memory[-1].append(_resident(server.pid))
                 time.sleep(1)
     return _table(load, seconds)
 
 
+def _wait_for_version(version: str, load: Load) -> None:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while not load.versions[version]:
+        if time.monotonic() > deadline:
+            raise TookTooLongError(f"Version {version} has not answered: {load.failures}")
+        time.sleep(0.1)
+
+
 def _table(load: Load, seconds: float) -> Table:
     answered = sum(load.versions.values())
-    growth = max(_growth(load.memory))
+    growth = max(map(_growth, load.memory))
     hundredths = statistics.quantiles(load.seconds, n=100)
     failed = sum(load.failures.values())
     each = ", ".join(f"{load.versions[version]:,}" for version in ("1", "2", "3"))
@@ -98,13 +110,13 @@ def _table(load: Load, seconds: float) -> Table:
             ),
             Row(
                 "memory, the most that it grew by between promotions",
-                f"{max(load.memory) / 1e6:.0f} MB at most",
+                f"{max(map(max, load.memory)) / 1e6:.0f} MB at most",
                 "",
                 f"{growth:.3f} x",
                 f"at most {MOST_GROWTH:g} x",
                 growth <= MOST_GROWTH,
             ),
-            Row("requests a second", f"{answered / seconds:,.0f}", "", ""),
+            Row("requests a second", f"{answered / load.lasted:,.0f}", "", ""),
             Row(
                 "time of a request: median; 99 of 100",
                 f"{hundredths[49] * 1e3:.1f} ms; {hundredths[98] * 1e3:.1f} ms",
@@ -115,13 +127,11 @@ def _table(load: Load, seconds: float) -> Table:
     )
 
 
-def _growth(memory: Sequence[int]) -> Iterator[float]:
-    """Compare memory early and late under each version, the time of the change itself left out."""
-    third = len(memory) // 3
-    for start in range(0, 3 * third, third):
-        steady = memory[start + third * 2 // 5 : start + third]
-        quarter = max(len(steady) // 4, 1)
-        yield statistics.median(steady[-quarter:]) / statistics.median(steady[:quarter])
+def _growth(memory: Sequence[int]) -> float:
+    """Compare memory early and late; the workers of the version before may take a while to end."""
+    steady = memory[len(memory) * 2 // 5 :]
+    quarter = max(len(steady) // 4, 1)
+    return statistics.median(steady[-quarter:]) / statistics.median(steady[:quarter])
 
 
 def _row(place: Project) -> str:
@@ -173,6 +183,7 @@ def _callers(port: int, body: str, load: Load) -> Iterator[None]:
     threads = [
         threading.Thread(target=_call, args=(port, body, load, done)) for _ in range(_CALLERS)
     ]
+    started = time.monotonic()
     for thread in threads:
         thread.start()
     try:
@@ -181,6 +192,7 @@ def _callers(port: int, body: str, load: Load) -> Iterator[None]:
         done.set()
         for thread in threads:
             thread.join()
+        load.lasted = time.monotonic() - started
 
 
 def _call(port: int, body: str, load: Load, done: threading.Event) -> None:
