@@ -15,6 +15,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
+from kedro.validation import DataValidationError
 
 from tests.tracking.conftest import Tracking
 
@@ -188,3 +189,37 @@ def test_threads_that_predict_at_once_do_not_meet(tracking: Tracking) -> None:
         found = list(pool.map(lambda number: plan.predict(ROWS + number), range(4)))
     for number, table in enumerate(found):
         pd.testing.assert_frame_equal(table, (ROWS + number + 1.0) * 2.0)
+
+
+def refuse(rows: pd.DataFrame) -> pd.DataFrame:
+    raise ValueError("no such rows")
+
+
+def doubled(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows * 2
+
+
+DECLARED = [
+    (f"{__name__}.doubled", ROWS * 2),
+    ({"class": f"{__name__}.doubled", "on": ["load"]}, ROWS * 2),
+    ({"class": f"{__name__}.doubled", "on": ["save"]}, ROWS),
+    ({"class": f"{__name__}.refuse", "enabled": False}, ROWS),
+    ({"class": f"{__name__}.refuse", "severity": "warn"}, ROWS),
+    (f"{__name__}.refuse", None),
+]
+
+
+@pytest.mark.parametrize(("declared", "expected"), DECLARED)
+def test_the_inputs_validator_counts_as_it_does_when_a_batch_is_loaded(
+    tracking: Tracking, declared: Any, expected: pd.DataFrame | None
+) -> None:
+    validator = tracking("pipeline_model.declared").DeclaredValidator.of("rows", declared)
+    plan = plan_of(tracking, [node(pd.DataFrame.copy, "rows", "out")], validator=validator)
+    catalog = DataCatalog.from_config({"rows": {"type": "MemoryDataset", "validator": declared}})
+    vars(catalog["rows"])["_data"] = ROWS
+    for predict in (lambda: plan.predict(ROWS), lambda: catalog.load("rows")):
+        if expected is None:
+            with pytest.raises(DataValidationError, match="no such rows"):
+                predict()
+        else:
+            pd.testing.assert_frame_equal(predict(), expected)

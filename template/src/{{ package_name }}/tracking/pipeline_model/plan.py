@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
-from kedro.validation import ParameterValidator, Validator, ValidatorSpec, resolve_validator
+from kedro.validation import ParameterValidator, Validator
 
 from ..project import registered_pipeline
+from .declared import DeclaredValidator
 from .steps import Step, steps_of
 
 if TYPE_CHECKING:
@@ -52,16 +53,13 @@ class InferencePlan:
             name: dataset_at(name, entry, artifacts[name]).load()
             for name, entry in config["datasets"].items()
         }
-        spec = config["validator"] and ValidatorSpec.from_dataset_config(
-            config["input"], config["validator"]
-        )
         return cls.of(
             pipeline,
             config["input"],
             config["output"],
             fitted,
             {"parameters": typed} | {f"params:{name}": value for name, value in typed.items()},
-            resolve_validator(spec) if spec else None,
+            DeclaredValidator.of(config["input"], config["validator"]),
         )
 
     @classmethod
