@@ -97,7 +97,8 @@ def test_a_champion_that_cannot_be_served_changes_nothing(
     source = project.client.get_model_version_download_uri(PACKAGE, "2").removeprefix("file://")
     broken = tmp_path / "broken"
     shutil.copytree(source, broken)
-    (broken / "model.py").write_text("raise ValueError('no such thing as a free lunch')\n")
+    nodes = broken / f"code/{PACKAGE}/pipelines/inference/nodes.py"
+    nodes.write_text("raise ValueError('no such thing as a free lunch')\n")
     made = project.client.create_model_version(PACKAGE, str(broken))
     callers = Callers(served, project)
     with callers.calling():

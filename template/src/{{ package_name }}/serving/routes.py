@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
 from .model import Model
@@ -37,7 +38,7 @@ def routes_of(model: Model) -> dict[str, Route]:
     def infer(body: bytes, headers: Headers) -> tuple[bytes, int]:
         return model.infer(body)
 
-    mlflow = version("mlflow")
+    mlflow = _version_of_mlflow()
     about_server = {"name": "kedro-mlflow-serving", "version": mlflow, "extensions": []}
     is_ready = {"name": model.name, "ready": True}
     routes = {
@@ -57,6 +58,13 @@ def routes_of(model: Model) -> dict[str, Route]:
             f"{base}/infer": Route("/v2/models/NAME/infer", predict=infer),
         }
     return routes
+
+
+def _version_of_mlflow() -> str:
+    for name in ("mlflow", "mlflow-skinny"):  # The container has the latter alone.
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return "unknown"
 
 
 def _json(content: Mapping[str, Any]) -> bytes:
