@@ -487,14 +487,16 @@ def test_prometheus_is_told_of_all_workers_together(
     refused = 'serving_requests_total{route="/invocations",status="400"}'
     counted = 'serving_request_seconds_count{route="/invocations"}'
     names = (answered, refused, counted, "serving_rows_total")
+    # A worker counts when it has answered: its caller may be here first.
+    wait_until(lambda: value("serving_requests_in_flight") == 0)
     before = [value(name) for name in names]
     for _ in range(20):
         served.ask("/invocations", {"dataframe_records": records})
     for _ in range(5):
         served.ask("/invocations", {"dataframe_records": []})
+    wait_until(lambda: value("serving_requests_in_flight") == 0)
     changes = [value(name) - earlier for name, earlier in zip(names, before, strict=True)]
     assert changes == [20, 5, 25, 20 * len(records)]
-    assert value("serving_requests_in_flight") == 0
     assert value(f'serving_model_info{{name="{PACKAGE}",version="1"}}') == 1
 
 
