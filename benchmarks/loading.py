@@ -10,21 +10,19 @@ import statistics
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGTERM
-from socket import socket
 
 from mlflow import MlflowClient
 
 from .measure import Command, TookTooLongError, clean_environment, run
 from .project import Project
 from .report import Row, Table
+from .servers import free_port, wait_for
 
 _CALLERS, _WORKERS = 4, 2
 _SECONDS_TO_START = 300
@@ -143,9 +141,7 @@ def _row(place: Project) -> str:
 @contextmanager
 def _served(place: Project) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The project's champion behind a port of this machine."""
-    with socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options = ["--port", str(port), "--workers", str(_WORKERS), "--reload-on-promote"]
     with (place.folder / "serving.log").open("w", encoding="utf-8") as log:
         process = subprocess.Popen(
@@ -157,23 +153,11 @@ def _served(place: Project) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
             stderr=subprocess.STDOUT,
         )
     try:
-        _wait_for(f"http://127.0.0.1:{port}/ping")
+        wait_for(f"http://127.0.0.1:{port}/ping")
         yield process, port
     finally:
         process.send_signal(SIGTERM)
         process.wait()
-
-
-def _wait_for(address: str) -> None:
-    deadline = time.monotonic() + _SECONDS_TO_START
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
 
 
 @contextmanager

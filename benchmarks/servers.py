@@ -64,7 +64,7 @@ def tracking_server(rendered: Project, name: str) -> Iterator[Server]:
             start_new_session=True,
         )
     try:
-        _wait_for(f"{server.uri}/health")
+        wait_for(f"{server.uri}/health")
         yield server
     finally:
         os.killpg(process.pid, SIGTERM)
@@ -79,7 +79,8 @@ def free_port() -> int:
     return port
 
 
-def _wait_for(address: str) -> None:
+def wait_for(address: str) -> None:
+    """Wait until an address answers."""
     deadline = time.monotonic() + _SECONDS_TO_START
     while True:
         try:

@@ -18,6 +18,7 @@ from subprocess import PIPE
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -135,6 +136,19 @@ def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trai
         result = project.run("kedro", "run", *arguments)
         screens.append(result.stdout + result.stderr)
     return Trained(project, *screens)
+
+
+@pytest.fixture(scope="session")
+def rows(trained: Trained) -> pd.DataFrame:
+    """The patients to score."""
+    return pd.read_csv(trained.project.folder / "data/05_model_input/instances.csv")
+
+
+@pytest.fixture(scope="session")
+def scored(trained: Trained) -> list[float]:
+    """What batch scoring has predicted for these rows."""
+    path = trained.project.folder / "data/07_model_output/predictions.csv"
+    return list(pd.read_csv(path)["progression"])
 
 
 @pytest.fixture(scope="session")

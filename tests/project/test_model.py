@@ -28,18 +28,6 @@ def model_folder(trained: Trained) -> Path:
     return files_of(trained.project, "champion")
 
 
-@pytest.fixture(scope="module")
-def rows(trained: Trained) -> pd.DataFrame:
-    return pd.read_csv(trained.project.folder / "data/05_model_input/instances.csv")
-
-
-@pytest.fixture(scope="module")
-def scored(trained: Trained) -> list[float]:
-    """What batch scoring has predicted for these rows."""
-    path = trained.project.folder / "data/07_model_output/predictions.csv"
-    return list(pd.read_csv(path)["progression"])
-
-
 def test_the_first_version_is_the_champion_and_a_later_one_its_challenger(trained: Trained) -> None:
     client = trained.project.client
     _, second, first = trained.project.runs()

@@ -45,18 +45,6 @@ def served(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture(scope="module")
-def rows(trained: Trained) -> pd.DataFrame:
-    return pd.read_csv(trained.project.folder / "data/05_model_input/instances.csv")
-
-
-@pytest.fixture(scope="module")
-def scored(trained: Trained) -> list[float]:
-    """What batch scoring has predicted for these rows."""
-    path = trained.project.folder / "data/07_model_output/predictions.csv"
-    return list(pd.read_csv(path)["progression"])
-
-
-@pytest.fixture(scope="module")
 def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
     return json.loads(rows.to_json(orient="records"))  # type: ignore[no-any-return]
 
