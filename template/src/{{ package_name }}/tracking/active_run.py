@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 # What of the package belongs to the template: its own uses of MLflow are no node's.
-_OWN = {"tracking", "commands", "serving", "cli.py", "settings.py"}
+_OWN = {"tracking", "commands", "serving", "deployment", "updating", "cli.py", "settings.py"}
 _IMPORT = re.compile(rb"""\bimport\b.*\bmlflow\b|\bfrom\s+mlflow\b|["']mlflow\b""")
 
 
