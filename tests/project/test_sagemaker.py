@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import shutil
 import tarfile
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.project.aws import BUCKET, IMAGE, ROLE, Aws, aws
-from tests.project.conftest import PACKAGE, Trained
+from tests.project.conftest import PACKAGE, Project, Trained, free_port, listening
 from tests.project.deploying import SECRET, Deploying, deploying
 
 ENDPOINT = PACKAGE.replace("_", "-")
@@ -161,3 +164,27 @@ def test_the_endpoint_of_another_model_is_left_alone(account: Account) -> None:
     account.option(f"  name: {PACKAGE}\n  pipeline", "  name: other\n  pipeline")
     assert "does not serve 'other': give" in account.deploy("--rollback", code=1)
     assert len(account.aws.changes) == 1
+
+
+def test_the_container_answers_what_sagemaker_asks(
+    original: Deploying, trained: Trained, tmp_path: Path
+) -> None:
+    # As in the container, but for this machine alone.
+    script = (original.project.folder / "deploy/sagemaker/serve").read_text("utf-8")
+    (tmp_path / "serve").write_text(script.replace("0.0.0.0", "127.0.0.1"), "utf-8")
+    project = Project(original.project.folder, trained.project.environment)
+    port = free_port()
+    where = trained.project.client.get_model_version_download_uri(PACKAGE, "2")
+    variables = {
+        "PATH": f"{project.environment}/bin{os.pathsep}{os.environ['PATH']}",
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "SM_MODEL_DIR": where.removeprefix("file://"),
+    }
+    start = "import os, sys; os.execvp('sh', ['sh', *sys.argv[1:]])"
+    shell = ("python", "-c", start, str(tmp_path / "serve"))
+    url = f"http://127.0.0.1:{port}"
+    with listening(project, *shell, url=f"{url}/ping", env=variables):
+        rows = (project.folder / "data/05_model_input/instances.csv").read_bytes()
+        asked = urllib.request.Request(f"{url}/invocations", rows, {"Content-Type": "text/csv"})
+        with urllib.request.urlopen(asked) as response:
+            assert len(json.loads(response.read())["predictions"]) == len(rows.splitlines()) - 1
