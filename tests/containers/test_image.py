@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from tests import answers
+from tests.conftest import Render
 
 # One sheet for each set of variables that a container may have to be told.
 SHEETS = {
@@ -61,6 +63,22 @@ def test_hadolint_has_nothing_to_say(projects: dict[str, Path]) -> None:
     files = [project / "deploy/docker/Dockerfile" for project in projects.values()]
     result = subprocess.run([hadolint, *files], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "")
+
+
+def test_sagemakers_image_is_started_as_serve(render: Render) -> None:
+    project = render(serving_target="sagemaker")
+    hadolint = Path(sys.executable).with_name("hadolint")
+    file = project / "deploy/docker/Dockerfile"
+    assert subprocess.run([hadolint, file], check=False).returncode == 0
+    stage = read(project, "Dockerfile").partition("FROM champion AS sagemaker\n")[2]
+    copied = "deploy/sagemaker/serve"
+    assert stage.splitlines() == [
+        f"COPY --chmod=755 {copied} /opt/venv/bin/serve",
+        'CMD ["serve"]',
+    ]
+    assert os.access(project / copied, os.X_OK)
+    assert f"!{copied}" in (project / ".dockerignore").read_text("utf-8").splitlines()
+    assert [path.name for path in file.parent.iterdir()] == ["Dockerfile"]
 
 
 def test_a_container_may_nothing_and_asks_for_a_token(projects: dict[str, Path]) -> None:
