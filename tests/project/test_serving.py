@@ -10,7 +10,7 @@ import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from signal import SIGKILL
+from signal import SIGKILL, SIGTERM
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.project.conftest import PACKAGE, Project, Trained, copy_of, free_port
+from tests.project.conftest import PACKAGE, Project, Trained, answers_at, copy_of, free_port
 from tests.project.serving import JSON, Answer, Served, serving, wait_until
 
 TOKEN = "CANARYCANARY-a-token"
@@ -576,3 +576,20 @@ def test_a_model_in_a_folder_is_served_without_its_registry(
         assert predictions(answer) == pytest.approx(scored)
         assert answer.headers["x-model-version"] == "1"
     assert not (project.folder / "mlflow.db").exists()
+
+
+def test_what_was_being_asked_at_sigterm_is_answered(
+    trained: Trained, tmp_path: Path, records: list[dict[str, Any]]
+) -> None:
+    body = json.dumps({"dataframe_records": records}).encode()
+    with serving(trained.project, tmp_path) as server, connected(server) as connection:
+        connection.sendall(f"{HEAD}Content-Length: {len(body)}\r\n\r\n".encode() + body[:50])
+        server.ask("/ping")  # By now the other connection is accepted as well.
+        server.process.send_signal(SIGTERM)
+        wait_until(lambda: not answers_at(f"{server.url}/ping"))
+        connection.sendall(body[50:])
+        answer = connection.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer
+        assert b"predictions" in answer
+        assert server.process.wait(timeout=60) == 0
