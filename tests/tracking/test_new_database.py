@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -41,7 +42,11 @@ def start(path: Path) -> subprocess.Popen[str]:
 
 
 def tables_of(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
-    return set(connection.execute("SELECT type, name, sql FROM sqlite_master"))
+    """What there is; the words of each statement are sorted, for migrations keep no order in it."""
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master")
+    return {
+        (kind, name, " ".join(sorted(re.findall(r"\w+", sql or "")))) for kind, name, sql in found
+    }
 
 
 def migrated() -> set[tuple[str, str, str]]:
