@@ -91,6 +91,8 @@ def test_a_container_may_nothing_and_asks_for_a_token(projects: dict[str, Path])
         assert service["ports"] == ["127.0.0.1:${SERVING_PORT:-8080}:8080"]
         assert ":?" in service["environment"]["SERVING_TOKEN"]
         assert re.search(r"^USER 10001$", read(project, "Dockerfile"), re.MULTILINE)
+        # .telemetry, which says so in the project, stays out of the image.
+        assert "DO_NOT_TRACK=1" in read(project, "Dockerfile")
 
 
 def test_only_one_that_fetches_its_model_is_told_of_the_registry(
