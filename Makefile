@@ -2,7 +2,7 @@
 # build/tools (uv, if the machine has none) and .venv; the system Python is never written to.
 #
 #   make test PYTHON=python3.12     another interpreter than the first one found
-#   make test ARGS="-k workflows"   arguments for pytest
+#   make test ARGS="-k workflows"   arguments for pytest; -n 0 runs all tests in one process
 #   make release VERSION=1.2.0      what is committed, as this version
 
 TOOLS := build/tools
@@ -27,7 +27,7 @@ demo: $(TOOLS)/ready ## render a project into build/demo, train, register, score
 	@exec $(TOOLS)/bin/python scripts/demo.py --uv $(UV) --python "$$(cat $(TOOLS)/interpreter)"
 
 test: lint ## everything the continuous integration runs: lint, then all tests
-	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m pytest $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/ready build/lint/project ## format, rules, types (the rendered package's too), workflows
 	$(BIN)/ruff format --check --quiet .

@@ -9,6 +9,22 @@ import pytest
 
 from tests import answers
 
+# Folders of tests, those that take longest first.
+FOLDERS = ["project", "backends", "updating", "managed", "", "tracking"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a folder's tests in one of the processes: they share its servers and environments."""
+    here = Path(__file__).parent
+
+    def folder(item: pytest.Item) -> str:
+        parts = item.path.relative_to(here).parts
+        return parts[0] if len(parts) > 1 else ""
+
+    items.sort(key=lambda item: FOLDERS.index(folder(item)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(folder(item)))
+
 
 class Render(Protocol):
     """Renders a project into a folder of its own."""
