@@ -338,7 +338,11 @@ BROUGHT: list[tuple[dict[str, str], set[str], set[str]]] = [
 ANYTHING_BROUGHT = {package for *_, packages in BROUGHT for package in packages}
 
 
-@pytest.mark.parametrize(("given", "variables", "packages"), BROUGHT, ids=str)
+@pytest.mark.parametrize(
+    ("given", "variables", "packages"),
+    BROUGHT,
+    ids=lambda part: ",".join(sorted(part)) if isinstance(part, set) else str(part),
+)
 def test_an_answer_brings_the_variables_and_packages_that_it_needs_and_no_others(
     given: dict[str, str], variables: set[str], packages: set[str], render: Render
 ) -> None:

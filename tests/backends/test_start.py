@@ -14,7 +14,6 @@ from sqlalchemy.engine import make_url
 
 from tests.answers import REPOSITORY
 from tests.backends.databases import PostgreSQL
-from tests.backends.processes import free_port
 from tests.backends.servers import SECRETS
 from tests.project.conftest import Project
 
@@ -81,8 +80,8 @@ def test_a_store_without_its_library_is_refused_with_the_library(
     [
         ("nonsense with CANARY", "it is no such address"),
         ("oracle://u:CANARY@127.0.0.1/x", "No module named"),
-        (f"postgresql+psycopg://u:CANARY@127.0.0.1:{free_port()}/x", "Connection refused"),
-        (f"mysql+pymysql://u:CANARY@127.0.0.1:{free_port()}/x", "Connection refused"),
+        ("postgresql+psycopg://u:CANARY@127.0.0.1:1/x", "Connection refused"),
+        ("mysql+pymysql://u:CANARY@127.0.0.1:1/x", "Connection refused"),
         ("sqlite:////proc/nowhere/mlflow.db", "unable to open"),
     ],
 )

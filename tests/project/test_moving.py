@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.project import laptop
-from tests.project.conftest import PACKAGE, Project, Trained, free_port, tracking_server
+from tests.project.conftest import PACKAGE, Project, Trained, tracking_server
 from tests.project.forked_kedro import Kedro
 from tests.project.proxy import proxy_of
 
@@ -253,7 +253,7 @@ def test_a_move_that_is_killed_again_and_again_ends_as_one_that_was_not(
     [
         ("sqlite:///typo.db", "sqlite:///mlflow.db", "there is no database"),
         ("sqlite:///mlflow.db", "sqlite:///mlflow.db", "tracks in sqlite:"),
-        ("sqlite:///mlflow.db", f"http://eve:CANARY@127.0.0.1:{free_port()}", "does not answer"),
+        ("sqlite:///mlflow.db", "http://eve:CANARY@127.0.0.1:1", "does not answer"),
     ],
 )
 def test_a_move_that_cannot_be_is_refused_in_a_sentence(

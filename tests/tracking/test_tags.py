@@ -64,7 +64,9 @@ def test_tags_are_cut_to_what_mlflow_takes(tracking: Tracking) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "name"), [("None", "SequentialRunner"), (str(ThreadRunner()), "ThreadRunner")]
+    ("told", "name"),
+    [("None", "SequentialRunner"), (str(ThreadRunner()), "ThreadRunner")],
+    ids=["by default", "thread"],
 )
 def test_the_runner_is_told_by_its_class(tracking: Tracking, told: str, name: str) -> None:
     tags = tracking("capture.tags").run_tags(NOTHING | {"runner": told}, ["training"], "p")
