@@ -13,6 +13,7 @@ from tests import answers
 FOLDERS = ["project", "backends", "updating", "managed", "", "tracking"]
 
 
+@pytest.hookimpl(tryfirst=True)  # Before xdist reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a folder's tests in one of the processes: they share its servers and environments."""
     here = Path(__file__).parent
