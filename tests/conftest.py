@@ -10,7 +10,7 @@ import pytest
 from tests import answers
 
 # Folders of tests, those that take longest first.
-FOLDERS = ["project", "backends", "updating", "managed", "", "tracking"]
+FOLDERS = ["project", "backends", "updating", "containers", "managed", "", "tracking"]
 
 
 @pytest.hookimpl(tryfirst=True)  # Before xdist reads the groups.
