@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from xdist.remote import Producer  # type: ignore[import-untyped]
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from tests import answers
 
@@ -13,18 +15,27 @@ from tests import answers
 FOLDERS = ["project", "backends", "updating", "containers", "managed", "", "tracking"]
 
 
-@pytest.hookimpl(tryfirst=True)  # Before xdist reads the groups.
+class FolderScheduling(LoadScopeScheduling):
+    """Gives a folder's tests to one process: they share its servers and environments."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return folder_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling:
+    """Say how tests are divided when several processes run them."""
+    return FolderScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a folder's tests in one of the processes: they share its servers and environments."""
-    here = Path(__file__).parent
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: FOLDERS.index(folder_of(item.nodeid)))
 
-    def folder(item: pytest.Item) -> str:
-        parts = item.path.relative_to(here).parts
-        return parts[0] if len(parts) > 1 else ""
 
-    items.sort(key=lambda item: FOLDERS.index(folder(item)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(folder(item)))
+def folder_of(nodeid: str) -> str:
+    """Name the folder of a test below tests/; none for those that lie there."""
+    _, *parts = nodeid.partition("::")[0].split("/")
+    return parts[0] if len(parts) > 1 else ""
 
 
 class Render(Protocol):
