@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -201,11 +202,15 @@ def test_the_champion_that_has_moved_scores_a_batch(
     shutil.copytree(moved.project.folder, project.folder)
     (project.folder / "mlflow.db").unlink()
     predictions = project.folder / "data/07_model_output/predictions.csv"
-    before = predictions.read_bytes()
+    before = pd.read_csv(predictions)
     predictions.unlink()
     on_server = {"MLFLOW_TRACKING_URI": moved.url}
     kedro.run(project, "run", "--pipelines", "inference", env=on_server)
-    assert predictions.read_bytes() == before
+    after = pd.read_csv(predictions)
+    assert after["progression"].equals(before["progression"])
+    # The run has a new id there.
+    champion = MlflowClient(moved.url).get_model_version_by_alias(PACKAGE, "champion")
+    assert set(after["model_run_id"]) == {champion.run_id} != set(before["model_run_id"])
 
 
 def test_moving_twice_changes_nothing(moved: Moved, kedro: Kedro) -> None:
