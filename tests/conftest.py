@@ -12,7 +12,17 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 from tests import answers
 
 # Folders of tests, those that take longest first.
-FOLDERS = ["project", "backends", "updating", "containers", "managed", "", "tracking"]
+FOLDERS = [
+    "project",
+    "backends",
+    "updating",
+    "project/updating",
+    "project/deployment",
+    "containers",
+    "managed",
+    "",
+    "tracking",
+]
 
 
 class FolderScheduling(LoadScopeScheduling):
@@ -29,13 +39,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderS
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
-    items.sort(key=lambda item: FOLDERS.index(folder_of(item.nodeid)))
+    ranks = {folder: rank for rank, folder in enumerate(FOLDERS)}
+    items.sort(key=lambda item: ranks.get(folder_of(item.nodeid), len(ranks)))
 
 
 def folder_of(nodeid: str) -> str:
     """Name the folder of a test below tests/; none for those that lie there."""
-    _, *parts = nodeid.partition("::")[0].split("/")
-    return parts[0] if len(parts) > 1 else ""
+    return "/".join(nodeid.partition("::")[0].split("/")[1:-1])
 
 
 class Render(Protocol):
