@@ -13,7 +13,8 @@ from .report import Row, Table
 from .servers import tracking_server
 from .workload import Nodes
 
-_FEW, _MANY = 50, 5000
+# Both large enough to fill what is bounded: chunks of the journal, batches, spans of a call.
+_FEW, _MANY = 1000, 5000
 # Parameters, metrics, and the seconds that each node took.
 _VALUES = workload.PARAMETERS + workload.METRICS + 1
 _LIMIT = 120
@@ -63,7 +64,7 @@ def measure(repetitions: int, rendered: Project) -> Table:
                 "memory that each logged value adds",
                 f"{a_value:.0f} bytes",
                 "",
-                f"{few.memory / 1e6:.0f} MB with 50, {many.memory / 1e6:.0f} MB with 5,000",
+                f"{few.memory / 1e6:.0f} MB with {_FEW:,}, {many.memory / 1e6:.0f} MB with 5,000",
                 f"at most {MOST_BYTES} bytes",
                 a_value <= MOST_BYTES,
             ),
