@@ -193,7 +193,9 @@ def show_predictions() -> None:
         predictions = list(csv.DictReader(file))
     say(f"{len(predictions)} predictions in {PREDICTIONS}, the first:")
     for instance, prediction in zip(read_instances(), predictions[:ROWS_TO_ASK], strict=False):
-        print_answer(instance, prediction)
+        version = prediction.pop("model_version")
+        del prediction["model_run_id"]
+        print_answer(instance, prediction, f" (version {version})")
 
 
 def read_instances() -> list[dict[str, float]]:
@@ -221,12 +223,12 @@ def ask(port: int) -> None:
         print_answer(instance, prediction)
 
 
-def print_answer(instance: Mapping[str, float], prediction: Any) -> None:
-    """Print one row and what the model says of it."""
+def print_answer(instance: Mapping[str, float], prediction: Any, origin: str = "") -> None:
+    """Print one row, what the model says of it, and whose word that is, as far as it is known."""
     row = ", ".join(f"{name} {value:g}" for name, value in instance.items())
     numbers = prediction if isinstance(prediction, Mapping) else {"prediction": prediction}
     answer = ", ".join(f"{name} {float(value):.1f}" for name, value in numbers.items())
-    say(f"{row}\n  -> {answer}")
+    say(f"{row}\n  -> {answer}{origin}")
 
 
 @contextmanager
