@@ -9,7 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from . import project
 from .measure import clean_environment
 from .project import Project
 
-_SECONDS_TO_START = 120
+SECONDS_TO_START = 120
 
 
 @dataclass(frozen=True)
@@ -50,22 +50,33 @@ def tracking_server(rendered: Project, name: str) -> Iterator[Server]:
     variables = clean_environment(os.environ)
     # Without its job runner the server is 2 processes instead of 15.
     variables |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with (folder / "log").open("w", encoding="utf-8") as log:
+    words: list[str | Path] = [
+        *(rendered.programs / "mlflow", "server", "--workers", "1", "--port", str(port)),
+        *("--backend-store-uri", f"sqlite:///{folder / 'server.db'}"),
+        *("--artifacts-destination", folder / "artifacts"),
+    ]
+    with running(words, variables, folder / "log"):
+        wait_for(f"{server.uri}/health")
+        yield server
+
+
+@contextmanager
+def running(
+    words: Sequence[str | Path], variables: Mapping[str, str], log: Path, folder: Path | None = None
+) -> Iterator[None]:
+    """Run a server and all that it starts while the block runs; what they print goes to a file."""
+    with log.open("w", encoding="utf-8") as screen:
         process = subprocess.Popen(
-            [
-                *(rendered.programs / "mlflow", "server", "--workers", "1", "--port", str(port)),
-                *("--backend-store-uri", f"sqlite:///{folder / 'server.db'}"),
-                *("--artifacts-destination", folder / "artifacts"),
-            ],
+            words,
+            cwd=folder,
             env=variables,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=screen,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        wait_for(f"{server.uri}/health")
-        yield server
+        yield
     finally:
         os.killpg(process.pid, SIGTERM)
         process.wait()
@@ -79,14 +90,14 @@ def free_port() -> int:
     return port
 
 
-def wait_for(address: str) -> None:
-    """Wait until an address answers."""
-    deadline = time.monotonic() + _SECONDS_TO_START
+def wait_for(address: str | urllib.request.Request, timeout: float = 5, pause: float = 0.2) -> None:
+    """Wait until an address answers, or a request is answered; ask again after a pause."""
+    deadline = time.monotonic() + SECONDS_TO_START
     while True:
         try:
-            with urllib.request.urlopen(address, timeout=5):
+            with urllib.request.urlopen(address, timeout=timeout):
                 return
         except (urllib.error.URLError, OSError):
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.2)
+            time.sleep(pause)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 import urllib.error
@@ -14,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGTERM
 
 import pandas as pd
 
@@ -23,12 +21,11 @@ from .measure import Command, Measurement, Sample, clean_environment, run
 from .project import Project
 from .report import Row, Table, time_of
 from .served import Models
-from .servers import free_port
+from .servers import SECONDS_TO_START, free_port, running, wait_for
 
 _WORKERS, _CALLERS = (1, 2), 8
 _ROUNDS, _SECONDS = 4, 2
 _LOAD = Path(__file__).with_name("load.py")
-_SECONDS_TO_START = 120
 MOST, MOST_OF_START = 1.1, 0.6
 
 
@@ -141,20 +138,12 @@ def _start(program: Program, body: Path) -> Sample:
 
 
 def _first_answer(port: int, body: Path) -> None:
-    deadline = time.monotonic() + _SECONDS_TO_START
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/invocations",
         body.read_bytes(),
         {"Content-Type": "application/json"},
     )
-    while True:
-        try:
-            with urllib.request.urlopen(request, timeout=_SECONDS_TO_START):
-                return
-        except (urllib.error.URLError, OSError):
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+    wait_for(request, timeout=SECONDS_TO_START, pause=0.01)
 
 
 @contextmanager
@@ -164,21 +153,10 @@ def _serving(program: Program, workers: int) -> Iterator[int]:
     variables = clean_environment(os.environ)
     # MLflow starts a uvicorn that it finds by itself.
     variables["PATH"] = f"{program.place.programs}{os.pathsep}{variables['PATH']}"
-    with (project.BENCH / f"serving-{port}.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [*program.arguments, "--port", str(port), "--workers", str(workers)],
-            cwd=program.place.folder,
-            env=variables,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
+    words = [*program.arguments, "--port", str(port), "--workers", str(workers)]
+    log = project.BENCH / f"serving-{port}.log"
+    with running(words, variables, log, program.place.folder):
         yield port
-    finally:
-        os.killpg(process.pid, SIGTERM)
-        process.wait()
 
 
 def _latency(what: str, seconds: Sequence[float]) -> Row:
