@@ -57,8 +57,7 @@ def command(
 
         if not isinstance(error, MlflowException | OSError):
             raise
-        server = config.server
-        place = mask("", str(server.mlflow_registry_uri or server.mlflow_tracking_uri))
+        place = mask("", config.server.registry_uri)
         raise TrackingError(f"MLflow at {place} does not go along: {reason_of(error)}.") from error
 
 

@@ -69,7 +69,7 @@ def command(
 
         async def serve() -> None:
             try:
-                # It imports MLflow, and so does this process, to ask the registry: both at once.
+                # It imports libraries while this process asks the registry: both at once.
                 first = await supervisor.start_worker()
                 if counts and metrics_port is not None:
                     from ..serving.exposition import Exposition

@@ -48,8 +48,8 @@ def plan(deployment: Deployment) -> list[Step]:
 
 def _require_reachable_champion(deployment: Deployment) -> None:
     """Refuse what a container that fetches the champion by itself cannot do."""
-    server, version = deployment.config.server, deployment.version
-    if str(server.mlflow_registry_uri or server.mlflow_tracking_uri).startswith("sqlite:"):
+    version = deployment.version
+    if deployment.config.server.registry_uri.startswith("sqlite:"):
         raise TrackingError(
             "mlflow.yml: deployment.model is champion, and the registry is a file of this machine, "
             "which a container does not see: make it baked."

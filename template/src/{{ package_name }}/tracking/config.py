@@ -42,6 +42,11 @@ class PlaceOptions(_Options):
     mlflow_tracking_uri: str | None = None
     mlflow_registry_uri: str | None = None
 
+    @property
+    def registry_uri(self) -> str:
+        """Where models are registered: on the tracking server, unless it is said."""
+        return self.mlflow_registry_uri or str(self.mlflow_tracking_uri)
+
 
 class MirrorOptions(PlaceOptions):
     """Where every run goes as well: another tracking server, or a place that a class speaks to."""

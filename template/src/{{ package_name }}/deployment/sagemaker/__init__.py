@@ -118,7 +118,7 @@ def _deploy(deployment: Deployment, wanted: dict[str, Any], environment: dict[st
     options, version, server = deployment.options, deployment.version, deployment.config.server
     # What the client fetches the model from.
     mlflow.set_tracking_uri(str(server.mlflow_tracking_uri))
-    mlflow.set_registry_uri(server.mlflow_registry_uri or str(server.mlflow_tracking_uri))
+    mlflow.set_registry_uri(server.registry_uri)
     target = f"sagemaker:/{options.region}"
     client = get_deploy_client(target)
     exists = PREVIOUS in environment

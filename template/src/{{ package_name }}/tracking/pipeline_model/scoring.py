@@ -8,7 +8,7 @@ from ..config import ModelOptions, ServerOptions
 from ..errors import TrackingError
 from ..quiet import muted
 from ..redaction import mask
-from ..shipping.client import UnreachableError, connect, reason_of
+from ..shipping.client import UnreachableError, connect, is_missing, reason_of
 from ..shipping.models import CHALLENGER, CHAMPION
 from .traced import TracedDataset
 
@@ -81,7 +81,7 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
             return client.get_model_version(name, wanted)
         return client.get_model_version_by_alias(name, wanted)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if is_missing(error):
             raise TrackingError(_missing(name, wanted)) from error
         raise TrackingError(_unanswered(name, wanted, server, error)) from error
     except UnreachableError as error:
@@ -111,7 +111,7 @@ def _missing(name: str, wanted: str) -> str:
 
 
 def _unanswered(name: str, wanted: str, server: ServerOptions, error: Exception) -> str:
-    place = mask("", str(server.mlflow_registry_uri or server.mlflow_tracking_uri))
+    place = mask("", server.registry_uri)
     what = (
         f"whether '{name}' has a version {wanted}"
         if wanted.isdecimal()

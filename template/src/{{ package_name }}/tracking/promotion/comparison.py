@@ -18,6 +18,7 @@ from ..errors import TrackingError
 from ..pipeline_model.scoring import download
 from ..project import PACKAGE
 from ..quiet import muted
+from ..shipping.client import is_missing
 from .holdout import DIGEST_TAG, ROWS_TAG, load_holdout
 from .options import PromotionOptions
 
@@ -186,6 +187,6 @@ def _run_of(client: "MlflowClient", version: "ModelVersion") -> "Run | None":
     try:
         return client.get_run(str(version.run_id))
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if is_missing(error):
             return None
         raise

@@ -4,6 +4,7 @@ from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError
+from ..shipping.client import is_missing
 from ..shipping.models import CHALLENGER, CHAMPION
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def champion_of(client: "MlflowClient", name: str) -> "ModelVersion | None":
     try:
         return client.get_model_version_by_alias(name, CHAMPION)
     except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if is_missing(error):
             return None
         raise
 

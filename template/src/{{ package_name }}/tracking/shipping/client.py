@@ -21,6 +21,7 @@ from ..uris import is_database, is_server, public
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
 _SECONDS_TO_ANSWER = 5
 # Where the errors of object stores' own clients are defined.
@@ -122,6 +123,11 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, ConnectionError | TimeoutError):
         return True
     return isinstance(error, OSError) and (error.errno is None or refusal(error) is not None)
+
+
+def is_missing(error: "MlflowException") -> bool:
+    """Tell whether what was asked for is not there, in the words of whichever store it is."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
 def is_final(error: Exception) -> bool:
