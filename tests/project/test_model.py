@@ -58,6 +58,14 @@ def test_it_holds_code_and_fitted_data_and_no_pickle(model_folder: Path) -> None
     assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pyc", ".toml"))]
 
 
+def test_it_holds_no_code_that_predictions_do_not_need(model_folder: Path) -> None:
+    package = model_folder / "code" / PACKAGE
+    folders = {path.parent.relative_to(package).as_posix() for path in package.rglob("*.py")}
+    assert {"pipelines/inference", "tracking/pipeline_model"} <= folders
+    unused = {f"tracking/{name}" for name in ("capture", "checks", "moving", "shipping")}
+    assert not folders & (unused | {"commands", "deployment", "serving", "updating"})
+
+
 def test_its_requirements_are_the_projects_own_at_their_installed_versions(
     model_folder: Path, trained: Trained
 ) -> None:

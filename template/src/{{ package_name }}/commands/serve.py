@@ -17,7 +17,7 @@ from ..serving.reload import follow
 from ..serving.source import ModelRegistry, config_without_places, packed_model
 from ..serving.supervisor import Supervisor
 from ..tracking.errors import TrackingError
-from ..tracking.shipping.collector import paused_collector
+from ..tracking.shipping.collector import frozen_afterwards
 from ..tracking.shipping.models import CHAMPION
 from ..tracking.start import project_config
 
@@ -82,7 +82,7 @@ def command(
                     config = config_without_places(project, env)
                     version, found = packed_model(model, config), str(model)
                 else:
-                    with paused_collector():
+                    with frozen_afterwards():
                         config = project_config(project, env)
                         registry = ModelRegistry(config, scratch)
                         version, found = registry.fetch(registry.champion()), CHAMPION

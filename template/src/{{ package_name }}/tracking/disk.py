@@ -1,6 +1,7 @@
-"""The disk: what becomes of a run whose folder is full or has become read-only."""
+"""The disk: files with two names, and what becomes of a run whose folder is full or read-only."""
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -40,3 +41,11 @@ def whole_or_gone(path: Path) -> Iterator[None]:
             else:
                 path.unlink()
         raise
+
+
+def link(file: str, target: str) -> None:
+    """Give a file another name, or copy it where files cannot have two."""
+    try:
+        os.link(os.path.realpath(file), target)
+    except OSError:
+        shutil.copyfile(file, target)

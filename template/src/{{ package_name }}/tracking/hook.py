@@ -145,17 +145,19 @@ class MlflowHook:
     def after_pipeline_run(self, run_params: dict[str, Any], catalog: "DataCatalog") -> None:
         """Package the model if this run has fitted it, and end the MLflow run."""
         from .pipeline_model.packaging import package_if_fitted
+        from .shipping.collector import paused_collector
 
         run_id = run_params["run_id"]
         if run := cast("TrackedRun | None", self._runs.get(run_id)):
-            try:
-                with run.journal.tolerating():
-                    run.keep_artifacts(catalog)
-                    package_if_fitted(run, catalog)
-            except Exception:
-                self._end(run_id, "FAILED")
-                raise
-            self._end(run_id, "FINISHED")
+            with paused_collector():
+                try:
+                    with run.journal.tolerating():
+                        run.keep_artifacts(catalog)
+                        package_if_fitted(run, catalog)
+                except Exception:
+                    self._end(run_id, "FAILED")
+                    raise
+                self._end(run_id, "FINISHED")
 
     @hook_impl
     def on_pipeline_error(

@@ -50,6 +50,7 @@ class TrackedRun(RunCapture):
         join: str | None = None,
         inputs: Mapping[str, Any] | None = None,
         figures: Mapping[str, str] | None = None,
+        registers: str | None = None,
     ) -> None:
         """Start tracking; the MLflow run is created in the background.
 
@@ -64,6 +65,7 @@ class TrackedRun(RunCapture):
             join: an MLflow run that somebody else has started and will end.
             inputs: the data that the run reads, as `describe_inputs` describes them.
             figures: the files of figures that the catalog saves, by data set.
+            registers: the registered model that the run, if all goes well, makes a version of.
 
         Raises:
             TrackingError: a parameter is too long, or the server does not answer and must.
@@ -85,7 +87,12 @@ class TrackedRun(RunCapture):
         try:
             (folder / "run.json").write_text(json.dumps(content), encoding="utf-8")
             self.journal.write(
-                "run_started", name=name, tags=dict(tags), journal=uuid4().hex, join=join
+                "run_started",
+                name=name,
+                tags=dict(tags),
+                journal=uuid4().hex,
+                join=join,
+                registers=registers,
             )
             for namespace in self._namespaces:
                 if namespace:

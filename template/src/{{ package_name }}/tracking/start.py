@@ -57,9 +57,12 @@ def start_run(
     """
     require_all(config)
     names = pipeline_names(run_params)
-    model_tags = {}
+    model_tags, registers = {}, None
     if config.model:
-        fitted_inputs(config.model)  # What is wrong with the model is said before anything runs.
+        # What is wrong with the model is said before anything runs.
+        fitted = fitted_inputs(config.model)
+        if fitted and fitted <= pipeline.all_outputs():
+            registers = config.model.name
         if names == [config.model.pipeline]:
             wanted = (run_params.get("runtime_params") or {}).get("model_version")
             wanted = None if wanted is None else str(wanted)
@@ -88,6 +91,7 @@ def start_run(
             join=run_to_join(config),
             inputs=describe_inputs(pipeline, catalog, secrets) if lineage else None,
             figures=files_of_figures(pipeline, catalog),
+            registers=registers,
         )
     except OSError as error:
         logger.error("The journal cannot be written (%s): the run is not tracked.", error)

@@ -8,6 +8,7 @@ from importlib.metadata import (
     version,
 )
 from pathlib import Path
+from shutil import copytree
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from packaging.requirements import Requirement
 
 from ..capture.parameters import read_parameters
 from ..config import ModelOptions
+from ..disk import link
 from ..errors import TrackingError
 from ..model_card import write_card
 from ..project import PACKAGE, PACKAGE_FOLDER, registered_pipeline
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 _EXAMPLE_ROWS = 5
 # What of a catalog entry says where its data are, and not what they are.
 _PLACE_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
+# Folders of the package that no prediction takes a module from: each file of a model is one more to
+# upload.
+_NOT_PREDICTING = {"commands", "deployment", "serving", "updating"}
+_NOT_PREDICTING_IN_TRACKING = {"capture", "checks", "moving", "promotion", "shipping"}
 
 
 def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
@@ -107,7 +113,7 @@ def package(
     quieten_mlflow()
     inference = registered_pipeline(options.pipeline, "model.pipeline")
     example = _example(options, catalog)
-    with TemporaryDirectory() as scratch:
+    with TemporaryDirectory(dir=folder.parent) as scratch:
         entries, files = {}, {}
         for name in sorted(fitted_inputs(options)):
             entries[name], files[name] = _copy_dataset(name, catalog, Path(scratch))
@@ -124,7 +130,7 @@ def package(
         mlflow.pyfunc.save_model(
             folder,
             python_model=str(Path(__file__).with_name("model.py")),
-            code_paths=[str(PACKAGE_FOLDER)],
+            code_paths=[str(_copy_code(Path(scratch)))],
             artifacts=files,
             model_config=config,
             signature=infer_signature(example, predictions),
@@ -134,6 +140,21 @@ def package(
             # indexes and all.
             uv_project_path=scratch,
         )
+
+
+def _copy_code(folder: Path) -> Path:
+    """Copy the modules that predictions may need into a folder; the copy may not be written to."""
+    tracking = str(PACKAGE_FOLDER / "tracking")
+
+    def left_out(parent: str, names: list[str]) -> set[str]:
+        unused = {"__pycache__"}
+        if parent == str(PACKAGE_FOLDER):
+            unused |= _NOT_PREDICTING
+        elif parent == tracking:
+            unused |= _NOT_PREDICTING_IN_TRACKING
+        return unused & set(names)
+
+    return copytree(PACKAGE_FOLDER, folder / PACKAGE, ignore=left_out, copy_function=link)
 
 
 def _parameters(inference: "Pipeline", catalog: "DataCatalog", secrets: Patterns) -> dict[str, Any]:

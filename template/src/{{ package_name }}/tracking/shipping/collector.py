@@ -7,20 +7,27 @@ from contextlib import contextmanager
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Load libraries without garbage collection, and leave out later what was loaded.
-
-    MLflow and SQLAlchemy make several hundred thousand objects that stay. Each time their number
-    has grown by a quarter Python looks at all of them: half of what their import costs.
-    """
+    """Do something that is over soon without garbage collection."""
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if gc.get_freeze_count() == 0:
-            gc.freeze()
         if was_on:
             gc.enable()
+
+
+@contextmanager
+def frozen_afterwards() -> Iterator[None]:
+    """Load libraries without garbage collection, and leave out later what was loaded.
+
+    MLflow and SQLAlchemy make several hundred thousand objects that stay. Each time their number
+    has grown by a quarter Python looks at all of them: half of what their import costs.
+    """
+    with paused_collector():
+        yield
+        if gc.get_freeze_count() == 0:
+            gc.freeze()
 
 
 @contextmanager

@@ -14,10 +14,10 @@ from ..redaction import mask
 from ..uris import is_server, page
 from .batches import Batch, batches, one_by_one
 from .client import connect, is_final, is_reachable, is_transient, require_answer
-from .collector import paused_collector
+from .collector import frozen_afterwards
 from .continued import without_known_parameters
 from .lineage import log_inputs
-from .models import CHAMPION, log_model, register
+from .models import CHAMPION, is_registered, log_model, make_registered_model, register
 from .runs import create_child, create_run, end_children, join_run
 from .sink import Sink
 from .timeline import log_timeline
@@ -65,6 +65,7 @@ class MlflowSink(Sink):
         self._mirror = mirror
         self._promote = promote
         self._client: MlflowClient | None = None
+        self._known_model: str | None = None
 
     @property
     def registered(self) -> list[str]:
@@ -92,7 +93,7 @@ class MlflowSink(Sink):
         """Create the run, or join it."""
         if self._client is None:
             require_answer(self._server)
-            with paused_collector():
+            with frozen_afterwards():
                 self._client = connect(self._server)
         self.run_name = started.data["name"]
         if self.delivery.run_id is None:
@@ -109,6 +110,9 @@ class MlflowSink(Sink):
                 self.delivery.run_id,
                 self.address,
             )
+        # The run's end need not wait for this, and for what MLflow does first of all.
+        if (model := started.data.get("registers")) and is_registered(self._client, model):
+            self._known_model = model
 
     def deliver(self, records: list[Record], patient: bool) -> None:
         """Send records; their params, metrics and tags go in as few calls as MLflow allows."""
@@ -194,6 +198,8 @@ class MlflowSink(Sink):
                 # A registry in a database would look up models:/… at the process's own URI.
                 source = f"models:/{model.model_id}" if is_server(self._uri) else ""
                 card = description_of(folder)
+                if registered_name != self._known_model:
+                    make_registered_model(client, registered_name)
                 register(client, self.delivery, run_id, model, registered_name, source, card)
 
         self._try(deliver, f"the model {name}")

@@ -1,11 +1,11 @@
 """Models that lie saved on disk: logged and registered by calls that may be made twice."""
 
-import os
 import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from ..disk import link
 from .delivery import Delivery
 
 if TYPE_CHECKING:
@@ -45,20 +45,12 @@ def log_model(
     with TemporaryDirectory(dir=folder.parents[1]) as scratch:
         # The model as this server knows it, beside the one that others may be reading just now.
         own = Path(scratch) / folder.name
-        shutil.copytree(folder, own, copy_function=_link)
+        shutil.copytree(folder, own, copy_function=link)
         (own / "MLmodel").unlink()
         model.save(own / "MLmodel")
         client.log_model_artifacts(logged.model_id, str(own))
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return client.finalize_logged_model(logged.model_id, "READY")
-
-
-def _link(file: str, target: str) -> None:
-    """Give a file another name, or copy it where files cannot have two."""
-    try:
-        os.link(file, target)
-    except OSError:
-        shutil.copyfile(file, target)
 
 
 def _create(
@@ -79,6 +71,26 @@ def _create(
     return logged
 
 
+def is_registered(client: "MlflowClient", name: str) -> bool:
+    """Tell whether a registered model is known to be there; what is wrong is told on its use."""
+    try:
+        client.get_registered_model(name)
+    except Exception:
+        return False
+    return True
+
+
+def make_registered_model(client: "MlflowClient", name: str) -> None:
+    """Make a registered model, unless it is there."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
 def register(
     client: "MlflowClient",
     delivery: Delivery,
@@ -95,20 +107,13 @@ def register(
         delivery: where the version is remembered.
         run_id: the run that has trained it.
         model: the logged model.
-        name: the registered model's name.
+        name: the registered model's name; it exists.
         source: where the registry finds the files, if not at the model's own place.
         description: what the version's page says, in Markdown.
     """
-    from mlflow.exceptions import MlflowException
-
     asked_before = model.model_id in delivery.versions or delivery.resumed
     if delivery.versions.get(model.model_id):
         return
-    try:
-        client.create_registered_model(name)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
     source = source or model.artifact_location
     made = []
     if asked_before:  # The version may exist without its number having reached us.
