@@ -16,7 +16,8 @@ from signal import SIGQUIT, SIGTERM
 import psycopg
 import pymysql
 
-from tests.backends.processes import Service, free_port, listens, program
+from tests.backends.processes import Service, listens
+from tests.machine import free_port, program
 
 PASSWORD = "CANARY-database"
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from signal import SIGINT, SIGKILL, Signals
-
-import pytest
 
 
 class Service:
@@ -73,35 +70,8 @@ class Service:
         return self._process.pid
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def listens(port: int) -> bool:
     """Whether somebody takes connections at a port of this machine."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def program(name: str, package: str) -> str:
-    """The path of a program, from Debian's package if the machine has none and allows it."""
-    where = f"{os.environ['PATH']}:/usr/sbin"
-    if (found := shutil.which(name, path=where)) is None and may_install():
-        install = ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", package]
-        variables = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["apt-get", "update", "--quiet"], install):
-            subprocess.run(command, env=variables, capture_output=True, check=False)
-        found = shutil.which(name, path=where)
-    if found is None:
-        pytest.skip(f"{name} is not installed: Debian's package {package} has it")
-    return found
-
-
-def may_install() -> bool:
-    """Whether packages can be installed without asking anybody: on a machine of CI, as root."""
-    return os.geteuid() == 0 and shutil.which("apt-get") is not None

@@ -18,7 +18,8 @@ from mlflow import MlflowClient
 from mlflow.server import get_app_client
 
 from tests.backends.databases import PASSWORD
-from tests.backends.processes import Service, free_port
+from tests.backends.processes import Service
+from tests.machine import free_port
 from tests.project.conftest import Project, answers_at
 
 ADMIN_PASSWORD = "CANARY-admin-password"

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.answers import REPOSITORY
-from tests.backends.processes import Service, free_port, listens
+from tests.backends.processes import Service, listens
+from tests.machine import free_port
 
 AZURITE = "azurite@3.37.0"
 

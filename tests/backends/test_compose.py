@@ -15,8 +15,8 @@ import yaml
 
 from tests import answers
 from tests.backends.databases import PASSWORD, MariaDB, PostgreSQL, postgresql_programs
-from tests.backends.processes import program
 from tests.backends.servers import SECRETS, TrackingServer, compose
+from tests.machine import program
 from tests.project.conftest import Project
 
 STORES = [

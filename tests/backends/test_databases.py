@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 
 from tests import answers
 from tests.backends.databases import Database, PostgreSQL
-from tests.backends.processes import free_port
 from tests.backends.stores import Store
 from tests.backends.tiny import FIGURE, SLOW, journals, refused, runs, said, tiny
+from tests.machine import free_port
 from tests.project.conftest import PACKAGE, Project
 from tests.project.forked_kedro import Kedro
 

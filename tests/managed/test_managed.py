@@ -21,10 +21,11 @@ import trustme
 from mlflow import MlflowClient
 
 from tests.backends.stores import Store, s3
+from tests.machine import free_port
 from tests.managed.fronts import Door, bearer, identity, sigv4
 from tests.managed.unity_catalog import UnityCatalog
 from tests.project.canary import leaky, traces
-from tests.project.conftest import PACKAGE, Project, free_port, install, listening
+from tests.project.conftest import PACKAGE, Project, install, listening
 from tests.project.proxy import proxy_of
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -24,6 +23,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests import answers
+from tests.machine import free_port
 from tests.project.proxy import Proxy, proxy_of
 from tests.project.slow import REGISTRY
 
@@ -224,14 +224,6 @@ def copy_of(project: Project, where: Path) -> Project:
     folder = where / "project"
     shutil.copytree(project.folder, folder, ignore=LEFT_BEHIND)
     return Project(folder, project.environment)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.project.conftest import Project, free_port, listening
+from tests.machine import free_port
+from tests.project.conftest import Project, listening
 
 PASSWORD = "CANARY-pass-phrase"
 

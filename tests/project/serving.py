@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.project.conftest import Project, answers_at, free_port
+from tests.machine import free_port
+from tests.project.conftest import Project, answers_at
 
 JSON = "application/json"
 

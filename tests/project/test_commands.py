@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.project.conftest import Project, Trained, answers_at, free_port, listening
+from tests.machine import free_port
+from tests.project.conftest import Project, Trained, answers_at, listening
 
 
 @pytest.mark.parametrize("arguments", ["--help", "registry list", "catalog describe-datasets"])

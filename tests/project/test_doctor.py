@@ -19,7 +19,8 @@ import trustme
 from alembic import command
 from mlflow.store.db import utils
 
-from tests.project.conftest import PACKAGE, Project, copy_of, free_port
+from tests.machine import free_port
+from tests.project.conftest import PACKAGE, Project, copy_of
 from tests.project.disguise import disguise_of
 from tests.project.forked_kedro import Kedro
 from tests.project.guarded import GuardedServer

@@ -8,7 +8,8 @@ import time
 import pytest
 from mlflow import MlflowClient
 
-from tests.project.conftest import Project, free_port
+from tests.machine import free_port
+from tests.project.conftest import Project
 from tests.project.proxy import Proxy
 from tests.project.slow import (
     captured_metrics,

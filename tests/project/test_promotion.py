@@ -16,7 +16,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.project.conftest import PACKAGE, Project, Trained, free_port
+from tests.machine import free_port
+from tests.project.conftest import PACKAGE, Project, Trained
 
 if TYPE_CHECKING:
     from tests.project.forked_kedro import Kedro

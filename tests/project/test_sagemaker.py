@@ -14,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine import free_port
 from tests.project.aws import BUCKET, IMAGE, ROLE, Aws, aws
-from tests.project.conftest import PACKAGE, Project, Trained, free_port, listening
+from tests.project.conftest import PACKAGE, Project, Trained, listening
 from tests.project.deploying import SECRET, Deploying, deploying
 
 ENDPOINT = PACKAGE.replace("_", "-")

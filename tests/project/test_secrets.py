@@ -15,14 +15,9 @@ from signal import SIGTERM
 import pytest
 
 from tests.answers import REPOSITORY
+from tests.machine import free_port
 from tests.project.canary import leaky, traces
-from tests.project.conftest import (
-    PACKAGE,
-    Project,
-    answers_at,
-    free_port,
-    tracking_server,
-)
+from tests.project.conftest import PACKAGE, Project, answers_at, tracking_server
 from tests.project.proxy import Proxy, basic_auth, proxy_of
 
 PARAMS = ("--params", "db.password=CANARYCANARY-params,split.seed=7")

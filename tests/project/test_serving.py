@@ -19,7 +19,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.project.conftest import PACKAGE, Project, Trained, answers_at, copy_of, free_port
+from tests.machine import free_port
+from tests.project.conftest import PACKAGE, Project, Trained, answers_at, copy_of
 from tests.project.serving import JSON, Answer, Served, serving, wait_until
 
 TOKEN = "CANARYCANARY-a-token"

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.project.conftest import PACKAGE, Project, free_port, listening
+from tests.machine import free_port
+from tests.project.conftest import PACKAGE, Project, listening
 from tests.project.forked_kedro import Kedro
 from tests.project.issuer import bearer, issued
 from tests.project.proxy import Proxy, proxy_of

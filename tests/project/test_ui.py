@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.conftest import PACKAGE, Project, free_port
+from tests.machine import free_port
+from tests.project.conftest import PACKAGE, Project
 from tests.project.forked_kedro import Kedro
 from tests.project.guarded import GuardedServer
 

@@ -1,12 +1,13 @@
-"""The image, built and run for real, where buildah, podman and an image to build on are there.
+"""The image, built and run for real by buildah and podman, where they may be installed.
 
-No image can be pulled in the tests: as root, `python scripts/base_image.py` makes one that stands
-in for the official Python, from Debian and the Python that runs it.
+No image is pulled in the tests: scripts/base_image.py makes one that stands in for the official
+Python, from Debian and the Python that runs it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -20,26 +21,37 @@ from pathlib import Path
 import pytest
 
 from tests import answers
-from tests.project.conftest import PACKAGE, Project, Trained, answers_at, free_port
+from tests.machine import free_port, program
+from tests.project.conftest import PACKAGE, Project, Trained, answers_at
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 BASE = f"docker.io/library/python:{PYTHON}-slim-bookworm"
+PODMAN = ("podman", "--runtime", "runc")
 TOKEN = "a-token-for-this-test-alone"
 # Debian's podman would ask the kernel for more than it may have in a virtual machine.
 LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1000:1000")
 
 
-def missing() -> str:
-    """What of all that a real build needs is not here; empty when it is."""
-    for program in ("buildah", "podman", "runc"):
-        if not shutil.which(program):
-            return f"{program} is not installed"
+@pytest.fixture(scope="module")
+def base() -> str:
+    """An image to build on, where one can be made and a container of it runs."""
+    for name in ("buildah", "podman", "runc", "debootstrap"):
+        program(name, name)
     if subprocess.run(["podman", "image", "exists", BASE], check=False).returncode:
-        return f"there is no image {BASE}: python scripts/base_image.py makes one"
-    return ""
+        if os.geteuid():
+            pytest.skip(f"there is no image {BASE}: as root, python scripts/base_image.py makes it")
+        script = str(answers.REPOSITORY / "scripts" / "base_image.py")
+        _try(sys.executable, script, BASE.rpartition("/")[2])
+    _try(*PODMAN, "run", "--rm", *LIMITS, BASE, "python3", "--version")
+    return BASE
 
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=missing())
+def _try(*command: str) -> None:
+    """Run what every container here depends on, or skip and say why there can be none."""
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode:
+        last = "".join(result.stderr.strip().splitlines()[-1:])
+        pytest.skip(f"{' '.join(command[:4])} … fails on this machine: {last}")
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,7 @@ class Container:
 
 @pytest.fixture(scope="module")
 def container(
-    trained: Trained, template: Path, tmp_path_factory: pytest.TempPathFactory
+    base: str, trained: Trained, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Container]:
     """The champion in a container that may write nothing, as compose.yaml has it."""
     folder = tmp_path_factory.mktemp("container") / "project"
@@ -76,14 +88,13 @@ def container(
     (folder / "conf/local/credentials.yml").write_text("CANARY: 1\n", encoding="utf-8")
     fetch(Project(folder, trained.project.environment))
     image, port = f"localhost/{PACKAGE}:test", free_port()
-    podman = ("podman", "--runtime", "runc")
     build = [
         *("buildah", "build", "--quiet", "--isolation", "chroot", "--format", "docker"),
         *("--file", "deploy/docker/Dockerfile", "--build-arg", f"PYTHON={PYTHON}"),
         *("--target", "baked", "--tag", image, "."),
     ]
     run = [
-        *(*podman, "run", "--detach", "--name", PACKAGE, "--read-only", "--tmpfs", "/tmp"),
+        *(*PODMAN, "run", "--detach", "--name", PACKAGE, "--read-only", "--tmpfs", "/tmp"),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges", *LIMITS),
         *("--env", f"SERVING_TOKEN={TOKEN}", "--publish", f"127.0.0.1:{port}:8080", image),
     ]
@@ -153,8 +164,8 @@ def test_it_is_nobody_and_writes_nowhere(container: Container) -> None:
 def test_nothing_is_in_it_that_serving_does_not_need(container: Container) -> None:
     assert set(container.says("ls", "-A", "/project").split()) == {"conf", "pyproject.toml", "src"}
     assert container.says("ls", "-A", "/project/conf/local") == ".gitkeep"
-    for program in ("uv", "gcc", "git"):
-        container.says("sh", "-c", f"! command -v {program}")
+    for tool in ("uv", "gcc", "git"):
+        container.says("sh", "-c", f"! command -v {tool}")
     for library in ("pyarrow", "flask", "sqlalchemy"):
         container.says("python", "-c", f"import {library}", code=1)
 
@@ -164,3 +175,16 @@ def test_its_health_check_says_that_it_is_well(container: Container) -> None:
     assert healthy.returncode == 0
     metrics = "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:8082').read())"
     assert "serving_model_info" in container.says("python", "-c", metrics)
+
+
+def test_another_kind_of_model_loads_in_it_too(container: Container) -> None:
+    """One that is no pipeline's is loaded by MLflow, whose smaller part is what the image has."""
+    code = (
+        "from importlib.metadata import version; import mlflow.pyfunc\n"
+        "mlflow.pyfunc.load_model('/opt/ml/model'); print(version('mlflow-skinny'))"
+    )
+    loaded_by = container.says("python", "-c", code).splitlines()[-1]
+    request = urllib.request.Request(f"{container.url}/version")
+    request.add_header("Authorization", f"Bearer {TOKEN}")
+    with urllib.request.urlopen(request, timeout=30) as response:
+        assert response.read().decode() == loaded_by

@@ -1,0 +1,50 @@
+"""The machine that the tests run on: its ports, and its programs."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def program(name: str, package: str) -> str:
+    """The path of a program, from Debian's package if the machine has none and allows it."""
+    if (found := _find(name)) is None and may_install():
+        with (Path(tempfile.gettempdir()) / "tests-apt.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # apt refuses to run twice at once.
+            if _find(name) is None:
+                _install(package)
+        found = _find(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed: Debian's package {package} has it")
+    return found
+
+
+def may_install() -> bool:
+    """Whether packages can be installed without asking anybody: on a machine of CI, as root."""
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def _find(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+
+
+def _install(package: str) -> None:
+    install = ["apt-get", "install", "--quiet", "--yes", "--no-install-recommends", package]
+    variables = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    for command in (["apt-get", "update", "--quiet"], install):
+        subprocess.run(command, env=variables, capture_output=True, check=False)
