@@ -177,8 +177,8 @@ def test_its_health_check_says_that_it_is_well(container: Container) -> None:
     assert "serving_model_info" in container.says("python", "-c", metrics)
 
 
-def test_another_kind_of_model_loads_in_it_too(container: Container) -> None:
-    """One that is no pipeline's is loaded by MLflow, whose smaller part is what the image has."""
+def test_mlflow_loads_models_in_it_too(container: Container) -> None:
+    """It is what loads one that is no pipeline's; the image has its smaller part."""
     code = (
         "from importlib.metadata import version; import mlflow.pyfunc\n"
         "mlflow.pyfunc.load_model('/opt/ml/model'); print(version('mlflow-skinny'))"
