@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from kedro.pipeline import node
 
+from tests.machine import free_port
 from tests.tracking.conftest import Tracking
 
 CANDIDATE = {"rmse": 50.0, "r2": 0.4, "sex_1/rmse": 40.0, "sex_2/rmse": 60.0, "sex_2/r2": 0.1}
@@ -168,3 +169,18 @@ def test_only_what_evaluates_has_a_holdout_and_the_oldest_ones_go(
     for band in range(8):
         keep(tmp_path, options, EVALUATE, inputs(**{"params:bands": [band]}))
     assert len(list((tmp_path / "holdouts").iterdir())) == 5
+
+
+def test_a_promotion_that_gets_no_answer_is_tried_again_later(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    config = tracking("config").parse_config(
+        {
+            "server": {"mlflow_tracking_uri": f"http://127.0.0.1:{free_port()}"},
+            "model": {"name": "sales", "pipeline": "inference", "input": "rows"},
+        }
+    )
+    promotion = tracking("promotion.promote")
+    with pytest.raises(Exception, match="Connection refused") as raised:
+        promotion.promote_at_end(config, tmp_path, "sales", "2")
+    assert tracking("shipping.client").is_transient(raised.value)

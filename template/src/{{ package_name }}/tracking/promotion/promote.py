@@ -103,8 +103,9 @@ def promote_at_end(config: KedroMlflowConfig, state: Path, name: str, version: s
     try:
         outcome = promote(config, state, version)
     except Exception as error:
-        if is_transient(error):
-            raise
+        cause = error.__cause__ or error  # A TrackingError may tell of a call that got no answer.
+        if isinstance(cause, Exception) and is_transient(cause):
+            raise cause from None
         reason = error.message if isinstance(error, TrackingError) else reason_of(error)
         logger.warning("Version %s of %s is not promoted: %s", version, name, reason)
         return False
