@@ -1,5 +1,6 @@
 """Packaging: writes the inference pipeline and what a run has fitted for it as one MLflow model."""
 
+import sys
 from importlib.metadata import (
     Distribution,
     PackageNotFoundError,
@@ -34,8 +35,11 @@ _EXAMPLE_ROWS = 5
 _PLACE_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
 # Folders of the package that no prediction takes a module from: each file of a model is one more to
 # upload.
-_NOT_PREDICTING = {"commands", "deployment", "serving", "updating"}
+_NOT_PREDICTING = {"commands", "updating"}
 _NOT_PREDICTING_IN_TRACKING = {"capture", "checks", "moving", "promotion", "shipping"}
+# These are the template's for some answers alone; else their owner may have made them, and the
+# pipeline, which has just predicted, has imported them.
+_NOT_PREDICTING_UNLESS_IMPORTED = {"deployment", "serving"}
 
 
 def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
@@ -130,7 +134,7 @@ def package(
         mlflow.pyfunc.save_model(
             folder,
             python_model=str(Path(__file__).with_name("model.py")),
-            code_paths=[str(_copy_code(Path(scratch)))],
+            code_paths=[str(copy_code(Path(scratch)))],
             artifacts=files,
             model_config=config,
             signature=infer_signature(example, predictions),
@@ -142,17 +146,18 @@ def package(
         )
 
 
-def _copy_code(folder: Path) -> Path:
+def copy_code(folder: Path) -> Path:
     """Copy the modules that predictions may need into a folder; the copy may not be written to."""
-    tracking = str(PACKAGE_FOLDER / "tracking")
+    not_imported = {
+        name for name in _NOT_PREDICTING_UNLESS_IMPORTED if f"{PACKAGE}.{name}" not in sys.modules
+    }
+    unused = {
+        PACKAGE_FOLDER: _NOT_PREDICTING | not_imported,
+        PACKAGE_FOLDER / "tracking": _NOT_PREDICTING_IN_TRACKING,
+    }
 
     def left_out(parent: str, names: list[str]) -> set[str]:
-        unused = {"__pycache__"}
-        if parent == str(PACKAGE_FOLDER):
-            unused |= _NOT_PREDICTING
-        elif parent == tracking:
-            unused |= _NOT_PREDICTING_IN_TRACKING
-        return unused & set(names)
+        return ({"__pycache__"} | unused.get(Path(parent), set())) & set(names)
 
     return copytree(PACKAGE_FOLDER, folder / PACKAGE, ignore=left_out, copy_function=link)
 
