@@ -95,6 +95,11 @@ class MlflowSink(Sink):
             require_answer(self._server)
             with frozen_afterwards():
                 self._client = connect(self._server)
+            # Asked now, the run's end need not wait for it and for MLflow's imports; before the
+            # run exists, for from then on workers may be forked.
+            model = started.data.get("registers")
+            if model and is_registered(self._client, model):
+                self._known_model = model
         self.run_name = started.data["name"]
         if self.delivery.run_id is None:
             if not self._mirror and (run_id := started.data.get("join")):
@@ -110,9 +115,6 @@ class MlflowSink(Sink):
                 self.delivery.run_id,
                 self.address,
             )
-        # The run's end need not wait for this, and for what MLflow does first of all.
-        if (model := started.data.get("registers")) and is_registered(self._client, model):
-            self._known_model = model
 
     def deliver(self, records: list[Record], patient: bool) -> None:
         """Send records; their params, metrics and tags go in as few calls as MLflow allows."""
