@@ -226,6 +226,13 @@ def copy_of(project: Project, where: Path) -> Project:
     return Project(folder, project.environment)
 
 
+def files_of(project: Project, alias: str) -> Path:
+    """The folder of the version of the model that carries an alias."""
+    version = project.client.get_model_version_by_alias(PACKAGE, alias).version
+    uri = project.client.get_model_version_download_uri(PACKAGE, str(version))
+    return Path(uri.removeprefix("file://"))
+
+
 @contextmanager
 def listening(
     project: Project, *command: str, url: str, env: Mapping[str, str] | None = None

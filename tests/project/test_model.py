@@ -12,14 +12,7 @@ import pytest
 from mlflow.models import Model
 
 from tests.conftest import Render
-from tests.project.conftest import PACKAGE, Project, Trained
-
-
-def files_of(project: Project, alias: str) -> Path:
-    """The folder of the version of the model that carries an alias."""
-    version = project.client.get_model_version_by_alias(PACKAGE, alias).version
-    uri = project.client.get_model_version_download_uri(PACKAGE, str(version))
-    return Path(uri.removeprefix("file://"))
+from tests.project.conftest import PACKAGE, Project, Trained, files_of
 
 
 @pytest.fixture(scope="module")
