@@ -16,7 +16,7 @@ from .workload import Nodes
 _COUNT, _SECONDS = 50, 120
 # From one run of two minutes to the next the speed of a machine varies by more than tracking costs:
 # time is taken of runs with a part of the work, many in turns.
-_PART, _FEWEST_ROUNDS = 10, 9
+_PART, _FEWEST_ROUNDS = 10, 5
 _TABLES = Path("data", "07_model_output")
 MOST_TIME, MOST_DISK, MOST_CALLS = 1.2, 1.0, 25
 
