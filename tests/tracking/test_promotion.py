@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from kedro.pipeline import node
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
 from tests.machine import free_port
 from tests.tracking.conftest import Tracking
@@ -184,3 +186,18 @@ def test_a_promotion_that_gets_no_answer_is_tried_again_later(
     with pytest.raises(Exception, match="Connection refused") as raised:
         promotion.promote_at_end(config, tmp_path, "sales", "2")
     assert tracking("shipping.client").is_transient(raised.value)
+
+
+def test_a_promotion_that_is_forbidden_is_not_tried_again(
+    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tracking("config").parse_config(
+        {"model": {"name": "sales", "pipeline": "inference", "input": "rows"}}
+    )
+    promotion = tracking("promotion.promote")
+
+    def forbidden(*_: Any) -> None:
+        raise MlflowException("not for you", PERMISSION_DENIED) from OSError("403")
+
+    monkeypatch.setattr(promotion, "promote", forbidden)
+    assert not promotion.promote_at_end(config, tmp_path, "sales", "2")

@@ -103,7 +103,8 @@ def promote_at_end(config: KedroMlflowConfig, state: Path, name: str, version: s
     try:
         outcome = promote(config, state, version)
     except Exception as error:
-        cause = error.__cause__ or error  # A TrackingError may tell of a call that got no answer.
+        # A TrackingError may tell of a call that got no answer.
+        cause = error.__cause__ if isinstance(error, TrackingError) else error
         if isinstance(cause, Exception) and is_transient(cause):
             raise cause from None
         reason = error.message if isinstance(error, TrackingError) else reason_of(error)
