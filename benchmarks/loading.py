@@ -7,7 +7,6 @@ import itertools
 import json
 import os
 import statistics
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -15,14 +14,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGTERM
 
 from mlflow import MlflowClient
 
 from .measure import Command, TookTooLongError, clean_environment, run
 from .project import Project
 from .report import Row, Table
-from .servers import free_port, wait_for
+from .servers import free_port, running, wait_for
 
 _CALLERS, _WORKERS = 4, 2
 _SECONDS_TO_START = 300
@@ -65,7 +63,7 @@ def measure(repetitions: int, rendered: Project, minutes: float = MINUTES) -> Ta
             load.memory.append([])
             until = time.monotonic() + seconds / 3
             while time.monotonic() < until:
-                load.memory[-1].append(_resident(server.pid))
+                load.memory[-1].append(_resident(server))
                 time.sleep(1)
     return _table(load, seconds)
 
@@ -139,25 +137,15 @@ def _row(place: Project) -> str:
 
 
 @contextmanager
-def _served(place: Project) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The project's champion behind a port of this machine."""
+def _served(place: Project) -> Iterator[tuple[int, int]]:
+    """The project's champion: the number of the server's process, and its port."""
     port = free_port()
     options = ["--port", str(port), "--workers", str(_WORKERS), "--reload-on-promote"]
-    with (place.folder / "serving.log").open("w", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            [place.programs / "kedro", "mlflow", "serve", *options],
-            cwd=place.folder,
-            env=clean_environment(os.environ),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
+    words: list[str | Path] = [place.programs / "kedro", "mlflow", "serve", *options]
+    log = place.folder / "serving.log"
+    with running(words, clean_environment(os.environ), log, place.folder) as server:
         wait_for(f"http://127.0.0.1:{port}/ping")
-        yield process, port
-    finally:
-        process.send_signal(SIGTERM)
-        process.wait()
+        yield server, port
 
 
 @contextmanager

@@ -63,8 +63,12 @@ def tracking_server(rendered: Project, name: str) -> Iterator[Server]:
 @contextmanager
 def running(
     words: Sequence[str | Path], variables: Mapping[str, str], log: Path, folder: Path | None = None
-) -> Iterator[None]:
-    """Run a server and all that it starts while the block runs; what they print goes to a file."""
+) -> Iterator[int]:
+    """Run a server and all that it starts while the block runs; what they print goes to a file.
+
+    Yields:
+        The number of its process.
+    """
     with log.open("w", encoding="utf-8") as screen:
         process = subprocess.Popen(
             words,
@@ -76,7 +80,7 @@ def running(
             start_new_session=True,
         )
     try:
-        yield
+        yield process.pid
     finally:
         os.killpg(process.pid, SIGTERM)
         process.wait()
