@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..shipping.client import is_transient, reason_of
 from .files import Files, ModelFiles, RunFiles, differences, sizes
 from .models import models_from, new_names
 from .places import FROM_MODEL, registered_name
@@ -32,8 +33,16 @@ class Findings:
     differences: list[str] = field(default_factory=list)
 
     def add(self, what: str, found: Iterator[str]) -> None:
-        """Take the differences found in one thing."""
-        self.differences += [f"{what}: {difference}" for difference in found]
+        """Take the differences found in one thing, or why nothing can be found."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            for difference in found:
+                self.differences.append(f"{what}: {difference}")
+        except (MlflowException, OSError) as error:
+            if is_transient(error):
+                raise
+            self.differences.append(f"{what}: {reason_of(error)}")
 
 
 def check(move: "Move") -> Findings:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..shipping.timeline import log_trace
 from .pages import pages
 from .places import Place
 
@@ -20,6 +21,8 @@ _OF_ITS_PLACE = {
     "mlflow.trace.archiveLocation",
     "mlflow.trace.archivalFailure",
 }
+# The last one: it has been started, by a move that was stopped before its spans were sent.
+_MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "BAD_REQUEST")
 
 
 def trace_ids(place: Place, experiment_id: str) -> Iterable[str]:
@@ -49,26 +52,24 @@ def move_trace(move: "Move", trace_id: str, experiment_id: str) -> str | None:
     from mlflow.entities import TraceLocation
 
     tags = {name: trace.info.tags[name] for name in trace.info.tags.keys() - _OF_ITS_PLACE}
-    if there is None:
-        info = replace(
-            trace.info,
-            trace_location=TraceLocation.from_experiment_id(experiment_id),
-            trace_metadata=metadata,
-            tags=tags,
-        )
-        move.target.traces.start_trace(info)
-    move.target.traces.log_spans(experiment_id, trace.data.spans)
+    info = replace(
+        trace.info,
+        trace_location=TraceLocation.from_experiment_id(experiment_id),
+        trace_metadata=metadata,
+        tags=tags,
+    )
+    log_trace(move.target.traces, info, trace.data.spans)
     return trace_id
 
 
 def find_trace(place: Place, trace_id: str) -> "Trace | None":
-    """Ask for a trace, by its id."""
+    """Ask for a trace, by its id; there is none if its spans are not there either."""
     from mlflow.exceptions import MlflowException
 
     try:
         return place.traces.get_trace(trace_id)
     except MlflowException as error:
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND"):
+        if error.error_code not in _MISSING:
             raise
         return None
 

@@ -24,7 +24,7 @@ def move_registered_model(move: "Move", registered: "RegisteredModel") -> None:
     """
     name = registered_name(registered.name, move.config.model)
     _find_or_create(move, registered, name)
-    there = {version_key_of(version): version for version in versions(move.target, name)}
+    there = _versions_there(move, name)
     numbers_kept = None not in there
     for version in versions(move.source, registered.name):
         found = there.get(version_key(version))
@@ -36,6 +36,21 @@ def move_registered_model(move: "Move", registered: "RegisteredModel") -> None:
         for version in versions(move.source, registered.name)
     }
     _move_aliases(move, registered, name, numbers)
+
+
+def _versions_there(move: "Move", name: str) -> "dict[str | None, ModelVersion]":
+    """Read what earlier moves have brought, by version_key; none is for all that others have made.
+
+    One that was stopped may have left a version with too low a number, beside that which it had
+    made to replace it.
+    """
+    there: dict[str | None, ModelVersion] = {}
+    for version in versions(move.target, name):
+        key = version_key_of(version)
+        if key is not None and key in there:
+            move.target.client.delete_model_version(name, there[key].version)
+        there[key] = version
+    return there
 
 
 def versions(place: Place, name: str) -> "list[ModelVersion]":

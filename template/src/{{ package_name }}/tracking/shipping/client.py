@@ -157,7 +157,7 @@ def reason_of(error: BaseException) -> str:
         if from_database := getattr(cause, "orig", None):  # What SQLAlchemy has got to say of.
             error = from_database
             break
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return mask_text((str(error) or type(error).__name__).splitlines()[0])
 
 

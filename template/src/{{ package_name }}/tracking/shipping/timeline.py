@@ -1,7 +1,7 @@
 """The timeline: one MLflow trace a run, a span a node."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from ..pages import is_databricks
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Span, TraceInfo
+    from mlflow.tracing.client import TracingClient
 
 _STATES = {"FINISHED": "OK", "FAILED": "ERROR", "KILLED": "ERROR", "UNFINISHED": "ERROR"}
 _SPAN_TYPE = "TASK"
@@ -36,7 +37,6 @@ def log_timeline(
         journal: the folder that holds all of the run's records.
         end: the run's last record.
     """
-    from mlflow.entities import TraceData
     from mlflow.tracing.client import TracingClient
 
     start, started_ns, ended_ns = _bounds(journal, end)
@@ -44,14 +44,21 @@ def log_timeline(
         return
     spans = _spans(run_id, journal, start, end, started_ns, ended_ns)
     tracing = TracingClient(client.tracking_uri)
-    trace = tracing.start_trace(_trace(run_id, experiment_id, start, end, started_ns, ended_ns))
-    if is_databricks(client.tracking_uri):
+    log_trace(tracing, _trace(run_id, experiment_id, start, end, started_ns, ended_ns), spans)
+
+
+def log_trace(tracing: "TracingClient", info: "TraceInfo", spans: Iterable["Span"]) -> None:
+    """Log a trace of an experiment, or the rest of it: what is there already stays as it is."""
+    from mlflow.entities import TraceData
+
+    trace, rest = tracing.start_trace(info), iter(spans)
+    if is_databricks(tracing.tracking_uri):
         # It keeps the spans of an experiment's trace as a file; only a table takes them by a call.
         # This is what MLflow's own exporter does there.
-        tracing._upload_trace_data(trace, TraceData(list(spans)))
+        tracing._upload_trace_data(trace, TraceData(list(rest)))
         return
-    while some := list(islice(spans, _SPANS_A_CALL)):
-        tracing.log_spans(experiment_id, some)
+    while some := list(islice(rest, _SPANS_A_CALL)):
+        tracing.log_spans(str(info.experiment_id), some)
 
 
 def _bounds(journal: Path, end: Record) -> tuple[Record | None, int, int]:
