@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,25 @@ def train_and_score(project: Project, variables: Mapping[str, str]) -> str:
     assert not [path for path in traces(project.folder) if ".venv" not in path.parts]
     assert not (project.folder / ".kedro_mlflow" / "refused").exists(), screen
     return screen
+
+
+def move_from_laptop(project: Project, variables: Mapping[str, str]) -> None:
+    """Train into a database of the project's own, and move all of it."""
+    laptop = project.client
+    uri = "sqlite:///mlflow.db"
+    on_laptop = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri}
+    project.run("kedro", "run", env=on_laptop)
+    (registered,) = laptop.search_registered_models()
+    laptop.set_model_version_tag(registered.name, "1", "stage", "tried")
+    laptop.set_model_version_tag(registered.name, "1", "team/owner", "eve")
+    move = partial(project.run, "kedro", "mlflow", "sync", "--from", uri, env=variables)
+    screen = move(code=1).stdout
+    assert "1 runs, " in screen
+    assert "1 traces, 1 versions." in screen
+    assert "version 1: the tag team/owner is missing" in screen
+    laptop.delete_model_version_tag(registered.name, "1", "stage")
+    laptop.delete_model_version_tag(registered.name, "1", "team/owner")
+    assert move().stdout.rstrip().endswith("All the same.")
 
 
 def assert_arrived(client: MlflowClient, experiment_name: str) -> None:
@@ -128,11 +148,14 @@ def test_databricks_takes_runs_and_unity_catalog_the_model(
         assert_arrived(MlflowClient(url), f"/Shared/{PACKAGE}")
         project.run("kedro", "run", env=store.variables | workspace)
         project.run("kedro", "mlflow", "promote", env=store.variables | workspace)
+        move_from_laptop(project, store.variables | workspace)
     name = f"main.default.{PACKAGE}"
-    version, promoted = catalog.models[name]
+    version, promoted, moved = catalog.models[name]
     assert version["status"] == "READY"
     assert catalog.aliases == {(name, "champion"): "2"}
     assert {"key": "promoted_from", "value": "1"} in promoted["tags"]
+    assert moved["status"] == "READY"
+    assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/3/MLmodel").is_file()
     assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/1/MLmodel").is_file()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -72,6 +73,8 @@ class UnityCatalog:
     ) -> tuple[int, dict[str, Any]]:
         if call.endswith(":is-databricks-sdk-models-artifact-repository-enabled"):
             return 200, {"is_databricks_sdk_models_artifact_repository_enabled": True}
+        if call == "GET model-versions/search":
+            return 200, {"model_versions": self._search(asked["filter"])}
         name, number = asked.get("name", ""), str(asked.get("version", ""))
         if not _THREE_LEVELS.fullmatch(name):
             return 400, _error("INVALID_PARAMETER_VALUE", f"{name} has no catalog and schema")
@@ -82,6 +85,8 @@ class UnityCatalog:
         if call == "GET registered-models/get":
             return 200, {"registered_model": self._model(name)}
         if call == "POST model-versions/create":
+            if refused := [each for each in asked.get("tags", []) if _is_refused(each)]:
+                return 400, _error("INVALID_PARAMETER_VALUE", f"no tags: {refused}")
             return 200, {"model_version": self._create_version(name, asked)}
         if call == "POST registered-models/alias":
             self.aliases[name, asked["alias"]] = number
@@ -100,8 +105,7 @@ class UnityCatalog:
         self, call: str, version: dict[str, Any], asked: dict[str, Any]
     ) -> tuple[int, dict[str, Any]]:
         if call == "POST model-versions/set-tag":
-            # https://docs.databricks.com/aws/en/database-objects/tags
-            if re.search(r"[.,\-=/:]", asked["key"]) or len(asked["value"]) > _LONGEST_TAG:
+            if _is_refused(asked):
                 return 400, _error("INVALID_PARAMETER_VALUE", f"no tag: {asked['key']}")
             version["tags"] = [each for each in version["tags"] if each["key"] != asked["key"]]
             version["tags"].append({"key": asked["key"], "value": asked["value"]})
@@ -132,11 +136,23 @@ class UnityCatalog:
         version = kept | {
             "version": number,
             "status": "PENDING_REGISTRATION",
-            "tags": [],
+            "tags": asked.get("tags", []),
             "storage_location": f"dbfs:/Models/{name.replace('.', '/')}/{number}",
         }
         self.models[name].append(version)
         return version
+
+    def _search(self, query: str) -> list[dict[str, Any]]:
+        name = query.removeprefix("name = '").removesuffix("'")
+        return [
+            {key: value for key, value in version.items() if key != "tags"}
+            for version in self.models.get(name, [])
+        ]
+
+
+def _is_refused(tag: Mapping[str, str]) -> bool:
+    # https://docs.databricks.com/aws/en/database-objects/tags
+    return bool(re.search(r"[.,\-=/:]", tag["key"])) or len(tag["value"]) > _LONGEST_TAG
 
 
 def _error(code: str, message: str) -> dict[str, Any]:

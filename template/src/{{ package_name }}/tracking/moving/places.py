@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # Tags on the target: which run, model or version of the source something is.
 FROM_RUN = "kedro.moved_from_run"
 FROM_MODEL = "kedro.moved_from_model"
-FROM_VERSION = "kedro.moved_from_version"
+FROM_VERSION = "moved_from_version"  # Unity Catalog takes no dots in the names of tags.
 
 PARENT_RUN = "mlflow.parentRunId"
 # A run that has one of these is not touched any more.

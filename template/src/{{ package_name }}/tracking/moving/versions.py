@@ -1,8 +1,10 @@
 """A registered model goes to another registry: its versions in their order, and its aliases."""
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ..shipping.client import is_transient
 from .files import rename
 from .pages import pages
 from .places import FROM_VERSION, Place, registered_name
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
 
     from .move import Move
 
+# What version 1.0 of the template called FROM_VERSION.
+_FROM_VERSION_BEFORE = "kedro.moved_from_version"
 _MODEL_ID = re.compile(r"\bm-[0-9a-f]{32}\b")
 
 
@@ -55,7 +59,11 @@ def _versions_there(move: "Move", name: str) -> "dict[str | None, ModelVersion]"
 
 def versions(place: Place, name: str) -> "list[ModelVersion]":
     """List the versions of a registered model, the oldest first."""
-    found = pages(place.client.search_model_versions, f"name = '{name}'")
+    found = [
+        # Unity Catalog's search leaves the tags out.
+        each if isinstance(each.tags, dict) else place.client.get_model_version(name, each.version)
+        for each in pages(place.client.search_model_versions, f"name = '{name}'")
+    ]
     return sorted(found, key=lambda version: int(version.version))
 
 
@@ -67,7 +75,7 @@ def version_key(version: "ModelVersion") -> str:
 
 def version_key_of(version: "ModelVersion") -> str | None:
     """Read which version of the source one of the target is; none if it was made there."""
-    key: str | None = version.tags.get(FROM_VERSION)
+    key: str | None = version.tags.get(FROM_VERSION) or version.tags.get(_FROM_VERSION_BEFORE)
     return key
 
 
@@ -94,17 +102,30 @@ def _create(
         found: what an earlier move that was stopped has made of it, with too low a number.
         number: what it must reach; 0 if any will do.
     """
+    from mlflow.exceptions import MlflowException
+
     client = move.target.client
     run_id = move.run(version.run_id) if version.run_id else None
     model_id = _model_of(move, version)
     source = _source(move, version, model_id, run_id)
     if not move.target.is_server:
         model_id = None  # It would be looked up at the process's own tracking URI.
-    tags = {**version.tags, FROM_VERSION: version_key(version)}
+    own_tags = {FROM_VERSION: version_key(version)}
+    create = partial(
+        client.create_model_version,
+        name,
+        source,
+        run_id,
+        description=version.description,
+        model_id=model_id,
+    )
     while True:
-        made = client.create_model_version(
-            name, source, run_id, tags, description=version.description, model_id=model_id
-        )
+        try:
+            made = create(tags={**version.tags, **own_tags})
+        except MlflowException as error:
+            if is_transient(error) or not version.tags:
+                raise
+            made = create(tags=own_tags)  # Not every registry takes all names; the check tells.
         if found:
             client.delete_model_version(name, found.version)
             if int(made.version) <= int(found.version):  # This registry uses numbers again.
