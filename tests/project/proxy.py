@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
 import urllib.error
@@ -12,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from signal import SIGKILL
 from typing import Any, TypeAlias
 
 
@@ -80,6 +82,31 @@ def proxy_of(server: str, guard: Guard | None = None) -> Iterator[Proxy]:
     finally:
         proxy.shutdown()
         proxy.server_close()
+
+
+def kill_before(call: str, proxy: Proxy, start: Callable[[], subprocess.Popen[str]]) -> None:
+    """Start a process and kill it when it makes a call, which does not reach the server.
+
+    Args:
+        call: method and path, or how they begin.
+        proxy: in front of the server; the process must ask it.
+        start: starts the process.
+    """
+    made = threading.Event()
+
+    def guard(asked: Request) -> int | None:
+        if f"{asked.method} {asked.path}".startswith(call):
+            made.set()
+        return 503 if made.is_set() else None
+
+    proxy.guard = guard
+    process = start()
+    was_made = made.wait(60)
+    process.send_signal(SIGKILL)
+    out, err = process.communicate()
+    assert was_made, f"{call}: {out}{err}"
+    assert process.returncode == -SIGKILL, out + err
+    proxy.guard = lambda _: None
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from signal import SIGKILL
 
 import pandas as pd
 import pytest
@@ -18,7 +17,7 @@ from mlflow.entities import Run
 from tests.project import laptop
 from tests.project.conftest import PACKAGE, Project, Trained, tracking_server
 from tests.project.forked_kedro import Kedro
-from tests.project.proxy import Proxy, Request, proxy_of
+from tests.project.proxy import kill_before, proxy_of
 
 MOVE = ("mlflow", "sync", "--from", "sqlite:///mlflow.db")
 
@@ -239,6 +238,7 @@ def test_a_move_that_is_killed_again_and_again_ends_as_one_that_was_not(
     project = moved.project
     with tracking_server(project, tmp_path) as url, proxy_of(url) as proxy:
         laptop.settle(MlflowClient(url))
+        start = partial(project.start, "kedro", *MOVE, env={"MLFLOW_TRACKING_URI": proxy.url})
         for call in (
             "POST /api/2.0/mlflow/runs/log-batch",
             "PUT /api/2.0/mlflow-artifacts/",
@@ -249,29 +249,10 @@ def test_a_move_that_is_killed_again_and_again_ends_as_one_that_was_not(
             "DELETE /api/2.0/mlflow/model-versions/delete",
             "POST /api/2.0/mlflow/registered-models/alias",
         ):
-            kill_before(call, project, proxy)
+            kill_before(call, proxy, start)
         screen = move(kedro, project, url)
     assert screen.rstrip().endswith("All the same.")
     assert rows(tmp_path) == moved.rows
-
-
-def kill_before(call: str, project: Project, proxy: Proxy) -> None:
-    """Start a move and kill it when it makes a call, which does not reach the server."""
-    made = threading.Event()
-
-    def guard(asked: Request) -> int | None:
-        if f"{asked.method} {asked.path}".startswith(call):
-            made.set()
-        return 503 if made.is_set() else None
-
-    proxy.guard = guard
-    process = project.start("kedro", *MOVE, env={"MLFLOW_TRACKING_URI": proxy.url})
-    was_made = made.wait(60)
-    process.send_signal(SIGKILL)
-    out, err = process.communicate()
-    assert was_made, f"{call}: {out}{err}"
-    assert process.returncode == -SIGKILL, out + err
-    proxy.guard = lambda _: None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from mlflow.entities import Run
 
 from tests.machine import free_port
 from tests.project.conftest import PACKAGE, Project, Trained
+from tests.project.proxy import kill_before, proxy_of
 
 if TYPE_CHECKING:
     from tests.project.forked_kedro import Kedro
@@ -185,6 +187,46 @@ def test_a_run_that_is_delivered_late_is_promoted_then(
     run = client.get_run(str(version.run_id))
     assert run.data.tags["promotion.verdict"] == "promoted"
     assert run.info.status == "FINISHED"
+
+
+def test_a_promotion_that_is_killed_again_and_again_ends_as_one_that_was_not(
+    project: Project, kedro: Kedro, server: str
+) -> None:
+    name = "killed"
+    for indent in ("  ", "    "):
+        project.edit(
+            "conf/base/mlflow.yml", f"\n{indent}name: {PACKAGE}\n", f"\n{indent}name: {name}\n"
+        )
+    for _ in range(2):
+        kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": server})
+    client = MlflowClient(server)
+    with proxy_of(server) as proxy:
+        proxied = {"MLFLOW_TRACKING_URI": proxy.url}
+        promote = partial(project.start, "kedro", "mlflow", "promote", env=proxied)
+        for call, champion in (
+            ("POST /api/2.0/mlflow/model-versions/set-tag", "1"),
+            ("POST /api/2.0/mlflow/registered-models/alias", "1"),
+            ("PUT /api/2.0/mlflow-artifacts/", "2"),
+            ("POST /api/2.0/mlflow/runs/log-batch", "2"),
+            ("DELETE /api/2.0/mlflow/registered-models/alias", "2"),
+        ):
+            kill_before(call, proxy, promote)
+            assert aliases(client, name) == {"champion": champion, "challenger": "2"}
+        shown = kedro.run(project, "mlflow", "promote", env=proxied).stdout
+        assert "is the champion already" in shown
+        assert aliases(client, name) == {"champion": "2"}
+        run = run_of(client, "2", name)
+        assert run.data.tags["promotion.verdict"] == "promoted"
+        assert run.data.tags["promotion.champion"] == "1"
+        reports = client.list_artifacts(run.info.run_id, "promotion")
+        assert [file.path for file in reports] == ["promotion/version-2-against-1.md"]
+
+        roll_back = partial(project.start, "kedro", "mlflow", "promote", "--rollback", env=proxied)
+        kill_before("POST /api/2.0/mlflow/registered-models/alias", proxy, roll_back)
+        assert aliases(client, name) == {"champion": "2"}
+        kedro.run(project, "mlflow", "promote", "--rollback", env=proxied)
+    assert aliases(client, name) == {"champion": "1"}
+    assert client.get_model_version(name, "2").tags["rolled_back_to"] == "1"
 
 
 def test_two_promotions_at_once_leave_one_champion_and_a_straight_history(

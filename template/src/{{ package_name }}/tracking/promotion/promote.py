@@ -16,8 +16,17 @@ from ..pipeline_model.scoring import find_version
 from ..shipping.client import connect, is_transient, reason_of
 from ..shipping.models import CHALLENGER
 from .comparison import Measured, logged_metrics, measure
-from .registry import champion_of, crown, dethrone, previous_of
-from .report import FORCED, PROMOTED, REFUSED, Verdict, as_markdown, as_tags, number
+from .keeping import has_verdict, keep_verdict
+from .registry import (
+    PROMOTED_FROM,
+    REASON,
+    champion_of,
+    crown,
+    dethrone,
+    end_challenge,
+    previous_of,
+)
+from .report import Verdict, number
 from .rules import judge
 
 if TYPE_CHECKING:
@@ -73,6 +82,8 @@ def promote(
             version = find_version(name, config.server, wanted or CHALLENGER)
             champion = champion_of(client, name)
             if champion and str(champion.version) == str(version.version):
+                if not dry_run:
+                    _finish(client, config, state, champion)
                 summary = f"Version {version.version} of {name} is the champion already."
                 return Outcome(None, True, summary)
             verdict = _examine(client, config, state, version, champion, bool(force))
@@ -80,7 +91,7 @@ def promote(
                 break
             if _number(champion_of(client, name)) != _number(champion):
                 continue
-            crown(client, version, champion, force or _why(verdict), user_name())
+            crown(client, version, champion, force or verdict.why, user_name())
             break
         else:
             raise TrackingError(
@@ -89,7 +100,9 @@ def promote(
             )
         outcome = _outcome(verdict, force, dry_run)
         if not dry_run:
-            _keep(client, str(version.run_id), verdict, force)
+            keep_verdict(client, str(version.run_id), verdict, force)
+        if not dry_run and outcome.promoted:
+            end_challenge(client, version)
         return outcome
 
 
@@ -179,12 +192,29 @@ def _examine(
     )
 
 
+def _finish(
+    client: "MlflowClient", config: KedroMlflowConfig, state: Path, champion: "ModelVersion"
+) -> None:
+    """Do what is left of a promotion that was stopped after its version had become the champion."""
+    reason = champion.tags.get(REASON)
+    if reason and not has_verdict(client, str(champion.run_id)):
+        number = champion.tags.get(PROMOTED_FROM)
+        try:
+            previous = find_version(champion.name, config.server, number) if number else None
+        except TrackingError as error:
+            logger.warning("There is no verdict on version %s: %s", champion.version, error.message)
+        else:
+            verdict = _examine(client, config, state, champion, previous, forced=True)
+            keep_verdict(client, str(champion.run_id), verdict, reason)
+    end_challenge(client, champion)
+
+
 def _outcome(verdict: Verdict, force: str | None, dry_run: bool) -> Outcome:
     subject = f"Version {verdict.version} of {verdict.name}"
     instead = f", instead of version {verdict.champion}" if verdict.champion else ""
     if verdict.holds or force:
         becomes = "would be the champion" if dry_run else "is the champion now"
-        why = f"forced ({force})" if force and not verdict.holds else _why(verdict)
+        why = f"forced ({force})" if force and not verdict.holds else verdict.why
         return Outcome(verdict, True, f"{subject} {becomes}{instead}: {why}.")
     broken = "; ".join(
         f"{check.rule} is {number(check.value)}, and must be {check.bound}"
@@ -193,31 +223,6 @@ def _outcome(verdict: Verdict, force: str | None, dry_run: bool) -> Outcome:
     )
     stays = "would not become" if dry_run else "does not become"
     return Outcome(verdict, False, f"{subject} {stays} the champion: {broken}.")
-
-
-def _why(verdict: Verdict) -> str:
-    count = len(verdict.checks)
-    if count == 0:
-        return "there are no rules in mlflow.yml"
-    return "its rule holds" if count == 1 else f"all {count} rules hold"
-
-
-def _keep(client: "MlflowClient", run_id: str, verdict: Verdict, force: str | None) -> None:
-    """Keep tags and a table on the run; a run that is gone changes nothing about the champion."""
-    from mlflow.entities import RunTag
-    from mlflow.exceptions import MlflowException
-
-    by_force = force is not None and not verdict.holds
-    result = FORCED if by_force else PROMOTED if verdict.holds else REFUSED
-    reason = (force or "") if by_force else (_why(verdict) if verdict.holds else verdict.broken)
-    tags = as_tags(verdict, result, reason)
-    try:
-        client.log_batch(run_id, tags=[RunTag(*tag) for tag in tags.items()])
-        against = f"-against-{verdict.champion}" if verdict.champion else ""
-        path = f"promotion/version-{verdict.version}{against}.md"
-        client.log_text(run_id, as_markdown(verdict, result, reason), path)
-    except (MlflowException, OSError) as error:
-        logger.warning("The verdict could not be kept on the run: %s", reason_of(error))
 
 
 @contextmanager

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 # Unity Catalog takes no dots in the names of tags, and no long values.
-PROMOTED_FROM = "promoted_from"
+PROMOTED_FROM, REASON = "promoted_from", "promotion_reason"
 _LONGEST_REASON = 250
 
 
@@ -43,15 +43,19 @@ def crown(
     tags = {
         "promoted_at": _now(),
         "promoted_by": user,
-        "promotion_reason": reason[:_LONGEST_REASON],
+        REASON: reason[:_LONGEST_REASON],
         PROMOTED_FROM: str(previous.version) if previous else "",
     }
     for key, value in tags.items():
         if value:
             client.set_model_version_tag(name, number, key, value)
     client.set_registered_model_alias(name, CHAMPION, number)
-    if _has(client, name, CHALLENGER, number):
-        client.delete_registered_model_alias(name, CHALLENGER)
+
+
+def end_challenge(client: "MlflowClient", champion: "ModelVersion") -> None:
+    """Take the challenger's alias from a version that has become the champion."""
+    if _has(client, champion.name, CHALLENGER, str(champion.version)):
+        client.delete_registered_model_alias(champion.name, CHALLENGER)
 
 
 def previous_of(client: "MlflowClient", champion: "ModelVersion") -> str:
@@ -72,9 +76,11 @@ def previous_of(client: "MlflowClient", champion: "ModelVersion") -> str:
 def dethrone(
     client: "MlflowClient", champion: "ModelVersion", previous: "ModelVersion", reason: str
 ) -> None:
-    """Make the previous champion the champion again, and note at the other one that it is not."""
+    """Make the previous champion the champion again, and note at the other one that it is not.
+
+    The alias is last: who starts a rollback again that was stopped does not go back twice.
+    """
     name, number = champion.name, str(champion.version)
-    client.set_registered_model_alias(name, CHAMPION, str(previous.version))
     tags = {
         "rolled_back_at": _now(),
         "rolled_back_to": str(previous.version),
@@ -83,6 +89,7 @@ def dethrone(
     for key, value in tags.items():
         if value:
             client.set_model_version_tag(name, number, key, value)
+    client.set_registered_model_alias(name, CHAMPION, str(previous.version))
 
 
 def _has(client: "MlflowClient", name: str, alias: str, number: str) -> bool:

@@ -8,6 +8,8 @@ from .rules import Check
 
 # What became of a version.
 PROMOTED, FORCED, REFUSED = "promoted", "promoted by force", "not promoted"
+# The run's tag that tells it.
+VERDICT = "promotion.verdict"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,14 @@ class Verdict:
     def holds(self) -> bool:
         """Whether all rules hold."""
         return all(check.holds for check in self.checks)
+
+    @property
+    def why(self) -> str:
+        """Why all rules hold, as part of a sentence."""
+        count = len(self.checks)
+        if count == 0:
+            return "there are no rules in mlflow.yml"
+        return "its rule holds" if count == 1 else f"all {count} rules hold"
 
     @property
     def broken(self) -> str:
@@ -81,7 +91,7 @@ def as_markdown(verdict: Verdict, outcome: str, reason: str) -> str:
 def as_tags(verdict: Verdict, outcome: str, reason: str) -> dict[str, str]:
     """List the verdict and its numbers as tags of the run."""
     tags = {
-        "promotion.verdict": outcome,
+        VERDICT: outcome,
         "promotion.reason": reason,
         "promotion.champion": verdict.champion or "none",
     }
