@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 
 import pytest
 from mlflow import MlflowClient
 
 from tests.machine import free_port
-from tests.project.conftest import Project
-from tests.project.proxy import Proxy
+from tests.project.conftest import PACKAGE, Project
+from tests.project.forked_kedro import Kedro
+from tests.project.proxy import Proxy, kill_before
 from tests.project.slow import (
     captured_metrics,
     expected,
@@ -157,3 +159,31 @@ def test_a_model_whose_registration_was_cut_off_has_one_version(
     models = client.search_logged_models([run.info.experiment_id])
     names = [model.name for model in models if model.source_run_id == run.info.run_id]
     assert len(names) == len(set(names)) == 2
+
+
+def test_a_run_that_is_killed_between_two_calls_has_its_models_and_versions_once(
+    project: Project, kedro: Kedro, proxy: Proxy, server: str
+) -> None:
+    for indent in ("  ", "    "):
+        project.edit("conf/base/mlflow.yml", f"\n{indent}name: {PACKAGE}\n", f"\n{indent}name: x\n")
+    client, proxied = MlflowClient(server), {"MLFLOW_TRACKING_URI": proxy.url}
+    start = partial(project.start, "kedro", "run", env=proxied)
+    for call in (
+        "PATCH /api/2.0/mlflow/logged-models/",
+        "POST /api/2.0/mlflow/model-versions/create",
+        "POST /api/2.0/mlflow/registered-models/alias",
+    ):
+        kill_before(call, proxy, start)
+        kedro.run(project, "mlflow", "sync", env=proxied)
+        (experiment,) = [each for each in client.search_experiments() if each.name == "x"]
+        run_id = client.search_runs([experiment.experiment_id])[0].info.run_id
+        own = f"source_run_id = '{run_id}'"
+        models = client.search_logged_models([experiment.experiment_id], own)
+        assert {str(model.status) for model in models} == {"READY"}
+        outputs = client.get_run(run_id).outputs
+        assert outputs is not None
+        assert {each.model_id for each in outputs.model_outputs} == {m.model_id for m in models}
+        versions = client.search_model_versions(f"run_id = '{run_id}'")
+        assert len(versions) == len([model for model in models if model.name != "regressor"]) <= 1
+    assert not (project.folder / ".kedro_mlflow/refused").exists()
+    assert not journals(project)

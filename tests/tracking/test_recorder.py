@@ -104,6 +104,23 @@ def test_metrics_of_a_node_are_one_record_and_odd_numbers_survive(
     )
 
 
+def test_a_figure_that_the_catalog_has_drawn_is_copied_as_soon_as_it_is_there(
+    tracking: Tracking, folder: Path, tmp_path: Path
+) -> None:
+    drawn = tmp_path / "plot.png"
+    options = tracking("config").TrackingOptions()
+    figures = {"doubled": str(drawn), "score": str(tmp_path / "missing.png")}
+    capture = tracking("capture.recorder").RunCapture(folder, options, figures=figures)
+    drawn.write_bytes(b"first")
+    for name in ("doubled", "other"):
+        capture.dataset_saved(FIRST, name)
+    capture.dataset_saved(SECOND, "score")
+    drawn.write_bytes(b"of a later run")
+    (kept,) = records(tracking, folder, "artifact")
+    assert (Path(kept["path"]).name, kept["folder"]) == ("doubled.png", "figures")
+    assert Path(kept["path"]).read_bytes() == b"first"
+
+
 def test_an_output_that_cannot_be_captured_costs_neither_run_nor_other_outputs(
     tracking: Tracking, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

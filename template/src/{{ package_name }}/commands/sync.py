@@ -57,8 +57,8 @@ def _deliver(config: KedroMlflowConfig, project_path: Path) -> None:
             delivered += 1
             ended = _ENDED[outcome.status]
             click.echo(f"{outcome.kedro_run_id}: {ended}, delivered as run {outcome.run_id}")
-            if outcome.note:
-                click.echo(outcome.note)
+            for note in outcome.notes:
+                click.echo(note)
     if failed:
         raise click.ClickException(f"{failed} of {failed + delivered} runs are still kept here.")
     click.echo(f"Delivered {delivered} runs." if delivered else "Every run is delivered.")

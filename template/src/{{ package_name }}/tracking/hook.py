@@ -43,8 +43,8 @@ class MlflowHook:
     """
 
     def __init__(self) -> None:
-        # Kedro makes a run's context and starts the run in one and the same thread; a node starts
-        # and ends in one as well.
+        # Kedro makes a run's context and starts the run in one and the same thread; a node starts,
+        # ends and has its outputs saved in one as well.
         self._thread = threading.local()
         self._runs: dict[str, RunCapture] = {}
         # The runs whose nodes call MLflow themselves, and their child runs, by namespace.
@@ -117,7 +117,8 @@ class MlflowHook:
     @hook_impl
     def before_node_run(self, node: "Node", run_id: str) -> None:
         """Make the run MLflow's active one for the node; runs in worker processes too."""
-        if run := self._find(run_id):
+        self._thread.run = run = self._find(run_id)
+        if run:
             if run_id in self._active:
                 from .active_run import activate
 
@@ -132,6 +133,12 @@ class MlflowHook:
         self._deactivate("FINISHED")
         if run := self._find(run_id):
             run.node_finished(node, inputs, outputs)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, node: "Node") -> None:
+        """Keep a figure that the catalog has drawn; runs in worker processes too."""
+        if run := self._thread.run:
+            run.dataset_saved(node, dataset_name)
 
     @hook_impl
     def on_node_error(self, error: Exception, node: "Node", run_id: str) -> None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from .capture.artifacts import capture_artifacts
-from .capture.figures import copy_figures
 from .capture.namespaces import local_name
 from .capture.parameters import to_mlflow
 from .capture.record import FOLDER as RECORD_FOLDER
@@ -134,14 +133,9 @@ class TrackedRun(RunCapture):
         shutil.rmtree(self.journal.folder)
 
     def keep_artifacts(self, catalog: "DataCatalog") -> None:
-        """Keep the figures that the catalog has saved, and the files that are named as kept."""
-        outputs, files = self.outputs(), self.journal.files
-        if self.config.tracking.capture.figures:
-            for name, figure in copy_figures(self._figures, outputs, files, self._started):
-                namespace = outputs[name]
-                self.journal.append("artifact", namespace, path=str(figure), folder="figures")
+        """Keep the files that are named as kept."""
         options = self.config.tracking.artifacts
-        capture_artifacts(self.journal, catalog, outputs, options, self._started)
+        capture_artifacts(self.journal, catalog, self.outputs(), options, self._started)
 
     def finish(self, status: str) -> None:
         """Write the run's end and wait until all has arrived; what has not stays in the journal."""
@@ -169,13 +163,8 @@ class TrackedRun(RunCapture):
             logger.warning(told(changed))
         for shipper, done in zip(self._shippers, drained, strict=True):
             sink = shipper.sink
-            if sink.delivery.refused:
-                logger.warning(
-                    "%s has refused %d records of the run for good: %s says which.",
-                    sink.place,
-                    sink.delivery.refused,
-                    self.journal.folder.parents[1] / "refused",
-                )
+            if sink.refusals:
+                logger.warning(sink.refusals)
             if not done:
                 late = f"not done after {self.config.shipping.deadline:g} s"
                 logger.error(
@@ -202,5 +191,5 @@ class TrackedRun(RunCapture):
                     outcome.run_id,
                     _ENDED[outcome.status],
                 )
-            if outcome.note:
-                logger.warning(outcome.note)
+            for note in outcome.notes:
+                logger.warning(note)

@@ -1,12 +1,10 @@
 """Figures: matplotlib and plotly objects that a node returns."""
 
 import shutil
-from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..disk import whole_or_gone
-from .limits import mend_name
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
@@ -52,27 +50,22 @@ def files_of_figures(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, 
     }
 
 
-def copy_figures(
-    files: Mapping[str, str], outputs: Collection[str], folder: Path, started: int
-) -> Iterator[tuple[str, Path]]:
-    """Copy the figures that a run's nodes have returned and the catalog has saved.
+def copy_figure(file: Path, path: Path) -> Path | None:
+    """Copy a figure that the catalog has saved.
 
     Args:
-        files: as `files_of_figures` finds them.
-        outputs: the data sets that the run's nodes have returned.
-        folder: where to.
-        started: the run's start in ms since 1970: an older file is not the run's.
+        file: the catalog's.
+        path: where to, without a suffix.
 
-    Yields:
-        The data sets and the copies of their figures.
+    Returns:
+        The copy; none if there is no file: several figures are a folder.
     """
-    for name in sorted(files.keys() & set(outputs)):
-        file = Path(files[name])
-        if file.is_file() and file.stat().st_mtime_ns // 1_000_000 >= started:
-            copy = folder / f"{mend_name(name)}{file.suffix}"
-            with whole_or_gone(copy):
-                shutil.copyfile(file, copy)
-            yield name, copy
+    if not file.is_file():
+        return None
+    path = path.with_name(f"{path.name}{file.suffix}")
+    with whole_or_gone(path):
+        shutil.copyfile(file, path)
+    return path
 
 
 def _is_a(value: Any, module: str, name: str) -> bool:

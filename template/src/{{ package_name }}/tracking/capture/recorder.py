@@ -14,7 +14,7 @@ from ..journal import Journal, all_records
 from ..promotion.holdout import keep_holdout
 from ..promotion.options import PromotionOptions
 from ..redaction import mask
-from .figures import save_figure
+from .figures import copy_figure, save_figure
 from .inputs import schema_of
 from .limits import mend_name
 from .metrics import Metric, metrics_of
@@ -115,6 +115,19 @@ class RunCapture:
         if metrics:
             self.journal.append("metrics", namespace, values=metrics)
         self._end(node, "FINISHED", started_ns, ended_ns)
+
+    def dataset_saved(self, node: "Node", name: str) -> None:
+        """Keep the figure that the catalog has drawn, at once: the process may be killed."""
+        if not (self._options.capture.figures and name in self._figures):
+            return
+        try:
+            with self.journal.tolerating():
+                path = self.journal.files / mend_name(name)
+                if figure := copy_figure(Path(self._figures[name]), path):
+                    namespace = self.namespace_of(node)
+                    self.journal.append("artifact", namespace, path=str(figure), folder="figures")
+        except Exception as error:
+            logger.warning("The figure '%s' is not tracked: %s", name, _first_line(error))
 
     def node_failed(self, node: "Node", error: BaseException) -> None:
         """Note that a node has failed, and why."""

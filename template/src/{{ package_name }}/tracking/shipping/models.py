@@ -30,6 +30,7 @@ def log_model(
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
+    asked_before = folder.name in delivery.models or delivery.resumed
     model_id = delivery.models.get(folder.name)
     logged = (
         client.get_logged_model(model_id)
@@ -49,7 +50,8 @@ def log_model(
         (own / "MLmodel").unlink()
         model.save(own / "MLmodel")
         client.log_model_artifacts(logged.model_id, str(own))
-    client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
+    if not (asked_before and _is_output(client, run_id, logged.model_id)):
+        client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return client.finalize_logged_model(logged.model_id, "READY")
 
 
@@ -69,6 +71,12 @@ def _create(
     delivery.models[key] = logged.model_id
     delivery.save()
     return logged
+
+
+def _is_output(client: "MlflowClient", run_id: str, model_id: str) -> bool:
+    """Tell whether a model is known to be a run's output; MLflow refuses to be told twice."""
+    outputs = client.get_run(run_id).outputs
+    return outputs is not None and model_id in {each.model_id for each in outputs.model_outputs}
 
 
 def is_registered(client: "MlflowClient", name: str) -> bool:

@@ -72,6 +72,16 @@ class Sink(ABC):
         """Tell whether the place answers as if nothing was wrong with it; if unsure, it is not."""
         return False
 
+    @property
+    def refusals(self) -> str | None:
+        """Say in a sentence what has been set aside; none if nothing has."""
+        if not self.delivery.refused:
+            return None
+        return (
+            f"{self.place} has refused {self.delivery.refused} records of the run for good: "
+            f"{self.folder.parents[1] / 'refused'} says which."
+        )
+
     def set_aside(self, what: str, error: Exception) -> None:
         """Keep the reason why something is refused for good; the rest goes on."""
         # No `.jsonl`, which a run's events have: this is none.

@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,14 +26,14 @@ class Outcome:
         status: how it ended; none while a process is still at it.
         run_id: the run in MLflow, if it was created.
         error: why not all of it was delivered, if so.
-        note: what its owner should know of it.
+        notes: what its owner should know of it, a sentence each.
     """
 
     kedro_run_id: str
     status: str | None
     run_id: str | None = None
     error: str | None = None
-    note: str | None = None
+    notes: Sequence[str] = ()
 
 
 def sync(journals: Path, config: KedroMlflowConfig) -> Iterator[Outcome]:
@@ -76,8 +76,10 @@ def _deliver(folder: Path, config: KedroMlflowConfig) -> Outcome:
     if not errors:
         put_away(folder)
     delivery = server.delivery
-    note = told(delivery.changed) if delivery.changed else None
-    return Outcome(folder.name, status, delivery.run_id, errors[0] if errors else None, note)
+    notes = [told(delivery.changed)] if delivery.changed else []
+    notes += [shipper.sink.refusals for shipper in shippers if shipper.sink.refusals]
+    error = errors[0] if errors else None
+    return Outcome(folder.name, status, delivery.run_id, error, notes)
 
 
 def _complete(folder: Path) -> str:
