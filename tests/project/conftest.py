@@ -226,6 +226,13 @@ def copy_of(project: Project, where: Path) -> Project:
     return Project(folder, project.environment)
 
 
+def call_it(project: Project, name: str) -> None:
+    """Give a project's experiment and registered model a name that no other test uses."""
+    for indent in ("  ", "    "):
+        old = f"\n{indent}name: {PACKAGE}\n"
+        project.edit("conf/base/mlflow.yml", old, f"\n{indent}name: {name}\n")
+
+
 def files_of(project: Project, alias: str) -> Path:
     """The folder of the version of the model that carries an alias."""
     version = project.client.get_model_version_by_alias(PACKAGE, alias).version

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.machine import free_port
-from tests.project.conftest import PACKAGE, Project
+from tests.project.conftest import Project, call_it
 from tests.project.forked_kedro import Kedro
 from tests.project.proxy import Proxy, kill_before
 from tests.project.slow import (
@@ -164,8 +164,7 @@ def test_a_model_whose_registration_was_cut_off_has_one_version(
 def test_a_run_that_is_killed_between_two_calls_has_its_models_and_versions_once(
     project: Project, kedro: Kedro, proxy: Proxy, server: str
 ) -> None:
-    for indent in ("  ", "    "):
-        project.edit("conf/base/mlflow.yml", f"\n{indent}name: {PACKAGE}\n", f"\n{indent}name: x\n")
+    call_it(project, "x")
     client, proxied = MlflowClient(server), {"MLFLOW_TRACKING_URI": proxy.url}
     start = partial(project.start, "kedro", "run", env=proxied)
     for call in (

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.machine import free_port
-from tests.project.conftest import PACKAGE, Project, Trained
+from tests.project.conftest import PACKAGE, Project, Trained, call_it
 from tests.project.proxy import kill_before, proxy_of
 
 if TYPE_CHECKING:
@@ -171,10 +171,7 @@ def test_a_run_that_is_delivered_late_is_promoted_then(
     project: Project, kedro: Kedro, server: str
 ) -> None:
     project.edit(*AUTO)
-    project.edit(
-        "conf/base/mlflow.yml", f"  name: {PACKAGE}\n  pipeline", "  name: late\n  pipeline"
-    )
-    project.edit("conf/base/mlflow.yml", f"    name: {PACKAGE}\n", "    name: late\n")
+    call_it(project, "late")
     kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": server})
     away = f"http://127.0.0.1:{free_port()}"
     kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": away})
@@ -193,10 +190,7 @@ def test_a_promotion_that_is_killed_again_and_again_ends_as_one_that_was_not(
     project: Project, kedro: Kedro, server: str
 ) -> None:
     name = "killed"
-    for indent in ("  ", "    "):
-        project.edit(
-            "conf/base/mlflow.yml", f"\n{indent}name: {PACKAGE}\n", f"\n{indent}name: {name}\n"
-        )
+    call_it(project, name)
     for _ in range(2):
         kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": server})
     client = MlflowClient(server)

@@ -137,7 +137,7 @@ class MlflowHook:
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node: "Node") -> None:
         """Keep a figure that the catalog has drawn; runs in worker processes too."""
-        if run := self._thread.run:
+        if run := getattr(self._thread, "run", None):
             run.dataset_saved(node, dataset_name)
 
     @hook_impl

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ..shipping.client import is_transient, reason_of
 from .files import Files, ModelFiles, RunFiles, differences, sizes
 from .models import models_from, new_names
+from .notes import noted
 from .places import FROM_MODEL, registered_name
 from .runs import history, identity, moved_tags, runs_from
 from .traces import find_trace, spans_of
@@ -34,15 +34,9 @@ class Findings:
 
     def add(self, what: str, found: Iterator[str]) -> None:
         """Take the differences found in one thing, or why nothing can be found."""
-        from mlflow.exceptions import MlflowException
-
-        try:
+        with noted(self.differences, what):
             for difference in found:
                 self.differences.append(f"{what}: {difference}")
-        except (MlflowException, OSError) as error:
-            if is_transient(error):
-                raise
-            self.differences.append(f"{what}: {reason_of(error)}")
 
 
 def check(move: "Move") -> Findings:

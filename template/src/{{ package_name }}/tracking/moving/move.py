@@ -1,15 +1,13 @@
 """The whole move: experiments with runs, models and traces, then registered models."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from ..config import KedroMlflowConfig
-from ..errors import TrackingError
-from ..shipping.client import is_transient, reason_of
 from .experiments import move_experiment
 from .models import move_model, move_model_metrics
+from .notes import noted
 from .pages import pages
 from .places import ENDED, PARENT_RUN, Place
 from .runs import move_run
@@ -60,23 +58,23 @@ class Move:
             if experiment.experiment_id != _DEFAULT_EXPERIMENT:
                 self.experiment(experiment.experiment_id)
             for run in self.runs_here(experiment):
-                with self._noted(f"Run '{run.info.run_name}' ({run.info.run_id})"):
+                with noted(self.notes, f"Run '{run.info.run_name}' ({run.info.run_id})"):
                     self.left += self.run(run.info.run_id) is None
             for model in self.models_here(experiment):
-                with self._noted(f"Model {model.name} ({model.model_id})"):
+                with noted(self.notes, f"Model {model.name} ({model.model_id})"):
                     # One that a run has left unfinished stays with it.
                     if model.source_run_id is None or self.run(model.source_run_id):
                         self.model(model.model_id)
             for trace_id in trace_ids(self.source, experiment.experiment_id):
-                with self._noted(f"Trace {trace_id}"):
+                with noted(self.notes, f"Trace {trace_id}"):
                     target_id = self.experiment(experiment.experiment_id)
                     if move_trace(self, trace_id, target_id):
                         self.traces.add(trace_id)
         for registered in self.registered_here():
-            with self._noted(f"Registered model {registered.name}"):
+            with noted(self.notes, f"Registered model {registered.name}"):
                 move_registered_model(self, registered)
         for model_id in [here for here, there in self.models.items() if there]:
-            with self._noted(f"Metrics of the model {model_id}"):
+            with noted(self.notes, f"Metrics of the model {model_id}"):
                 move_model_metrics(self, self.source.client.get_logged_model(model_id))
 
     def experiment(self, experiment_id: str) -> str:
@@ -143,18 +141,6 @@ class Move:
         parent_id = run.data.tags.get(PARENT_RUN)
         parent = parent_id and _found(lambda: self.source.client.get_run(parent_id))
         return not parent or parent.info.lifecycle_stage != "active" or self._may_go(parent)
-
-    @contextmanager
-    def _noted(self, what: str) -> Iterator[None]:
-        """Go on with what comes next if this cannot be moved; stop if nothing can be."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            yield
-        except (MlflowException, TrackingError, OSError) as error:
-            if is_transient(error):
-                raise
-            self.notes.append(f"{what}: {reason_of(error)}")
 
 
 def _found(ask: Callable[[], Found]) -> Found | None:

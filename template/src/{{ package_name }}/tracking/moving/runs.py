@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..shipping.client import is_transient, reason_of
+from ..shipping.models import output_ids
 from .files import RunFiles, copy
 from .pages import chunks, pages
 from .places import ENDED, FROM_RUN, PARENT_RUN, Place
@@ -125,7 +126,7 @@ def _log_outputs(move: "Move", run: "Run", target: "Run") -> None:
 
     if run.outputs is None:
         return
-    there = {each.model_id for each in target.outputs.model_outputs} if target.outputs else set()
+    there = output_ids(target)
     for output in run.outputs.model_outputs:
         model_id = move.model(output.model_id)
         if model_id and model_id not in there:

@@ -101,8 +101,8 @@ def promote(
         outcome = _outcome(verdict, force, dry_run)
         if not dry_run:
             keep_verdict(client, str(version.run_id), verdict, force)
-        if not dry_run and outcome.promoted:
-            end_challenge(client, version)
+            if outcome.promoted:
+                end_challenge(client, version)
         return outcome
 
 

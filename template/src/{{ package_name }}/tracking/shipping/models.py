@@ -10,7 +10,7 @@ from .delivery import Delivery
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, Run
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -35,7 +35,7 @@ def log_model(
     logged = (
         client.get_logged_model(model_id)
         if model_id
-        else _create(client, delivery, run_id, folder.name, name)
+        else _create(client, delivery, run_id, folder.name, name, asked_before)
     )
     if str(logged.status) == "READY":
         return logged
@@ -50,17 +50,18 @@ def log_model(
         (own / "MLmodel").unlink()
         model.save(own / "MLmodel")
         client.log_model_artifacts(logged.model_id, str(own))
-    if not (asked_before and _is_output(client, run_id, logged.model_id)):
+    # MLflow refuses to be told twice.
+    if not (asked_before and logged.model_id in output_ids(client.get_run(run_id))):
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return client.finalize_logged_model(logged.model_id, "READY")
 
 
 def _create(
-    client: "MlflowClient", delivery: Delivery, run_id: str, key: str, name: str
+    client: "MlflowClient", delivery: Delivery, run_id: str, key: str, name: str, asked_before: bool
 ) -> "LoggedModel":
     made = []
     # The model may exist without its id having reached us, or the disk.
-    if key in delivery.models or delivery.resumed:
+    if asked_before:
         own = f"name = '{name}' AND source_run_id = '{run_id}'"
         found = client.search_logged_models([delivery.experiment_id], own)
         # One that is ready in a run that was there before may be somebody else's.
@@ -73,10 +74,9 @@ def _create(
     return logged
 
 
-def _is_output(client: "MlflowClient", run_id: str, model_id: str) -> bool:
-    """Tell whether a model is known to be a run's output; MLflow refuses to be told twice."""
-    outputs = client.get_run(run_id).outputs
-    return outputs is not None and model_id in {each.model_id for each in outputs.model_outputs}
+def output_ids(run: "Run") -> set[str]:
+    """List the logged models that are known to be a run's outputs."""
+    return {each.model_id for each in run.outputs.model_outputs} if run.outputs else set()
 
 
 def is_registered(client: "MlflowClient", name: str) -> bool:
