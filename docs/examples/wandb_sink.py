@@ -17,9 +17,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-from .tracking.errors import TrackingError
-from .tracking.journal import Record, all_records
-from .tracking.shipping.sink import Sink
+from .mlops import Record, Sink, TrackingError, all_records
 
 _EXIT_CODES = {"FINISHED": 0, "FAILED": 1, "KILLED": 255}
 

@@ -13,7 +13,7 @@ from tests.answers import REPOSITORY
 
 
 class Tracking(Protocol):
-    """Imports a module of the package's `tracking` by its name."""
+    """Imports a module of the template's code by its name."""
 
     def __call__(self, name: str) -> ModuleType: ...
 
@@ -23,6 +23,6 @@ def tracking() -> Tracking:
     sys.path.insert(0, str(REPOSITORY / "template" / "src"))
 
     def by_name(name: str) -> ModuleType:
-        return import_module(f"{{{{ package_name }}}}.tracking.{name}")
+        return import_module(f"{{{{ package_name }}}}.mlops.{name}")
 
     return by_name

@@ -37,5 +37,5 @@ def test_a_library_that_a_node_comes_from_may_call_mlflow_in_another_module(
     for name in [name for name in sys.modules if name.startswith("library_of_nodes")]:
         monkeypatch.delitem(sys.modules, name)
     work = import_module("library_of_nodes.nodes").work
-    uses_mlflow = tracking("active_run").uses_mlflow
+    uses_mlflow = tracking("tracking.active_run").uses_mlflow
     assert uses_mlflow(Pipeline([node(work, None, "out")])) is expected

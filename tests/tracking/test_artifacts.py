@@ -30,12 +30,12 @@ def captured(
     tracking: Tracking, folder: Path, catalog: DataCatalog, started: int = 0, **options: Any
 ) -> dict[str, Path]:
     """Capture artifacts of all data sets in a catalog: the copies by their place in the run."""
-    journal = tracking("journal").Journal(folder)
+    journal = tracking("tracking.journal").Journal(folder)
     parsed = tracking("config").ArtifactsOptions(**options)
-    tracking("capture.artifacts").capture_artifacts(
+    tracking("tracking.capture.artifacts").capture_artifacts(
         journal, catalog, dict.fromkeys(catalog.keys(), ""), parsed, started
     )
-    records = [record.data for record in tracking("journal").all_records(folder)]
+    records = [record.data for record in tracking("tracking.journal").all_records(folder)]
     return {f"{data['folder']}/{Path(data['path']).name}": Path(data["path"]) for data in records}
 
 

@@ -44,7 +44,7 @@ def test_only_parameters_that_nodes_take_are_captured(tracking: Tracking) -> Non
     values = {"params:model": Typed(alpha=1.5, steps=[1]), "params:tree": Plain(3), "params:x": 1}
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
     nodes = pipeline([node(identity, ["params:model", "params:tree", "data"], "out")])
-    captured = dict(tracking("capture.parameters").consumed_parameters(nodes, catalog))
+    captured = dict(tracking("tracking.capture.values").consumed_parameters(nodes, catalog))
     assert captured == {"model": {"alpha": 1.5, "steps": [1]}, "tree": {"depth": 3}}
 
 
@@ -52,7 +52,7 @@ def test_a_node_that_takes_all_parameters_has_all_captured(tracking: Tracking) -
     everything = {"seed": 3, "db": {"host": "h", "password": "CANARY"}}
     catalog = DataCatalog({"parameters": MemoryDataset(everything)})
     nodes = pipeline([node(identity, ["parameters"], "out")])
-    captured = dict(tracking("capture.parameters").consumed_parameters(nodes, catalog))
+    captured = dict(tracking("tracking.capture.values").consumed_parameters(nodes, catalog))
     assert captured == {"seed": 3, "db": {"host": "h", "password": "********"}}
 
 
@@ -60,7 +60,7 @@ def test_a_parameter_that_is_part_of_another_one_is_captured_once(tracking: Trac
     values = {"params:model": {"alpha": 1, "x": {"y": 2}}, "params:model.x.y": 2, "params:mod": 3}
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
     nodes = pipeline([node(identity, list(values), "out")])
-    captured = list(tracking("capture.parameters").consumed_parameters(nodes, catalog))
+    captured = list(tracking("tracking.capture.values").consumed_parameters(nodes, catalog))
     assert captured == [("mod", 3), ("model", {"alpha": 1, "x": {"y": 2}})]
 
 
@@ -68,7 +68,7 @@ def to_mlflow(tracking: Tracking, values: dict[str, Any], **options: Any) -> Any
     """Apply `tracking.params` of mlflow.yml to parameters."""
     parsed = tracking("config").ParamsOptions(**options)
     made: dict[str, dict[str, str]] = {"params": {}, "tags": {}}
-    for kind, name, text in tracking("capture.parameters").to_mlflow(values.items(), parsed):
+    for kind, name, text in tracking("tracking.capture.values").to_mlflow(values.items(), parsed):
         made[kind][name] = text
     return made["params"], made["tags"]
 
@@ -84,7 +84,7 @@ def test_nested_parameters_are_flattened_as_deep_as_configured(tracking: Trackin
 
 
 def test_the_limits_are_those_of_the_installed_mlflow(tracking: Tracking) -> None:
-    limits = tracking("capture.limits")
+    limits = tracking("tracking.capture.values")
     assert limits.MAX_PARAM_LENGTH == MAX_PARAM_VAL_LENGTH
     assert limits.MAX_NAME_LENGTH == MAX_ENTITY_KEY_LENGTH
     assert limits.MAX_TAG_LENGTH == MAX_TAG_VAL_LENGTH
@@ -107,7 +107,7 @@ def test_a_value_at_the_limit_is_kept_whole_and_one_above_it_as_configured(
 @example("x" * 249 + "/y")
 @example("..a/.")
 def test_mended_names_are_names_that_mlflow_takes(tracking: Tracking, name: str) -> None:
-    mended = tracking("capture.limits").mend_name(name)
+    mended = tracking("tracking.capture.values").mend_name(name)
     _validate_param_name(mended)
     _validate_metric_name(mended)
     assert len(mended) <= MAX_ENTITY_KEY_LENGTH
@@ -115,13 +115,13 @@ def test_mended_names_are_names_that_mlflow_takes(tracking: Tracking, name: str)
 
 @pytest.mark.parametrize("name", ["model.alpha", "evaluation/sex_1/r2", "a b-c:d", "größe"])
 def test_a_name_that_mlflow_takes_stays_as_it_is(tracking: Tracking, name: str) -> None:
-    assert tracking("capture.limits").mend_name(name) == name
+    assert tracking("tracking.capture.values").mend_name(name) == name
 
 
 def metrics_of(tracking: Tracking, value: Any, **options: Any) -> Any:
     """Read metrics of an output `m` as `tracking.metrics` of mlflow.yml says."""
     parsed = tracking("config").MetricsOptions(**options)
-    return tracking("capture.metrics").metrics_of("m", value, parsed)
+    return tracking("tracking.capture.values").metrics_of("m", value, parsed)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_metrics_are_kept_by_patterns_of_their_names(tracking: Tracking) -> None
 
 
 def test_a_figure_is_saved_and_nothing_else_is(tracking: Tracking, tmp_path: Path) -> None:
-    save = tracking("capture.figures").save_figure
+    save = tracking("tracking.capture.artifacts").save_figure
     assert save("text", tmp_path / "text") is None
     saved = save(Figure(), tmp_path / "plot.v1")
     assert saved == tmp_path / "plot.v1.png"
@@ -191,6 +191,6 @@ def test_a_figure_is_saved_and_nothing_else_is(tracking: Tracking, tmp_path: Pat
 
 def test_a_figure_of_plotly_is_saved_as_a_page(tracking: Tracking, tmp_path: Path) -> None:
     figure = pytest.importorskip("plotly.graph_objects").Figure()
-    saved = tracking("capture.figures").save_figure(figure, tmp_path / "plot.v1")
+    saved = tracking("tracking.capture.artifacts").save_figure(figure, tmp_path / "plot.v1")
     assert saved == tmp_path / "plot.v1.html"
     assert "plotly" in saved.read_text(encoding="utf-8").lower()

@@ -52,7 +52,7 @@ def test_a_variable_without_the_ones_it_needs_is_named(
     missing: str,
 ) -> None:
     environ = dict.fromkeys(given, "CANARY-value")
-    finding = tracking("checks.variables").judge_variables(uri, location, environ, {})
+    finding = tracking("doctor.variables").judge_variables(uri, location, environ, {})
     assert finding.status == ("failed" if missing else "ok")
     assert finding.message.startswith(missing)
     assert "CANARY" not in finding.message
@@ -63,7 +63,7 @@ def test_a_variable_without_the_ones_it_needs_is_named(
 def test_an_exported_variable_that_overrules_the_one_in_dotenv_is_named(
     tracking: Tracking,
 ) -> None:
-    judge = tracking("checks.variables").judge_variables
+    judge = tracking("doctor.variables").judge_variables
     dotenv = {"MLFLOW_TRACKING_TOKEN": "CANARY-new", "KEDRO_ENV": "local", "EMPTY": None}
     environ = {"MLFLOW_TRACKING_TOKEN": "CANARY-old", "KEDRO_ENV": "local"}
     finding = judge(SERVER, None, environ, dotenv)
@@ -95,8 +95,8 @@ def test_an_exported_variable_that_overrules_the_one_in_dotenv_is_named(
 def test_an_address_is_judged_by_what_came_back(
     tracking: Tracking, answer: dict[str, object], status: str, words: str
 ) -> None:
-    given = tracking("checks.answer").Answer(**answer)
-    finding = tracking("checks.server").judge_address(SERVER, given)
+    given = tracking("backend.client").Answer(**answer)
+    finding = tracking("doctor.server").judge_address(SERVER, given)
     assert finding.status == status
     assert words in finding.message
     assert (status == "ok") == (finding.remedy == "")
@@ -117,8 +117,8 @@ def test_an_address_is_judged_by_what_came_back(
 def test_only_this_machine_needs_no_encryption(
     tracking: Tracking, uri: str, unchecked: bool, status: str, words: str
 ) -> None:
-    answer = tracking("checks.answer").Answer(status=200)
-    finding = tracking("checks.server").judge_encryption(uri, answer, unchecked)
+    answer = tracking("backend.client").Answer(status=200)
+    finding = tracking("doctor.server").judge_encryption(uri, answer, unchecked)
     assert finding.status == status
     assert words in finding.message
 
@@ -138,14 +138,14 @@ def test_clocks_may_differ_by_seconds(
     tracking: Tracking, off: float, status: str, words: str
 ) -> None:
     now = time.time()
-    finding = tracking("checks.server").judge_clock(formatdate(now - off, usegmt=True), now)
+    finding = tracking("doctor.server").judge_clock(formatdate(now - off, usegmt=True), now)
     assert finding.status == status
     assert words in finding.message
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
 def test_a_server_without_a_clock_is_no_trouble(tracking: Tracking, date: str | None) -> None:
-    assert tracking("checks.server").judge_clock(date, time.time()).status == "ok"
+    assert tracking("doctor.server").judge_clock(date, time.time()).status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_server_without_a_clock_is_no_trouble(tracking: Tracking, date: str | 
 def test_a_server_must_know_models_and_should_know_timelines(
     tracking: Tracking, server: str, status: str
 ) -> None:
-    assert tracking("checks.server").judge_versions(server, "3.17.2").status == status
+    assert tracking("doctor.server").judge_versions(server, "3.17.2").status == status
 
 
 @pytest.mark.parametrize(
@@ -182,18 +182,19 @@ def test_a_server_must_know_models_and_should_know_timelines(
 def test_who_is_not_let_in_hears_what_was_not_accepted(
     tracking: Tracking, shown: dict[str, str], remedy: str
 ) -> None:
-    sign_in, config = tracking("checks.sign_in"), tracking("config").KedroMlflowConfig()
+    sign_in, config = tracking("doctor.sign_in"), tracking("config").KedroMlflowConfig()
     finding = sign_in.judge_refusal(401, sign_in.credential(config, shown))
     assert finding.status == "failed"
     assert remedy in finding.remedy
     assert "CANARY" not in finding.message + finding.remedy
-    config.server.request_header_provider.type = "package.Provider"
+    provider = {"request_header_provider": {"type": "package.Provider"}}
+    config = tracking("config").parse_config({"server": provider})
     finding = sign_in.judge_refusal(401, sign_in.credential(config, shown))
     assert "package.Provider" in finding.message
 
 
 def test_tables_are_of_this_mlflow_or_of_an_older_or_of_a_newer_one(tracking: Tracking) -> None:
-    judge = tracking("checks.database").judge_revision
+    judge = tracking("doctor.database").judge_revision
     known = ["c", "b", "a"]
     assert judge("c", known, "3.17.2", "upgrade it").status == "ok"
     older = judge("a", known, "3.17.2", "upgrade it")
@@ -217,7 +218,7 @@ def test_tables_are_of_this_mlflow_or_of_an_older_or_of_a_newer_one(tracking: Tr
 def test_a_databases_refusal_leads_to_its_remedy(
     tracking: Tracking, words: str, remedy: str
 ) -> None:
-    finding = tracking("checks.database").judge_refusal("PostgreSQL", words)
+    finding = tracking("doctor.database").judge_refusal("PostgreSQL", words)
     assert finding.status == "failed"
     assert remedy in finding.remedy
 
@@ -225,7 +226,7 @@ def test_a_databases_refusal_leads_to_its_remedy(
 def test_files_on_another_machine_are_not_written_to_this_one(
     tracking: Tracking, tmp_path: Path
 ) -> None:
-    judge = tracking("checks.artifacts").judge_location
+    judge = tracking("doctor.artifacts").judge_location
     assert "its own machine" in judge("/srv/artifacts/1", SERVER).message
     assert "its own machine" in judge("file:///srv/artifacts/1", SERVER).message
     assert judge(str(tmp_path), "http://127.0.0.1:5000") is None
@@ -235,12 +236,12 @@ def test_files_on_another_machine_are_not_written_to_this_one(
 
 
 def test_what_others_say_is_shown_without_secrets(tracking: Tracking) -> None:
-    said = tracking("checks.finding").failed("CANARY-1 is wrong at http://x:CANARY-2@host", "Mend.")
+    said = tracking("doctor.finding").failed("CANARY-1 is wrong at http://x:CANARY-2@host", "Mend.")
     assert said.masked(["CANARY-1"]).message == "******** is wrong at http://********@host"
 
 
 def test_a_check_that_hangs_ends_in_seconds(tracking: Tracking) -> None:
-    diagnosis = tracking("checks.diagnosis")
+    diagnosis = tracking("doctor.diagnosis")
     over = threading.Event()
     check = diagnosis.Check("address", lambda _: over.wait())
     finding = diagnosis.within(0.1, check, None)
@@ -251,7 +252,7 @@ def test_a_check_that_hangs_ends_in_seconds(tracking: Tracking) -> None:
 
 
 def test_what_needs_a_failed_check_is_skipped_and_says_which(tracking: Tracking) -> None:
-    diagnosis, finding = tracking("checks.diagnosis"), tracking("checks.finding")
+    diagnosis, finding = tracking("doctor.diagnosis"), tracking("doctor.finding")
     looks = {
         "first": ((), finding.failed("broken", "Mend it.")),
         "second": (("first",), finding.ok("never looked at")),
@@ -263,7 +264,7 @@ def test_what_needs_a_failed_check_is_skipped_and_says_which(tracking: Tracking)
         diagnosis.Check(name, lambda _, found=found: found, needs)
         for name, (needs, found) in looks.items()
     ]
-    setup = tracking("checks.setup").Setup(Path(), SimpleNamespace())
+    setup = tracking("doctor.setup").Setup(Path(), SimpleNamespace())
     setup.remove_later("the file x", lambda: 1 / 0)
     found = dict(diagnosis.diagnose(checks, setup))
     assert [each.status for each in found.values()] == [
@@ -275,6 +276,6 @@ def test_what_needs_a_failed_check_is_skipped_and_says_which(tracking: Tracking)
 
 
 def test_a_check_that_fails_in_its_own_way_is_a_finding(tracking: Tracking) -> None:
-    diagnosis = tracking("checks.diagnosis")
+    diagnosis = tracking("doctor.diagnosis")
     check = diagnosis.Check("address", lambda _: 1 / 0)
     assert diagnosis.within(5, check, None).status == "failed"

@@ -17,8 +17,8 @@ from tests.tracking.conftest import Tracking
 
 
 def test_events_are_read_once_and_in_order(tracking: Tracking, tmp_path: Path) -> None:
-    journal = tracking("journal").Journal(tmp_path)
-    reader = tracking("journal").JournalReader(tmp_path)
+    journal = tracking("tracking.journal").Journal(tmp_path)
+    reader = tracking("tracking.journal").JournalReader(tmp_path)
     assert reader.read() == []
     journal.append("metrics", values={"a": math.inf})
     journal.append("node", name="n")
@@ -34,7 +34,7 @@ def test_events_are_read_once_and_in_order(tracking: Tracking, tmp_path: Path) -
 def test_a_line_that_is_still_being_written_is_read_when_it_is_whole(
     tracking: Tracking, tmp_path: Path
 ) -> None:
-    reader = tracking("journal").JournalReader(tmp_path)
+    reader = tracking("tracking.journal").JournalReader(tmp_path)
     line = b'{"kind": "node", "time": 1, "data": {"name": "n"}}\n'
     path = tmp_path / "77.jsonl"
     path.write_bytes(line + line[:20])
@@ -45,7 +45,7 @@ def test_a_line_that_is_still_being_written_is_read_when_it_is_whole(
 
 
 def test_threads_append_whole_lines(tracking: Tracking, tmp_path: Path) -> None:
-    journal = tracking("journal").Journal(tmp_path)
+    journal = tracking("tracking.journal").Journal(tmp_path)
 
     def append(number: int) -> None:
         for step in range(200):
@@ -56,33 +56,33 @@ def test_threads_append_whole_lines(tracking: Tracking, tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    records = list(tracking("journal").all_records(tmp_path))
+    records = list(tracking("tracking.journal").all_records(tmp_path))
     for number in range(8):
         steps = [v for r in records for name, v in r.data["values"].items() if name == f"m{number}"]
         assert steps == list(range(200))
 
 
 def test_what_was_not_acknowledged_is_read_again(tracking: Tracking, tmp_path: Path) -> None:
-    journal = tracking("journal").Journal(tmp_path)
+    journal = tracking("tracking.journal").Journal(tmp_path)
     journal.append("node", name="a")
-    reader = tracking("journal").JournalReader(tmp_path)
+    reader = tracking("tracking.journal").JournalReader(tmp_path)
     assert [record.data["name"] for record in reader.read()] == ["a"]
     journal.append("node", name="b")
     assert [record.data["name"] for record in reader.read()] == ["a", "b"]
     reader.acknowledge()
-    later = tracking("journal").JournalReader(tmp_path, reader.offsets)
+    later = tracking("tracking.journal").JournalReader(tmp_path, reader.offsets)
     assert later.read() == []
 
 
 def test_a_long_journal_is_read_in_pieces_without_losing_a_line(
     tracking: Tracking, tmp_path: Path
 ) -> None:
-    journal = tracking("journal").Journal(tmp_path)
+    journal = tracking("tracking.journal").Journal(tmp_path)
     for number in range(300):
         journal.append("node", name=number, text="x" * 10_000)
-    reader = tracking("journal").JournalReader(tmp_path)
+    reader = tracking("tracking.journal").JournalReader(tmp_path)
     assert 0 < len(reader.read()) < 300
-    names = [record.data["name"] for record in tracking("journal").all_records(tmp_path)]
+    names = [record.data["name"] for record in tracking("tracking.journal").all_records(tmp_path)]
     assert names == list(range(300))
 
 
@@ -90,7 +90,7 @@ def test_a_lock_is_free_when_its_process_is_gone(tracking: Tracking, tmp_path: P
     path = tmp_path / "lock"
     script = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); from importlib import import_module\n"
-        "lock = import_module('{{ package_name }}.tracking.lock').FileLock(__import__('pathlib')"
+        "lock = import_module('{{ package_name }}.mlops.disk').FileLock(__import__('pathlib')"
         ".Path(sys.argv[2])); print(lock.take(), flush=True); time.sleep(60)\n"
     )
     source = REPOSITORY / "template" / "src"
@@ -99,20 +99,20 @@ def test_a_lock_is_free_when_its_process_is_gone(tracking: Tracking, tmp_path: P
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "True\n"
-    lock = tracking("lock").FileLock(path)
+    lock = tracking("disk").FileLock(path)
     assert not lock.take()
     process.kill()
     process.communicate()
     assert lock.take()
     lock.release()
-    with tracking("lock").FileLock(path) as taken:
+    with tracking("disk").FileLock(path) as taken:
         assert taken
 
 
 def test_a_disk_that_refuses_costs_what_it_refuses_and_is_told_once(
     tracking: Tracking, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    journal = tracking("journal").Journal(tmp_path)
+    journal = tracking("tracking.journal").Journal(tmp_path)
     journal.append("event", number=0)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))  # The second line fits in part.
@@ -124,7 +124,7 @@ def test_a_disk_that_refuses_costs_what_it_refuses_and_is_told_once(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     journal.append("event", number=4)
-    records = tracking("journal").all_records(tmp_path)
+    records = tracking("tracking.journal").all_records(tmp_path)
     assert [record.data["number"] for record in records] == [0, 4]
     assert caplog.text.count("The disk refuses") == 1
     with pytest.raises(ValueError, match="another"), journal.tolerating():

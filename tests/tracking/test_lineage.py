@@ -43,8 +43,8 @@ def test_a_run_is_one_trace_with_a_span_a_node(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    record = tracking("journal").Record
-    timeline = tracking("shipping.timeline")
+    record = tracking("tracking.journal").Record
+    timeline = tracking("tracking.shipping.timeline")
     monkeypatch.setattr(timeline, "_SPANS_A_CALL", 2)  # A large run's come in several calls.
     start = time.time_ns() - 10 * SECOND
     reason = {"error": "ValueError: no"} if status == "FAILED" else {}
@@ -87,10 +87,10 @@ def test_inputs_arrive_as_data_sets_once(tracking: Tracking, client: Any, run: A
         "rows": 3,
     }
     memory = {"name": "seen", "source": None, "type": "MemoryDataset", "digest": None}
-    record = tracking("journal").Record
+    record = tracking("tracking.journal").Record
     records = [record("input", 0, data) for data in (table, memory, table)]
     for _ in range(2):
-        tracking("shipping.lineage").log_inputs(client, run.run_id, records)
+        tracking("tracking.shipping.lineage").log_inputs(client, run.run_id, records)
     inputs = client.get_run(run.run_id).inputs.dataset_inputs
     raw, seen = sorted((each.dataset for each in inputs), key=lambda dataset: dataset.name)
     assert (raw.name, raw.digest, raw.source_type) == ("raw", "d1", "s3")

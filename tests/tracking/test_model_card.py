@@ -21,7 +21,7 @@ def written(tracking: Tracking, project: Path, own: str | None) -> str:
     )
     if own:
         (project / "CARD.md").write_text(own, encoding="utf-8")
-    journal = tracking("journal").Journal(project / "journal")
+    journal = tracking("tracking.journal").Journal(project / "journal")
     journal.append("run_started", name="training", tags=TAGS)
     journal.append("params", values={"uri": "https://me:CANARY@example.com", "alpha": "1"})
     journal.append("metrics", values=[("evaluation/rmse", 53.626, 0)])
@@ -35,7 +35,7 @@ def written(tracking: Tracking, project: Path, own: str | None) -> str:
     model.mkdir()
     rows = pd.DataFrame({"age": [1.0]})
     Model(signature=infer_signature(rows, rows)).save(model / "MLmodel")
-    card: ModuleType = tracking("model_card")
+    card: ModuleType = tracking("model.card")
     card.write_card(config, project, journal.folder, model)
     text = (model / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert (project / "out/card.md").read_text(encoding="utf-8") == text
@@ -68,7 +68,7 @@ def test_a_card_says_where_its_owners_words_are_missing(tracking: Tracking, tmp_
 def test_a_description_has_as_many_sections_as_the_registry_takes(
     tracking: Tracking, tmp_path: Path
 ) -> None:
-    describe: Any = tracking("model_card").description_of
+    describe: Any = tracking("model.card").description_of
     assert describe(tmp_path) is None
     (tmp_path / "MODEL_CARD.md").write_text("# Card\n\n## A\n\nshort\n", encoding="utf-8")
     assert describe(tmp_path) == "# Card\n\n## A\n\nshort\n"

@@ -153,7 +153,7 @@ def test_a_model_is_saved_delivered_and_loaded_and_predicts_the_same(
     tracking: Tracking, tmp_path: Path, sink: Any, make: Any, flavor: str, package: str
 ) -> None:
     model = make()
-    models = tracking("capture.models")
+    models = tracking("tracking.capture.models")
     assert models.models_in("model", model) == {"model": model}
     folder = tmp_path / "files" / f"{flavor}.{make.__name__}"
     models.save_model(model, folder)
@@ -176,14 +176,14 @@ def sink(tracking: Tracking, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("store")
     config = tracking("config")
     location = {"artifact_location": (folder / "artifacts").as_uri()}
-    made = tracking("shipping.mlflow_sink").MlflowSink(
+    made = tracking("tracking.shipping.mlflow_sink").MlflowSink(
         config.ServerOptions(mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db"),
         config.ExperimentOptions(name="models", create_experiment_kwargs=location),
         config.CaptureOptions(),
     )
     made.attach("server", folder)
     started: dict[str, Any] = {"name": "run", "tags": {}, "journal": "j", "join": None}
-    made.begin(tracking("journal").Record("run_started", 1, started))
+    made.begin(tracking("tracking.journal").Record("run_started", 1, started))
     return made
 
 
@@ -192,7 +192,7 @@ def delivered(tracking: Tracking, sink: Any, folder: Path) -> str:
     data = {"path": str(folder), "name": folder.name, "register": None}
     before = (folder / "MLmodel").read_text()
     for _ in range(2):
-        sink.deliver([tracking("journal").Record("model", 1, data)], patient=True)
+        sink.deliver([tracking("tracking.journal").Record("model", 1, data)], patient=True)
     assert not sink.delivery.refused
     assert (folder / "MLmodel").read_text() == before
     client = MlflowClient(sink._uri)
@@ -215,13 +215,15 @@ def _predict(model: Any, rows: Any) -> Any:
 
 def test_every_model_of_a_node_is_delivered(tracking: Tracking, tmp_path: Path, sink: Any) -> None:
     folder = tmp_path / ".kedro_mlflow" / "journal" / "run"
-    recorder = tracking("capture.recorder").RunCapture(folder, tracking("config").TrackingOptions())
+    recorder = tracking("tracking.capture.recorder").RunCapture(
+        folder, tracking("config").TrackingOptions()
+    )
     train = node(ridge, None, ["best", "by_kind", "folds"], name="train")
     by_kind = {"linear": ridge(), "boosted": lightgbm(), "scale": 3}
     outputs = {"best": forest(), "by_kind": by_kind, "folds": [ridge(), ridge()]}
     recorder.node_started(train)
     recorder.node_finished(train, {}, outputs)
-    sink.deliver(list(tracking("journal").all_records(folder)), patient=True)
+    sink.deliver(list(tracking("tracking.journal").all_records(folder)), patient=True)
     models = MlflowClient(sink._uri).search_logged_models([sink.delivery.experiment_id])
     found = {model.name: str(model.status) for model in models}
     names = ("best", "by_kind_linear", "by_kind_boosted", "folds_0", "folds_1")
@@ -231,11 +233,11 @@ def test_every_model_of_a_node_is_delivered(tracking: Tracking, tmp_path: Path, 
 
 def test_what_predicts_nothing_is_no_model(tracking: Tracking) -> None:
     for value in (StandardScaler(), "text", {"a": 1}, None, [1.0], np.ones(3), Ridge):
-        assert not tracking("capture.models").models_in("value", value)
+        assert not tracking("tracking.capture.models").models_in("value", value)
 
 
 def test_every_model_in_one_output_has_its_name(tracking: Tracking) -> None:
-    find = tracking("capture.models").models_in
+    find = tracking("tracking.capture.models").models_in
     first, second = ridge(), forest()
     assert find("all", {"a": first, 2: second, "scale": 3}) == {"all.a": first, "all.2": second}
     assert find("all", [first, second]) == {"all.0": first, "all.1": second}
@@ -249,7 +251,7 @@ def test_every_model_in_one_output_has_its_name(tracking: Tracking) -> None:
 def test_the_packages_of_a_pipelines_steps_are_required(tracking: Tracking, tmp_path: Path) -> None:
     pytest.importorskip("xgboost")
     pipeline = make_pipeline(StandardScaler(), xgboost()).fit(X, Y)
-    tracking("capture.models").save_model(pipeline, tmp_path / "model")
+    tracking("tracking.capture.models").save_model(pipeline, tmp_path / "model")
     requirements = (tmp_path / "model" / "requirements.txt").read_text()
     assert re.search("^xgboost(-cpu)?==", requirements, re.MULTILINE)
 
@@ -261,7 +263,7 @@ def test_a_model_brings_no_lock_file_of_the_working_directory(
     (tmp_path / "uv.lock").write_text("version = 1\n# CANARY\n")
     monkeypatch.chdir(tmp_path)
     for name, model in (("sklearn", ridge()), ("pyfunc", Pyfunc())):
-        tracking("capture.models").save_model(model, tmp_path / name)
+        tracking("tracking.capture.models").save_model(model, tmp_path / name)
         files = [path for path in (tmp_path / name).rglob("*") if path.is_file()]
         assert files
         assert not [path for path in files if b"CANARY" in path.read_bytes()]
@@ -269,6 +271,6 @@ def test_a_model_brings_no_lock_file_of_the_working_directory(
 
 def test_models_are_registered_by_the_first_rule_that_fits(tracking: Tracking) -> None:
     options = tracking("config").ModelsOptions(register_as={"*.forest": "forest", "a.*": "rest"})
-    name = tracking("capture.models").registered_name
+    name = tracking("tracking.capture.models").registered_name
     assert [name(each, options) for each in ("a.forest", "a.x", "b")] == ["forest", "rest", None]
     assert json.dumps(options.model_dump())

@@ -19,7 +19,7 @@ def test_an_experiment_goes_beside_the_projects_own(
     tracking: Tracking, name: str, own: str, there: str
 ) -> None:
     options = tracking("config").ExperimentOptions(name=own)
-    assert tracking("moving.places").experiment_name(name, options) == there
+    assert tracking("migration.places").experiment_name(name, options) == there
 
 
 @pytest.mark.parametrize(
@@ -34,11 +34,11 @@ def test_a_registered_model_goes_into_the_schema_of_the_projects_own(
     tracking: Tracking, name: str, own: str, there: str
 ) -> None:
     options = tracking("config").ModelOptions(name=own)
-    assert tracking("moving.places").registered_name(name, options) == there
+    assert tracking("migration.places").registered_name(name, options) == there
 
 
 def test_names_inside_of_names_are_replaced_once(tracking: Tracking) -> None:
-    rename = tracking("moving.files").rename
+    rename = tracking("migration.files").rename
     text = "run_id: r1\nartifact_path: s3://old/m1/artifacts\nmodel_id: m1"
     renamed = {"m1": "m2", "s3://old/m1/artifacts": "s3://new/m1/artifacts", "r1": "m1"}
     expected = "run_id: m1\nartifact_path: s3://new/m1/artifacts\nmodel_id: m2"

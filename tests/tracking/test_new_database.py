@@ -24,7 +24,7 @@ SCRIPT = """
 import sys
 from importlib import import_module
 sys.path.insert(0, sys.argv[1])
-make_tables = import_module("{{ package_name }}.tracking.new_database").make_tables
+make_tables = import_module("{{ package_name }}.mlops.backend.databases").make_tables
 import mlflow.store.db.utils
 print("ready", flush=True)
 make_tables(sys.argv[2])
@@ -76,7 +76,7 @@ def test_who_is_killed_over_it_leaves_nothing_that_hinders_the_next(
         assert process.poll() is None
     process.kill()
     assert process.wait() == -9
-    tracking("new_database").make_tables(f"sqlite:///{path}")
+    tracking("backend.databases").make_tables(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection:
         assert tables_of(connection) == migrated()
     client = MlflowClient(f"sqlite:///{path}")
@@ -99,5 +99,5 @@ def test_a_database_with_anything_in_it_is_left_alone(tracking: Tracking, tmp_pa
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE mine (x)")
     before = path.read_bytes()
-    tracking("new_database").make_tables(f"sqlite:///{path}")
+    tracking("backend.databases").make_tables(f"sqlite:///{path}")
     assert path.read_bytes() == before

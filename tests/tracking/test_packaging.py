@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -16,20 +14,23 @@ def folders(code: Path) -> set[str]:
 
 
 def test_what_runs_tracks_and_serves_stays_out_of_a_model(
-    tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracking: Tracking, tmp_path: Path
 ) -> None:
-    packaging = tracking("pipeline_model.packaging")
-    for name in ("deployment", "serving"):  # Other tests have imported them.
-        monkeypatch.delitem(sys.modules, f"{packaging.PACKAGE}.{name}", raising=False)
-    copied = folders(packaging.copy_code(tmp_path))
-    unused = ("commands", "serving", "tracking/shipping", "tracking/capture", "updating")
-    assert {".", "pipelines/inference", "tracking", "tracking/pipeline_model"} <= copied
-    assert not {name for name in copied if name.startswith(unused)}
+    copied = folders(tracking("model.packaging").copy_code(tmp_path))
+    assert copied == {
+        *(".", "pipelines", "pipelines/training", "pipelines/inference"),
+        *("mlops", "mlops/model", "mlops/validation"),
+    }
 
 
-def test_a_folder_of_the_owners_that_the_pipeline_imports_goes_into_it(
+def test_a_folder_of_the_owners_goes_into_it_whatever_its_name(
     tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    packaging = tracking("pipeline_model.packaging")
-    monkeypatch.setitem(sys.modules, f"{packaging.PACKAGE}.serving", ModuleType("serving"))
-    assert "serving" in folders(packaging.copy_code(tmp_path))
+    packaging = tracking("model.packaging")
+    package = tmp_path / "package"
+    for name in ("serving", "tracking/shipping", "mlops/serving"):
+        (package / name).mkdir(parents=True)
+        (package / name / "__init__.py").touch()
+    monkeypatch.setattr(packaging, "PACKAGE_FOLDER", package)
+    monkeypatch.setattr(packaging, "TEMPLATE_FOLDER", package / "mlops")
+    assert folders(packaging.copy_code(tmp_path / "model")) == {"serving", "tracking/shipping"}

@@ -103,7 +103,7 @@ PIPELINES = {
 
 
 def plan_of(tracking: Tracking, nodes: Any, **more: Any) -> Any:
-    return tracking("pipeline_model.plan").InferencePlan.of(
+    return tracking("model.plan").InferencePlan.of(
         Pipeline(nodes), "rows", "out", more.pop("fitted", {}), deepcopy(GIVEN), **more
     )
 
@@ -213,7 +213,7 @@ DECLARED = [
 def test_the_inputs_validator_counts_as_it_does_when_a_batch_is_loaded(
     tracking: Tracking, declared: Any, expected: pd.DataFrame | None
 ) -> None:
-    validator = tracking("pipeline_model.declared").DeclaredValidator.of("rows", declared)
+    validator = tracking("model.plan").DeclaredValidator.of("rows", declared)
     plan = plan_of(tracking, [node(pd.DataFrame.copy, "rows", "out")], validator=validator)
     catalog = DataCatalog.from_config({"rows": {"type": "MemoryDataset", "validator": declared}})
     vars(catalog["rows"])["_data"] = ROWS

@@ -20,10 +20,10 @@ CANDIDATE = {"rmse": 50.0, "r2": 0.4, "sex_1/rmse": 40.0, "sex_2/rmse": 60.0, "s
 def judged(
     tracking: Tracking, rules: dict[str, Any], champion: dict[str, float] | None = None
 ) -> list[Any]:
-    options = tracking("promotion.options").PromotionOptions(
+    options = tracking("config").PromotionOptions(
         holdout="rows", predictions="predictions", **rules
     )
-    checks: list[Any] = tracking("promotion.rules").judge(options, CANDIDATE, champion)
+    checks: list[Any] = tracking("registry.rules").judge(options, CANDIDATE, champion)
     return checks
 
 
@@ -53,8 +53,8 @@ def test_a_group_may_have_a_bound_of_its_own(tracking: Tracking) -> None:
 def test_what_was_not_measured_or_is_no_number_holds_no_rule(tracking: Tracking) -> None:
     rules = {"thresholds": {"mae": {"max": 1e9}}, "slices": {"mae": {"max": 1e9}}}
     assert [check.holds for check in judged(tracking, rules)] == [False, False]
-    nan = tracking("promotion.rules").judge(
-        tracking("promotion.options").PromotionOptions(thresholds={"rmse": {"max": 1}}),
+    nan = tracking("registry.rules").judge(
+        tracking("config").PromotionOptions(thresholds={"rmse": {"max": 1}}),
         {"rmse": float("nan")},
     )
     assert not nan[0].holds
@@ -105,7 +105,7 @@ def test_without_a_champion_there_is_nothing_to_compare_with(tracking: Tracking)
 
 
 def test_a_report_is_a_table_that_names_what_does_not_hold(tracking: Tracking) -> None:
-    report = tracking("promotion.report")
+    report = tracking("registry.report")
     rules = {"thresholds": {"r2": {"min": 0.3}}, "improvement": {"rmse": {"better": "lower"}}}
     checks = judged(tracking, rules, {"rmse": 45.0})
     verdict = report.Verdict("model", "3", "1", checks, "89")
@@ -134,13 +134,11 @@ def inputs(**changed: Any) -> dict[str, Any]:
 def test_two_runs_that_were_asked_the_same_have_the_same_digest(
     tracking: Tracking, tmp_path: Path
 ) -> None:
-    keep = tracking("promotion.holdout").keep_holdout
-    options = tracking("promotion.options").PromotionOptions(
-        holdout="rows", predictions="predictions"
-    )
+    keep = tracking("registry.holdout").keep_holdout
+    options = tracking("config").PromotionOptions(holdout="rows", predictions="predictions")
     other = pd.DataFrame({"age": [1.0, 2.5], "name": ["a", "b"]})
     kept = [
-        keep(tmp_path, options, EVALUATE, inputs(**changed))
+        keep(tracking("project").State(tmp_path), options, EVALUATE, inputs(**changed))
         for changed in (
             {},
             {"predictions": other},
@@ -153,7 +151,9 @@ def test_two_runs_that_were_asked_the_same_have_the_same_digest(
     assert digests[0] == digests[1]
     assert len(set(digests)) == 4
     assert kept[0]["holdout.rows"] == "2"
-    asked = tracking("promotion.holdout").load_holdout(tmp_path, digests[2])
+    asked = tracking("registry.holdout").load_holdout(
+        tracking("project").State(tmp_path), digests[2]
+    )
     assert set(asked) == {"rows", "params:bands"}
     pd.testing.assert_frame_equal(asked["rows"], other)
 
@@ -161,15 +161,18 @@ def test_two_runs_that_were_asked_the_same_have_the_same_digest(
 def test_only_what_evaluates_has_a_holdout_and_the_oldest_ones_go(
     tracking: Tracking, tmp_path: Path
 ) -> None:
-    keep = tracking("promotion.holdout").keep_holdout
-    options = tracking("promotion.options").PromotionOptions(
-        holdout="rows", predictions="predictions"
-    )
+    keep = tracking("registry.holdout").keep_holdout
+    options = tracking("config").PromotionOptions(holdout="rows", predictions="predictions")
     fit = node(evaluate, ["rows", "predictions", "params:bands"], "model")
-    assert keep(tmp_path, options, fit, inputs()) == {}
+    assert keep(tracking("project").State(tmp_path), options, fit, inputs()) == {}
     assert not (tmp_path / "holdouts").exists()
     for band in range(8):
-        keep(tmp_path, options, EVALUATE, inputs(**{"params:bands": [band]}))
+        keep(
+            tracking("project").State(tmp_path),
+            options,
+            EVALUATE,
+            inputs(**{"params:bands": [band]}),
+        )
     assert len(list((tmp_path / "holdouts").iterdir())) == 5
 
 
@@ -182,10 +185,10 @@ def test_a_promotion_that_gets_no_answer_is_tried_again_later(
             "model": {"name": "sales", "pipeline": "inference", "input": "rows"},
         }
     )
-    promotion = tracking("promotion.promote")
+    promotion = tracking("registry.promote")
     with pytest.raises(Exception, match="Connection refused") as raised:
-        promotion.promote_at_end(config, tmp_path, "sales", "2")
-    assert tracking("shipping.client").is_transient(raised.value)
+        promotion.promote_at_end(config, tracking("project").State(tmp_path), "sales", "2")
+    assert tracking("backend.client").is_transient(raised.value)
 
 
 def test_a_promotion_that_is_forbidden_is_not_tried_again(
@@ -194,10 +197,10 @@ def test_a_promotion_that_is_forbidden_is_not_tried_again(
     config = tracking("config").parse_config(
         {"model": {"name": "sales", "pipeline": "inference", "input": "rows"}}
     )
-    promotion = tracking("promotion.promote")
+    promotion = tracking("registry.promote")
 
     def forbidden(*_: Any) -> None:
         raise MlflowException("not for you", PERMISSION_DENIED) from OSError("403")
 
     monkeypatch.setattr(promotion, "promote", forbidden)
-    assert not promotion.promote_at_end(config, tmp_path, "sales", "2")
+    assert not promotion.promote_at_end(config, tracking("project").State(tmp_path), "sales", "2")

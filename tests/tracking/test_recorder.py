@@ -36,11 +36,11 @@ def recorder(tracking: Tracking, folder: Path, **options: Any) -> Any:
     """Open a recorder with these options of `tracking.capture`, which reads the data set `raw`."""
     parsed = tracking("config").TrackingOptions(capture=options)
     inputs = {"raw": {"source": "file:///raw.csv", "type": "CSVDataset", "digest": "d"}}
-    return tracking("capture.recorder").RunCapture(folder, parsed, inputs)
+    return tracking("tracking.capture.recorder").RunCapture(folder, parsed, inputs)
 
 
 def records(tracking: Tracking, folder: Path, kind: str) -> list[Any]:
-    every = tracking("journal").all_records(folder)
+    every = tracking("tracking.journal").all_records(folder)
     return [record.data for record in every if record.kind == kind]
 
 
@@ -71,7 +71,7 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
 
 
 def test_the_source_of_a_function_in_the_project_is_relative_to_it(tracking: Tracking) -> None:
-    locate = tracking("capture.nodes").source_location
+    locate = tracking("tracking.capture.nodes").source_location
     here = Path(__file__)
     line = double.__code__.co_firstlineno
     assert locate(partial(double), here.parent) == f"{here.name}:{line}"
@@ -110,8 +110,9 @@ def test_a_figure_that_the_catalog_has_drawn_is_copied_as_soon_as_it_is_there(
     drawn = tmp_path / "plot.png"
     options = tracking("config").TrackingOptions()
     figures = {"doubled": str(drawn), "score": str(tmp_path / "missing.png")}
-    capture = tracking("capture.recorder").RunCapture(folder, options, figures=figures)
+    capture = tracking("tracking.capture.recorder").RunCapture(folder, options, figures=figures)
     drawn.write_bytes(b"first")
+    capture.node_started(FIRST)
     for name in ("doubled", "other"):
         capture.dataset_saved(FIRST, name)
     capture.dataset_saved(SECOND, "score")
@@ -137,9 +138,20 @@ def test_an_output_that_cannot_be_captured_costs_neither_run_nor_other_outputs(
 
 def test_a_worker_joins_with_the_same_options_and_inputs(tracking: Tracking, folder: Path) -> None:
     first = recorder(tracking, folder, node_times=False, models=False)
-    (folder / "run.json").write_text(json.dumps(first.shared()))
-    joined = tracking("capture.recorder").RunCapture.join(folder)
-    assert joined.shared() == first.shared()
+    capture = {"node_times": False, "models": False}
+    config = tracking("config").KedroMlflowConfig(tracking={"capture": capture})
+    first.journal.create()
+    (folder / "run.json").write_text(json.dumps(first.shared(config)))
+    given = []
+
+    def listeners_of(config: Any, state: Any) -> list[Any]:
+        given.append((config.tracking.capture, state.folder))
+        return ["listener"]
+
+    joined = tracking("tracking.capture.recorder").RunCapture.join(folder, listeners_of)
+    assert joined.shared(config) == first.shared(config)
+    assert given == [(config.tracking.capture, folder.parents[1])]
+    assert joined.listeners == ["listener"]
 
 
 def test_inputs_are_told_by_place_and_content_without_credentials(
@@ -155,7 +167,7 @@ def test_inputs_are_told_by_place_and_content_without_credentials(
             "params:x": MemoryDataset(3),
         }
     )
-    describe = tracking("capture.inputs").describe_inputs
+    describe = tracking("tracking.capture.inputs").describe_inputs
     nodes = pipeline([FIRST, SECOND])
     described = describe(nodes, catalog)
     assert list(described) == ["other", "raw"]
@@ -173,7 +185,7 @@ def test_inputs_are_told_by_place_and_content_without_credentials(
 def test_a_large_input_is_told_by_size_start_and_end(
     tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inputs = tracking("capture.inputs")
+    inputs = tracking("tracking.capture.inputs")
     monkeypatch.setattr(inputs, "_WHOLE_BYTES", 10)
     monkeypatch.setattr(inputs, "_PART_BYTES", 4)
     path = tmp_path / "large"
@@ -202,8 +214,8 @@ def test_the_record_of_a_run_says_what_ran_on_what_and_how_it_ended(
     capture.node_started(FIRST)
     capture.node_finished(FIRST, {"raw": pd.DataFrame({"a": [1]})}, {"doubled": 1})
     capture.node_started(SECOND)
-    write = tracking("capture.record").write_run_record
-    journal = tracking("journal")
+    write = tracking("tracking.capture.nodes").write_run_record
+    journal = tracking("tracking.journal")
     ends = [journal.Record("run_ended", journal.now(), {"status": s}) for s in ("KILLED", "FAILED")]
     killed = json.loads(write(folder, ends[0]).read_text())
     assert killed["status"] == "KILLED"

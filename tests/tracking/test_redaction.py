@@ -63,7 +63,7 @@ def test_an_error_keeps_its_kind_and_loses_its_secrets(tracking: Tracking) -> No
     cause = OSError(5, "no CANARY-1 here")
     error = ValueError("CANARY-1", 7)
     error.__cause__ = cause
-    tracking("discretion").mask_error(error, {"CANARY-1"})
+    tracking("redaction").mask_error(error, {"CANARY-1"})
     assert (str(error), str(cause)) == ("('********', 7)", "[Errno 5] no ******** here")
 
 

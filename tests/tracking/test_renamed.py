@@ -19,7 +19,7 @@ RENAMED = {
 @pytest.fixture(autouse=True)
 def renamed(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
     for old, new in RENAMED.items():
-        monkeypatch.setitem(tracking("renamed").RENAMED_KEYS, old, new)
+        monkeypatch.setitem(tracking("config").RENAMED_KEYS, old, new)
 
 
 @pytest.mark.parametrize(

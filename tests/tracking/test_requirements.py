@@ -35,7 +35,7 @@ def config(tracking: Tracking, uri: str, location: str | None = None, **server: 
 def refusal(tracking: Tracking, read: Any) -> str:
     """The sentence with which a run is refused before it starts."""
     with pytest.raises(tracking("errors").TrackingError) as refused:
-        tracking("requirements").require_all(read)
+        tracking("backend.preflight").require_all(read)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -106,7 +106,7 @@ def test_databricks_needs_a_workspace(
     said = refusal(tracking, read)
     for name in ("DATABRICKS_HOST", "DATABRICKS_TOKEN", ".env"):
         assert name in said
-    require_all = tracking("requirements").require_all
+    require_all = tracking("backend.preflight").require_all
     for variable in DATABRICKS:
         with monkeypatch.context() as patch:
             patch.setenv(variable, "anything")
@@ -128,7 +128,7 @@ def test_a_mirror_is_looked_at_too(tracking: Tracking, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "https://mlflow.example.com"])
 def test_what_needs_nothing_is_let_through(uri: str, tracking: Tracking) -> None:
-    tracking("requirements").require_all(config(tracking, uri, "mlartifacts"))
+    tracking("backend.preflight").require_all(config(tracking, uri, "mlartifacts"))
 
 
 # --- variables ---
@@ -137,7 +137,7 @@ def test_what_needs_nothing_is_let_through(uri: str, tracking: Tracking) -> None
 def test_an_empty_variable_counts_as_not_set(
     tracking: Tracking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    filled_in = tracking("requirements").filled_in
+    filled_in = tracking("config").environment_variable
     monkeypatch.setenv("A_PLACE", "")
     assert filled_in("A_PLACE", "default") == "default"
     assert filled_in("A_PLACE", None) is None

@@ -21,7 +21,7 @@ Module = Callable[[str], ModuleType]
 @pytest.fixture(scope="module")
 def serving(tracking: Tracking) -> Module:
     package = tracking("project").PACKAGE
-    return lambda name: import_module(f"{package}.serving.{name}")
+    return lambda name: import_module(f"{package}.mlops.serving.{name}")
 
 
 def app_of(serving: Module, predict: Callable[..., Any]) -> Any:

@@ -27,7 +27,7 @@ class Collecting:
         fail: Callable[[int], Exception | None] = lambda attempt: None,
     ) -> None:
         self.folder = folder
-        self.delivery = tracking("shipping.delivery").Delivery.load(folder, "server")
+        self.delivery = tracking("tracking.shipping.sink").Delivery.load(folder, "server")
         self.begun: list[str] = []
         self.numbers: list[int] = []
         self.ended: list[str] = []
@@ -55,16 +55,17 @@ class Collecting:
 @pytest.fixture
 def quick(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between attempts."""
-    monkeypatch.setattr(tracking("shipping.shipper"), "_FIRST_BACKOFF_SECONDS", 0.001)
-    monkeypatch.setattr(tracking("shipping.shipper"), "_LONGEST_BACKOFF_SECONDS", 0.002)
-    monkeypatch.setattr(tracking("shipping.shipper"), "_SHORTEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(tracking("tracking.shipping.shipper"), "_FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(tracking("tracking.shipping.shipper"), "_LONGEST_BACKOFF_SECONDS", 0.002)
+    monkeypatch.setattr(tracking("tracking.shipping.shipper"), "_SHORTEST_PAUSE_SECONDS", 0.01)
 
 
 def ship(tracking: Tracking, sink: Collecting, count: int = 500) -> tuple[Any, bool]:
     """Append events while a shipper delivers them; return it, and whether all was delivered."""
-    journal = tracking("journal").Journal(sink.folder)
+    journal = tracking("tracking.journal").Journal(sink.folder)
     journal.append("run_started", name="run")
-    shipper = tracking("shipping.shipper").Shipper(sink)
+    shipper = tracking("tracking.shipping.shipper").Shipper(sink)
+    shipper.start()
     for number in range(count):
         journal.append("metrics", number=number)
     journal.append("run_ended", status="FINISHED")
@@ -107,7 +108,7 @@ def test_what_fails_again_and_again_at_a_server_that_is_well_holds_nothing_up(
 def test_a_sink_that_is_gone_is_waited_for_seconds_and_nothing_is_lost(
     tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tracking("shipping.shipper"), "_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(tracking("tracking.shipping.shipper"), "_GRACE_SECONDS", 0.2)
     monkeypatch.setattr(Collecting, "is_well", lambda self: False)
     sink = Collecting(tracking, tmp_path, lambda attempt: ConnectionError("gone"))
     started = time.monotonic()
@@ -115,7 +116,7 @@ def test_a_sink_that_is_gone_is_waited_for_seconds_and_nothing_is_lost(
     assert not done
     assert time.monotonic() - started < 10
     assert isinstance(shipper.error, ConnectionError)
-    assert len(list(tracking("journal").all_records(tmp_path))) == 7
+    assert len(list(tracking("tracking.journal").all_records(tmp_path))) == 7
 
 
 @pytest.mark.usefixtures("quick")
@@ -124,7 +125,7 @@ def test_a_sink_that_loses_an_answer_late_is_given_the_time_that_it_takes(
     tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, well: bool
 ) -> None:
     """If it is there, as much as it needs; else a few seconds from then on."""
-    monkeypatch.setattr(tracking("shipping.shipper"), "_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(tracking("tracking.shipping.shipper"), "_GRACE_SECONDS", 0.5)
     monkeypatch.setattr(Collecting, "is_well", lambda self: well)
     sink = Collecting(tracking, tmp_path)
     calls = iter([1.0, 2.0 if well else 0.2])
@@ -151,17 +152,19 @@ def test_an_error_that_waiting_does_not_mend_stops_the_delivery(
 
 
 def test_a_later_process_goes_on_where_one_has_stopped(tracking: Tracking, tmp_path: Path) -> None:
-    journal = tracking("journal").Journal(tmp_path)
+    journal = tracking("tracking.journal").Journal(tmp_path)
     journal.append("run_started", name="run")
     journal.append("metrics", number=1)
     first = Collecting(tracking, tmp_path)
-    shipper = tracking("shipping.shipper").Shipper(first)
+    shipper = tracking("tracking.shipping.shipper").Shipper(first)
+    shipper.start()
     while not first.numbers:
         time.sleep(0.01)
     shipper.drain(time.monotonic() + 0.5)
     journal.append("metrics", number=2)
     second = Collecting(tracking, tmp_path)
-    later = tracking("shipping.shipper").Shipper(second)
+    later = tracking("tracking.shipping.shipper").Shipper(second)
+    later.start()
     later.finish()
     assert later.drain(time.monotonic() + 20)
     assert (first.numbers, second.numbers) == ([1], [2])
@@ -172,7 +175,7 @@ def test_a_later_process_goes_on_where_one_has_stopped(tracking: Tracking, tmp_p
 def test_a_run_that_is_put_away_while_another_process_looks_at_it_costs_neither_anything(
     tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    module = tracking("shipping.sync")
+    module = tracking("tracking.shipping.sync")
     folder = tmp_path / "journal" / "run"
     folder.mkdir(parents=True)
     (folder / "run.json").write_text("{}", encoding="utf-8")
@@ -195,14 +198,14 @@ def test_a_run_that_is_put_away_while_another_process_looks_at_it_costs_neither_
 def test_batches_keep_to_mlflows_limits_and_lose_nothing(
     tracking: Tracking, counts: tuple[int, int, int]
 ) -> None:
-    record = tracking("journal").Record
+    record = tracking("tracking.journal").Record
     params, metrics, tags = counts
     records = [
         record("params", 1, {"values": {f"p{n}": "x" for n in range(params)}}),
         record("tags", 1, {"values": {f"t{n}": "x" for n in range(tags)}}),
         record("metrics", 7, {"values": [[f"m{n}", 1.0, n] for n in range(metrics)]}),
     ]
-    made = list(tracking("shipping.batches").batches(records))
+    made = list(tracking("tracking.shipping.batches").batches(records))
     assert [p.key for b in made for p in b.params] == [f"p{n}" for n in range(params)]
     assert [(m.key, m.step, m.timestamp) for b in made for m in b.metrics] == [
         (f"m{n}", n, 7) for n in range(metrics)
@@ -216,7 +219,7 @@ def test_batches_keep_to_mlflows_limits_and_lose_nothing(
 
 def mlflow_sink(tracking: Tracking, folder: Path, uri: str) -> Any:
     config = tracking("config")
-    sink = tracking("shipping.mlflow_sink").MlflowSink(
+    sink = tracking("tracking.shipping.mlflow_sink").MlflowSink(
         config.ServerOptions(mlflow_tracking_uri=uri),
         config.ExperimentOptions(),
         config.CaptureOptions(),
@@ -234,7 +237,7 @@ def test_one_piece_that_is_refused_takes_nothing_else_with_it(
     run_id = client.create_run("0").info.run_id
     client.log_param(run_id, "taken", "1")
     sink = mlflow_sink(tracking, tmp_path, uri)
-    batch = tracking("shipping.batches").Batch(
+    batch = tracking("tracking.shipping.batches").Batch(
         [Metric("m", 1.0, 1, 0)], [Param("taken", "2"), Param("free", "2")], [RunTag("t", "x")]
     )
     sink._log_batch(client, run_id, batch, patient=True)
@@ -246,7 +249,7 @@ def test_one_piece_that_is_refused_takes_nothing_else_with_it(
     assert sink.delivery.refused == 1
     assert " has refused 1 records of the run for good" in str(sink.refusals)
     # What was refused is no event of the run, which goes on.
-    assert [*tracking("journal").all_records(tmp_path)] == []
+    assert [*tracking("tracking.journal").all_records(tmp_path)] == []
 
 
 def test_a_continued_run_keeps_its_parameters_and_the_changed_ones_are_told(
@@ -259,7 +262,7 @@ def test_a_continued_run_keeps_its_parameters_and_the_changed_ones_are_told(
     old = {"same": "1", "alpha": "0.5", "db": "pg://me:CANARY-1@host/a", "token": "CANARY-2"}
     client.log_batch(run_id, params=[Param(*item) for item in (old | {"long": "x" * 99}).items()])
     sink = mlflow_sink(tracking, tmp_path, uri)
-    record = tracking("journal").Record
+    record = tracking("tracking.journal").Record
     new = {"same": "1", "alpha": "0.7", "db": "pg://host/b", "token": "********", "beta": "2"}
     started = {"name": "n", "tags": {"t": "x"}, "journal": "j", "join": run_id}
     sink.begin(record("run_started", 1, started))
@@ -273,7 +276,7 @@ def test_a_continued_run_keeps_its_parameters_and_the_changed_ones_are_told(
     assert run.data.params == old | {"long": "x" * 99, "beta": "2"}
     assert run.data.metrics == {"m": 1.0}
     assert sink.delivery.refused == 0
-    assert tracking("shipping.continued").told(sink.delivery.changed) == (
+    assert tracking("tracking.shipping.batches").describe_changes(sink.delivery.changed) == (
         "MLflow lets no run change its parameters, and this one keeps "
         "alpha = 0.5 (this time 0.7), db = pg://********@host/a (this time pg://host/b), "
         f"long = {'x' * 60}... (this time {'y' * 60}...)."

@@ -18,7 +18,7 @@ from tests.tracking.conftest import Tracking
 @pytest.fixture(scope="module")
 def signature(tracking: Tracking) -> ModuleType:
     package = tracking("project").PACKAGE
-    return import_module(f"{package}.serving.signature")
+    return import_module(f"{package}.mlops.serving.signature")
 
 
 def described(schema: Schema) -> str:

@@ -41,14 +41,14 @@ def sinks_of(tracking: Tracking, folder: Path, mirrors: list[dict[str, Any]]) ->
     config = tracking("config").parse_config(
         {"server": {"mlflow_tracking_uri": "http://127.0.0.1:1"}, "mirrors": mirrors}
     )
-    return tracking("shipping.sinks").sinks_of(folder, config, config.tracking.experiment)
+    return tracking("tracking.shipping.sinks").sinks_of(folder, config, config.tracking.experiment)
 
 
 @pytest.fixture
 def own(tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module with a sink of the user's own."""
     # The template's package has no name that Python could import before it is rendered.
-    base = tracking("shipping.sink").__name__
+    base = tracking("tracking.shipping.sink").__name__
     (tmp_path / "own_sink.py").write_text(SINK.replace("BASE", base), encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     return "own_sink"
@@ -62,7 +62,7 @@ def test_a_class_of_the_users_own_is_a_sink_beside_the_servers(
         {"mlflow_tracking_uri": "http://127.0.0.1:2"},
         {"type": f"{own}.Own", "init_kwargs": {"project": "two"}},
     ]
-    server, sinks = sinks_of(tracking, tmp_path, mirrors)
+    server, *sinks = sinks_of(tracking, tmp_path, mirrors)
     assert [sink.place for sink in (server, *sinks)] == [
         "MLflow at http://127.0.0.1:1",
         "a place of our own",
@@ -72,7 +72,7 @@ def test_a_class_of_the_users_own_is_a_sink_beside_the_servers(
     assert [sinks[0].project, sinks[2].project] == ["one", "two"]
     names = [sink.name for sink in sinks]
     assert len(set(names)) == 3
-    _, reordered = sinks_of(tracking, tmp_path, mirrors[::-1])
+    _, *reordered = sinks_of(tracking, tmp_path, mirrors[::-1])
     assert [sink.name for sink in reordered] == names[::-1]
 
 

@@ -47,18 +47,20 @@ NOTHING: dict[str, Any] = {
 def test_the_command_starts_the_same_run(
     tracking: Tracking, given: dict[str, Any], command: str
 ) -> None:
-    assert tracking("capture.tags").replay_command(NOTHING | given) == command
+    assert tracking("tracking.capture.tags").replay_command(NOTHING | given) == command
 
 
 def test_every_option_of_the_command_is_one_of_kedros(tracking: Tracking) -> None:
     screen = CliRunner().invoke(kedro_run, ["--help"]).output
-    for option, _ in tracking("capture.tags")._OPTIONS.values():
+    for option, _ in tracking("tracking.capture.tags")._OPTIONS.values():
         assert option in screen
 
 
 def test_tags_are_cut_to_what_mlflow_takes(tracking: Tracking) -> None:
     names = [f"node_{number}" for number in range(2000)]
-    tags = tracking("capture.tags").run_tags(NOTHING | {"node_names": names}, ["training"], "p")
+    tags = tracking("tracking.capture.tags").run_tags(
+        NOTHING | {"node_names": names}, ["training"], "p"
+    )
     assert len(tags["kedro.command"]) == 8000
     assert tags["kedro.pipelines"] == "training"
 
@@ -69,14 +71,14 @@ def test_tags_are_cut_to_what_mlflow_takes(tracking: Tracking) -> None:
     ids=["by default", "thread"],
 )
 def test_the_runner_is_told_by_its_class(tracking: Tracking, told: str, name: str) -> None:
-    tags = tracking("capture.tags").run_tags(NOTHING | {"runner": told}, ["training"], "p")
+    tags = tracking("tracking.capture.tags").run_tags(NOTHING | {"runner": told}, ["training"], "p")
     assert tags["kedro.runner"] == name
 
 
 def test_the_owners_patterns_mask_the_command(tracking: Tracking) -> None:
     patterns = tracking("config").RedactionOptions(patterns=["^customer"]).patterns
     given = NOTHING | {"runtime_params": {"customer_id": "CANARY", "x": 1}}
-    tags = tracking("capture.tags").run_tags(given, ["training"], "p", patterns)
+    tags = tracking("tracking.capture.tags").run_tags(given, ["training"], "p", patterns)
     assert tags["kedro.command"] == "kedro run --params 'customer_id=********,x=1'"
 
 
@@ -90,7 +92,7 @@ def test_tags_tell_commit_changes_and_template_of_the_sources(
 ) -> None:
     def tags() -> dict[str, str]:
         given = NOTHING | {"project_path": str(tmp_path)}
-        found: dict[str, str] = tracking("capture.tags").run_tags(given, ["training"], "p")
+        found: dict[str, str] = tracking("tracking.capture.tags").run_tags(given, ["training"], "p")
         return found
 
     assert "template.version" not in tags()
@@ -109,6 +111,6 @@ def test_tags_tell_commit_changes_and_template_of_the_sources(
 def test_no_git_is_no_error(
     tracking: Tracking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert tracking("capture.git").git_state(tmp_path / "missing") is None
+    assert tracking("tracking.capture.tags").git_state(tmp_path / "missing") is None
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert tracking("capture.git").git_state(tmp_path) is None
+    assert tracking("tracking.capture.tags").git_state(tmp_path) is None

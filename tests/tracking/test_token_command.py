@@ -36,7 +36,7 @@ class Clock:
 @pytest.fixture
 def clock(tracking: Tracking, monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(tracking("token_command"), "time", made)
+    monkeypatch.setattr(tracking("backend.token_command"), "time", made)
     return made
 
 
@@ -45,7 +45,7 @@ def command(folder: Path, seconds: float) -> list[str]:
 
 
 def test_a_token_is_kept_as_long_as_it_is_good(tracking: Tracking, folder: Path) -> None:
-    provider = tracking("token_command").TokenCommand(command(folder, 300))
+    provider = tracking("backend.token_command").TokenCommand(command(folder, 300))
     first = provider.request_headers()
     assert first["Authorization"].startswith("Bearer ey")
     assert provider.request_headers() == first
@@ -55,7 +55,7 @@ def test_a_token_is_kept_as_long_as_it_is_good(tracking: Tracking, folder: Path)
 def test_a_token_is_renewed_before_it_expires(
     tracking: Tracking, folder: Path, clock: Clock
 ) -> None:
-    provider = tracking("token_command").TokenCommand(command(folder, 300))
+    provider = tracking("backend.token_command").TokenCommand(command(folder, 300))
     first = provider.request_headers()
     clock.ahead = 250
     assert provider.request_headers() != first
@@ -66,7 +66,7 @@ def test_a_token_that_does_not_tell_is_good_for_its_lifetime(
     tracking: Tracking, folder: Path, clock: Clock
 ) -> None:
     program = [sys.executable, "-c", "import os; print(f'opaque-{os.getpid()}')"]
-    provider = tracking("token_command").TokenCommand(program, lifetime=1000)
+    provider = tracking("backend.token_command").TokenCommand(program, lifetime=1000)
     first = provider.request_headers()
     clock.ahead = 900
     assert provider.request_headers() == first
@@ -75,7 +75,7 @@ def test_a_token_that_does_not_tell_is_good_for_its_lifetime(
 
 
 def test_threads_share_one_token(tracking: Tracking, folder: Path) -> None:
-    provider = tracking("token_command").TokenCommand(command(folder, 300))
+    provider = tracking("backend.token_command").TokenCommand(command(folder, 300))
     with ThreadPoolExecutor(8) as pool:
         headers = list(pool.map(lambda _: str(provider.request_headers()), range(32)))
     assert len(set(headers)) == len(issued(folder)) == 1
@@ -85,7 +85,7 @@ def test_threads_share_one_token(tracking: Tracking, folder: Path) -> None:
 def test_a_forked_process_does_not_wait_for_a_lock_of_its_parent(
     tracking: Tracking, folder: Path
 ) -> None:
-    provider = tracking("token_command").TokenCommand(command(folder, 300))
+    provider = tracking("backend.token_command").TokenCommand(command(folder, 300))
     with provider._lock:
         process = os.fork()
         if process == 0:
@@ -104,7 +104,7 @@ def test_a_forked_process_does_not_wait_for_a_lock_of_its_parent(
 def test_a_command_that_fails_is_told_of_once_and_shows_no_token(
     tracking: Tracking, caplog: pytest.LogCaptureFixture, program: list[str], reason: str
 ) -> None:
-    provider = tracking("token_command").TokenCommand(program)
+    provider = tracking("backend.token_command").TokenCommand(program)
     with caplog.at_level(logging.WARNING):
         assert provider.request_headers() == provider.request_headers() == {}
     (record,) = caplog.records
@@ -117,7 +117,7 @@ def test_what_is_still_good_of_a_token_is_used_while_the_command_fails(
 ) -> None:
     script = folder / "script.py"
     script.write_text(f"print({issue(folder, 300)!r})")
-    provider = tracking("token_command").TokenCommand([sys.executable, str(script)])
+    provider = tracking("backend.token_command").TokenCommand([sys.executable, str(script)])
     first = provider.request_headers()
     script.write_text("exit(1)")
     clock.ahead = 260
@@ -132,4 +132,4 @@ def test_what_is_still_good_of_a_token_is_used_while_the_command_fails(
 
 @pytest.mark.parametrize("token", ["opaque", "a.b", "a.b.c", "e30.e30.x", "e30.WzFd.x", "..."])
 def test_only_a_jwt_tells_when_it_expires(tracking: Tracking, token: str) -> None:
-    assert tracking("token_command").expiry_of(token) is None
+    assert tracking("backend.token_command").expiry_of(token) is None

@@ -14,7 +14,7 @@ ORIGIN = {"model_version": 3, "model_run_id": "abc"}
 
 
 def test_a_table_is_saved_with_its_origin_and_stays_as_it_is_for_others(tracking: Tracking) -> None:
-    traced = tracking("pipeline_model.traced").TracedDataset(MemoryDataset(), ORIGIN)
+    traced = tracking("model.batch").TracedDataset(MemoryDataset(), ORIGIN)
     predictions = pd.DataFrame({"progression": [1.0, 2.0]}, index=[7, 9])
     traced.save(predictions)
     assert list(predictions.columns) == ["progression"]
@@ -25,7 +25,7 @@ def test_a_table_is_saved_with_its_origin_and_stays_as_it_is_for_others(tracking
 
 
 def test_a_column_of_the_owners_own_is_not_written_over(tracking: Tracking) -> None:
-    traced = tracking("pipeline_model.traced").TracedDataset(MemoryDataset(), ORIGIN)
+    traced = tracking("model.batch").TracedDataset(MemoryDataset(), ORIGIN)
     with pytest.raises(DatasetError, match=r"'model_version' already.*model\.traced to false"):
         traced.save(pd.DataFrame({"model_version": ["T"]}))
 
@@ -33,7 +33,7 @@ def test_a_column_of_the_owners_own_is_not_written_over(tracking: Tracking) -> N
 def test_what_is_no_table_is_saved_as_it_is_and_said_to_be(
     tracking: Tracking, caplog: pytest.LogCaptureFixture
 ) -> None:
-    traced = tracking("pipeline_model.traced").TracedDataset(MemoryDataset(), ORIGIN)
+    traced = tracking("model.batch").TracedDataset(MemoryDataset(), ORIGIN)
     with caplog.at_level(logging.WARNING):
         traced.save([1.0, 2.0])
     assert traced.load() == [1.0, 2.0]

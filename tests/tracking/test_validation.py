@@ -81,7 +81,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def validation(tracking: Tracking) -> ModuleType:
-    return import_module(f"{tracking('project').PACKAGE}.pipelines.validation")
+    return import_module(f"{tracking('project').PACKAGE}.mlops.validation")
 
 
 def outcome(validation: ModuleType, table: pd.DataFrame, model: Any = Measured) -> Any:

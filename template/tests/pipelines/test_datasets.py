@@ -11,7 +11,7 @@ from kedro.io import DatasetError, Version
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import FunctionTransformer
 
-SkopsDataset = import_module(f"{PACKAGE_NAME}.datasets").SkopsDataset
+SkopsDataset = import_module(f"{PACKAGE_NAME}.mlops").SkopsDataset
 TRUSTED = ["fractions.Fraction"]
 
 

@@ -4,12 +4,14 @@ Training and inference both call `prepare` with the state that `fit_preparation`
 training patients. There is no second place: a change here changes both.
 """
 
-from .hints import DataFrame, StandardScaler
+from typing import Any
+
+import pandas as pd
 
 TARGET = "progression"
 
 
-def fit_preparation(train_patients: DataFrame) -> StandardScaler:
+def fit_preparation(train_patients: pd.DataFrame) -> Any:
     """Learn the preparation from the training patients alone.
 
     Every measurement is brought to mean 0 and standard deviation 1, so that one penalty suits all
@@ -24,7 +26,7 @@ def fit_preparation(train_patients: DataFrame) -> StandardScaler:
     return StandardScaler().set_output(transform="pandas").fit(measurements)
 
 
-def prepare(patients: DataFrame, preparation: StandardScaler) -> DataFrame:
+def prepare(patients: pd.DataFrame, preparation: Any) -> pd.DataFrame:
     """Turn patients into features: one row each, same index, the columns of the training.
 
     Columns the preparation was not fitted on, the target among them, are left out.

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pandera.pandas as pa
 
-from .validation import validated
+from ..mlops import validated
 
 
 def _between(low: float, high: float, unit: str = "") -> Any:

@@ -1,11 +1,12 @@
 """Nodes of the inference pipeline."""
 
-from ..hints import DataFrame, RegressorMixin
+from typing import Any
+
+import pandas as pd
+
 from ..preparation import TARGET
 
 
-def predict(features: DataFrame, regressor: RegressorMixin) -> DataFrame:
+def predict(features: pd.DataFrame, regressor: Any) -> pd.DataFrame:
     """Predict the progression of each patient: one column, `progression`, and the same index."""
-    import pandas as pd
-
     return pd.DataFrame({TARGET: regressor.predict(features)}, index=features.index)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ..hints import DataFrame, RegressorMixin, Series
+import pandas as pd
+
 from ..preparation import TARGET
 from .parameters import Evaluation, Model, Split
 
@@ -10,17 +11,17 @@ from .parameters import Evaluation, Model, Split
 FEWEST_FOR_R2 = 2
 
 
-def split(patients: DataFrame, parameters: Split) -> list[DataFrame]:
+def split(patients: pd.DataFrame, parameters: Split) -> list[pd.DataFrame]:
     """Divide the patients at random into [training, test]; the same seed gives the same split."""
     from sklearn.model_selection import train_test_split
 
-    parts: list[DataFrame] = train_test_split(
+    parts: list[pd.DataFrame] = train_test_split(
         patients, test_size=parameters.test_fraction, random_state=parameters.seed
     )
     return parts
 
 
-def fit(train_features: DataFrame, train_patients: DataFrame, parameters: Model) -> RegressorMixin:
+def fit(train_features: pd.DataFrame, train_patients: pd.DataFrame, parameters: Model) -> Any:
     """Fit a ridge regression of the progression on the features."""
     from sklearn.linear_model import Ridge
 
@@ -28,7 +29,7 @@ def fit(train_features: DataFrame, train_patients: DataFrame, parameters: Model)
 
 
 def evaluate(
-    test_patients: DataFrame, test_predictions: DataFrame, parameters: Evaluation
+    test_patients: pd.DataFrame, test_predictions: pd.DataFrame, parameters: Evaluation
 ) -> dict[str, Any]:
     """Measure the errors on the test patients, over all and within each sex and age band.
 
@@ -46,7 +47,7 @@ def evaluate(
     return {**_errors(measured, predicted), **slices}
 
 
-def _errors(measured: Series, predicted: Series) -> dict[str, float]:
+def _errors(measured: pd.Series, predicted: pd.Series) -> dict[str, float]:
     from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
     errors = {
@@ -59,7 +60,7 @@ def _errors(measured: Series, predicted: Series) -> dict[str, float]:
     return errors
 
 
-def _slices(patients: DataFrame, age_bands: list[int]) -> dict[str, Series]:
+def _slices(patients: pd.DataFrame, age_bands: list[int]) -> dict[str, pd.Series]:
     """Name each slice and mark its members: one a code of sex, one an age band."""
     sex, age = patients["sex"], patients["age"]
     slices = {f"sex_{code:g}": sex == code for code in sorted(sex.unique())}

@@ -1,8 +1,17 @@
 """Figures of the evaluation. They are drawn on `Figure` objects, never on pyplot's shared state."""
 
-from ..hints import Axes, DataFrame, Figure, RegressorMixin
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
 from ..preparation import TARGET
 from .parameters import Importance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+else:  # Kedro resolves type hints at every start, and matplotlib takes long to import.
+    Axes = Figure = Any
 
 # Okabe and Ito's blue: dark enough on white, and seen with every kind of colour vision.
 BLUE = "#0072B2"
@@ -10,7 +19,7 @@ INK, GREY, PALE = "#262626", "#5F5F5F", "#E3E3E3"
 SIZE = (9, 5.4)
 
 
-def residual_plot(test_patients: DataFrame, test_predictions: DataFrame) -> Figure:
+def residual_plot(test_patients: pd.DataFrame, test_predictions: pd.DataFrame) -> Figure:
     """Draw measured minus predicted progression of each test patient over the prediction."""
     import numpy as np
     from matplotlib.figure import Figure
@@ -63,9 +72,9 @@ def residual_plot(test_patients: DataFrame, test_predictions: DataFrame) -> Figu
 
 
 def feature_importance_plot(
-    regressor: RegressorMixin,
-    test_features: DataFrame,
-    test_patients: DataFrame,
+    regressor: Any,
+    test_features: pd.DataFrame,
+    test_patients: pd.DataFrame,
     parameters: Importance,
 ) -> Figure:
     """Draw how much the RMSE on the test patients grows when one feature is shuffled.

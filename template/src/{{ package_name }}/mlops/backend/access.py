@@ -1,0 +1,136 @@
+"""Access to the tracking server: credentials from credentials.yml, headers from a class."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config import KedroMlflowConfig, RequestHeaderProviderOptions, read_config
+from ..errors import TrackingError, one_line
+from .preflight import require_all
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+
+
+def credentials(context: "KedroContext", key: str | None) -> dict[str, str]:
+    """Read the environment variables that an entry of credentials.yml holds.
+
+    Raises:
+        TrackingError: there is no such entry, or it is no dictionary.
+    """
+    if key is None:
+        return {}
+    from kedro.config import MissingConfigException
+
+    try:
+        entries = context.config_loader["credentials"]
+    except MissingConfigException:
+        entries = {}
+    variables = entries.get(key)
+    if not isinstance(variables, dict):
+        raise TrackingError(
+            f"mlflow.yml: server.credentials names '{key}', and credentials.yml has no such entry "
+            "that maps environment variables to values."
+        )
+    return {str(name): str(value) for name, value in variables.items()}
+
+
+@contextmanager
+def headers_provided(
+    options: RequestHeaderProviderOptions, make_context: Callable[[], "KedroContext"]
+) -> Iterator[None]:
+    """Let a class of the user's give headers, such as a token that expires, to MLflow's calls.
+
+    Args:
+        options: which class, and what it is made with.
+        make_context: makes Kedro's context, if the class asks for it.
+
+    Raises:
+        TrackingError: the class cannot be loaded, made, or is none that MLflow takes.
+    """
+    if options.type is None:
+        yield
+        return
+    from mlflow.tracking.request_header.abstract_request_header_provider import (
+        RequestHeaderProvider,
+    )
+    from mlflow.tracking.request_header.registry import _request_header_provider_registry
+
+    extra = {"kedro_context": make_context()} if options.pass_context else {}
+    provider = instantiate(
+        "server.request_header_provider.type",
+        options.type,
+        RequestHeaderProvider,
+        options.init_kwargs | extra,
+    )
+    registry: Any = _request_header_provider_registry
+    registry.register(lambda: provider)
+    try:
+        yield
+    finally:
+        registry._registry.remove(provider)
+
+
+def instantiate(key: str, path: str, base: type[Any], arguments: Mapping[str, Any]) -> Any:
+    """Make an object of a class that mlflow.yml names.
+
+    Args:
+        key: where it is named.
+        path: package.module.Class.
+        base: what the class must be derived from.
+        arguments: what it takes.
+
+    Raises:
+        TrackingError: the class cannot be loaded or made, or is derived from another one.
+    """
+    from kedro.utils import load_obj
+
+    named = f"mlflow.yml: {key}: '{path}'"
+    try:
+        kind = load_obj(path)
+    except Exception as error:
+        raise TrackingError(f"{named} cannot be loaded: {one_line(error).rstrip('.')}.") from error
+    if not (isinstance(kind, type) and issubclass(kind, base)):
+        raise TrackingError(f"{named} is no subclass of {base.__module__}.{base.__name__}.")
+    try:
+        return kind(**arguments)
+    except Exception as error:
+        raise TrackingError(
+            f"{named} cannot be made with init_kwargs: {one_line(error).rstrip('.')}."
+        ) from error
+
+
+_FOR_GOOD = ExitStack()
+
+
+def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
+    """Read mlflow.yml outside of a run, for a command, and open the door to the server for good.
+
+    Args:
+        project_path: the project's folder.
+        env: the Kedro environment; KEDRO_ENV or the default one when none is given.
+    """
+    from kedro.framework.session import KedroSession
+
+    context = KedroSession.create(project_path, save_on_close=False, env=env).load_context()
+    config = read_config(context, project_path)
+    _FOR_GOOD.enter_context(exported(credentials(context, config.server.credentials)))
+    _FOR_GOOD.enter_context(
+        headers_provided(config.server.request_header_provider, lambda: context)
+    )
+    require_all(config)
+    return config
+
+
+@contextmanager
+def exported(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, except those that are set."""
+    missing = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)

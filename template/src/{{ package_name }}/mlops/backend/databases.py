@@ -1,0 +1,101 @@
+"""Databases that hold runs: opened without changing them, and created with all tables at once."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.exc import SQLAlchemyError
+
+_SECONDS = 5
+
+
+def why_closed(uri: str) -> str | None:
+    """Say in a line why a database does not open; none when it does.
+
+    MLflow itself tries for an hour, and writes each error on the screen.
+    """
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with opened(uri):
+            return None
+    except SQLAlchemyError as error:
+        return f"the database does not open: {words_of(error)}"
+
+
+def words_of(error: "SQLAlchemyError") -> str:
+    """Leave of an error what the database's driver says, on one line."""
+    cause = getattr(error, "orig", None) or error
+    # The drivers of MySQL put a number before their words.
+    words = cause.args[-1] if cause.args and isinstance(cause.args[-1], str) else str(cause)
+    return " ".join(words.split())
+
+
+@contextmanager
+def opened(uri: str) -> Iterator["Connection"]:
+    """Open a database for a moment, within seconds."""
+    from sqlalchemy import NullPool, create_engine, make_url
+
+    url = make_url(uri)
+    seconds = "timeout" if url.get_backend_name() in ("sqlite", "mssql") else "connect_timeout"
+    arguments: dict[str, Any] = {seconds: _SECONDS}
+    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
+    try:
+        with engine.connect() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+_SECONDS_TO_WAIT = 60
+
+
+def make_tables(uri: str) -> None:
+    """Make the tables in a SQLite database that is empty or not there; leave every other alone.
+
+    Raises:
+        OSError: the disk refuses.
+        sqlite3.Error: so does the database.
+    """
+    from sqlalchemy import make_url
+
+    url = make_url(uri)
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return
+    path = Path(str(url.database))
+    if path.exists() and path.stat().st_size:
+        return
+    statements = _statements()
+    with closing(
+        sqlite3.connect(path, timeout=_SECONDS_TO_WAIT, isolation_level=None)
+    ) as connection:
+        # A transaction: it is there as a whole or not at all, and for others not before its end.
+        connection.execute("BEGIN EXCLUSIVE")
+        if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute("COMMIT")
+
+
+def _statements() -> list[str]:
+    """Let MLflow migrate a database in memory, and write down what has come of it."""
+    from mlflow.store.db.utils import _initialize_tables
+    from sqlalchemy import StaticPool, create_engine
+
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    try:
+        _initialize_tables(engine)
+        with engine.connect() as connection:
+            memory = connection.connection.driver_connection
+            assert isinstance(memory, sqlite3.Connection)
+            return [each for each in memory.iterdump() if each not in _OF_THE_DUMP]
+    finally:
+        engine.dispose()
+
+
+# Its own transaction, where there is one already.
+_OF_THE_DUMP = ("BEGIN TRANSACTION;", "COMMIT;")

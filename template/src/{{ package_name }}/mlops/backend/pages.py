@@ -1,0 +1,86 @@
+"""Where a person looks at runs: the addresses of pages, MLflow's own and those of its kin."""
+
+import re
+from typing import TYPE_CHECKING
+
+from ..uris import is_server, page
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_AZURE_WORKSPACE = re.compile(
+    r"azureml://.+?/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
+    r"/providers/Microsoft\.MachineLearningServices/workspaces/(?P<workspace>[^/?]+)",
+    re.IGNORECASE,
+)
+
+
+_SAGEMAKER_SERVER = re.compile(
+    r"arn:[^:]+:sagemaker:(?P<region>[^:]+):\d+:mlflow-tracking-server/(?P<name>[^/]+)"
+)
+
+
+def has_pages(uri: str) -> bool:
+    """Tell whether experiments and runs have addresses there: on servers, and on Databricks."""
+    return is_server(uri) or is_databricks(uri)
+
+
+def is_databricks(uri: str) -> bool:
+    """Tell whether runs are in a Databricks workspace."""
+    return uri == "databricks" or uri.startswith("databricks://")
+
+
+def find_page(
+    client: "MlflowClient", uri: str, experiment: str, run_id: str | None = None
+) -> str | None:
+    """Ask for the address of a run's page, or of its experiment's.
+
+    Args:
+        client: the client of what the URI names.
+        uri: a tracking URI that `has_pages`.
+        experiment: the experiment's name.
+        run_id: the run; the experiment itself when none is given.
+
+    Returns:
+        The address, or none while there is no such experiment.
+    """
+    if run_id:
+        experiment_id = client.get_run(run_id).info.experiment_id
+    elif found := client.get_experiment_by_name(experiment):
+        experiment_id = found.experiment_id
+    else:
+        return None
+    if not is_databricks(uri):
+        return page(uri, experiment_id, run_id)
+    run = f"/runs/{run_id}" if run_id else ""
+    return f"{front_page(uri)}/ml/experiments/{experiment_id}{run}"
+
+
+def front_page(uri: str) -> str | None:
+    """Derive the address at which a person enters, from a tracking URI; none if none can be."""
+    if is_server(uri):
+        return uri
+    if is_databricks(uri):
+        from mlflow.utils.databricks_utils import get_databricks_host_creds
+
+        creds = get_databricks_host_creds(uri)
+        return str(creds.host).rstrip("/")
+    if workspace := _AZURE_WORKSPACE.match(uri):
+        return (
+            "https://ml.azure.com/experiments?wsid="
+            "/subscriptions/{subscription}/resourcegroups/{group}/workspaces/{workspace}"
+        ).format_map(workspace.groupdict())
+    return None
+
+
+def way_in(uri: str) -> str:
+    """Say where runs can be looked at whose address cannot be derived."""
+    if server := _SAGEMAKER_SERVER.fullmatch(uri):
+        return (
+            "Look in SageMaker Studio, or let this make an address that is good for minutes:\n"
+            "aws sagemaker create-presigned-mlflow-tracking-server-url "
+            f"--tracking-server-name {server['name']} --region {server['region']}"
+        )
+    if uri.startswith("arn:"):
+        return "Look in SageMaker Studio."
+    return "Their page is that of the service behind this address."

@@ -1,0 +1,110 @@
+"""What tracking needs before a run starts: variables with a value, libraries that are installed."""
+
+import os
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..errors import TrackingError
+from ..uris import is_database
+
+if TYPE_CHECKING:
+    from ..config import KedroMlflowConfig
+
+# What MLflow imports for an address that begins like this, and the package that brings it.
+_LIBRARIES = {
+    "arn": ("sagemaker_mlflow", "sagemaker-mlflow"),
+    "azureml": ("azureml.mlflow", "azureml-mlflow"),
+    "gs": ("google.cloud.storage", "google-cloud-storage"),
+    "s3": ("boto3", "boto3"),
+    "wasbs": ("azure.storage.blob", "azure-storage-blob"),
+}
+
+
+# The remedy for the driver of a database that is not there.
+_DRIVERS = {
+    "psycopg": 'run `uv add "psycopg[binary]"`',
+    "psycopg2": 'begin it with postgresql+psycopg://, after `uv add "psycopg[binary]"`',
+    "pymysql": "run `uv add pymysql`",
+    "MySQLdb": "begin it with mysql+pymysql://, after `uv add pymysql`",
+}
+
+
+# Any one of them says which workspace is meant.
+_WORKSPACE = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_RUNTIME_VERSION")
+
+
+def require_all(config: "KedroMlflowConfig") -> None:
+    """Stop here when what the places in mlflow.yml need is not there.
+
+    Raises:
+        TrackingError: a library is not installed, or nothing says which workspace is meant.
+    """
+    for key, uri in _places(config):
+        if is_database(uri):
+            _require_driver(key, uri)
+        scheme = urlsplit(uri).scheme
+        if scheme in _LIBRARIES and not _is_installed(_LIBRARIES[scheme][0]):
+            raise TrackingError(
+                f"mlflow.yml: {key} begins with {scheme}:, and the library for it is not "
+                f"installed: run `uv add {_LIBRARIES[scheme][1]}`."
+            )
+        if uri == "databricks" and not _has_workspace():
+            raise TrackingError(
+                f"mlflow.yml: {key} is databricks, and nothing says which workspace: give "
+                "DATABRICKS_HOST and DATABRICKS_TOKEN a value in the environment or in .env (see "
+                ".env.example)."
+            )
+
+
+def _places(config: "KedroMlflowConfig") -> Iterator[tuple[str, str]]:
+    """List every place that mlflow.yml names, with its key."""
+    for key, place in [
+        ("server", config.server),
+        *((f"mirrors.{number}", mirror) for number, mirror in enumerate(config.mirrors)),
+    ]:
+        if place.mlflow_tracking_uri is None:  # A class says where this mirror is.
+            continue
+        yield f"{key}.mlflow_tracking_uri", place.mlflow_tracking_uri
+        if place.mlflow_registry_uri:
+            yield f"{key}.mlflow_registry_uri", place.mlflow_registry_uri
+    if location := config.tracking.experiment.create_experiment_kwargs.artifact_location:
+        yield "tracking.experiment.create_experiment_kwargs.artifact_location", location
+
+
+def _require_driver(key: str, uri: str) -> None:
+    """Let SQLAlchemy look for the driver: which one an address without a name means, it decides."""
+    if uri.startswith("sqlite"):
+        return
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    begins = f"mlflow.yml: {key} begins with {uri.partition(':')[0]}:"
+    try:
+        make_url(uri).get_dialect().import_dbapi()
+    except ModuleNotFoundError as error:
+        remedy = _DRIVERS.get(str(error.name), f"install {error.name}")
+        raise TrackingError(
+            f"{begins}, and the driver for it is not installed: {remedy}."
+        ) from error
+    except NoSuchModuleError as error:
+        raise TrackingError(f"{begins}, which SQLAlchemy knows no driver for.") from error
+    except (ArgumentError, ValueError):
+        # Not its own words: they may repeat the password.
+        raise TrackingError(
+            f"{begins} and cannot be read: in a password, write / as %2F, @ as %40 and : as %3A."
+        ) from None
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # Not even the package that it is in.
+        return False
+
+
+def _has_workspace() -> bool:
+    profiles = Path(os.environ.get("DATABRICKS_CONFIG_FILE", "~/.databrickscfg")).expanduser()
+    return any(map(os.environ.get, _WORKSPACE)) or profiles.is_file()

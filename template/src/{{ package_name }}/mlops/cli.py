@@ -1,0 +1,78 @@
+"""Commands of this project beside Kedro's own: `kedro mlflow …`, one module of `commands/` each."""
+
+import os
+import pkgutil
+from collections.abc import Callable
+from copy import copy
+from functools import wraps
+from importlib import import_module
+from typing import Any, cast
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+
+from . import commands
+from .hook import MlflowHook
+
+
+class CommandFolder(click.Group):
+    """A group whose commands are the modules of `commands/`, imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the modules' names; one that begins with _ is what commands share."""
+        names = (module.name for module in pkgutil.iter_modules(commands.__path__))
+        return sorted(name for name in names if not name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of this name and return its ``command``."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = import_module(f".{cmd_name}", commands.__name__).command
+        return command
+
+
+@click.group(name="cli")
+def cli() -> None:
+    """Find the project's commands: Kedro looks for this name."""
+
+
+@cli.group(cls=CommandFolder)
+def mlflow() -> None:
+    """Work with tracked runs and the registered model."""
+
+
+def _tracked(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """End tracked runs however the run ends; say what is wrong with data or parameters in a line.
+
+    Kedro tells its hooks nothing of Ctrl-C and SIGTERM, and when Python exits it is too late: then
+    MLflow can start no threads any more.
+    """
+
+    @wraps(callback)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        from kedro.framework.project import settings
+        from kedro.io import DatasetError
+        from kedro.validation import ParameterValidationError
+
+        from .redaction import mask_text, secret_values
+
+        try:
+            return callback(*args, **kwargs)
+        except (DatasetError, ParameterValidationError) as error:
+            secrets = secret_values(os.environ) | secret_values(kwargs.get("params") or {})
+            raise click.ClickException(mask_text(str(error), secrets)) from error
+        finally:
+            for hook in settings.HOOKS:
+                if isinstance(hook, MlflowHook):
+                    hook.end_open_runs()
+
+    return call
+
+
+run = copy(kedro_run)
+
+
+run.callback = _tracked(cast("Callable[..., Any]", kedro_run.callback))
+
+
+cli.add_command(run)

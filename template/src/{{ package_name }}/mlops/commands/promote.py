@@ -1,0 +1,95 @@
+"""`kedro mlflow promote`: makes a version of the model the champion, or takes it back."""
+
+import os
+from pathlib import Path
+
+import click
+from kedro.framework.startup import ProjectMetadata
+
+from ..backend.access import project_config
+from ..backend.client import reason_of
+from ..config import KedroMlflowConfig
+from ..errors import TrackingError
+from ..project import State
+from ..redaction import mask, mask_text, secret_values
+
+
+@click.command("promote")
+@click.option("--env", "-e", help="Kedro environment whose mlflow.yml counts.")
+@click.option("--version", "-v", metavar="N", help="The version. [default: the challenger]")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
+@click.option("--force", is_flag=True, help="Whatever the rules say; needs --reason.")
+@click.option("--rollback", is_flag=True, help="Back to the champion before this one.")
+@click.option("--reason", metavar="TEXT", help="Why; it is kept with the version.")
+@click.pass_obj
+def command(
+    metadata: ProjectMetadata,
+    env: str | None,
+    version: str | None,
+    dry_run: bool,
+    force: bool,
+    rollback: bool,
+    reason: str | None,
+) -> None:
+    """Make a version the champion, if the rules of mlflow.yml (promotion) hold.
+
+    The champion is what scores and serves. The rules and what became of them stand on the screen,
+    and on the version's run. Exits with 1 when a rule does not hold.
+    """
+    if rollback and (force or version):
+        raise click.UsageError(
+            "--rollback goes back to the previous champion: it takes no --version or --force."
+        )
+    if force and not (reason or "").strip():
+        raise click.UsageError("--force needs --reason: why the rules are passed over.")
+    project_path = Path(metadata.project_path)
+    config = project_config(project_path, env)
+    state = State.of(project_path)
+    reason = mask_text((reason or "").strip(), secret_values(os.environ))
+    try:
+        if rollback:
+            _roll_back(config, state, reason, dry_run)
+        else:
+            _promote(config, state, version, reason if force else None, dry_run)
+    except (TrackingError, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        from mlflow.exceptions import MlflowException
+
+        if not isinstance(error, MlflowException | OSError):
+            raise
+        place = mask("", config.server.registry_uri)
+        raise TrackingError(f"MLflow at {place} does not go along: {reason_of(error)}.") from error
+
+
+def _promote(
+    config: KedroMlflowConfig, state: State, version: str | None, force: str | None, dry_run: bool
+) -> None:
+    from ..registry.promote import promote
+    from ..registry.report import head, on_screen
+
+    outcome = promote(config, state, version, force, dry_run)
+    if verdict := outcome.verdict:
+        click.echo(f"{head(verdict)}.")
+        if verdict.how:
+            click.echo(verdict.how)
+        if verdict.checks:
+            heading, *lines = on_screen(verdict)
+            click.echo()
+            click.secho(heading, bold=True)
+            for line, check in zip(lines, verdict.checks, strict=True):
+                click.secho(line, fg=None if check.holds else "red")
+            click.echo()
+        if verdict.note:
+            click.echo(verdict.note)
+    click.secho(outcome.summary, fg="green" if outcome.promoted else "red")
+    if verdict and outcome.promoted and verdict.champion and not dry_run:
+        click.echo("`uv run kedro mlflow promote --rollback` takes it back.")
+    if not outcome.promoted:
+        raise click.exceptions.Exit(1)
+
+
+def _roll_back(config: KedroMlflowConfig, state: State, reason: str, dry_run: bool) -> None:
+    from ..registry.promote import roll_back
+
+    click.secho(roll_back(config, state, reason, dry_run), fg="green")

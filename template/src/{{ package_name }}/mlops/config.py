@@ -1,0 +1,565 @@
+"""The schema of mlflow.yml, and its content resolved into one frozen value.
+
+Keys of kedro-mlflow 2.x keep their meaning. An unknown key is refused by name.
+"""
+
+import logging
+import os
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from .errors import TrackingError, one_line
+from .project import PACKAGE
+from .uris import anchor, is_database
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BoundOptions(_Options):
+    """Between which limits a value must be."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "BoundOptions":
+        if self.min is None and self.max is None:
+            raise ValueError("give it min, max or both")
+        return self
+
+
+class ImprovementOptions(_Options):
+    """How a metric must compare with the champion's."""
+
+    better: Literal["lower", "higher"]
+    tolerance: float = 0.0
+
+
+class PromotionOptions(_Options):
+    """When a version becomes the champion; without rules, whenever that is asked for.
+
+    Attributes:
+        auto: whether each run that registers a version asks for it.
+        evaluation: the data set of numbers that the rules speak of; one node makes it.
+        holdout: the rows that this node measures on.
+        predictions: what the model has predicted for them; the node reads both.
+        thresholds: bounds by metric.
+        slices: bounds of the ratio of each group's value to the overall one, by metric.
+        improvement: comparisons with the champion, by metric.
+    """
+
+    auto: bool = False
+    evaluation: str = "evaluation"
+    holdout: str | None = None
+    predictions: str | None = None
+    thresholds: dict[str, BoundOptions] = Field(default_factory=dict)
+    slices: dict[str, BoundOptions] = Field(default_factory=dict)
+    improvement: dict[str, ImprovementOptions] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _can_be_compared(self) -> "PromotionOptions":
+        if self.improvement and not (self.holdout and self.predictions):
+            raise ValueError("improvement compares on the same rows: give holdout and predictions")
+        return self
+
+
+class DockerOptions(_Options):
+    """A container on this machine: what is in its image, what that is called, where it answers."""
+
+    target: Literal["docker"]
+    model: Literal["baked", "champion"] = "baked"
+    image: str
+    port: int = 8080
+
+
+class KubernetesOptions(_Options):
+    """KServe: the image as the cluster pulls it, the overlay, and the share of the new version."""
+
+    target: Literal["kubernetes"]
+    image: str | None = None
+    overlay: str = "staging"
+    canary_percent: int | None = Field(default=None, ge=0, le=100)
+
+
+class SageMakerOptions(_Options):
+    """An endpoint of SageMaker: what it runs, on which machines, and as whom."""
+
+    target: Literal["sagemaker"]
+    endpoint: str
+    region: str | None = None
+    role: str | None = None
+    image: str | None = None
+    bucket: str | None = None
+    instance_type: str = "ml.m5.large"
+    instance_count: int = Field(default=1, ge=1)
+    vpc: dict[str, list[str]] | None = None
+    environment: dict[str, str] = Field(default_factory=dict)
+    timeout: float = Field(default=1200, gt=0)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        return _named(
+            name, r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", "letters, digits and, inside, hyphens"
+        )
+
+
+class DatabricksOptions(_Options):
+    """A serving endpoint of Databricks: its size, what it is told, and the new version's share."""
+
+    target: Literal["databricks"]
+    endpoint: str
+    workload_type: str = "CPU"
+    workload_size: str = "Small"
+    scale_to_zero: bool = True
+    canary_percent: int | None = Field(default=None, ge=0, le=100)
+    environment: dict[str, str] = Field(default_factory=dict)
+    secrets: dict[str, str] = Field(default_factory=dict)
+    timeout: float = Field(default=1800, gt=0)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        return _named(name, r"[\w-]{1,63}", "letters, digits, hyphens and underscores")
+
+    @field_validator("secrets")
+    @classmethod
+    def _are_references(cls, secrets: dict[str, str]) -> dict[str, str]:
+        for variable, secret in secrets.items():
+            if not re.fullmatch(r"[\w.@-]+/[\w.@-]+", secret):
+                # Not what stands there: it may be the secret itself.
+                raise ValueError(f"{variable} is to name a secret of Databricks, as SCOPE/KEY")
+        return secrets
+
+
+def _named(name: str, pattern: str, of: str) -> str:
+    if not re.fullmatch(pattern, name, re.ASCII):
+        raise ValueError(
+            f"'{name}' is no name for an endpoint, which has up to 63 characters: {of}"
+        )
+    return name
+
+
+class RequestHeaderProviderOptions(_Options):
+    """A class that gives headers to MLflow's calls, such as a token that expires."""
+
+    type: str | None = None
+    pass_context: bool = False
+    init_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+class PlaceOptions(_Options):
+    """Where runs and models go."""
+
+    mlflow_tracking_uri: str | None = None
+    mlflow_registry_uri: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """The tracking URI, once the configuration is resolved."""
+        return str(self.mlflow_tracking_uri)
+
+    @property
+    def registry_uri(self) -> str:
+        """The registry's URI: the tracking URI, unless mlflow.yml names another."""
+        return self.mlflow_registry_uri or self.uri
+
+
+_Place = TypeVar("_Place", bound=PlaceOptions)
+
+
+class MirrorOptions(PlaceOptions):
+    """Where every run goes as well: another tracking server, or a place that a class speaks to."""
+
+    type: str | None = None
+    init_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> "MirrorOptions":
+        is_server = bool(self.mlflow_tracking_uri)
+        if is_server == bool(self.type):
+            raise ValueError("give it one of mlflow_tracking_uri and type")
+        if foreign := self.model_fields_set & _OF_THE_OTHER[is_server]:
+            raise ValueError(f"{foreign.pop()} does not go with the other keys")
+        return self
+
+
+# Which keys of a mirror belong to a class, and which to a tracking server.
+_OF_THE_OTHER = {True: {"init_kwargs"}, False: {"mlflow_registry_uri"}}
+
+
+class ServerOptions(PlaceOptions):
+    """Where runs and models go, and what opens the door there."""
+
+    credentials: str | None = None
+    request_header_provider: RequestHeaderProviderOptions = Field(
+        default_factory=RequestHeaderProviderOptions
+    )
+
+
+class DisableTrackingOptions(_Options):
+    """What is not tracked at all."""
+
+    disable_autologging: bool = True
+    pipelines: list[str] = Field(default_factory=list)
+
+
+class CreateExperimentOptions(_Options):
+    """How the experiment is made when it does not exist yet."""
+
+    artifact_location: str | None = None
+    tags: dict[str, str] | None = None
+
+
+class ExperimentOptions(_Options):
+    """The experiment that runs belong to."""
+
+    name: str = "Default"
+    create_experiment_kwargs: CreateExperimentOptions = Field(
+        default_factory=CreateExperimentOptions
+    )
+    restore_if_deleted: bool = True
+
+
+class RunOptions(_Options):
+    """Which run is continued, if not a new one, how it is called, and which child runs it has."""
+
+    id: str | None = None
+    name: str | None = None
+    nested: bool | Literal["namespace"] | None = None
+
+
+class DictParamsOptions(_Options):
+    """What becomes of a parameter that is a dictionary."""
+
+    flatten: bool = False
+    recursive: bool = True
+    sep: str = "."
+
+
+class ParamsOptions(_Options):
+    """How parameters are written down."""
+
+    dict_params: DictParamsOptions = Field(default_factory=DictParamsOptions)
+    long_params_strategy: Literal["fail", "truncate", "tag"] = "fail"
+
+
+class MetricsOptions(_Options):
+    """Which metrics are kept, by patterns of their names."""
+
+    include: list[str] = Field(default_factory=lambda: ["*"])
+    exclude: list[str] = Field(default_factory=list)
+    max_history: int = Field(default=10_000, ge=0)
+
+
+class ModelsOptions(_Options):
+    """Which models are registered: registered names by patterns of data set names."""
+
+    register_as: dict[str, str] = Field(default_factory=dict)
+
+
+class ArtifactsOptions(_Options):
+    """Which data sets' files are kept, by patterns of data set names, and up to which size."""
+
+    datasets: list[str] = Field(default_factory=list)
+    max_megabytes: float = Field(default=100, ge=0)
+    max_files: int = Field(default=100, ge=0)
+
+
+class CaptureOptions(_Options):
+    """What is captured of a run."""
+
+    metrics: bool = True
+    node_times: bool = True
+    figures: bool = True
+    models: bool = True
+    lineage: bool = True
+    timeline: bool = True
+
+
+class TrackingOptions(_Options):
+    """What a run keeps, and under which name."""
+
+    disable_tracking: DisableTrackingOptions = Field(default_factory=DisableTrackingOptions)
+    experiment: ExperimentOptions = Field(default_factory=ExperimentOptions)
+    run: RunOptions = Field(default_factory=RunOptions)
+    params: ParamsOptions = Field(default_factory=ParamsOptions)
+    capture: CaptureOptions = Field(default_factory=CaptureOptions)
+    metrics: MetricsOptions = Field(default_factory=MetricsOptions)
+    models: ModelsOptions = Field(default_factory=ModelsOptions)
+    artifacts: ArtifactsOptions = Field(default_factory=ArtifactsOptions)
+
+
+class RedactionOptions(_Options):
+    """What is a secret, beyond the usual names: regular expressions for keys."""
+
+    patterns: list[re.Pattern[str]] = Field(default_factory=list)
+
+
+class CardOptions(_Options):
+    """The model card: which file holds what its owner says, and where it is kept as well."""
+
+    text: str | None = None
+    file: str | None = None
+
+
+class ModelOptions(_Options):
+    """The registered model: which pipeline it is, its input, its card, and whose a row is."""
+
+    name: str
+    pipeline: str = "inference"
+    input: str = "instances"
+    traced: bool = True
+    card: CardOptions = Field(default_factory=CardOptions)
+
+
+class UiOptions(_Options):
+    """Where `kedro mlflow ui` opens the MLflow page."""
+
+    host: str = "127.0.0.1"
+    port: int = 5000
+
+
+class ShippingOptions(_Options):
+    """How runs get from the journal to MLflow."""
+
+    on_unreachable: Literal["offline", "fail"] = "offline"
+    deadline: float = Field(default=60, gt=0)
+
+
+class ServingOptions(_Options):
+    """What `kedro mlflow serve` takes of a request, and how often it asks for a new champion."""
+
+    max_megabytes: float = Field(default=10, gt=0)
+    max_rows: int = Field(default=100_000, gt=0)
+    poll_seconds: float = Field(default=10, gt=0)
+
+
+class KedroMlflowConfig(_Options):
+    """The whole of mlflow.yml; without the file, its defaults."""
+
+    server: ServerOptions = Field(default_factory=ServerOptions)
+    tracking: TrackingOptions = Field(default_factory=TrackingOptions)
+    redaction: RedactionOptions = Field(default_factory=RedactionOptions)
+    model: ModelOptions | None = None
+    promotion: PromotionOptions = Field(default_factory=PromotionOptions)
+    mirrors: list[MirrorOptions] = Field(default_factory=list)
+    shipping: ShippingOptions = Field(default_factory=ShippingOptions)
+    ui: UiOptions = Field(default_factory=UiOptions)
+    serving: ServingOptions = Field(default_factory=ServingOptions)
+    deployment: DockerOptions | KubernetesOptions | SageMakerOptions | DatabricksOptions | None = (
+        Field(default=None, discriminator="target")
+    )
+
+
+def load_config(context: "KedroContext") -> KedroMlflowConfig:
+    """Read mlflow.yml of the context's Kedro environment.
+
+    Raises:
+        TrackingError: a key is unknown, a value is of the wrong kind, or an environment variable is
+            not set.
+    """
+    from kedro.config import MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return parse_config(context.config_loader["mlflow"])
+    except MissingConfigException:
+        return KedroMlflowConfig()
+    except OmegaConfBaseException as error:
+        raise TrackingError(unreadable(error)) from error
+
+
+def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
+    """Check the content of mlflow.yml.
+
+    Raises:
+        TrackingError: it names each key that is unknown or holds a wrong value, a line each.
+    """
+    try:
+        return KedroMlflowConfig.model_validate(by_new_names(content))
+    except ValidationError as error:
+        lines = [
+            _explain(problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()
+        ]
+        raise TrackingError("\n".join(f"mlflow.yml: {line}" for line in lines)) from error
+
+
+def _explain(kind: str, location: tuple[str | int, ...], message: str) -> str:
+    if kind != "extra_forbidden":
+        return f"{_key(location)}: {message.removeprefix('Value error, ')}."
+    valid = _keys_beside(location)
+    nearest = get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
+    return (
+        f"unknown key '{_key(location)}'; the nearest valid one is '{nearest[0]}' "
+        f"(all: {', '.join(valid)})."
+    )
+
+
+def _key(location: tuple[str | int, ...]) -> str:
+    """Write a location as it stands in mlflow.yml, where a target is no level of its own."""
+    if location[0] == "deployment" and len(location) > 2:
+        location = (location[0], *location[2:])
+    return ".".join(map(str, location))
+
+
+def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
+    """List the valid keys of the mapping in which the last key of a location stands."""
+    kinds: list[type[BaseModel]] = [KedroMlflowConfig]
+    for name in location[:-1]:
+        if len(kinds) > 1:  # One kind a serving target, and this is the target's name.
+            kinds = [kind for kind in kinds if name in get_args(_annotation(kind, "target"))]
+        elif name in kinds[0].model_fields:
+            annotation = _annotation(kinds[0], str(name))
+            candidates = getattr(annotation, "__args__", (annotation,))
+            kinds = [
+                kind
+                for kind in candidates
+                if isinstance(kind, type) and issubclass(kind, BaseModel)
+            ] or kinds
+        # Else an entry of a list or mapping: of the kind that it is of.
+    return list(kinds[0].model_fields)
+
+
+def _annotation(options: type[BaseModel], name: str) -> Any:
+    return options.model_fields[name].annotation
+
+
+logger = logging.getLogger(__name__)
+
+
+# New names by old ones, both from the top: {"tracking.capture.plots": "tracking.capture.figures"};
+# none for a key that is gone. An entry goes with the next major version of the template.
+RENAMED_KEYS: dict[str, str | None] = {}
+
+
+def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
+    """The content of mlflow.yml with every value under its key's new name.
+
+    Where both are there, the old one counts: only the project's owner can have written it, in a
+    file of another Kedro environment for example, and the new one has a value from the template.
+    """
+    for old, new in RENAMED_KEYS.items():
+        content, found = _taken(content, old.split("."))
+        if found is None:
+            continue
+        if new is None:
+            logger.warning("mlflow.yml: '%s' does nothing any more: delete it.", old)
+            continue
+        content = _over(content, _nested(new.split("."), found[0]))
+        logger.warning(
+            "mlflow.yml: '%s' is called '%s' now. The old name counts until the next major version "
+            "of the project's template.",
+            old,
+            new,
+        )
+    return content
+
+
+def _taken(content: Any, keys: list[str]) -> tuple[Any, tuple[Any] | None]:
+    """Take a value out: what is left, without mappings that are empty then, and the value."""
+    if not isinstance(content, dict) or keys[0] not in content:
+        return content, None
+    rest = {key: value for key, value in content.items() if key != keys[0]}
+    if len(keys) == 1:
+        return rest, (content[keys[0]],)
+    inner, found = _taken(content[keys[0]], keys[1:])
+    return (content if found is None else rest | ({keys[0]: inner} if inner else {})), found
+
+
+def _nested(keys: list[str], value: Any) -> Any:
+    for key in reversed(keys):
+        value = {key: value}
+    return value
+
+
+def _over(below: Any, above: Any) -> Any:
+    """Merge mappings, key by key; what stands above counts."""
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return below | {key: _over(below.get(key), value) for key, value in above.items()}
+
+
+def environment_variable(variable: str, *default: str | None) -> str | None:
+    """Read an environment variable, as ``${oc.env:NAME,default}``; an empty one counts as not set.
+
+    In a copy of .env.example, a line such as ``MLFLOW_TRACKING_URI=`` has yet to be filled in.
+
+    Raises:
+        KeyError: the variable has no value, and there is no default.
+    """
+    if value := os.environ.get(variable):
+        return value
+    if default:
+        return default[0]
+    raise KeyError(f"Environment variable '{variable}' not found")
+
+
+def unreadable(error: Exception) -> str:
+    """Say in a sentence why OmegaConf cannot read mlflow.yml: mostly, a variable has no value."""
+    key = getattr(error, "full_key", None) or "it"
+    if found := re.search(r"Environment variable '(.+?)' not found", str(error)):
+        return (
+            f"mlflow.yml: {key} reads the environment variable {found[1]}, which has no value: "
+            "give it one in the environment or in .env (see .env.example)."
+        )
+    return f"mlflow.yml cannot be read: {one_line(error)}"
+
+
+_DEFAULT_URI = "sqlite:///mlflow.db"
+
+
+def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
+    """Read mlflow.yml of the context's Kedro environment, resolved.
+
+    Raises:
+        TrackingError: as `load_config`.
+    """
+    return resolve(load_config(context), project_path)
+
+
+def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
+    """Fill in what depends on the project: names, and addresses, which become absolute."""
+    uri = config.server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    server = config.server.model_copy(update={"mlflow_tracking_uri": uri or _DEFAULT_URI})
+    server = _anchored(server, project_path)
+    experiment = config.tracking.experiment
+    changes: dict[str, Any] = {}
+    if "name" not in experiment.model_fields_set:
+        changes["name"] = PACKAGE
+    if is_database(server.uri):
+        # MLflow's default is a folder of the working directory.
+        creation = experiment.create_experiment_kwargs
+        location = anchor(creation.artifact_location or "mlartifacts", project_path)
+        creation = creation.model_copy(update={"artifact_location": location})
+        changes["create_experiment_kwargs"] = creation
+    experiment = experiment.model_copy(update=changes)
+    return config.model_copy(
+        update={
+            "server": server,
+            "mirrors": [
+                mirror if mirror.type else _anchored(mirror, project_path)
+                for mirror in config.mirrors
+            ],
+            "tracking": config.tracking.model_copy(update={"experiment": experiment}),
+        }
+    )
+
+
+def _anchored(place: _Place, project_path: Path) -> _Place:
+    registry = place.mlflow_registry_uri
+    return place.model_copy(
+        update={
+            "mlflow_tracking_uri": anchor(place.uri, project_path),
+            "mlflow_registry_uri": registry and anchor(registry, project_path),
+        }
+    )

@@ -1,0 +1,122 @@
+"""Data sets that kedro-datasets does not have."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import fsspec
+from kedro.io.core import (
+    AbstractVersionedDataset,
+    DatasetError,
+    Version,
+    get_filepath_str,
+    get_protocol_and_path,
+)
+
+
+class SkopsDataset(AbstractVersionedDataset[Any, Any]):
+    """A fitted scikit-learn object in a skops file, which cannot run code when it is loaded.
+
+    Unlike a pickle, a skops file holds names of types, and only those that skops or the catalog
+    entry trusts are built. Saving refuses what loading would refuse, so it is found out at once.
+
+    Example of a catalog entry:
+
+        regressor:
+          type: my_package.mlops.SkopsDataset
+          filepath: data/06_models/regressor.skops
+          trusted: [my_package.transformers.Clip]   # only what skops does not know
+    """
+
+    def __init__(
+        self,
+        *,
+        filepath: str,
+        trusted: list[str] | None = None,
+        version: Version | None = None,
+        credentials: dict[str, Any] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        """Describe the file; nothing is read yet.
+
+        Args:
+            filepath: A path, or a URL of a file system that fsspec knows.
+            trusted: Types, as `package.module.Name`, to be trusted beyond those skops trusts.
+            version: Set by Kedro when the entry says `versioned: true`.
+            credentials: Arguments of the file system, from `credentials.yml`.
+            metadata: For plugins; not used here.
+        """
+        protocol, path = get_protocol_and_path(filepath, version)
+        options = {"auto_mkdir": True} if protocol == "file" else {}
+        self._protocol = protocol
+        self._trusted = list(trusted or [])
+        self._fs = fsspec.filesystem(protocol, **options, **(credentials or {}))
+        self.metadata = metadata
+        super().__init__(
+            filepath=PurePosixPath(path),
+            version=version,
+            exists_function=self._fs.exists,
+            glob_function=self._fs.glob,
+        )
+
+    def load(self) -> Any:
+        """Build the object.
+
+        Raises:
+            DatasetError: The file is not there, or holds types nobody trusts.
+        """
+        import skops.io
+
+        path = get_filepath_str(self._get_load_path(), self._protocol)
+        if not self._fs.exists(path):
+            raise DatasetError(f"{path} is not there. Run the pipeline that saves it first.")
+        content = self._fs.cat_file(path)
+        self._refuse_untrusted(content, path)
+        return skops.io.loads(content, trusted=self._trusted)
+
+    def save(self, data: Any) -> None:
+        """Write the object.
+
+        Raises:
+            DatasetError: It holds types nobody trusts; nothing is written.
+        """
+        import skops.io
+
+        path = get_filepath_str(self._get_save_path(), self._protocol)
+        content = skops.io.dumps(data)
+        self._refuse_untrusted(content, path)
+        with self._fs.open(path, "wb") as file:
+            file.write(content)
+        self._fs.invalidate_cache(path)
+
+    def _refuse_untrusted(self, content: bytes, path: str) -> None:
+        import skops.io
+
+        found = skops.io.get_untrusted_types(data=content)
+        untrusted = [name for name in found if name not in self._trusted]
+        if untrusted:
+            raise DatasetError(
+                f"skops does not trust every type in {path}: {', '.join(untrusted)}. If you know "
+                f"where the object comes from, add `trusted: [{', '.join(untrusted)}]` to its "
+                f"catalog entry."
+            )
+
+    def _describe(self) -> dict[str, Any]:
+        return {
+            "filepath": self._filepath,
+            "protocol": self._protocol,
+            "trusted": self._trusted,
+            "version": self._version,
+        }
+
+    def _exists(self) -> bool:
+        try:
+            path = get_filepath_str(self._get_load_path(), self._protocol)
+        except DatasetError:
+            return False
+        return bool(self._fs.exists(path))
+
+    def _release(self) -> None:
+        super()._release()
+        self._fs.invalidate_cache(get_filepath_str(self._filepath, self._protocol))

@@ -1,0 +1,65 @@
+"""The image of deploy/docker: a version of the model goes into its build context, and is built."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import TrackingError
+from ..registry.versions import download
+from .plan import Deployment, Step, command
+
+FOLDER = Path("deploy") / "docker"
+
+
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def fetch(deployment: Deployment) -> Step:
+    """Plan how the version's files get into the build context, in place of another version's.
+
+    Raises:
+        TrackingError: the image could not be built from this project.
+    """
+    if not (deployment.project / "uv.lock").is_file():
+        raise TrackingError("There is no uv.lock, whose versions the image gets: run `uv lock`.")
+    version, folder = deployment.version, FOLDER / "model"
+
+    def take() -> None:
+        source, target = download(version, deployment.config.server), deployment.project / folder
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+
+    return Step(
+        f"Fetch version {version.version} of the model '{version.name}'.",
+        f"copy models:/{version.name}/{version.version} to {folder.as_posix()}",
+        take,
+    )
+
+
+def build(deployment: Deployment, engine: str, image: str) -> Step:
+    """Plan the build of the image that holds the model."""
+    # Theirs is a format that knows no health check, unless they are told.
+    form = [] if engine == "docker" else ["--format", "docker"]
+    return command(
+        "Build the image.",
+        *(engine, "build", *form, "--file", (FOLDER / "Dockerfile").as_posix()),
+        *("--target", "baked", "--build-arg", f"PYTHON={PYTHON}", "--tag", image, "."),
+        folder=deployment.project,
+    )
+
+
+def first_that_works(*candidates: Sequence[str]) -> list[str]:
+    """Choose the first command that is installed and can say its version.
+
+    Raises:
+        TrackingError: there is none.
+    """
+    for words in candidates:
+        if shutil.which(words[0]):
+            asked = subprocess.run([*words, "version"], capture_output=True, check=False)
+            if asked.returncode == 0:
+                return list(words)
+    names = ", ".join(f"`{' '.join(words)}`" for words in candidates)
+    raise TrackingError(f"None of {names} works here: install one of them.")

@@ -1,0 +1,94 @@
+"""Target `kubernetes`: the image goes to a registry, an overlay of deploy/kubernetes to KServe."""
+
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import TrackingError
+from .image import build, fetch, first_that_works
+from .plan import Deployment, Step, command
+
+FOLDER = Path("deploy") / "kubernetes"
+
+
+# Not in git: what differs from one deployment to the next.
+RELEASE = FOLDER / "release"
+
+
+def plan(deployment: Deployment) -> list[Step]:
+    """Plan to build the image, push it, and apply the overlay with it.
+
+    Raises:
+        TrackingError: the image has no name, there is no such overlay, or a program is not there.
+    """
+    options = deployment.options
+    if not options.image:
+        raise TrackingError(
+            "mlflow.yml: deployment.image is null: give it the name by which the cluster pulls the "
+            "image, as registry.example.com/team/model."
+        )
+    overlays = sorted(path.name for path in (deployment.project / FOLDER / "overlays").glob("*"))
+    if options.overlay not in overlays:
+        raise TrackingError(
+            f"mlflow.yml: deployment.overlay is {options.overlay}, and "
+            f"{FOLDER.as_posix()}/overlays has no such folder (it has: {', '.join(overlays)})."
+        )
+    if not shutil.which("kubectl"):
+        raise TrackingError("`kubectl` is not installed, and the cluster is asked by it.")
+    (engine,) = first_that_works(("docker",), ("podman",), ("buildah",))
+    image = f"{options.image}:{deployment.version.version}"
+    return [
+        fetch(deployment),
+        build(deployment, engine, image),
+        command("Push the image.", engine, "push", image, folder=deployment.project),
+        _write(deployment),
+        command(
+            f"Apply the overlay {options.overlay}.",
+            *("kubectl", "apply", "--kustomize", RELEASE.as_posix()),
+            folder=deployment.project,
+        ),
+    ]
+
+
+def _write(deployment: Deployment) -> Step:
+    """Plan how the overlay learns what this deployment is of."""
+    file = RELEASE / "kustomization.yaml"
+    text = yaml.safe_dump(kustomization(deployment), sort_keys=False)
+    return Step(
+        "Say which image the overlay is to run, and which share of the requests it gets.",
+        f"write {file.as_posix()}:\n      {text.rstrip()}".replace("\n", "\n      "),
+        partial(_write_text, deployment.project / file, text),
+    )
+
+
+def _write_text(file: Path, text: str) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def kustomization(deployment: Deployment) -> dict[str, Any]:
+    """Make what stands on top of the overlay: image, version, environment, share of a canary."""
+    options, version = deployment.options, str(deployment.version.version)
+    added: list[dict[str, Any]] = []
+    if options.canary_percent is not None:
+        added.append(_add("canaryTrafficPercent", options.canary_percent))
+    if deployment.env:
+        added.append(_add("containers/0/env/-", {"name": "KEDRO_ENV", "value": deployment.env}))
+    made: dict[str, Any] = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"../overlays/{options.overlay}"],
+        "images": [{"name": "model", "newName": options.image, "newTag": version}],
+        "labels": [{"pairs": {"app.kubernetes.io/version": version}}],
+    }
+    if added:
+        patch = yaml.safe_dump(added, sort_keys=False)
+        made["patches"] = [{"target": {"kind": "InferenceService"}, "patch": patch}]
+    return made
+
+
+def _add(path: str, value: object) -> dict[str, Any]:
+    return {"op": "add", "path": f"/spec/predictor/{path}", "value": value}

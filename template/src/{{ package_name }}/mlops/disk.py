@@ -1,0 +1,102 @@
+"""Files: written whole or not at all, locked across processes, and what a full disk means."""
+
+import errno
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+# What more space or other permissions mend.
+_REFUSALS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+}
+
+
+def refusal(error: BaseException) -> OSError | None:
+    """Find the disk's refusal to write that is behind an error; none if it is another one."""
+    cause: BaseException | None = error
+    while cause:
+        if isinstance(cause, OSError) and cause.errno in _REFUSALS:
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
+
+
+@contextmanager
+def whole_or_gone(path: Path) -> Iterator[None]:
+    """Leave no half of a file or folder behind: it may be what fills the disk."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        raise
+
+
+def link(file: str, target: str) -> None:
+    """Give a file another name, or copy it where files cannot have two."""
+    try:
+        os.link(os.path.realpath(file), target)
+    except OSError:
+        shutil.copyfile(file, target)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(file: IO[bytes]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    def _take(file: IO[bytes]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class FileLock:
+    """Held from `take` to `release`, or to the end of the process and the workers it has forked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[bytes] | None = None
+
+    def take(self) -> bool:
+        """Take the lock unless a living process holds it; tell which of the two it was."""
+        file = self._path.open("wb")
+        try:
+            _take(file)
+        except OSError:
+            file.close()
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Let others take it."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> bool:
+        return self.take()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()

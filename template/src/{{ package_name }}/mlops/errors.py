@@ -1,0 +1,25 @@
+"""The error that is raised on purpose, and the one line that any other error becomes."""
+
+from click import ClickException
+
+from .redaction import mask_text
+
+_LONGEST_LINE = 200
+
+
+class TrackingError(ClickException):
+    """An error that its reader can fix: the message says what is wrong, where, and what to do.
+
+    A ``ClickException``, so that ``kedro run`` prints the message alone, on one line, and exits
+    with 1. In the message, user and password of addresses are masked.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(mask_text(message))
+
+
+def one_line(error: BaseException) -> str:
+    """Return the first line of an error's message, shortened, or else the name of its class."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = mask_text(" ".join(lines[0].split()))
+    return text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}..."

@@ -1,0 +1,268 @@
+"""The hook: hears Kedro's events and hands them to the run they belong to."""
+
+import atexit
+import gc
+import logging
+import os
+import sys
+import threading
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from kedro.framework.hooks import hook_impl
+
+from .project import PACKAGE
+from .redaction import discreet_log, mask_error
+from .tracking.process import ProcessState
+
+if TYPE_CHECKING:
+    from kedro.framework.context import KedroContext
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+    from mlflow.entities import Run
+
+    from .config import KedroMlflowConfig
+    from .tracking.active_run import RunPlace
+    from .tracking.capture.recorder import RunCapture
+    from .tracking.run import TrackedRun
+    from .tracking.workers import WorkerKit
+
+logger = logging.getLogger(__name__)
+
+
+# Tells worker processes, forked or spawned, where the runs' journals lie.
+_JOURNAL_VARIABLE = "KEDRO_MLFLOW_JOURNAL"
+
+
+class MlflowHook:
+    """Tracks each Kedro run as one MLflow run.
+
+    State is kept by Kedro's run id and dropped when the run ends: several runs, one after another
+    or at once, live in one process.
+    """
+
+    def __init__(self) -> None:
+        # Kedro makes a run's context and starts the run in one and the same thread; a node starts,
+        # ends and has its outputs saved in one as well.
+        self._thread = threading.local()
+        self._runs: dict[str, RunCapture] = {}
+        # The runs whose nodes call MLflow themselves, and their child runs, by namespace.
+        self._active: dict[str, dict[str, Run]] = {}
+        self._process = ProcessState()
+        # The values of secrets, for what is logged: never written anywhere.
+        self._secrets: set[str] = set()
+        self._kit: WorkerKit | None = None
+        self._ends_at_exit = False
+
+    @hook_impl
+    def after_context_created(self, context: "KedroContext") -> None:
+        """Remember the context, and give it ``context.mlflow``: mlflow.yml, read when asked for."""
+        self._thread.context = context
+        if not hasattr(type(context), "mlflow"):
+            config = cached_property(_config_of)
+            config.__set_name__(type(context), "mlflow")
+            type(context).mlflow = config  # type: ignore[attr-defined]
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "DataCatalog"
+    ) -> None:
+        """Start the MLflow run, in the background, with the parameters that the run consumes."""
+        from .backend.access import credentials, exported, headers_provided
+        from .project import State
+        from .redaction import secret_values
+        from .registry import listeners_of
+        from .tracking.active_run import autologging_off, uses_mlflow
+        from .tracking.process import thawed_afterwards
+        from .tracking.start import is_parallel, start_run
+        from .tracking.workers import WorkerKit, send_along
+
+        context = self._thread.context
+        config: KedroMlflowConfig = context.mlflow
+        run_id = run_params["run_id"]
+        self._process.enter()
+        try:
+            server = config.server
+            self._process.change("collector", thawed_afterwards())
+            self._process.change("credentials", exported(credentials(context, server.credentials)))
+            self._process.change("log", discreet_log(self._secrets))
+            self._secrets |= secret_values(os.environ)
+            self._secrets |= secret_values(context.params, config.redaction.patterns)
+            headers = headers_provided(server.request_header_provider, lambda: context)
+            self._process.change("headers", headers)
+            own_calls = (
+                uses_mlflow(pipeline) or not config.tracking.disable_tracking.disable_autologging
+            )
+            if "mlflow" in sys.modules and not own_calls:
+                self._process.change("autologging", autologging_off())
+            state = State.of(Path(run_params["project_path"]))
+            listeners = listeners_of(config, state)
+            run = start_run(config, run_params, pipeline, catalog, listeners)
+        except BaseException:
+            self._process.leave()
+            raise
+        if run is None:
+            self._process.leave()
+            return
+        self._runs[run_id] = run
+        os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
+        self._end_at_exit()
+        if is_parallel(run_params):
+            secrets = frozenset(self._secrets)
+            kit = WorkerKit(PACKAGE, run_params, server.request_header_provider, secrets)
+            send_along(kit, catalog)
+            # The shipper has imported all that it needs once the run is there; see start_run.
+            run.wait_for_run_ids(config.shipping.deadline)
+        if own_calls:
+            self._wait_for(run, run_id)
+
+    @hook_impl
+    def before_node_run(self, node: "Node", run_id: str) -> None:
+        """Make the run MLflow's active one for the node; runs in worker processes too."""
+        self._thread.run = run = self._find(run_id)
+        if run:
+            if run_id in self._active:
+                from .tracking.active_run import activate
+
+                self._thread.deactivate = activate(self._active[run_id][run.namespace_of(node)])
+            run.node_started(node)
+
+    @hook_impl
+    def after_node_run(
+        self, node: "Node", inputs: dict[str, Any], outputs: dict[str, Any], run_id: str
+    ) -> None:
+        """Capture what the node returned; runs in worker processes too."""
+        self._deactivate("FINISHED")
+        if run := self._find(run_id):
+            run.node_finished(node, inputs, outputs)
+
+    @hook_impl
+    def after_dataset_saved(self, dataset_name: str, node: "Node") -> None:
+        """Keep a figure that the catalog has drawn; runs in worker processes too."""
+        if run := getattr(self._thread, "run", None):
+            run.dataset_saved(node, dataset_name)
+
+    @hook_impl
+    def on_node_error(self, error: Exception, node: "Node", run_id: str) -> None:
+        """Capture that the node has failed; runs in worker processes too."""
+        self._deactivate("FAILED")
+        if run := self._find(run_id):
+            mask_error(error, self._secrets)
+            run.node_failed(node, error)
+
+    @hook_impl
+    def after_pipeline_run(self, run_params: dict[str, Any], catalog: "DataCatalog") -> None:
+        """Package the model if this run has fitted it, and end the MLflow run."""
+        from .tracking.process import paused_collector
+
+        run_id = run_params["run_id"]
+        if run := cast("TrackedRun | None", self._runs.get(run_id)):
+            with paused_collector():
+                try:
+                    run.complete(catalog)
+                except Exception:
+                    self._end(run_id, "FAILED")
+                    raise
+                self._end(run_id, "FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(
+        self, error: Exception, run_params: dict[str, Any], catalog: "DataCatalog"
+    ) -> None:
+        """End the MLflow run as failed."""
+        mask_error(error, self._secrets)
+        run_id = run_params["run_id"]
+        if run := cast("TrackedRun | None", self._runs.get(run_id)):
+            with run.journal.tolerating():
+                run.keep_artifacts(catalog)
+        self._end(run_id, "FAILED")
+
+    def end_open_runs(self) -> None:
+        """End what Kedro did not: it tells its hooks nothing of Ctrl-C."""
+        for run_id in list(self._runs):
+            if self._runs[run_id].process == os.getpid():
+                self._end(run_id, "KILLED")
+
+    def equip(self, kit: "WorkerKit") -> None:
+        """Take, in a worker process, what it does not have from its parent by being forked."""
+        self._kit = kit
+        self._secrets |= kit.secrets
+        self._process.change("log", discreet_log(self._secrets))
+
+    def _end(self, run_id: str, status: str) -> None:
+        self._deactivate(status)
+        self._active.pop(run_id, None)
+        if run := cast("TrackedRun | None", self._runs.pop(run_id, None)):
+            try:
+                run.finish(status)
+            finally:
+                self._process.leave()
+
+    def _find(self, run_id: str) -> "RunCapture | None":
+        """Find the run that a node belongs to; a worker process joins its parent's run first."""
+        run = self._runs.get(run_id)
+        if run and run.process == os.getpid():
+            return run
+        folder = Path(os.environ.get(_JOURNAL_VARIABLE, "")) / run_id
+        if (folder / "run.json").is_file():
+            from .backend.access import headers_provided
+            from .registry import listeners_of
+            from .tracking.active_run import RunPlace
+            from .tracking.capture.recorder import RunCapture
+            from .tracking.workers import forget_connections
+
+            forget_connections()
+            self._runs[run_id] = RunCapture.join(folder, listeners_of)
+            if place := RunPlace.load(folder):
+                if self._kit:
+                    headers = headers_provided(self._kit.headers, self._kit.context)
+                    self._process.change("headers", headers)
+                self._point_at(place, run_id)
+        return self._runs.get(run_id)
+
+    def _wait_for(self, run: "TrackedRun", run_id: str) -> None:
+        """Wait until the MLflow run exists: nodes use it. Else it comes when it comes."""
+        from .tracking.active_run import RunPlace
+
+        server = run.config.server
+        place = RunPlace(
+            server.uri,
+            server.mlflow_registry_uri,
+            run.wait_for_run_ids(run.config.shipping.deadline),
+        )
+        with run.journal.tolerating():
+            place.save(run.journal.folder)
+        self._point_at(place, run_id)
+
+    def _point_at(self, place: "RunPlace", run_id: str) -> None:
+        from .tracking.active_run import pointed_at
+
+        runs = place.fetch()
+        self._process.change("MLflow", pointed_at(place, runs.get("")))
+        if runs:
+            self._active[run_id] = runs
+        else:
+            logger.warning("MLflow does not answer: what nodes send it themselves is not kept.")
+
+    def _deactivate(self, status: str) -> None:
+        if deactivate := self._thread.__dict__.pop("deactivate", None):
+            deactivate(status)
+
+    def _end_at_exit(self) -> None:
+        """End open runs when a script is stopped, while MLflow can still start threads."""
+        if not self._ends_at_exit:
+            self._ends_at_exit = True
+            # Functions registered with `atexit` come after the end of all thread pools, and these
+            # before; Python's own pools use it, and an interpreter without it may drop it.
+            register = getattr(threading, "_register_atexit", atexit.register)
+            register(self.end_open_runs)
+            # Before it exits Python looks once more at all objects, MLflow's half million included.
+            atexit.register(gc.freeze)
+
+
+def _config_of(context: "KedroContext") -> "KedroMlflowConfig":
+    from .config import read_config
+
+    return read_config(context, Path(context.project_path))

@@ -1,0 +1,258 @@
+"""Packaging: writes the inference pipeline and what a run has fitted for it as one MLflow model."""
+
+from importlib.metadata import (
+    Distribution,
+    PackageNotFoundError,
+    distribution,
+    packages_distributions,
+    version,
+)
+from pathlib import Path
+from shutil import copytree
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from packaging.requirements import Requirement
+
+from ..backend.client import quieten_mlflow
+from ..config import ModelOptions
+from ..disk import link
+from ..errors import TrackingError
+from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, registered_pipeline
+from ..redaction import Patterns, mask
+from ..tracking.capture.values import read_parameters
+from ..tracking.listeners import RunListener, RunStart
+from .card import write_card
+
+if TYPE_CHECKING:
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+
+    from ..tracking.run import TrackedRun
+
+_EXAMPLE_ROWS = 5
+
+
+# What of a catalog entry says where its data are, and not what they are.
+_PLACE_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
+
+
+# What predictions may need of the template's code: each file of a model is one more to upload.
+_PREDICTING = {"__init__.py", "datasets.py", "errors.py", "old_names.py", "project.py"}
+_PREDICTING |= {"redaction.py", "model", "validation"}
+_NOT_PREDICTING = {"batch.py", "card.py", "packaging.py"}
+
+
+class Packaging(RunListener):
+    """Packages the model into runs that have fitted all that it consists of."""
+
+    def __init__(self, options: ModelOptions) -> None:
+        self._options = options
+
+    def run_starts(self, start: RunStart) -> None:
+        """Check the model's pipeline before anything runs."""
+        fitted = fitted_inputs(self._options)
+        if fitted and fitted <= start.pipeline.all_outputs():
+            start.registers = self._options.name
+
+    def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:
+        """Package the model if the run has fitted it."""
+        package_if_fitted(run, catalog)
+
+
+def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
+    """Package the model into the run's journal, if the run has fitted all that it consists of.
+
+    Raises:
+        TrackingError: the pipeline cannot be packaged as mlflow.yml says.
+    """
+    options = run.config.model
+    if options is None:
+        return
+    fitted = fitted_inputs(options)
+    if not fitted or not fitted <= run.outputs().keys():
+        return
+    folder = run.journal.files / "pipeline_model"
+    package(options, catalog, folder, run.config.redaction.patterns)
+    write_card(run.config, run.project_path, run.journal.folder, folder)
+    # A registered model of Unity Catalog has three names with dots between them; MLflow takes none
+    # in a run's own model.
+    name = options.name.rpartition(".")[2]
+    run.journal.append("model", path=str(folder), name=name, register=options.name)
+
+
+def fitted_inputs(options: ModelOptions) -> set[str]:
+    """List the data sets that the inference pipeline reads and a training run fits.
+
+    Raises:
+        TrackingError: the pipeline that mlflow.yml names is not registered, does not read the input
+            that it names, or has not one output.
+    """
+    inference = registered_pipeline(options.pipeline, "model.pipeline")
+    outputs = inference.outputs()
+    if len(outputs) != 1:
+        raise TrackingError(
+            f"mlflow.yml: the pipeline '{options.pipeline}' (model.pipeline) has the outputs "
+            f"{', '.join(sorted(outputs))}; a model returns one."
+        )
+    data = {
+        name
+        for name in inference.inputs()
+        if name != "parameters" and not name.startswith("params:")
+    }
+    if options.input not in data:
+        raise TrackingError(
+            f"mlflow.yml: model.input names the data set '{options.input}', which the pipeline "
+            f"'{options.pipeline}' does not read (it reads: {', '.join(sorted(data))})."
+        )
+    return data - {options.input}
+
+
+def package(
+    options: ModelOptions, catalog: "DataCatalog", folder: Path, secrets: Patterns = ()
+) -> None:
+    """Write the inference pipeline as an MLflow pyfunc from code.
+
+    The model holds the project's package, the fitted data sets in the formats of their catalog
+    entries, the values of the parameters, a signature and an example of the input's rows: no pickle
+    of the pipeline.
+
+    Args:
+        options: what mlflow.yml says of the model.
+        catalog: the catalog of the run that has fitted it.
+        folder: where to; must not exist yet.
+        secrets: the owner's patterns for keys of secrets.
+
+    Raises:
+        TrackingError: a fitted data set has no file, a parameter looks like a secret, or no example
+            of the input can be read.
+    """
+    import mlflow.pyfunc
+    from mlflow.models import infer_signature
+
+    from .plan import InferencePlan
+
+    quieten_mlflow()
+    inference = registered_pipeline(options.pipeline, "model.pipeline")
+    example = _example(options, catalog)
+    with TemporaryDirectory(dir=folder.parent) as scratch:
+        entries, files = {}, {}
+        for name in sorted(fitted_inputs(options)):
+            entries[name], files[name] = _copy_dataset(name, catalog, Path(scratch))
+        config = {
+            "package": PACKAGE,
+            "pipeline": options.pipeline,
+            "input": options.input,
+            "output": inference.outputs().pop(),
+            "datasets": entries,
+            "parameters": _parameters(inference, catalog, secrets),
+            "validator": catalog.validators.get(options.input),
+        }
+        predictions = InferencePlan.load(config, files).predict(example)
+        mlflow.pyfunc.save_model(
+            folder,
+            python_model=str(Path(__file__).with_name("pyfunc_code.py")),
+            code_paths=[str(copy_code(Path(scratch)))],
+            artifacts=files,
+            model_config=config,
+            signature=infer_signature(example, predictions),
+            input_example=example,
+            pip_requirements=project_requirements(),
+            # Else MLflow copies the pyproject.toml and uv.lock of the working directory, private
+            # indexes and all.
+            uv_project_path=scratch,
+        )
+
+
+def copy_code(folder: Path) -> Path:
+    """Copy the modules that predictions may need into a folder; the copy may not be written to."""
+
+    def left_out(parent: str, names: list[str]) -> set[str]:
+        unused = {"__pycache__"}
+        if Path(parent) == TEMPLATE_FOLDER:
+            unused |= set(names) - _PREDICTING
+        elif Path(parent) == TEMPLATE_FOLDER / "model":
+            unused |= _NOT_PREDICTING
+        return unused & set(names)
+
+    return copytree(PACKAGE_FOLDER, folder / PACKAGE, ignore=left_out, copy_function=link)
+
+
+def _parameters(inference: "Pipeline", catalog: "DataCatalog", secrets: Patterns) -> dict[str, Any]:
+    """Read the parameters that the model will predict with; none of them may be a secret."""
+    values = dict(read_parameters(inference, catalog))
+    for name, value in values.items():
+        if mask(name, value, secrets) != value:
+            raise TrackingError(
+                f"The parameter '{name}' looks like a secret, and would be written into the model: "
+                "let the node read it from an environment variable."
+            )
+    return values
+
+
+def project_requirements() -> list[str]:
+    """List the project's own requirements, each pinned to the version that is installed.
+
+    Raises:
+        TrackingError: the project is not installed in the environment that it runs in.
+    """
+    requirements = [Requirement(text) for text in _project_distribution().requires or []]
+    return sorted(
+        f"{requirement.name}{_extras(requirement)}=={version(requirement.name)}"
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+    )
+
+
+def _extras(requirement: Requirement) -> str:
+    return f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+
+
+def _project_distribution() -> Distribution:
+    try:
+        return distribution(PACKAGE)
+    except PackageNotFoundError:
+        for name in packages_distributions().get(
+            PACKAGE, []
+        ):  # The project's name is not its package's.
+            return distribution(name)
+    raise TrackingError(
+        f"The package '{PACKAGE}' is not installed in this environment, so its requirements "
+        "are unknown: run `uv sync` and start Kedro by `uv run kedro`."
+    )
+
+
+def _example(options: ModelOptions, catalog: "DataCatalog") -> Any:
+    """Read the first rows of the input, as its catalog entry checks them."""
+    from kedro.io import DatasetError
+
+    try:
+        return catalog.load(options.input).head(_EXAMPLE_ROWS)
+    except (DatasetError, AttributeError) as error:
+        raise TrackingError(
+            f"The model needs an example of its input, and the data set '{options.input}' "
+            f"(model.input in mlflow.yml) gives none: {error}"
+        ) from error
+
+
+def _copy_dataset(name: str, catalog: "DataCatalog", folder: Path) -> tuple[dict[str, Any], str]:
+    """Save a fitted data set once more, into a folder, by the data set class of its catalog entry.
+
+    Returns:
+        The entry without its place, and the file.
+    """
+    from .plan import dataset_at
+
+    config = catalog.to_config()[0].get(name, {})
+    config = config.get(
+        "dataset", config
+    )  # A CachedDataset holds the entry of the one that has the file.
+    if "filepath" not in config:
+        raise TrackingError(
+            f"The data set '{name}' is fitted by the run and read by the model, but has no file: "
+            "give it an entry with a filepath in catalog.yml."
+        )
+    entry = {key: config[key] for key in config if key not in _PLACE_KEYS}
+    path = folder / f"{name}{Path(config['filepath']).suffix}"
+    dataset_at(name, entry, path).save(catalog[name].load())
+    return entry, str(path)

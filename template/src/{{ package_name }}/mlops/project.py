@@ -1,0 +1,101 @@
+"""The project: its package, its pipelines, and the folder in which tracking keeps its state."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import TrackingError
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
+
+PACKAGE = __name__.rpartition(".mlops.")[0]
+PACKAGE_FOLDER = Path(__file__).parents[1]
+# All of the package that belongs to the template: this folder, and nothing else.
+TEMPLATE_FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class State:
+    """The project's folder `.kedro_mlflow`, which git ignores.
+
+    Attributes:
+        folder: the folder itself.
+    """
+
+    folder: Path
+
+    @classmethod
+    def of(cls, project_path: Path) -> "State":
+        """Return the state folder of a project."""
+        return cls(project_path / ".kedro_mlflow")
+
+    @classmethod
+    def of_journal(cls, journal: Path) -> "State":
+        """Return the state folder that holds a run's journal."""
+        return cls(journal.parents[1])
+
+    @property
+    def project_path(self) -> Path:
+        """The project's folder."""
+        return self.folder.parent
+
+    @property
+    def journals(self) -> Path:
+        """Holds one folder per run that is not delivered yet."""
+        return self.folder / "journal"
+
+    @property
+    def refused(self) -> Path:
+        """Holds one file per delivered run of which MLflow has refused something."""
+        return self.folder / "refused"
+
+    @property
+    def holdouts(self) -> Path:
+        """Holds the rows on which models were evaluated."""
+        return self.folder / "holdouts"
+
+
+def registered_pipeline(name: str, key: str) -> "Pipeline":
+    """Return a pipeline of the project by its name in pipeline_registry.py.
+
+    Args:
+        name: the pipeline's name.
+        key: the key of mlflow.yml that holds this name, for the error message.
+
+    Raises:
+        TrackingError: no pipeline has this name.
+    """
+    pipelines = registered_pipelines()
+    if name not in pipelines:
+        raise TrackingError(
+            f"mlflow.yml: {key} names the pipeline '{name}', which pipeline_registry.py does not "
+            f"have (it has: {', '.join(pipelines)})."
+        )
+    return pipelines[name]
+
+
+def registered_pipelines() -> "dict[str, Pipeline]":
+    """Return all pipelines of the project by name."""
+    registry = import_module(f"{PACKAGE}.pipeline_registry")
+    pipelines: dict[str, Pipeline] = registry.register_pipelines()
+    return pipelines
+
+
+def load_environment() -> None:
+    """Read `.env` of the project for variables that are not set, and switch off MLflow's telemetry.
+
+    A variable of the environment wins over `.env`. MLflow reports how it is used unless
+    MLFLOW_DISABLE_TELEMETRY is set; `false` in the environment or in `.env` lets it.
+    """
+    # Kedro 1.7 registers its resolvers by a name that OmegaConf 2.4 deprecates, at every command.
+    warnings.filterwarnings("ignore", r"\s*register_new_resolver\(\) is deprecated", UserWarning)
+    path = PACKAGE_FOLDER.parents[1] / ".env"
+    if path.is_file():
+        from dotenv import load_dotenv
+
+        load_dotenv(path, override=False)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -1,0 +1,25 @@
+"""The registry: versions of the model, and when one becomes the champion.
+
+`versions.py` registers, finds and downloads versions; `promote.py` moves the champion's alias if
+`rules.py` allows; `comparison.py` measures two versions on the same `holdout.py`, each in a process
+of its own (`predict.py`); `report.py` shows the verdict.
+"""
+
+from ..config import KedroMlflowConfig
+from ..project import State
+from ..tracking.listeners import RunListener
+
+
+def listeners_of(config: KedroMlflowConfig, state: State) -> list[RunListener]:
+    """Return what takes part in a run beside its tracking: packaging, registration, promotion."""
+    from ..model.packaging import Packaging
+    from .holdout import HoldoutKeeping
+    from .promote import AutoPromotion
+    from .versions import Registration
+
+    listeners: list[RunListener] = [Registration(config), HoldoutKeeping(config.promotion, state)]
+    if config.model:
+        listeners.insert(0, Packaging(config.model))
+        if config.promotion.auto:
+            listeners.append(AutoPromotion(config, state))
+    return listeners

@@ -1,0 +1,153 @@
+"""KServe's open inference protocol, version 2: each input is a column, or one holds them all.
+
+See https://github.com/kserve/open-inference-protocol.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from .refusal import RefusalError, listed, shown
+from .scoring import by_position, checked_length
+from .signature import Column, DataType
+from .table import Table, Values
+
+_DATATYPES = {
+    DataType.boolean: "BOOL",
+    DataType.integer: "INT32",
+    DataType.long: "INT64",
+    DataType.float: "FP32",
+    DataType.double: "FP64",
+    DataType.string: "BYTES",
+    DataType.binary: "BYTES",
+    DataType.datetime: "BYTES",
+}
+
+
+_KNOWN = {
+    *("BOOL", "BYTES", "FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64"),
+    *("UINT8", "UINT16", "UINT32", "UINT64"),
+}
+
+
+_KINDS = {"b": "BOOL", "i": "INT64", "u": "UINT64", "f": "FP64"}
+
+
+def metadata(
+    name: str, version: str, inputs: Sequence[Column], outputs: Sequence[Column]
+) -> dict[str, Any]:
+    """Describe a model."""
+    return {
+        "name": name,
+        "versions": [version],
+        "platform": "mlflow",
+        "inputs": _described(inputs),
+        "outputs": _described(outputs),
+    }
+
+
+def _described(columns: Sequence[Column]) -> list[dict[str, Any]]:
+    return [
+        {"name": column.name, "datatype": _DATATYPES[column.type], "shape": [-1]}
+        for column in columns
+    ]
+
+
+def columns_of(content: Mapping[str, Any], table: Table, max_rows: int) -> dict[str, Values]:
+    """Read the rows of an inference request.
+
+    Raises:
+        RefusalError: it is none, or its rows are too many or none.
+    """
+    inputs = content.get("inputs")
+    if not isinstance(inputs, list) or not inputs:
+        raise RefusalError(
+            "inputs must be a list of tensors, each with name, shape, datatype and data."
+        )
+    tensors = [_tensor(each, f"inputs[{place}]") for place, each in enumerate(inputs)]
+    if len(tensors) == 1:
+        name, shape, values = tensors[0]
+        if len(shape) == 2 and shape[1] == len(table.names) > 1:
+            width = shape[1]
+            rows = [values[start : start + width] for start in range(0, len(values), width)]
+            return checked_length(name, by_position(name, rows, table.names), max_rows)
+    columns: dict[str, Values] = {}
+    for name, shape, values in tensors:
+        if name in columns:
+            raise RefusalError(f"inputs: {shown(name)} is there more than once.")
+        if len(shape) > 2 or (len(shape) == 2 and shape[1] != 1):
+            raise RefusalError(
+                f"inputs: {shown(name)} must have the shape [n] or [n, 1], not {shape}."
+            )
+        columns[name] = values
+    return checked_length("inputs", columns, max_rows)
+
+
+def _tensor(tensor: Any, where: str) -> tuple[str, list[int], list[Any]]:
+    if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
+        raise RefusalError(f"{where} must be an object with a name.")
+    where = f"{where} ({shown(tensor['name'])})"
+    shape, values = tensor.get("shape"), tensor.get("data")
+    if tensor.get("datatype") not in _KNOWN:
+        raise RefusalError(f"{where}: datatype must be one of {', '.join(sorted(_KNOWN))}.")
+    if not isinstance(shape, list) or not 0 < len(shape) < 9 or not all(map(_is_size, shape)):
+        raise RefusalError(f"{where}: shape must be a list of one or a few whole numbers.")
+    if not isinstance(values, list):
+        raise RefusalError(f"{where}: data must be a list.")
+    for _ in shape[1:]:  # A nested list stands for the same values.
+        if values and all(isinstance(each, list) for each in values):
+            values = [value for row in values for value in row]
+    expected = 1
+    for size in shape:
+        expected *= size
+    if len(values) != expected:
+        raise RefusalError(
+            f"{where}: data holds {len(values)} values, and shape says {shown(expected)}."
+        )
+    return tensor["name"], shape, values
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**32
+
+
+def response(
+    content: Mapping[str, Any], name: str, version: str, prediction: Any
+) -> dict[str, Any]:
+    """Answer an inference request with a prediction.
+
+    Raises:
+        RefusalError: the request asks for outputs that there are not.
+    """
+    outputs = [_output(*column) for column in _columns(prediction)]
+    if wanted := _wanted(content.get("outputs")):
+        there = {output["name"]: output for output in outputs}
+        if unknown := [each for each in wanted if each not in there]:
+            raise RefusalError(f"outputs: no {listed(unknown)}; there are {listed(list(there))}.")
+        outputs = [there[each] for each in wanted]
+    identity = {"id": content["id"]} if isinstance(content.get("id"), str) else {}
+    return {"model_name": name, "model_version": version, **identity, "outputs": outputs}
+
+
+def _wanted(outputs: Any) -> list[str]:
+    if not outputs:
+        return []
+    if not isinstance(outputs, list):
+        raise RefusalError("outputs must be a list of objects with a name.")
+    names = [each.get("name") if isinstance(each, dict) else None for each in outputs]
+    if not all(isinstance(name, str) for name in names):
+        raise RefusalError("outputs must be a list of objects with a name.")
+    return [str(name) for name in names]
+
+
+def _columns(prediction: Any) -> list[tuple[str, pd.Series]]:
+    if isinstance(prediction, pd.DataFrame):
+        return [(str(name), prediction.iloc[:, place]) for place, name in enumerate(prediction)]
+    return [(str(getattr(prediction, "name", None) or "predict"), pd.Series(list(prediction)))]
+
+
+def _output(name: str, values: pd.Series) -> dict[str, Any]:
+    datatype = _KINDS.get(values.dtype.kind, "BYTES")
+    data = values.tolist() if datatype != "BYTES" else [str(value) for value in values]
+    return {"name": name, "shape": [len(data)], "datatype": datatype, "data": data}

@@ -1,0 +1,168 @@
+"""The user's own calls of MLflow inside nodes: they find the tracked run active.
+
+MLflow keeps the active run per thread. It is put on MLflow's stack of active runs before a node and
+taken off after it: `mlflow.start_run(run_id=…)` would set the run's status at each node, and only
+`mlflow.end_run`, which ends the run, undoes it.
+"""
+
+import inspect
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
+    from mlflow.entities import Run
+
+# Kedro's settings name MLflow's configuration file.
+_SETTINGS = PACKAGE_FOLDER / "settings.py"
+
+
+_IMPORT = re.compile(rb"""\bimport\b.*\bmlflow\b|\bfrom\s+mlflow\b|["']mlflow\b""")
+
+
+@dataclass(frozen=True)
+class RunPlace:
+    """Where a run and its child runs are; worker processes read it from a file in its journal.
+
+    Attributes:
+        tracking_uri: the tracking server.
+        registry_uri: the registry, if it is another place.
+        run_ids: the run's id, under "", and those of child runs, by their namespaces.
+    """
+
+    tracking_uri: str
+    registry_uri: str | None
+    run_ids: Mapping[str, str]
+
+    def save(self, folder: Path) -> None:
+        """Write down which runs they are, for worker processes.
+
+        Not the URIs, which may hold a password: workers inherit them in the environment.
+        """
+        (folder / "active_run.json").write_text(json.dumps(self.run_ids), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "RunPlace | None":
+        """Read it; there is none where nodes do not use MLflow."""
+        path = folder / "active_run.json"
+        if not path.is_file():
+            return None
+        run_ids = json.loads(path.read_text(encoding="utf-8"))
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        return cls(uri, os.environ.get("MLFLOW_REGISTRY_URI"), run_ids)
+
+    def fetch(self) -> "dict[str, Run]":
+        """Ask MLflow for the runs, by their namespaces; there are none if it does not answer."""
+        import mlflow
+
+        client = mlflow.MlflowClient(self.tracking_uri, self.registry_uri)
+        try:
+            return {namespace: client.get_run(run_id) for namespace, run_id in self.run_ids.items()}
+        except (mlflow.MlflowException, OSError):
+            return {}
+
+
+def uses_mlflow(pipeline: "Pipeline") -> bool:
+    """Tell whether a node may call MLflow itself: some source text of the project's imports it.
+
+    Looked at are the package's modules, whether loaded yet or not (a node may import one when it
+    runs), and what is loaded of other packages that node functions come from. A function typed into
+    a notebook may do anything.
+    """
+    files = {
+        path
+        for path in PACKAGE_FOLDER.rglob("*.py")
+        if path != _SETTINGS and not path.is_relative_to(TEMPLATE_FOLDER)
+    }
+    packages = {_module(node.func).partition(".")[0] for node in pipeline.nodes}
+    if "__main__" in packages and not hasattr(sys.modules["__main__"], "__file__"):
+        return True
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name.partition(".")[0] in packages - {PACKAGE} and file and file.endswith(".py"):
+            files.add(Path(file))
+    return any(_IMPORT.search(path.read_bytes()) for path in files)
+
+
+def _module(function: Callable[..., Any]) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    return str(getattr(function, "__module__", None) or type(function).__module__)
+
+
+@contextmanager
+def pointed_at(place: RunPlace, run: "Run | None") -> Iterator[None]:
+    """Let the process's MLflow calls go where the run is: URIs and experiment.
+
+    Where the run is not there yet, as its server does not answer, they go there nonetheless, and
+    fail: a stray run in a database of the working directory would be found by nobody.
+
+    Environment variables that this changes are the caller's to put back.
+    """
+    from mlflow.tracking import fluent as fluent_module
+    from mlflow.tracking._model_registry import utils as registry
+    from mlflow.tracking._tracking_service import utils as tracking
+
+    fluent: Any = fluent_module
+    uris = tracking._tracking_uri, registry._registry_uri
+    experiment_id = fluent._active_experiment_id
+    if run:
+        fluent._active_experiment_id = run.info.experiment_id
+    # A child run that a node starts would continue this run instead.
+    os.environ.pop("MLFLOW_RUN_ID", None)
+    tracking.set_tracking_uri(place.tracking_uri)
+    if place.registry_uri:
+        registry.set_registry_uri(place.registry_uri)
+    try:
+        yield
+    finally:
+        tracking.set_tracking_uri(uris[0])  # type: ignore[arg-type]
+        registry.set_registry_uri(uris[1])  # type: ignore[arg-type]
+        fluent._active_experiment_id = experiment_id
+
+
+def activate(run: "Run") -> Callable[[str], None]:
+    """Make a run MLflow's active one in this thread.
+
+    Returns:
+        Undoes it. Child runs that are still open are ended with the status that it is given.
+    """
+    import mlflow
+    from mlflow.tracking.fluent import _active_run_stack
+
+    stack: list[Run] = _active_run_stack.get()
+    found = list(stack)
+    ours = mlflow.ActiveRun(run)
+    stack[:] = [ours]
+
+    def undo(status: str) -> None:
+        while stack and stack[-1] is not ours:
+            with suppress(Exception):  # The pipeline does not depend on the server.
+                mlflow.end_run(status)
+        stack[:] = found
+
+    return undo
+
+
+@contextmanager
+def autologging_off() -> Iterator[None]:
+    """Keep autologging that somebody else has switched on from starting runs of its own.
+
+    Databricks switches it on, and a notebook may. Only for nodes that do not use MLflow themselves.
+    """
+    import mlflow  # noqa: F401  # The whole of it first: another thread may be at it.
+    from mlflow.utils.autologging_utils import disable_autologging
+
+    with disable_autologging():
+        yield

@@ -1,0 +1,102 @@
+"""Inputs: where the data come from that a run reads, and what they look like; never their rows."""
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+from ...redaction import Patterns, mask
+
+if TYPE_CHECKING:
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+
+# A larger file is told by its size, its start and its end: reading all of it would cost the run.
+_WHOLE_BYTES = 16_000_000
+
+
+_PART_BYTES = 1_000_000
+
+
+def describe_inputs(
+    pipeline: "Pipeline", catalog: "DataCatalog", patterns: Patterns = ()
+) -> dict[str, dict[str, Any]]:
+    """Describe the data that a pipeline reads and does not make itself, parameters aside.
+
+    Returns:
+        By name: ``source`` (a URI without credentials, none for data in memory), ``type`` of the
+        data set and ``digest`` of a local file or folder (none for what lies elsewhere).
+    """
+    names = [
+        name
+        for name in sorted(pipeline.inputs())
+        if name != "parameters" and not name.startswith("params:")
+    ]
+    return {name: _describe(name, catalog[name], patterns) for name in names}
+
+
+def schema_of(value: Any) -> list[tuple[str, str]] | None:
+    """List a table's columns and their types (pandas, polars, Spark); none for anything else."""
+    columns, types = getattr(value, "columns", None), getattr(value, "dtypes", None)
+    if columns is None or types is None:
+        return None
+    # Spark gives (name, type) pairs.
+    names = [str(kind[1] if isinstance(kind, tuple) else kind) for kind in types]
+    return list(zip(map(str, columns), names, strict=True))
+
+
+def location_of(dataset: Any) -> str | None:
+    """Tell where a data set's data lie: a path or URI; of a versioned one, the version it loads."""
+    dataset = getattr(dataset, "_dataset", dataset)  # A CachedDataset holds the one with the file.
+    path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
+    if path is None:
+        return None
+    if getattr(dataset, "_version", None):
+        path = dataset._get_versioned_path(dataset.resolve_load_version())
+    protocol = getattr(dataset, "_protocol", "file")
+    if protocol in ("file", "local") or "://" in str(path):
+        return str(path)
+    return f"{protocol}://{path}"
+
+
+def _describe(name: str, dataset: Any, patterns: Patterns) -> dict[str, Any]:
+    kind = type(getattr(dataset, "_dataset", dataset)).__name__
+    try:
+        location = location_of(dataset)
+    except Exception:  # A version that is not there is the run's own error, when it loads.
+        location = None
+    if location is None:
+        return {"source": None, "type": kind, "digest": None}
+    path = Path(location)
+    if path.exists():
+        source, digest = path.absolute().as_uri(), digest_of(path)
+    else:
+        # What stands behind the question mark of an address is often a signature.
+        source, digest = urlunsplit(urlsplit(location)._replace(query="", fragment="")), None
+    return {"source": mask(name, source, patterns), "type": kind, "digest": digest}
+
+
+def digest_of(path: Path) -> str:
+    """Compute a digest of a file's content, or of the names and sizes in a folder.
+
+    Returns:
+        The first 32 hexadecimal digits of a SHA-256 (MLflow takes 36 characters): of the whole file
+        up to 16 MB, else of its size, its first and its last MB.
+    """
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for each in sorted(path.rglob("*")):
+            if each.is_file():
+                digest.update(
+                    f"{each.relative_to(path).as_posix()}\n{each.stat().st_size}\n".encode()
+                )
+        return digest.hexdigest()[:32]
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= _WHOLE_BYTES:
+            digest.update(file.read())
+        else:
+            digest.update(str(size).encode() + file.read(_PART_BYTES))
+            file.seek(-_PART_BYTES, 2)
+            digest.update(file.read())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,179 @@
+"""Models: fitted models that a node returns, saved in the flavour of their library."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from ...backend.client import muted, quieten_mlflow
+from ...config import ModelsOptions
+
+# More are data: looking at each entry would cost the run.
+_MOST_ENTRIES = 1000
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """How models of one library are told and saved.
+
+    Attributes:
+        name: MLflow's module for them.
+        attributes: what an object of this library has if it is a model.
+        packages: what loading it takes, besides MLflow, and under which other names the same comes;
+            those that are not installed are left out.
+        format: chooses how a model is written, where MLflow leaves that open.
+        backend: names the package that does the work, where the user has chosen one.
+    """
+
+    name: str
+    attributes: tuple[str, ...]
+    packages: tuple[str, ...]
+    format: Callable[[Any], str] | None = None
+    backend: Callable[[], str] | None = None
+
+
+def models_in(name: str, value: Any) -> dict[str, Any]:
+    """Find the models in a node output: itself, or what dictionaries, lists and tuples hold.
+
+    Returns:
+        Models by name: the output's own, or ``name.key`` for an entry.
+    """
+    models: dict[str, Any] = {}
+    waiting, seen = [(name, value)], 0
+    for path, each in waiting:
+        if flavor_of(each):
+            models[path] = each
+        elif isinstance(each, Mapping | list | tuple) and seen + len(each) <= _MOST_ENTRIES:
+            seen += len(each)
+            entries = each.items() if isinstance(each, Mapping) else enumerate(each)
+            waiting += [
+                (f"{path}.{key}", entry)
+                for key, entry in entries
+                if not isinstance(entry, float | int | str | None)
+            ]
+    return models
+
+
+def flavor_of(value: Any) -> Flavor | None:
+    """Tell a model by the library of its class, or of the nearest class that it is derived from.
+
+    A model of LightGBM is one of scikit-learn too, and one of Keras may be one of PyTorch.
+    """
+    for base in type(value).__mro__:
+        flavor = _FLAVORS.get(base.__module__.split(".")[0])
+        if flavor and all(hasattr(value, name) for name in flavor.attributes):
+            return flavor
+    return None
+
+
+def save_model(model: Any, folder: Path) -> None:
+    """Save a model beside the journal, in MLflow's format.
+
+    Args:
+        model: what ``models_in`` has found.
+        folder: where to; must not exist yet.
+    """
+    flavor = flavor_of(model)
+    assert flavor
+    quieten_mlflow()
+    options: dict[str, Any] = {}
+    packages = ("mlflow", *flavor.packages, *_packages_inside(model))
+    if flavor.backend:
+        packages += (flavor.backend(),)
+    if flavor.format:
+        options["serialization_format"] = flavor.format(model)
+        packages += _FORMAT_PACKAGES[options["serialization_format"]]
+    # Given, for else MLflow starts a process that loads the model to find out: 14 to 18 s.
+    options["pip_requirements"] = _pinned(packages)
+    module = import_module(f"mlflow.{flavor.name}")
+    with muted("mlflow"):  # It warns of each pickle, and of models without a signature.
+        if flavor.name == "pyfunc":
+            with TemporaryDirectory() as nothing:
+                # Else MLflow copies the pyproject.toml and uv.lock of the working directory,
+                # private indexes and all.
+                options["uv_project_path"] = nothing
+                module.save_model(str(folder), python_model=model, **options)
+        else:
+            module.save_model(model, str(folder), **options)
+
+
+def registered_name(name: str, options: ModelsOptions) -> str | None:
+    """Tell under which name mlflow.yml has a model registered, by the first pattern that fits."""
+    fitting = (
+        registered
+        for pattern, registered in options.register_as.items()
+        if fnmatchcase(name, pattern)
+    )
+    return next(fitting, None)
+
+
+def _sklearn_format(model: Any) -> str:
+    """Choose skops where that works.
+
+    MLflow loads nothing but types that skops trusts: a forest or a custom transformer would be
+    saved and never load again, and what holds a lambda is not even saved.
+    """
+    try:
+        from skops.io import dumps, get_untrusted_types
+
+        return "cloudpickle" if get_untrusted_types(data=dumps(model)) else "skops"
+    except Exception:  # Whatever skops cannot do, cloudpickle can.
+        return "cloudpickle"
+
+
+def _cloudpickle(model: Any) -> str:
+    return "cloudpickle"
+
+
+def _pickle(model: Any) -> str:
+    return "pickle"
+
+
+def _keras_backend() -> str:
+    return str(import_module("keras").config.backend())
+
+
+_FORMAT_PACKAGES = {
+    "skops": ("skops",),
+    "cloudpickle": ("cloudpickle",),
+    "pickle": ("cloudpickle",),  # As MLflow's module for PyTorch calls it.
+}
+
+
+_FLAVORS = {
+    "sklearn": Flavor("sklearn", ("fit", "predict"), ("scikit-learn",), _sklearn_format),
+    "xgboost": Flavor(
+        "xgboost", ("predict", "save_model"), ("xgboost", "xgboost-cpu", "scikit-learn")
+    ),
+    "lightgbm": Flavor("lightgbm", ("predict",), ("lightgbm", "scikit-learn"), _cloudpickle),
+    "catboost": Flavor("catboost", ("predict", "save_model"), ("catboost",)),
+    # The other format is a trace of one call, which takes an example of the input.
+    "torch": Flavor("pytorch", ("forward", "state_dict"), ("torch",), _pickle),
+    "keras": Flavor("keras", ("predict", "save"), ("keras",), backend=_keras_backend),
+    "statsmodels": Flavor("statsmodels", ("predict", "save"), ("statsmodels",)),
+    "onnx": Flavor("onnx", ("graph", "opset_import"), ("onnx", "onnxruntime", "onnxruntime-gpu")),
+    "mlflow": Flavor("pyfunc", ("load_context", "predict"), ("cloudpickle",)),
+}
+
+
+def _packages_inside(model: Any) -> tuple[str, ...]:
+    """List what the steps of a scikit-learn pipeline, or of any model of models, come from."""
+    if not hasattr(model, "get_params"):
+        return ()
+    flavors = {flavor_of(part) for part in model.get_params().values()}
+    return tuple(package for flavor in flavors if flavor for package in flavor.packages)
+
+
+def _pinned(packages: Iterable[str]) -> list[str]:
+    """Pin packages to the versions that are installed."""
+    pinned = []
+    for package in sorted(set(packages)):
+        try:
+            pinned.append(f"{package}=={version(package)}")
+        except PackageNotFoundError:
+            continue
+    return pinned

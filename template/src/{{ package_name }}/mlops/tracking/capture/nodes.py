@@ -1,0 +1,177 @@
+"""Nodes and their namespaces, and the record of a run: one JSON file, ``kedro/run.json``."""
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...config import RunOptions
+from ..journal import Record, all_records
+
+if TYPE_CHECKING:
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+
+
+def describe_node(node: "Node", project_path: Path) -> dict[str, Any]:
+    """Describe a node: its name, function, data sets, and where its function is written."""
+    function = _function(node.func)
+    return {
+        "name": node.name,
+        "function": f"{function.__module__}.{getattr(function, '__qualname__', type(function))}",
+        "source": source_location(node.func, project_path),
+        "inputs": list(node.inputs),
+        "outputs": list(node.outputs),
+    }
+
+
+def source_location(function: Callable[..., Any], project_path: Path) -> str | None:
+    """Tell a function's file and line, relative to the project if it is part of it.
+
+    Returns:
+        ``src/package/nodes.py:12``; none for what is not written in Python.
+    """
+    code = getattr(_function(function), "__code__", None)
+    if code is None:
+        return None
+    path = Path(code.co_filename)
+    if path.is_relative_to(project_path):
+        path = path.relative_to(project_path)
+    return f"{path.as_posix()}:{code.co_firstlineno}"
+
+
+def _function(function: Any) -> Any:
+    """Look through decorators, partial applications and bound methods."""
+    while isinstance(function, partial):
+        function = function.func
+    return inspect.unwrap(function)
+
+
+def namespace_of(node: "Node", options: RunOptions) -> str:
+    """Tell the namespace in whose child run a node is tracked; empty for the run itself."""
+    return (node.namespace or "") if options.nested == "namespace" else ""
+
+
+def parts_of(pipeline: "Pipeline", options: RunOptions) -> dict[str, "Pipeline"]:
+    """Split a pipeline into what each run tracks: the run itself, under "", and its child runs.
+
+    Returns:
+        By namespace, parents before their children: ``a`` before ``a.b``.
+    """
+    from kedro.pipeline import Pipeline
+
+    if options.nested != "namespace":
+        return {"": pipeline}
+    namespaces = {""}
+    for node in pipeline.nodes:
+        names = namespace_of(node, options).split(".")
+        namespaces |= {".".join(names[:count]) for count in range(1, len(names) + 1)}
+    return {
+        namespace: Pipeline(
+            [node for node in pipeline.nodes if namespace_of(node, options) == namespace]
+        )
+        for namespace in sorted(namespaces)
+    }
+
+
+def count_nodes(parts: Mapping[str, "Pipeline"]) -> dict[str, int]:
+    """Count the nodes in each namespace, those of the namespaces inside it included."""
+    return {
+        namespace: sum(
+            len(part.nodes) for name, part in parts.items() if is_inside(name, namespace)
+        )
+        for namespace in parts
+    }
+
+
+def is_inside(name: str, namespace: str) -> bool:
+    """Tell whether a namespace is another one or inside it."""
+    return not namespace or f"{name}.".startswith(f"{namespace}.")
+
+
+def parent_of(namespace: str) -> str:
+    """Name the namespace around one; empty for the run itself."""
+    return namespace.rpartition(".")[0]
+
+
+def local_name(name: str, namespace: str) -> str:
+    """Leave the namespace out of a name, as its child run does: so runs can be compared."""
+    return name.removeprefix(f"{namespace}.")
+
+
+FOLDER, FILE = "kedro", "run.json"
+
+
+def write_run_record(journal: Path, end: Record) -> Path:
+    """Write the record of a run beside its journal; it is the run's artifact ``kedro/run.json``.
+
+    It holds ``run_id``, ``name``, ``status``, ``started`` and ``ended`` (ms since 1970),
+    ``pipelines``, ``command`` and versions as the run's tags have them, ``git`` (commit and whether
+    the sources were changed), ``inputs`` and ``nodes``, as `nodes_of` lists them.
+
+    Args:
+        journal: the run's folder.
+        end: the run's end, which need not be in the journal yet.
+    """
+    path = journal / "files" / FILE
+    summary = json.dumps(_summary(all_records(journal), end), indent=2)
+    nodes = (json.dumps(node) for node in nodes_of(all_records(journal)))
+    with path.open("w", encoding="utf-8") as file:
+        file.write(f'{summary.removesuffix("}").rstrip()},\n  "nodes": [')
+        for number, node in enumerate(nodes):
+            file.write(f"{',' if number else ''}\n    {node}")
+        file.write("\n  ]\n}\n")
+    return path
+
+
+def _summary(records: Iterable[Record], end: Record) -> dict[str, Any]:
+    kept = [record for record in records if record.kind in ("run_started", "input")]
+    start = next((record for record in kept if record.kind == "run_started"), None)
+    tags = dict(start.data["tags"]) if start else {}
+    return {
+        "run_id": tags.get("kedro.run_id"),
+        "name": start.data["name"] if start else None,
+        "status": end.data["status"],
+        "started": start.time if start else None,
+        "ended": end.time,
+        "pipelines": tags.get("kedro.pipelines", "").split(", "),
+        "command": tags.get("kedro.command"),
+        "environment": tags.get("kedro.env"),
+        "runner": tags.get("kedro.runner"),
+        "versions": {"kedro": tags.get("kedro.version"), "template": tags.get("template.version")},
+        "git": {
+            "commit": tags.get("mlflow.source.git.commit"),
+            "dirty": tags.get("mlflow.source.git.dirty", "") == "true",
+        },
+        "inputs": inputs_of(kept),
+    }
+
+
+def nodes_of(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """Yield a run's nodes as they ended, process by process; those without an end come last.
+
+    A node that was started and has no end has the status ``UNFINISHED``.
+    """
+    running: dict[str, dict[str, Any]] = {}
+    for record in records:
+        if record.kind == "node_started":
+            running[record.data["name"]] = dict(record.data)
+        elif record.kind == "node":
+            running.pop(record.data["name"], None)
+            seconds = (record.data["ended_ns"] - record.data["started_ns"]) / 1e9
+            yield {**record.data, "seconds": seconds}
+    for node in running.values():
+        yield {**node, "ended_ns": None, "seconds": None, "status": "UNFINISHED"}
+
+
+def inputs_of(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """List the data that a run has read, each once: two processes may have written it down."""
+    inputs = {record.data["name"]: dict(record.data) for record in records_of("input", records)}
+    return [inputs[name] for name in sorted(inputs)]
+
+
+def records_of(kind: str, records: Iterable[Record]) -> list[Record]:
+    """Pick the records of one kind."""
+    return [record for record in records if record.kind == kind]

@@ -1,0 +1,145 @@
+"""Tags: how a run was started and from which commit, so that it can be found and repeated."""
+
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from getpass import getuser
+from pathlib import Path
+from typing import Any
+
+from ...redaction import Patterns, mask
+from .values import MAX_TAG_LENGTH, flatten
+
+# Kedro's options of `kedro run` by their name in `run_params`, and what stands between several
+# values.
+_OPTIONS = {
+    "pipeline_names": ("--pipelines", ","),
+    "env": ("--env", ""),
+    "tags": ("--tags", ","),
+    "node_names": ("--nodes", ","),
+    "from_nodes": ("--from-nodes", ","),
+    "to_nodes": ("--to-nodes", ","),
+    "from_inputs": ("--from-inputs", ","),
+    "to_outputs": ("--to-outputs", ","),
+    "namespaces": ("--namespaces", ","),
+}
+
+
+def run_tags(
+    run_params: Mapping[str, Any],
+    pipelines: list[str],
+    project_name: str,
+    patterns: Patterns = (),
+) -> dict[str, str]:
+    """Describe a Kedro run by tags.
+
+    Args:
+        run_params: what Kedro's ``before_pipeline_run`` hook receives.
+        pipelines: the names of the pipelines that run.
+        project_name: what MLflow's page shows as the run's source.
+        patterns: the owner's own of what is a secret.
+
+    Returns:
+        Kedro's run id, version, environment and runner, the template's version, the git commit, the
+        pipelines, and a command that runs the same again, secrets masked.
+    """
+    project_path = Path(run_params["project_path"])
+    tags = {
+        "kedro.run_id": str(run_params["run_id"]),
+        "kedro.version": str(run_params["kedro_version"]),
+        "kedro.env": str(run_params["env"] or ""),
+        "kedro.pipelines": ", ".join(pipelines),
+        "kedro.runner": runner_name(str(run_params["runner"])),
+        "kedro.command": replay_command(run_params, patterns),
+        "template.version": template_version(project_path),
+        "mlflow.source.name": project_name,
+        "mlflow.source.type": "PROJECT",
+        "mlflow.user": user_name(),
+    }
+    if git := git_state(project_path):
+        tags["mlflow.source.git.commit"] = git.commit
+        tags["mlflow.source.git.dirty"] = str(git.dirty).lower()
+    return {
+        name: mask(name, value, patterns)[:MAX_TAG_LENGTH] for name, value in tags.items() if value
+    }
+
+
+def replay_command(run_params: Mapping[str, Any], patterns: Patterns = ()) -> str:
+    """Write the `kedro run` command that starts the same run, whatever started this one."""
+    words = ["kedro", "run"]
+    for name, (option, separator) in _OPTIONS.items():
+        value = run_params.get(name)
+        if value:
+            words += [option, value if isinstance(value, str) else separator.join(value)]
+    if run_params.get("runtime_params"):
+        runtime_params = flatten(mask("", run_params["runtime_params"], patterns), ".")
+        words += ["--params", ",".join(f"{name}={value}" for name, value in runtime_params)]
+    return shlex.join(words)
+
+
+def runner_name(runner: str) -> str:
+    """Read the runner's class out of what Kedro tells of it, ``<module.Class object at 0x7f…>``.
+
+    Kedro says ``None`` when it chooses by itself, and then takes the SequentialRunner.
+    """
+    if runner == "None":
+        return "SequentialRunner"
+    return runner.strip("<>").split(" object at ")[0].rpartition(".")[2]
+
+
+def template_version(project_path: Path) -> str:
+    """Read from which version of the template the project was rendered, or updated to, last."""
+    try:
+        answers = (project_path / ".copier-answers.yml").read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    found = re.search(r"^_commit: *['\"]?([^'\"\s]+)", answers, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def user_name() -> str:
+    """Tell who runs this process, as far as the machine knows."""
+    try:
+        return getuser()
+    except (KeyError, OSError):  # A container may run under a user id that has no name.
+        return "unknown"
+
+
+_SECONDS_FOR_GIT = 5
+
+
+@dataclass(frozen=True)
+class GitState:
+    """The commit that is checked out, and whether the project's files differ from it."""
+
+    commit: str
+    dirty: bool
+
+
+def git_state(project_path: Path) -> GitState | None:
+    """Ask git, in one call, for the state of a folder; none without git, repository or commit.
+
+    Files that git does not know count as changes: a pipeline may import them.
+    """
+    command = ["git", "status", "--porcelain=v2", "--branch", "--", "."]
+    try:
+        answer = subprocess.run(
+            command,
+            cwd=project_path,
+            # Looking must not take the index's lock from the user's own git.
+            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"},
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS_FOR_GIT,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = answer.stdout.splitlines()
+    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "")
+    if not commit or commit == "(initial)":
+        return None
+    return GitState(commit, dirty=any(not line.startswith("#") for line in lines))

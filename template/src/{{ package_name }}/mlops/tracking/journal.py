@@ -1,0 +1,186 @@
+"""The journal: one JSON line an event, appended at once, with the files it speaks of beside it.
+
+A run has a folder of its own, named by Kedro's run id:
+
+    .kedro_mlflow/journal/<run id>/
+        run.json              what a worker process, or a later `sync`, needs to know of the run
+        <process>.jsonl       the events that one process saw, in their order
+        files/                what those events speak of: figures, models
+        delivery-<sink>.json  how far a sink has got
+        lock                  held as long as a process of the run lives
+
+A line that was written is on disk when the process dies the next moment. Worker processes only
+append. A disk that refuses to write costs what it refuses, and never the pipeline.
+"""
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from ..disk import refusal
+
+logger = logging.getLogger(__name__)
+
+
+# As much of one process's file as is read at once: memory stays bounded, however long a run is.
+_CHUNK_BYTES = 250_000
+
+
+@dataclass(frozen=True)
+class Record:
+    """One event: its kind, when it happened (ms since 1970) and what is worth keeping of it."""
+
+    kind: str
+    time: int
+    data: Mapping[str, Any]
+
+
+class Journal:
+    """Writes the events of one process, in one run's folder; safe to call from several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.files = folder / "files"
+        self._lock = threading.Lock()
+        self._path = folder / f"{os.getpid()}.jsonl"
+        self._file: IO[bytes] | None = None
+        self._refused = False
+
+    def create(self) -> None:
+        """Create the folder, unless another process of the run has.
+
+        Raises:
+            OSError: the disk refuses it.
+        """
+        self.files.mkdir(parents=True, exist_ok=True)
+
+    def append(self, kind: str, namespace: str = "", **data: Any) -> None:
+        """Write one event; it is on disk when this returns, unless the disk refuses it.
+
+        Args:
+            kind: what has happened.
+            namespace: whose child run it belongs to; empty for the run itself.
+            data: what is worth keeping of it.
+        """
+        with self.tolerating():
+            self.write(kind, namespace, **data)
+
+    def write(self, kind: str, namespace: str = "", **data: Any) -> None:
+        """Write one event as `append` does.
+
+        Raises:
+            OSError: the disk refuses it; nothing of it was written.
+        """
+        if namespace:
+            data["namespace"] = namespace
+        line = json.dumps({"kind": kind, "time": now(), "data": data}, default=str)
+        with self._lock:
+            self._write(f"{line}\n".encode())
+
+    @contextmanager
+    def tolerating(self) -> Iterator[None]:
+        """Go on when the disk refuses to write, and say so the first time."""
+        try:
+            yield
+        except Exception as error:
+            refused = refusal(error)
+            if refused is None:
+                raise
+            if not self._refused:
+                self._refused = True
+                logger.error(
+                    "The disk refuses %s (%s): the pipeline goes on, and what it does from here on "
+                    "is not all tracked.",
+                    refused.filename or self.folder,
+                    refused.strerror,
+                )
+
+    def close(self) -> None:
+        """Close this process's file."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _write(self, line: bytes) -> None:
+        # Without a buffer of Python's: what the disk refuses would be written with the next line.
+        if self._file is None:
+            self.create()
+            self._file = self._path.open("ab", buffering=0)
+        written = 0
+        try:
+            while written < len(line):
+                written += self._file.write(line[written:])
+        except OSError:
+            # A half of a line would swallow the next one.
+            self._file.truncate(self._path.stat().st_size - written)
+            raise
+
+
+class JournalReader:
+    """Reads a run's events, of all its processes, each once.
+
+    Attributes:
+        offsets: how many bytes of each file were read and acknowledged, by the file's name.
+        has_more: whether the last read has left out what did not fit into its chunk.
+    """
+
+    def __init__(self, folder: Path, offsets: Mapping[str, int] | None = None) -> None:
+        self.offsets = dict(offsets or {})
+        self.has_more = False
+        self._folder = folder
+        self._read: dict[str, int] = {}
+
+    def read(self) -> list[Record]:
+        """Return the next events that were not acknowledged; of each process in their order."""
+        records = []
+        self.has_more = False
+        for path in sorted(self._folder.glob("*.jsonl")):
+            start = self.offsets.get(path.name, 0)
+            with path.open("rb") as file:
+                file.seek(start)
+                # A line without its end is still being written: it is read the next time.
+                chunk = file.read(_CHUNK_BYTES)
+                self.has_more |= len(chunk) == _CHUNK_BYTES
+                whole, newline, _ = (chunk + _rest_of_line(file)).rpartition(b"\n")
+            self._read[path.name] = start + len(whole) + len(newline)
+            records += [Record(**json.loads(line)) for line in whole.splitlines()]
+        return records
+
+    def acknowledge(self) -> None:
+        """Take what was read last as delivered: it is not read again."""
+        self.offsets.update(self._read)
+
+
+def all_records(folder: Path) -> Iterator[Record]:
+    """Read a run's events so far, of one process after the other."""
+    reader = JournalReader(folder)
+    while records := reader.read():
+        yield from records
+        reader.acknowledge()
+
+
+def first_record(folder: Path) -> Record | None:
+    """Read a run's start, the first line of some process's file; none if it was never written."""
+    for path in folder.glob("*.jsonl"):
+        with path.open("rb") as file:
+            line = file.readline()
+        if line.endswith(b"\n") and (record := Record(**json.loads(line))).kind == "run_started":
+            return record
+    return None
+
+
+def _rest_of_line(file: Any) -> bytes:
+    rest: bytes = file.readline()
+    return rest
+
+
+def now() -> int:
+    """Return the time in milliseconds since 1970, as MLflow counts it."""
+    return time.time_ns() // 1_000_000

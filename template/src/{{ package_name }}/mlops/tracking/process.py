@@ -1,0 +1,122 @@
+"""Changes that tracking makes in the process during runs, and undoes after the last one."""
+
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+
+class ProcessState:
+    """Changes that the first run makes and that stay until the last one of them has ended."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._runs = 0
+        self._changes: dict[str, Any] = {}
+        self._undo = ExitStack()
+
+    def enter(self) -> None:
+        """Count a run in."""
+        with self._lock:
+            self._runs += 1
+            self.change("environment", _environment())
+            self.change("SIGTERM", _sigterm_exits())
+
+    def leave(self) -> None:
+        """Count a run out."""
+        with self._lock:
+            self._runs -= 1
+            if self._runs == 0:
+                self._changes.clear()
+                self._undo.close()
+
+    def change(self, name: str, change: AbstractContextManager[Any]) -> None:
+        """Make a change unless another run has made it already."""
+        with self._lock:
+            if name not in self._changes:
+                self._changes[name] = self._undo.enter_context(change)
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """Put the variables of MLflow, and of ours, back."""
+    prefixes = ("MLFLOW_", "KEDRO_MLFLOW_")
+    found = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith(prefixes)]:
+            if name not in found:
+                del os.environ[name]
+        os.environ.update(found)
+
+
+@contextmanager
+def _sigterm_exits() -> Iterator[None]:
+    """Let SIGTERM end the program as Ctrl-C does, so that its runs are ended.
+
+    A program that handles the signal itself is left alone, and so is a thread: Python allows
+    handlers in the main one alone.
+    """
+    if not _in_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    process = os.getpid()
+
+    def exit_process(number: int, frame: object) -> None:
+        # A second one ends the process at once.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() != process:  # A forked worker: the run is not its own.
+            os.kill(os.getpid(), signal.SIGTERM)
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, exit_process)
+    try:
+        yield
+    finally:
+        if _in_main_thread() and signal.getsignal(signal.SIGTERM) is exit_process:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+@contextmanager
+def paused_collector() -> Iterator[None]:
+    """Do something that is over soon without garbage collection."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+@contextmanager
+def frozen_afterwards() -> Iterator[None]:
+    """Load libraries without garbage collection, and leave out later what was loaded.
+
+    MLflow and SQLAlchemy make several hundred thousand objects that stay. Each time their number
+    has grown by a quarter Python looks at all of them: half of what their import costs.
+    """
+    with paused_collector():
+        yield
+        if gc.get_freeze_count() == 0:
+            gc.freeze()
+
+
+@contextmanager
+def thawed_afterwards() -> Iterator[None]:
+    """Let the collector look at all objects again at the end, unless somebody else froze some."""
+    untouched = gc.get_freeze_count() == 0
+    try:
+        yield
+    finally:
+        if untouched:
+            gc.unfreeze()

@@ -1,0 +1,143 @@
+"""Runs in MLflow and their child runs: made once, however often that is tried, joined and ended."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from ...config import ExperimentOptions
+from ...errors import TrackingError
+from ...uris import vanished
+from ..capture.nodes import is_inside, nodes_of, parent_of
+from ..journal import Record
+from .sink import Delivery
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# What the experiment is for, as MLflow's page asks otherwise.
+_EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
+
+
+# Finds a run again whose id never reached us.
+_JOURNAL_TAG = "kedro.journal"
+
+
+def create_run(
+    client: "MlflowClient", delivery: Delivery, options: ExperimentOptions, record: Record
+) -> None:
+    """Create the run of a ``run_started`` record, unless an earlier try has done so."""
+    delivery.experiment_id = find_experiment(client, options)
+    found = None
+    journal = record.data["journal"]
+    if delivery.attempted or delivery.resumed:
+        found = _find_run(client, delivery.experiment_id, journal)
+    delivery.attempted = True
+    delivery.save()
+    delivery.run_id = found or _create_run(
+        client,
+        delivery.experiment_id,
+        record.time,
+        record.data["name"],
+        record.data["tags"] | {_JOURNAL_TAG: journal},
+    )
+    delivery.save()
+
+
+def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Record) -> None:
+    """Join a run that somebody else has started, and will end."""
+    delivery.experiment_id = str(client.get_run(run_id).info.experiment_id)
+    for name, value in record.data["tags"].items():
+        if not name.startswith("mlflow."):  # Those are the run's owner's.
+            client.set_tag(run_id, name, value)
+    delivery.run_id = run_id
+    delivery.joined = True
+    delivery.save()
+
+
+def create_child(client: "MlflowClient", delivery: Delivery, record: Record) -> None:
+    """Create the child run of a ``child_started`` record, unless an earlier try has done so."""
+    namespace = record.data["namespace"]
+    if delivery.children.get(namespace):
+        return
+    run_id, parent = str(delivery.run_id), parent_of(namespace)
+    found, mark = None, f"{run_id}/{namespace}/{record.time}"
+    if namespace in delivery.children or delivery.resumed:
+        found = _find_run(client, delivery.experiment_id, mark)
+    delivery.children[namespace] = ""
+    delivery.save()
+    tags = {
+        "mlflow.parentRunId": delivery.children[parent] if parent else run_id,
+        "kedro.namespace": namespace,
+        _JOURNAL_TAG: mark,
+    }
+    delivery.children[namespace] = found or _create_run(
+        client, delivery.experiment_id, record.time, namespace, record.data["tags"] | tags
+    )
+    delivery.save()
+
+
+def end_children(
+    client: "MlflowClient", delivery: Delivery, records: Iterable[Record], end: Record
+) -> None:
+    """End the child runs: when their last node has ended, or with the run and as it has.
+
+    Args:
+        client: the tracking server's.
+        delivery: which child runs there are.
+        records: all of the run's.
+        end: the last of them.
+    """
+    if not delivery.children:
+        return
+    kept = ("child_started", "node_started", "node")
+    records = [record for record in records if record.kind in kept]
+    nodes = list(nodes_of(records))
+    for child in (record for record in records if record.kind == "child_started"):
+        namespace = child.data["namespace"]
+        inside = [node for node in nodes if is_inside(node.get("namespace", ""), namespace)]
+        finished = [node["ended_ns"] for node in inside if node["status"] == "FINISHED"]
+        status, ended = str(end.data["status"]), end.time
+        if len(finished) == child.data["nodes"]:
+            status, ended = "FINISHED", max(finished) // 1_000_000
+        client.set_terminated(delivery.children[namespace], status, ended)
+
+
+def find_experiment(client: "MlflowClient", options: ExperimentOptions) -> str:
+    """Find the experiment by its name, or make it; return its id.
+
+    Raises:
+        TrackingError: it keeps its files in a folder that is gone.
+    """
+    experiment = client.get_experiment_by_name(options.name)
+    if experiment is None:
+        try:
+            return client.create_experiment(
+                options.name,
+                artifact_location=options.create_experiment_kwargs.artifact_location,
+                tags=_EXPERIMENT_KIND | (options.create_experiment_kwargs.tags or {}),
+            )
+        except Exception:  # Another run may have made it just now.
+            experiment = client.get_experiment_by_name(options.name)
+            if experiment is None:
+                raise
+    # MLflow makes the experiment 0 itself, in a folder that may never be.
+    if experiment.experiment_id != "0" and vanished(experiment.artifact_location):
+        raise TrackingError(
+            f"the experiment '{options.name}' keeps its files in "
+            f"{experiment.artifact_location}, a folder that is gone: move the project back "
+            "there, or give tracking.experiment.name in mlflow.yml another name"
+        )
+    if experiment.lifecycle_stage == "deleted" and options.restore_if_deleted:
+        client.restore_experiment(experiment.experiment_id)
+    return str(experiment.experiment_id)
+
+
+def _find_run(client: "MlflowClient", experiment_id: str, mark: str) -> str | None:
+    found = client.search_runs([experiment_id], f"tags.`{_JOURNAL_TAG}` = '{mark}'")
+    return str(found[0].info.run_id) if found else None
+
+
+def _create_run(
+    client: "MlflowClient", experiment_id: str, started: int, name: str, tags: dict[str, str]
+) -> str:
+    run = client.create_run(experiment_id, start_time=started, run_name=name, tags=tags)
+    return str(run.info.run_id)

@@ -1,0 +1,156 @@
+"""The shipper: reads a run's journal and sends it to a sink, from a thread of its own."""
+
+import logging
+import threading
+import time
+from typing import Protocol
+
+from ...backend.client import is_transient
+from ..journal import JournalReader, Record, first_record
+from .sink import Sink
+
+logger = logging.getLogger(__name__)
+
+
+# How often the journal is looked at: seldom enough for few calls, often enough to watch a run. The
+# pause grows with the run: as long as the run has taken so far.
+_SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 30.0
+
+
+_FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.5, 15.0
+
+
+# How long a run's end waits for a sink that is not there.
+_GRACE_SECONDS = 5.0
+
+
+# A record that fails this often while the server itself is well is what is wrong.
+_PATIENCE = 6
+
+
+class Shipper:
+    """Delivers one run's journal to one sink, until the run's end.
+
+    Attributes:
+        sink: where to.
+        error: why the last try has failed; none while all is well.
+    """
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.error: Exception | None = None
+        self._failing_since = 0.0
+        self._reader = JournalReader(sink.folder, sink.delivery.offsets)
+        self._finishing = threading.Event()
+        self._stopped = threading.Event()
+        self._end: Record | None = None
+        self._end_told: Record | None = None
+        self._thread = threading.Thread(
+            target=self._work, name=f"mlflow-shipper-{sink.folder.name}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start delivering, in a thread."""
+        self._thread.start()
+
+    def finish(self, end: Record | None = None) -> None:
+        """Say that nothing is appended any more.
+
+        Args:
+            end: the run's end, should the disk have refused it to the journal.
+        """
+        self._end_told = end
+        self._finishing.set()
+
+    def drain(self, deadline: float) -> bool:
+        """Wait, after `finish`, until everything in the journal is delivered.
+
+        Args:
+            deadline: until when, in seconds of ``time.monotonic``. A sink that is not there is
+                waited for only a few seconds.
+
+        Returns:
+            Whether all of it was delivered. If not, ``error`` says why, or is none when time ran
+            out; nothing more is sent.
+        """
+        asked = time.monotonic()
+        while self._thread.is_alive() and (now := time.monotonic()) < deadline:
+            if self.error and now >= max(asked, self._failing_since) + _GRACE_SECONDS:
+                # One that is there may have lost an answer, and be at it again.
+                if not self.sink.is_well():
+                    break
+                asked = now
+            self._thread.join(0.05)
+        self._stopped.set()
+        return self.sink.delivery.done
+
+    def _work(self) -> None:
+        started = time.monotonic()
+        try:
+            self._begin()
+            while not self._stopped.is_set():
+                # Asked before the journal is read: what was appended until then is in this read.
+                finishing = self._finishing.is_set()
+                if records := self._reader.read():
+                    self._deliver(records)
+                elif finishing:
+                    self._deliver_end()
+                    return
+                if not finishing and not self._reader.has_more:
+                    pause = max(time.monotonic() - started, _SHORTEST_PAUSE_SECONDS)
+                    self._finishing.wait(min(pause, _LONGEST_PAUSE_SECONDS))
+        except Exception as error:
+            self.error = error
+
+    def _begin(self) -> None:
+        started = first_record(self.sink.folder)
+        assert started
+        self._until_it_works(lambda patient: self.sink.begin(started))
+
+    def _deliver(self, records: list[Record]) -> None:
+        for record in records:
+            if record.kind == "run_ended":
+                self._end = record
+        events = [record for record in records if record.kind != "run_ended"]
+        self._until_it_works(lambda patient: self.sink.deliver(events, patient))
+        if self._stopped.is_set():
+            return
+        self._reader.acknowledge()
+        if self._end is None:  # Else what was read last is read again by who goes on from here.
+            self.sink.delivery.offsets = dict(self._reader.offsets)
+            self.sink.delivery.save()
+
+    def _deliver_end(self) -> None:
+        if end := self._end or self._end_told:
+            self._until_it_works(lambda patient: self.sink.end(end, patient))
+        if not self._stopped.is_set():
+            self.sink.delivery.done = True
+            self.sink.delivery.save()
+
+    def _until_it_works(self, attempt: "Attempt") -> None:
+        failures, backoff = 0, _FIRST_BACKOFF_SECONDS
+        while not self._stopped.is_set():
+            try:
+                attempt(failures < _PATIENCE or not self.sink.is_well())
+                self.error = None
+                return
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                if self.error is None:
+                    self._failing_since = time.monotonic()
+                    logger.warning(
+                        "%s does not answer: the run goes on, what it leaves is kept.",
+                        self.sink.place,
+                    )
+                self.error = error
+            failures += 1
+            self._stopped.wait(backoff)
+            backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
+
+
+class Attempt(Protocol):
+    """One try at a delivery."""
+
+    def __call__(self, patient: bool) -> None:
+        """Deliver, patiently or not; see `Sink.deliver`."""

@@ -1,0 +1,125 @@
+"""Runs that MLflow has not taken yet: completed and delivered from their journals."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ...backend.client import reason_of
+from ...config import ExperimentOptions, KedroMlflowConfig
+from ...disk import FileLock
+from ...project import State
+from ..capture.nodes import FOLDER, write_run_record
+from ..journal import Record, all_records, first_record
+from ..listeners import RunListener
+from .batches import describe_changes
+from .shipper import Shipper
+from .sinks import sinks_of
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run.
+
+    Attributes:
+        kedro_run_id: the run in Kedro, which names its journal.
+        status: how it ended; none while a process is still at it.
+        run_id: the run in MLflow, if it was created.
+        error: why not all of it was delivered, if so.
+        notes: what its owner should know of it, a sentence each.
+    """
+
+    kedro_run_id: str
+    status: str | None
+    run_id: str | None = None
+    error: str | None = None
+    notes: Sequence[str] = ()
+
+
+def sync(
+    journals: Path, config: KedroMlflowConfig, listeners: Sequence[RunListener] = ()
+) -> Iterator[Outcome]:
+    """Deliver what lies in the journals of a project, the oldest run first.
+
+    A run whose process has died without ending it is ended as killed, at its last event. A run that
+    is still going on is left alone. Doing this twice, or stopping it in between, changes nothing.
+    """
+    for folder in sorted(journals.iterdir()) if journals.is_dir() else []:
+        if not (folder / "run.json").is_file():
+            continue
+        try:
+            with FileLock(folder / "lock") as taken:
+                if taken and first_record(folder) is None:  # It was killed before it had started.
+                    put_away(folder)
+                    continue
+                outcome = (
+                    _deliver(folder, config, listeners) if taken else Outcome(folder.name, None)
+                )
+        except OSError as error:
+            if not folder.exists():  # Its own process has just put it away.
+                continue
+            # A disk that is full or read-only.
+            outcome = Outcome(folder.name, "UNFINISHED", error=reason_of(error))
+        yield outcome
+
+
+def _deliver(folder: Path, config: KedroMlflowConfig, listeners: Sequence[RunListener]) -> Outcome:
+    content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    experiment = ExperimentOptions(**content["experiment"])
+    status = _complete(folder)
+    server, *mirrors = sinks_of(folder, config, experiment, listeners, resumed=True)
+    shippers = [Shipper(sink) for sink in (server, *mirrors) if not sink.delivery.done]
+    for shipper in shippers:
+        shipper.start()
+        shipper.finish()
+    deadline = time.monotonic() + config.shipping.deadline
+    errors = [
+        reason_of(shipper.error) if shipper.error else "time ran out"
+        for shipper in shippers
+        if not shipper.drain(deadline)
+    ]
+    if not errors:
+        put_away(folder)
+    delivery = server.delivery
+    notes = [describe_changes(delivery.changed)] if delivery.changed else []
+    notes += [shipper.sink.refusals for shipper in shippers if shipper.sink.refusals]
+    error = errors[0] if errors else None
+    return Outcome(folder.name, status, delivery.run_id, error, notes)
+
+
+def _complete(folder: Path) -> str:
+    """Write the end of a run whose process has not; return how the run ended."""
+    last = 0
+    for record in all_records(folder):
+        if record.kind == "run_ended":
+            return str(record.data["status"])
+        last = max(last, record.time)
+    _end_half_written_lines(folder)
+    end = Record("run_ended", last, {"status": "KILLED"})
+    path = write_run_record(folder, end)
+    record = Record("artifact", last, {"path": str(path), "folder": FOLDER})
+    with (folder / "sync.jsonl").open("a", encoding="utf-8") as file:
+        file.writelines(json.dumps(asdict(line)) + "\n" for line in (record, end))
+    return "KILLED"
+
+
+def _end_half_written_lines(folder: Path) -> None:
+    """Cut off a line that its process could not finish: the event was not captured."""
+    for path in folder.glob("*.jsonl"):
+        content = path.read_bytes()
+        if not content.endswith(b"\n"):
+            path.write_bytes(content[: content.rfind(b"\n") + 1])
+
+
+def put_away(folder: Path) -> None:
+    """Remove a delivered run's journal; what a server has refused is kept, with its reasons."""
+    for refused in folder.glob("*.refused"):
+        kept = State.of_journal(folder).refused
+        kept.mkdir(exist_ok=True)
+        refused.rename(kept / f"{folder.name}-{refused.stem}.jsonl")
+    # Another process may be about to put its lock into the folder: at once, or not at all.
+    delivered = State.of_journal(folder).folder / f"delivered-{folder.name}"
+    folder.rename(delivered)
+    shutil.rmtree(delivered)

@@ -1,0 +1,125 @@
+"""The start of a tracked run: mlflow.yml, Kedro's run and its listeners, put together."""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..backend.preflight import require_all
+from ..config import KedroMlflowConfig
+from ..project import PACKAGE, State
+from .capture.artifacts import files_of_figures
+from .capture.inputs import describe_inputs
+from .capture.nodes import count_nodes, parts_of
+from .capture.tags import run_tags
+from .capture.values import consumed_parameters
+from .listeners import RunListener, RunStart
+from .run import RunDescription, TrackedRun
+
+if TYPE_CHECKING:
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+
+def start_run(
+    config: KedroMlflowConfig,
+    run_params: Mapping[str, Any],
+    pipeline: "Pipeline",
+    catalog: "DataCatalog",
+    listeners: Sequence[RunListener] = (),
+) -> TrackedRun | None:
+    """Start tracking a Kedro run.
+
+    Args:
+        config: mlflow.yml, resolved.
+        run_params: what Kedro passes to its hooks.
+        pipeline: the nodes to run.
+        catalog: their data sets; listeners may replace some.
+        listeners: what takes part in the run.
+
+    Returns:
+        The tracked run; none when mlflow.yml leaves out all of its pipelines, or when the disk
+        refuses the journal.
+
+    Raises:
+        TrackingError: mlflow.yml cannot be followed.
+    """
+    require_all(config)
+    start = RunStart(run_params, pipeline_names(run_params), pipeline, catalog)
+    for listener in listeners:
+        listener.run_starts(start)
+    if set(start.names) <= set(config.tracking.disable_tracking.pipelines):
+        return None
+    if is_parallel(run_params):
+        # Workers are forked: one that starts while the shipper's thread imports something would
+        # wait for that import for ever.
+        import mlflow.pyfunc
+        import mlflow.tracing.client  # noqa: F401
+    config, join = run_to_join(config)
+    folder = State.of(Path(run_params["project_path"])).journals / run_params["run_id"]
+    try:
+        return TrackedRun.begin(folder, config, _describe(config, start, join), listeners)
+    except OSError as error:
+        logger.error("The journal cannot be written (%s): the run is not tracked.", error)
+        return None
+
+
+def is_parallel(run_params: Mapping[str, Any]) -> bool:
+    """Return whether the run's nodes run in processes of their own."""
+    return "ParallelRunner" in run_params["runner"]
+
+
+def run_to_join(config: KedroMlflowConfig) -> tuple[KedroMlflowConfig, str | None]:
+    """Find the MLflow run that was started for this one, by an orchestrator for example.
+
+    Returns:
+        The configuration to track with, and the run's id. A run that is active in this process is
+        joined at the process's own tracking URI, whatever mlflow.yml says.
+    """
+    if "mlflow" in sys.modules:
+        import mlflow
+
+        if active := mlflow.active_run():
+            uri = {"mlflow_tracking_uri": mlflow.get_tracking_uri()}
+            server = config.server.model_copy(update=uri)
+            return config.model_copy(update={"server": server}), str(active.info.run_id)
+    return config, config.tracking.run.id or os.environ.get("MLFLOW_RUN_ID")
+
+
+def pipeline_names(run_params: Mapping[str, Any]) -> list[str]:
+    """Return the names of a run's pipelines; the default one by its other name if it has one."""
+    if names := run_params["pipeline_names"]:
+        return list(names)
+    from kedro.framework.project import pipelines
+
+    nodes = set(pipelines["__default__"].nodes)
+    names = [
+        name
+        for name, other in pipelines.items()
+        if name != "__default__" and set(other.nodes) == nodes
+    ]
+    return names[:1] or ["__default__"]
+
+
+def _describe(config: KedroMlflowConfig, start: RunStart, join: str | None) -> RunDescription:
+    secrets = config.redaction.patterns
+    pipeline, catalog = start.pipeline, start.catalog
+    parts = parts_of(pipeline, config.tracking.run)
+    lineage = config.tracking.capture.lineage
+    return RunDescription(
+        name=config.tracking.run.name or ", ".join(start.names),
+        tags=run_tags(start.run_params, list(start.names), PACKAGE, secrets) | start.tags,
+        parameters={
+            namespace: consumed_parameters(part, catalog, secrets)
+            for namespace, part in parts.items()
+        },
+        nodes=count_nodes(parts),
+        join=join,
+        inputs=describe_inputs(pipeline, catalog, secrets) if lineage else {},
+        figures=files_of_figures(pipeline, catalog),
+        registers=start.registers,
+    )
