@@ -125,7 +125,7 @@ def test_a_file_written_for_kedro_mlflow_2_is_taken_as_it_is(tracking: Tracking)
     ],
 )
 def test_relative_places_start_at_the_project(tracking: Tracking, uri: str, anchored: str) -> None:
-    assert tracking("uris").anchor(uri, Path("/project")) == anchored
+    assert tracking("project").anchor(uri, Path("/project")) == anchored
 
 
 @pytest.mark.parametrize(

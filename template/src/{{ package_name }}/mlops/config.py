@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .errors import TrackingError, one_line
-from .project import PACKAGE
-from .uris import anchor, is_database
+from .project import PACKAGE, anchor, is_database
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext

@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 # What more space or other permissions mend.
 _REFUSALS = {
@@ -52,6 +54,13 @@ def link(file: str, target: str) -> None:
         os.link(os.path.realpath(file), target)
     except OSError:
         shutil.copyfile(file, target)
+
+
+def vanished(location: str) -> bool:
+    """Return whether a path or `file:` URI names a folder that is gone, with its parent."""
+    parts = urlsplit(location)
+    path = Path(url2pathname(parts.path) if parts.scheme == "file" else location)
+    return path.is_absolute() and not path.exists() and not path.parent.exists()
 
 
 if sys.platform == "win32":

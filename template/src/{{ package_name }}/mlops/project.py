@@ -1,4 +1,4 @@
-"""The project: its package, its pipelines, and the folder in which tracking keeps its state."""
+"""The project: its package, pipelines, state folder, and the addresses that depend on its place."""
 
 import os
 import warnings
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from .errors import TrackingError
 
@@ -16,6 +17,8 @@ PACKAGE = __name__.rpartition(".mlops.")[0]
 PACKAGE_FOLDER = Path(__file__).parents[1]
 # All of the package that belongs to the template: this folder, and nothing else.
 TEMPLATE_FOLDER = Path(__file__).parent
+
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -99,3 +102,29 @@ def load_environment() -> None:
 
         load_dotenv(path, override=False)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+def anchor(uri: str, project_path: Path) -> str:
+    """Make a relative ``sqlite:///`` URI or file path absolute, starting at the project's folder.
+
+    A URI that names a server, a managed service or an absolute path comes back unchanged.
+    """
+    if uri.startswith(_SQLITE):
+        path, question_mark, query = uri.removeprefix(_SQLITE).partition("?")
+        if path == ":memory:":
+            return uri
+        return f"{_SQLITE}{(project_path / path).as_posix()}{question_mark}{query}"
+    if Path(uri).is_absolute():
+        return Path(uri).as_uri()
+    is_path = urlsplit(uri).scheme == "" and uri not in ("databricks", "databricks-uc", "uc")
+    return (project_path / uri).as_uri() if is_path else uri
+
+
+def is_server(uri: str) -> bool:
+    """Return whether a tracking server answers at this URI, and so has pages of its own."""
+    return urlsplit(uri).scheme in ("http", "https")
+
+
+def is_database(uri: str) -> bool:
+    """Return whether runs are written straight into a database, with no server in between."""
+    return urlsplit(uri).scheme.partition("+")[0] in ("sqlite", "postgresql", "mysql", "mssql")

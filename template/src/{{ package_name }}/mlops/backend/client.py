@@ -17,9 +17,10 @@ from urllib.request import urlopen
 from ..config import PlaceOptions
 from ..disk import refusal
 from ..errors import TrackingError, one_line
+from ..project import is_database, is_server
 from ..redaction import mask, mask_text
-from ..uris import is_database, is_server, public
 from .databases import make_tables, why_closed
+from .pages import public
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

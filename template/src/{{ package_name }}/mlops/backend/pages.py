@@ -2,8 +2,9 @@
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
-from ..uris import is_server, page
+from ..project import is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +29,19 @@ def has_pages(uri: str) -> bool:
 def is_databricks(uri: str) -> bool:
     """Tell whether runs are in a Databricks workspace."""
     return uri == "databricks" or uri.startswith("databricks://")
+
+
+def public(uri: str) -> str:
+    """Leave user and password out of an address, for it to be shown."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def page(server: str, experiment_id: str, run_id: str | None = None) -> str:
+    """Write the address of an experiment's page on a tracking server, or of one of its runs."""
+    path = f"#/experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "")
+    # MLflow's page opens in its view for language models unless the address says otherwise.
+    return f"{public(server).rstrip('/')}/{path}?workflowType=machine_learning"
 
 
 def find_page(

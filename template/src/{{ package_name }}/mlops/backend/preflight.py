@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..errors import TrackingError
-from ..uris import is_database
+from ..project import is_database
 
 if TYPE_CHECKING:
     from ..config import KedroMlflowConfig

@@ -14,8 +14,8 @@ from ..backend.databases import why_closed
 from ..backend.pages import find_page, front_page, has_pages, way_in
 from ..config import KedroMlflowConfig, PlaceOptions
 from ..errors import TrackingError
+from ..project import is_database
 from ..redaction import mask
-from ..uris import is_database
 from ._page_server import page_server
 
 if TYPE_CHECKING:

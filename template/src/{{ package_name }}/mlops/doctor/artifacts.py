@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from ..uris import is_server, vanished
+from ..disk import vanished
+from ..project import is_server
 from .finding import Finding, failed, ok, reason
 from .server import is_this_machine
 from .setup import Setup

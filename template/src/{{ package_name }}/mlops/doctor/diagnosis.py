@@ -9,9 +9,8 @@ from threading import enumerate as enumerate_threads
 
 from ..config import KedroMlflowConfig, MirrorOptions, ServerOptions
 from ..errors import TrackingError
-from ..project import State
+from ..project import State, is_database, is_server
 from ..tracking.shipping.sinks import custom_sink
-from ..uris import is_database, is_server
 from .artifacts import artifacts
 from .database import database, tables
 from .experiment import experiment

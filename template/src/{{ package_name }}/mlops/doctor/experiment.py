@@ -7,7 +7,7 @@ keep files by the run alone: there it is a run that is made, and deleted.
 
 from typing import TYPE_CHECKING
 
-from ..uris import is_database, is_server
+from ..project import is_database, is_server
 from .finding import Finding, failed, ok, reason
 from .setup import MARK, Setup
 

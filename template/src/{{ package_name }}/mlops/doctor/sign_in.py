@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ..backend.client import Answer, ask
 from ..config import KedroMlflowConfig
-from ..uris import is_server
+from ..project import is_server
 from .finding import Finding, failed, ok, reason
 from .server import WHERE_IT_STANDS
 from .setup import Setup

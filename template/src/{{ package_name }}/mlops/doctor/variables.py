@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from ..backend.pages import is_databricks
-from ..uris import is_server
+from ..project import is_server
 from .finding import Finding, failed, ok, warning
 
 # One without the others is a slip.

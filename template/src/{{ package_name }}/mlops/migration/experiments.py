@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError
-from ..uris import is_database
+from ..project import is_database
 from .places import experiment_name
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from ..backend.client import is_transient, reason_of
 from ..config import KedroMlflowConfig
 from ..disk import FileLock
 from ..errors import TrackingError
+from ..project import anchor
 from ..redaction import mask_text
-from ..uris import anchor
 from .checking import check
 from .move import Move
 from .places import open_source, open_target

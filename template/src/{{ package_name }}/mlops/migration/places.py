@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..backend.client import connect
 from ..config import ExperimentOptions, ModelOptions, PlaceOptions
 from ..errors import TrackingError
-from ..uris import is_server
+from ..project import is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...backend.client import connect, is_final, is_reachable, is_transient, require_answer
+from ...backend.pages import page
 from ...config import CaptureOptions, ExperimentOptions, PlaceOptions
+from ...project import is_server
 from ...redaction import mask
-from ...uris import is_server, page
 from ..capture.values import mend_model_name
 from ..journal import Record, all_records
 from ..listeners import RunListener, Shipment

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ...config import ExperimentOptions
+from ...disk import vanished
 from ...errors import TrackingError
-from ...uris import vanished
 from ..capture.nodes import is_inside, nodes_of, parent_of
 from ..journal import Record
 from .sink import Delivery
