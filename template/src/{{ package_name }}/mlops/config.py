@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
 
 
+logger = logging.getLogger(__name__)
+
+_DEFAULT_URI = "sqlite:///mlflow.db"
+
+
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class BoundOptions(_Options):
-    """Between which limits a value must be."""
+    """Limits of a value."""
 
     min: float | None = None
     max: float | None = None
@@ -44,13 +49,13 @@ class ImprovementOptions(_Options):
 
 
 class PromotionOptions(_Options):
-    """When a version becomes the champion; without rules, whenever that is asked for.
+    """When a version may become the champion; without rules, always.
 
     Attributes:
-        auto: whether each run that registers a version asks for it.
-        evaluation: the data set of numbers that the rules speak of; one node makes it.
-        holdout: the rows that this node measures on.
-        predictions: what the model has predicted for them; the node reads both.
+        auto: whether each run that registers a version also promotes it.
+        evaluation: the data set of metrics that the rules refer to; one node returns it.
+        holdout: the rows on which this node evaluates.
+        predictions: the model's predictions for them; the node reads both.
         thresholds: bounds by metric.
         slices: bounds of the ratio of each group's value to the overall one, by metric.
         improvement: comparisons with the champion, by metric.
@@ -60,9 +65,9 @@ class PromotionOptions(_Options):
     evaluation: str = "evaluation"
     holdout: str | None = None
     predictions: str | None = None
-    thresholds: dict[str, BoundOptions] = Field(default_factory=dict)
-    slices: dict[str, BoundOptions] = Field(default_factory=dict)
-    improvement: dict[str, ImprovementOptions] = Field(default_factory=dict)
+    thresholds: dict[str, BoundOptions] = {}
+    slices: dict[str, BoundOptions] = {}
+    improvement: dict[str, ImprovementOptions] = {}
 
     @model_validator(mode="after")
     def _can_be_compared(self) -> "PromotionOptions":
@@ -72,7 +77,7 @@ class PromotionOptions(_Options):
 
 
 class DockerOptions(_Options):
-    """A container on this machine: what is in its image, what that is called, where it answers."""
+    """A container on this machine."""
 
     target: Literal["docker"]
     model: Literal["baked", "champion"] = "baked"
@@ -81,7 +86,7 @@ class DockerOptions(_Options):
 
 
 class KubernetesOptions(_Options):
-    """KServe: the image as the cluster pulls it, the overlay, and the share of the new version."""
+    """KServe on Kubernetes."""
 
     target: Literal["kubernetes"]
     image: str | None = None
@@ -90,7 +95,7 @@ class KubernetesOptions(_Options):
 
 
 class SageMakerOptions(_Options):
-    """An endpoint of SageMaker: what it runs, on which machines, and as whom."""
+    """An endpoint of SageMaker."""
 
     target: Literal["sagemaker"]
     endpoint: str
@@ -101,7 +106,7 @@ class SageMakerOptions(_Options):
     instance_type: str = "ml.m5.large"
     instance_count: int = Field(default=1, ge=1)
     vpc: dict[str, list[str]] | None = None
-    environment: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, str] = {}
     timeout: float = Field(default=1200, gt=0)
 
     @field_validator("endpoint")
@@ -113,7 +118,7 @@ class SageMakerOptions(_Options):
 
 
 class DatabricksOptions(_Options):
-    """A serving endpoint of Databricks: its size, what it is told, and the new version's share."""
+    """A serving endpoint of Databricks."""
 
     target: Literal["databricks"]
     endpoint: str
@@ -121,8 +126,8 @@ class DatabricksOptions(_Options):
     workload_size: str = "Small"
     scale_to_zero: bool = True
     canary_percent: int | None = Field(default=None, ge=0, le=100)
-    environment: dict[str, str] = Field(default_factory=dict)
-    secrets: dict[str, str] = Field(default_factory=dict)
+    environment: dict[str, str] = {}
+    secrets: dict[str, str] = {}
     timeout: float = Field(default=1800, gt=0)
 
     @field_validator("endpoint")
@@ -135,8 +140,8 @@ class DatabricksOptions(_Options):
     def _are_references(cls, secrets: dict[str, str]) -> dict[str, str]:
         for variable, secret in secrets.items():
             if not re.fullmatch(r"[\w.@-]+/[\w.@-]+", secret):
-                # Not what stands there: it may be the secret itself.
-                raise ValueError(f"{variable} is to name a secret of Databricks, as SCOPE/KEY")
+                # Not the value: it may be the secret itself.
+                raise ValueError(f"{variable} must name a secret of Databricks, as SCOPE/KEY")
         return secrets
 
 
@@ -149,15 +154,15 @@ def _named(name: str, pattern: str, of: str) -> str:
 
 
 class RequestHeaderProviderOptions(_Options):
-    """A class that gives headers to MLflow's calls, such as a token that expires."""
+    """A class that adds headers to MLflow's requests, such as a token that expires."""
 
     type: str | None = None
     pass_context: bool = False
-    init_kwargs: dict[str, Any] = Field(default_factory=dict)
+    init_kwargs: dict[str, Any] = {}
 
 
 class PlaceOptions(_Options):
-    """Where runs and models go."""
+    """An MLflow server or database, and its registry."""
 
     mlflow_tracking_uri: str | None = None
     mlflow_registry_uri: str | None = None
@@ -177,10 +182,10 @@ _Place = TypeVar("_Place", bound=PlaceOptions)
 
 
 class MirrorOptions(PlaceOptions):
-    """Where every run goes as well: another tracking server, or a place that a class speaks to."""
+    """A second destination of every run: another MLflow, or a sink class of the project."""
 
     type: str | None = None
-    init_kwargs: dict[str, Any] = Field(default_factory=dict)
+    init_kwargs: dict[str, Any] = {}
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> "MirrorOptions":
@@ -197,40 +202,36 @@ _OF_THE_OTHER = {True: {"init_kwargs"}, False: {"mlflow_registry_uri"}}
 
 
 class ServerOptions(PlaceOptions):
-    """Where runs and models go, and what opens the door there."""
+    """The MLflow that runs and models go to, and how to authenticate there."""
 
     credentials: str | None = None
-    request_header_provider: RequestHeaderProviderOptions = Field(
-        default_factory=RequestHeaderProviderOptions
-    )
+    request_header_provider: RequestHeaderProviderOptions = RequestHeaderProviderOptions()
 
 
 class DisableTrackingOptions(_Options):
-    """What is not tracked at all."""
+    """What is not tracked."""
 
     disable_autologging: bool = True
-    pipelines: list[str] = Field(default_factory=list)
+    pipelines: list[str] = []
 
 
 class CreateExperimentOptions(_Options):
-    """How the experiment is made when it does not exist yet."""
+    """How the experiment is created."""
 
     artifact_location: str | None = None
     tags: dict[str, str] | None = None
 
 
 class ExperimentOptions(_Options):
-    """The experiment that runs belong to."""
+    """The experiment of the runs."""
 
     name: str = "Default"
-    create_experiment_kwargs: CreateExperimentOptions = Field(
-        default_factory=CreateExperimentOptions
-    )
+    create_experiment_kwargs: CreateExperimentOptions = CreateExperimentOptions()
     restore_if_deleted: bool = True
 
 
 class RunOptions(_Options):
-    """Which run is continued, if not a new one, how it is called, and which child runs it has."""
+    """The run to resume, the name of new runs, and their child runs (`namespace`)."""
 
     id: str | None = None
     name: str | None = None
@@ -238,7 +239,7 @@ class RunOptions(_Options):
 
 
 class DictParamsOptions(_Options):
-    """What becomes of a parameter that is a dictionary."""
+    """How a parameter that is a dictionary is logged."""
 
     flatten: bool = False
     recursive: bool = True
@@ -246,30 +247,30 @@ class DictParamsOptions(_Options):
 
 
 class ParamsOptions(_Options):
-    """How parameters are written down."""
+    """How parameters are logged."""
 
-    dict_params: DictParamsOptions = Field(default_factory=DictParamsOptions)
+    dict_params: DictParamsOptions = DictParamsOptions()
     long_params_strategy: Literal["fail", "truncate", "tag"] = "fail"
 
 
 class MetricsOptions(_Options):
-    """Which metrics are kept, by patterns of their names."""
+    """Which metrics are logged, by patterns of their names."""
 
-    include: list[str] = Field(default_factory=lambda: ["*"])
-    exclude: list[str] = Field(default_factory=list)
+    include: list[str] = ["*"]
+    exclude: list[str] = []
     max_history: int = Field(default=10_000, ge=0)
 
 
 class ModelsOptions(_Options):
-    """Which models are registered: registered names by patterns of data set names."""
+    """Registered names of models, by patterns of data set names."""
 
-    register_as: dict[str, str] = Field(default_factory=dict)
+    register_as: dict[str, str] = {}
 
 
 class ArtifactsOptions(_Options):
-    """Which data sets' files are kept, by patterns of data set names, and up to which size."""
+    """Which data sets' files are logged, by patterns of their names, and up to which size."""
 
-    datasets: list[str] = Field(default_factory=list)
+    datasets: list[str] = []
     max_megabytes: float = Field(default=100, ge=0)
     max_files: int = Field(default=100, ge=0)
 
@@ -286,57 +287,57 @@ class CaptureOptions(_Options):
 
 
 class TrackingOptions(_Options):
-    """What a run keeps, and under which name."""
+    """What is logged of a run."""
 
-    disable_tracking: DisableTrackingOptions = Field(default_factory=DisableTrackingOptions)
-    experiment: ExperimentOptions = Field(default_factory=ExperimentOptions)
-    run: RunOptions = Field(default_factory=RunOptions)
-    params: ParamsOptions = Field(default_factory=ParamsOptions)
-    capture: CaptureOptions = Field(default_factory=CaptureOptions)
-    metrics: MetricsOptions = Field(default_factory=MetricsOptions)
-    models: ModelsOptions = Field(default_factory=ModelsOptions)
-    artifacts: ArtifactsOptions = Field(default_factory=ArtifactsOptions)
+    disable_tracking: DisableTrackingOptions = DisableTrackingOptions()
+    experiment: ExperimentOptions = ExperimentOptions()
+    run: RunOptions = RunOptions()
+    params: ParamsOptions = ParamsOptions()
+    capture: CaptureOptions = CaptureOptions()
+    metrics: MetricsOptions = MetricsOptions()
+    models: ModelsOptions = ModelsOptions()
+    artifacts: ArtifactsOptions = ArtifactsOptions()
 
 
 class RedactionOptions(_Options):
-    """What is a secret, beyond the usual names: regular expressions for keys."""
+    """Regular expressions for the names of secrets, beside the usual ones."""
 
-    patterns: list[re.Pattern[str]] = Field(default_factory=list)
+    patterns: list[re.Pattern[str]] = []
 
 
 class CardOptions(_Options):
-    """The model card: which file holds what its owner says, and where it is kept as well."""
+    """The model card: the file with its owner's text, and a second place to write it to."""
 
     text: str | None = None
     file: str | None = None
 
 
 class ModelOptions(_Options):
-    """The registered model: which pipeline it is, its input, its card, and whose a row is."""
+    """The registered model: its pipeline, input and card; `traced` adds the version to rows."""
 
     name: str
     pipeline: str = "inference"
     input: str = "instances"
     traced: bool = True
-    card: CardOptions = Field(default_factory=CardOptions)
+    card: CardOptions = CardOptions()
 
 
 class UiOptions(_Options):
-    """Where `kedro mlflow ui` opens the MLflow page."""
+    """The address of `kedro mlflow ui`."""
 
     host: str = "127.0.0.1"
     port: int = 5000
 
 
 class ShippingOptions(_Options):
-    """How runs get from the journal to MLflow."""
+    """How runs are delivered from the journal to MLflow."""
 
     on_unreachable: Literal["offline", "fail"] = "offline"
     deadline: float = Field(default=60, gt=0)
 
 
 class ServingOptions(_Options):
-    """What `kedro mlflow serve` takes of a request, and how often it asks for a new champion."""
+    """Limits of requests to `kedro mlflow serve`, and how often it looks for a new champion."""
 
     max_megabytes: float = Field(default=10, gt=0)
     max_rows: int = Field(default=100_000, gt=0)
@@ -344,19 +345,66 @@ class ServingOptions(_Options):
 
 
 class KedroMlflowConfig(_Options):
-    """The whole of mlflow.yml; without the file, its defaults."""
+    """All of mlflow.yml; without the file, its defaults."""
 
-    server: ServerOptions = Field(default_factory=ServerOptions)
-    tracking: TrackingOptions = Field(default_factory=TrackingOptions)
-    redaction: RedactionOptions = Field(default_factory=RedactionOptions)
+    server: ServerOptions = ServerOptions()
+    tracking: TrackingOptions = TrackingOptions()
+    redaction: RedactionOptions = RedactionOptions()
     model: ModelOptions | None = None
-    promotion: PromotionOptions = Field(default_factory=PromotionOptions)
-    mirrors: list[MirrorOptions] = Field(default_factory=list)
-    shipping: ShippingOptions = Field(default_factory=ShippingOptions)
-    ui: UiOptions = Field(default_factory=UiOptions)
-    serving: ServingOptions = Field(default_factory=ServingOptions)
+    promotion: PromotionOptions = PromotionOptions()
+    mirrors: list[MirrorOptions] = []
+    shipping: ShippingOptions = ShippingOptions()
+    ui: UiOptions = UiOptions()
+    serving: ServingOptions = ServingOptions()
     deployment: DockerOptions | KubernetesOptions | SageMakerOptions | DatabricksOptions | None = (
         Field(default=None, discriminator="target")
+    )
+
+
+def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
+    """Read mlflow.yml of the context's Kedro environment, resolved.
+
+    Raises:
+        TrackingError: as `load_config`.
+    """
+    return resolve(load_config(context), project_path)
+
+
+def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
+    """Fill in what depends on the project: names, and addresses, which become absolute."""
+    uri = config.server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    server = config.server.model_copy(update={"mlflow_tracking_uri": uri or _DEFAULT_URI})
+    server = _anchored(server, project_path)
+    experiment = config.tracking.experiment
+    changes: dict[str, Any] = {}
+    if "name" not in experiment.model_fields_set:
+        changes["name"] = PACKAGE
+    if is_database(server.uri):
+        # MLflow's default is a folder of the working directory.
+        creation = experiment.create_experiment_kwargs
+        location = anchor(creation.artifact_location or "mlartifacts", project_path)
+        creation = creation.model_copy(update={"artifact_location": location})
+        changes["create_experiment_kwargs"] = creation
+    experiment = experiment.model_copy(update=changes)
+    return config.model_copy(
+        update={
+            "server": server,
+            "mirrors": [
+                mirror if mirror.type else _anchored(mirror, project_path)
+                for mirror in config.mirrors
+            ],
+            "tracking": config.tracking.model_copy(update={"experiment": experiment}),
+        }
+    )
+
+
+def _anchored(place: _Place, project_path: Path) -> _Place:
+    registry = place.mlflow_registry_uri
+    return place.model_copy(
+        update={
+            "mlflow_tracking_uri": anchor(place.uri, project_path),
+            "mlflow_registry_uri": registry and anchor(registry, project_path),
+        }
     )
 
 
@@ -405,14 +453,14 @@ def _explain(kind: str, location: tuple[str | int, ...], message: str) -> str:
 
 
 def _key(location: tuple[str | int, ...]) -> str:
-    """Write a location as it stands in mlflow.yml, where a target is no level of its own."""
+    """Write a location as mlflow.yml has it, where a deployment target is no level of its own."""
     if location[0] == "deployment" and len(location) > 2:
         location = (location[0], *location[2:])
     return ".".join(map(str, location))
 
 
 def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
-    """List the valid keys of the mapping in which the last key of a location stands."""
+    """List the valid keys of the mapping that holds the last key of a location."""
     kinds: list[type[BaseModel]] = [KedroMlflowConfig]
     for name in location[:-1]:
         if len(kinds) > 1:  # One kind a serving target, and this is the target's name.
@@ -433,19 +481,16 @@ def _annotation(options: type[BaseModel], name: str) -> Any:
     return options.model_fields[name].annotation
 
 
-logger = logging.getLogger(__name__)
-
-
 # New names by old ones, both from the top: {"tracking.capture.plots": "tracking.capture.figures"};
 # none for a key that is gone. An entry goes with the next major version of the template.
 RENAMED_KEYS: dict[str, str | None] = {}
 
 
 def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
-    """The content of mlflow.yml with every value under its key's new name.
+    """Return the content of mlflow.yml with every value under its key's new name.
 
-    Where both are there, the old one counts: only the project's owner can have written it, in a
-    file of another Kedro environment for example, and the new one has a value from the template.
+    Where both names are used, the old one wins: only the project's owner can have written it, and
+    the new one has a value from the template.
     """
     for old, new in RENAMED_KEYS.items():
         content, found = _taken(content, old.split("."))
@@ -456,7 +501,7 @@ def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
             continue
         content = _over(content, _nested(new.split("."), found[0]))
         logger.warning(
-            "mlflow.yml: '%s' is called '%s' now. The old name counts until the next major version "
+            "mlflow.yml: '%s' is called '%s' now. The old name works until the next major version "
             "of the project's template.",
             old,
             new,
@@ -465,7 +510,7 @@ def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _taken(content: Any, keys: list[str]) -> tuple[Any, tuple[Any] | None]:
-    """Take a value out: what is left, without mappings that are empty then, and the value."""
+    """Remove a value; return the rest, without mappings that are empty then, and the value."""
     if not isinstance(content, dict) or keys[0] not in content:
         return content, None
     rest = {key: value for key, value in content.items() if key != keys[0]}
@@ -482,7 +527,7 @@ def _nested(keys: list[str], value: Any) -> Any:
 
 
 def _over(below: Any, above: Any) -> Any:
-    """Merge mappings, key by key; what stands above counts."""
+    """Merge mappings key by key; the second one wins."""
     if not isinstance(below, dict) or not isinstance(above, dict):
         return above
     return below | {key: _over(below.get(key), value) for key, value in above.items()}
@@ -504,7 +549,7 @@ def environment_variable(variable: str, *default: str | None) -> str | None:
 
 
 def unreadable(error: Exception) -> str:
-    """Say in a sentence why OmegaConf cannot read mlflow.yml: mostly, a variable has no value."""
+    """Explain why OmegaConf cannot read mlflow.yml: usually a variable has no value."""
     key = getattr(error, "full_key", None) or "it"
     if found := re.search(r"Environment variable '(.+?)' not found", str(error)):
         return (
@@ -512,53 +557,3 @@ def unreadable(error: Exception) -> str:
             "give it one in the environment or in .env (see .env.example)."
         )
     return f"mlflow.yml cannot be read: {one_line(error)}"
-
-
-_DEFAULT_URI = "sqlite:///mlflow.db"
-
-
-def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
-    """Read mlflow.yml of the context's Kedro environment, resolved.
-
-    Raises:
-        TrackingError: as `load_config`.
-    """
-    return resolve(load_config(context), project_path)
-
-
-def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
-    """Fill in what depends on the project: names, and addresses, which become absolute."""
-    uri = config.server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    server = config.server.model_copy(update={"mlflow_tracking_uri": uri or _DEFAULT_URI})
-    server = _anchored(server, project_path)
-    experiment = config.tracking.experiment
-    changes: dict[str, Any] = {}
-    if "name" not in experiment.model_fields_set:
-        changes["name"] = PACKAGE
-    if is_database(server.uri):
-        # MLflow's default is a folder of the working directory.
-        creation = experiment.create_experiment_kwargs
-        location = anchor(creation.artifact_location or "mlartifacts", project_path)
-        creation = creation.model_copy(update={"artifact_location": location})
-        changes["create_experiment_kwargs"] = creation
-    experiment = experiment.model_copy(update=changes)
-    return config.model_copy(
-        update={
-            "server": server,
-            "mirrors": [
-                mirror if mirror.type else _anchored(mirror, project_path)
-                for mirror in config.mirrors
-            ],
-            "tracking": config.tracking.model_copy(update={"experiment": experiment}),
-        }
-    )
-
-
-def _anchored(place: _Place, project_path: Path) -> _Place:
-    registry = place.mlflow_registry_uri
-    return place.model_copy(
-        update={
-            "mlflow_tracking_uri": anchor(place.uri, project_path),
-            "mlflow_registry_uri": registry and anchor(registry, project_path),
-        }
-    )
