@@ -11,20 +11,20 @@ from importlib.metadata import version
 
 from . import (
     copying,
-    enduring,
+    cpu_bound,
     image,
     loading,
     logging_models,
     predicting,
     project,
     report,
+    resilience,
     running,
     scaling,
     serving,
     starting,
     tracking,
     updating,
-    working,
 )
 from .measure import FailedCommandError, TookTooLongError
 
@@ -36,9 +36,9 @@ SUBJECTS = {
     "starting": starting.measure,
     "running": running.measure,
     "tracking": tracking.measure,
-    "working": working.measure,
+    "cpu_bound": cpu_bound.measure,
     "scaling": scaling.measure,
-    "enduring": enduring.measure,
+    "resilience": resilience.measure,
     "predicting": predicting.measure,
     "serving": serving.measure,
     "logging": logging_models.measure,

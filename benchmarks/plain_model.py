@@ -17,7 +17,7 @@ class PlainModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load what has been fitted; MLflow calls it by this name."""
         package = context.model_config["package"]
-        load = import_module(f"{package}.datasets").SkopsDataset
+        load = import_module(f"{package}.mlops").SkopsDataset
         self._preparation, self._regressor = (
             load(filepath=context.artifacts[name]).load() for name in ("preparation", "regressor")
         )

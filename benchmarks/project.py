@@ -20,7 +20,8 @@ _TEMPLATE_PARTS = ("copier.yml", "extensions", "includes", "template")
 
 # What the template adds to a Kedro project, in the project and in its package.
 _OF_THE_TEMPLATE = ("conf/base/mlflow.yml",)
-_OF_THE_TEMPLATE_IN_PACKAGE = ("cli.py", "commands", "serving", "tracking", "updating")
+# What the pipelines import of mlops/ stays; nothing of the rest is imported any more.
+_OF_THE_TEMPLATE_IN_PACKAGE = ("cli.py",)
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Project:
         added = [project.folder / path for path in _OF_THE_TEMPLATE]
         added += [project.package / path for path in _OF_THE_TEMPLATE_IN_PACKAGE]
         for path in added:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            path.unlink()
         (project.package / "settings.py").write_text("", encoding="utf-8")
         return project
 

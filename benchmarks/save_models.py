@@ -28,7 +28,7 @@ def main(registered: Path, package: str, folder: Path) -> None:
         signature=model.signature,
         pip_requirements=["mlflow"],
     )
-    regressor = import_module(f"{package}.datasets").SkopsDataset(filepath=artifacts["regressor"])
+    regressor = import_module(f"{package}.mlops").SkopsDataset(filepath=artifacts["regressor"])
     rows = model.load_input_example(str(registered))
     mlflow.sklearn.save_model(
         regressor.load(),

@@ -68,7 +68,7 @@ def with_kedro_mlflow(rendered: Project, name: str) -> Project:
     """The default project under kedro-mlflow, which logs the inference pipeline as a model."""
     made = workload.under_kedro_mlflow(rendered, rendered.bare(name), "sqlite:///mlflow.db")
     registry = made.package / "pipeline_registry.py"
-    shutil.copyfile(Path(__file__).with_name("their_pipelines.py"), registry)
+    shutil.copyfile(Path(__file__).with_name("baseline_pipelines.py"), registry)
     return made
 
 
