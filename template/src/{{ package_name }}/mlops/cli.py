@@ -70,9 +70,5 @@ def _tracked(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 
 run = copy(kedro_run)
-
-
 run.callback = _tracked(cast("Callable[..., Any]", kedro_run.callback))
-
-
 cli.add_command(run)

@@ -12,7 +12,7 @@ from typing import IO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-# What more space or other permissions mend.
+# Errors that more space or other permissions fix.
 _REFUSALS = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -25,7 +25,7 @@ _REFUSALS = {
 
 
 def refusal(error: BaseException) -> OSError | None:
-    """Find the disk's refusal to write that is behind an error; none if it is another one."""
+    """Return the disk's refusal to write that caused an error; none if the cause is another."""
     cause: BaseException | None = error
     while cause:
         if isinstance(cause, OSError) and cause.errno in _REFUSALS:
@@ -35,8 +35,8 @@ def refusal(error: BaseException) -> OSError | None:
 
 
 @contextmanager
-def whole_or_gone(path: Path) -> Iterator[None]:
-    """Leave no half of a file or folder behind: it may be what fills the disk."""
+def atomic(path: Path) -> Iterator[None]:
+    """Remove a file or folder that the block could not finish: it may be what fills the disk."""
     try:
         yield
     except BaseException:
@@ -49,7 +49,7 @@ def whole_or_gone(path: Path) -> Iterator[None]:
 
 
 def link(file: str, target: str) -> None:
-    """Give a file another name, or copy it where files cannot have two."""
+    """Link a file to a second path, or copy it where the file system has no links."""
     try:
         os.link(os.path.realpath(file), target)
     except OSError:
@@ -83,7 +83,7 @@ class FileLock:
         self._file: IO[bytes] | None = None
 
     def take(self) -> bool:
-        """Take the lock unless a living process holds it; tell which of the two it was."""
+        """Take the lock unless a living process holds it; return whether it was taken."""
         file = self._path.open("wb")
         try:
             _take(file)
@@ -94,7 +94,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Let others take it."""
+        """Release the lock, if it is held."""
         if self._file:
             self._file.close()
             self._file = None

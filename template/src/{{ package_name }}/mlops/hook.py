@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from kedro.framework.hooks import hook_impl
 
 from .project import PACKAGE
-from .redaction import discreet_log, mask_error
+from .redaction import mask_error, redacted_log
 from .tracking.process import ProcessState
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from .tracking.workers import WorkerKit
 
 logger = logging.getLogger(__name__)
-
-
 # Tells worker processes, forked or spawned, where the runs' journals lie.
 _JOURNAL_VARIABLE = "KEDRO_MLFLOW_JOURNAL"
 
@@ -87,7 +85,7 @@ class MlflowHook:
             server = config.server
             self._process.change("collector", thawed_afterwards())
             self._process.change("credentials", exported(credentials(context, server.credentials)))
-            self._process.change("log", discreet_log(self._secrets))
+            self._process.change("log", redacted_log(self._secrets))
             self._secrets |= secret_values(os.environ)
             self._secrets |= secret_values(context.params, config.redaction.patterns)
             headers = headers_provided(server.request_header_provider, lambda: context)
@@ -189,7 +187,7 @@ class MlflowHook:
         """Take, in a worker process, what it does not have from its parent by being forked."""
         self._kit = kit
         self._secrets |= kit.secrets
-        self._process.change("log", discreet_log(self._secrets))
+        self._process.change("log", redacted_log(self._secrets))
 
     def _end(self, run_id: str, status: str) -> None:
         self._deactivate(status)

@@ -7,8 +7,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 MASK = "********"
-
-
 # Words that mark a key as a secret's, at a word's border: `api_key`, `accessToken` and
 # `PGPASSWORD`, not `monkey` or `max_tokens`.
 _SECRET_KEY = re.compile(
@@ -17,27 +15,19 @@ _SECRET_KEY = re.compile(
     r"|(?:api|access|private|secret|account)[_-]?keys?))(?:$|[^a-z])",
     re.IGNORECASE,
 )
-
-
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
-
-
 # A shorter value would be masked in the middle of other words.
 _SHORTEST_SECRET = 6
-
-
 _URI_USERINFO = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-
-
 Patterns = Sequence[re.Pattern[str]]
 
 
 def is_secret(key: str, patterns: Patterns = ()) -> bool:
-    """Tell whether a key's name says that its value is a secret.
+    """Return whether a name suggests that its value is a secret.
 
     Args:
         key: the name of a parameter, tag or data set.
-        patterns: the owner's own, ``redaction.patterns`` of mlflow.yml; they match anywhere in it.
+        patterns: ``redaction.patterns`` of mlflow.yml, which match anywhere in the name.
     """
     return bool(_SECRET_KEY.search(_CAMEL_CASE.sub("_", key))) or any(
         pattern.search(key) for pattern in patterns
@@ -59,7 +49,7 @@ def mask(key: str, value: Any, patterns: Patterns = ()) -> Any:
 
 
 def secret_values(values: Mapping[str, Any], patterns: Patterns = ()) -> set[str]:
-    """Collect what `mask` would mask in a mapping: parameters, or the environment."""
+    """Collect the values that `mask` would mask in a mapping."""
     found: set[str] = set()
     for key, value in values.items():
         if key == "PWD":  # The working directory, as shells have it.
@@ -90,15 +80,15 @@ def _leaves(value: Any) -> set[str]:
 
 
 @contextmanager
-def discreet_log(secrets: set[str]) -> Iterator[None]:
-    """Mask secrets in whatever is logged, by whomever, to whichever handler.
+def redacted_log(secrets: set[str]) -> Iterator[None]:
+    """Mask secrets in every log message, of any logger and any handler.
 
     Args:
-        secrets: their values, looked at anew for each message; forgotten at the end.
+        secrets: their values, read again for each message and cleared at the end.
     """
     make = logging.getLogRecordFactory()
 
-    def make_discreetly(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    def make_redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
         with suppress(Exception):  # A message that cannot be formatted is reported by its handler.
             text = record.getMessage()
@@ -108,17 +98,17 @@ def discreet_log(secrets: set[str]) -> Iterator[None]:
             mask_error(record.exc_info[1], secrets)
         return record
 
-    logging.setLogRecordFactory(make_discreetly)
+    logging.setLogRecordFactory(make_redacted)
     try:
         yield
     finally:
         secrets.clear()
-        if logging.getLogRecordFactory() is make_discreetly:
+        if logging.getLogRecordFactory() is make_redacted:
             logging.setLogRecordFactory(make)
 
 
 def mask_error(error: BaseException, secrets: Collection[str]) -> None:
-    """Mask secrets in what an error says, and those that have led to it; it stays the same."""
+    """Mask secrets in the messages of an error and of its causes, in place."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -127,7 +117,7 @@ def mask_error(error: BaseException, secrets: Collection[str]) -> None:
             continue
         seen.add(id(each))
         each.args = tuple(_masked(value, secrets) for value in each.args)
-        # Many errors keep their message beside their arguments; the system's, as `strerror`.
+        # Many errors keep their message in an attribute as well; system errors in `strerror`.
         for name in (*vars(each), "strerror"):
             value = getattr(each, name, None)
             if isinstance(value, str) and (masked := mask_text(value, secrets)) != value:

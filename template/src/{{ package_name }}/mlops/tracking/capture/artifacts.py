@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fsspec.implementations.local import LocalFileSystem
 
 from ...config import ArtifactsOptions
-from ...disk import whole_or_gone
+from ...disk import atomic
 from ...errors import one_line
 from ..journal import Journal
 from .values import mend_name
@@ -136,7 +136,7 @@ def _keep(
     for file in saved:
         copy = target / file.below
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with whole_or_gone(copy):
+        with atomic(copy):
             files.get_file(file.path, str(copy))
         folder = (Path("data") / name / file.below).parent.as_posix()
         journal.append("artifact", namespace, path=str(copy), folder=folder)
@@ -168,12 +168,12 @@ def save_figure(value: Any, path: Path) -> Path | None:
     """
     if _is_a(value, "matplotlib.figure", "Figure"):
         path = path.with_name(f"{path.name}.png")
-        with whole_or_gone(path):
+        with atomic(path):
             value.savefig(path)
         return path
     if _is_a(value, "plotly.basedatatypes", "BaseFigure"):
         path = path.with_name(f"{path.name}.html")
-        with whole_or_gone(path):
+        with atomic(path):
             value.write_html(path, include_plotlyjs="cdn")
         return path
     return None
@@ -208,7 +208,7 @@ def copy_figure(file: Path, path: Path) -> Path | None:
     if not file.is_file():
         return None
     path = path.with_name(f"{path.name}{file.suffix}")
-    with whole_or_gone(path):
+    with atomic(path):
         shutil.copyfile(file, path)
     return path
 

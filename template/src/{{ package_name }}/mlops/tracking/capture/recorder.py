@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...config import KedroMlflowConfig, TrackingOptions
-from ...disk import whole_or_gone
+from ...disk import atomic
 from ...errors import one_line
 from ...project import State
 from ...redaction import mask
@@ -197,7 +197,7 @@ class RunCapture:
         if capture.models:
             for key, model in models_in(mend_name(name), value).items():
                 folder = self.journal.files / key.replace("/", "_")
-                with whole_or_gone(folder):
+                with atomic(folder):
                     save_model(model, folder)
                 register = registered_name(key, self._options.models)
                 self.journal.append(
