@@ -1,0 +1,74 @@
+"""Every library that rendered code imports is a declared dependency of the project."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+import tomli
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.conftest import Render
+
+SHEETS: list[dict[str, str]] = [
+    {},
+    {"serving_target": "none"},
+    {"serving_target": "docker"},
+    {"serving_target": "kubernetes", "tracking_preset": "server"},
+    {"serving_target": "sagemaker", "artifact_store": "s3"},
+    {"serving_target": "databricks", "tracking_preset": "databricks"},
+]
+# Modules of distributions that the development environment may not have.
+OTHERS = {"boto3": "boto3", "botocore": "boto3"}
+
+
+@pytest.mark.parametrize("sheet", SHEETS, ids=lambda sheet: sheet.get("serving_target", "default"))
+def test_what_is_imported_is_declared(sheet: dict[str, str], render: Render) -> None:
+    project = render(**sheet)
+    distributions = packages_distributions()
+    undeclared = {
+        module: sorted(path.relative_to(project).as_posix() for path in paths)
+        for module, paths in imported(project).items()
+        if not declared(project)
+        & {
+            canonicalize_name(name)
+            for name in [*distributions.get(module, []), OTHERS.get(module, module)]
+        }
+    }
+    assert undeclared == {}
+
+
+def test_the_server_that_is_subclassed_has_an_upper_bound(render: Render) -> None:
+    content = tomli.loads((render() / "pyproject.toml").read_text("utf-8"))
+    (uvicorn,) = [
+        Requirement(text)
+        for text in content["project"]["dependencies"]
+        if text.startswith("uvicorn")
+    ]
+    assert {each.operator for each in uvicorn.specifier} == {">=", "<"}
+
+
+def declared(project: Path) -> set[str]:
+    """Name the distributions that pyproject.toml asks for."""
+    content = tomli.loads((project / "pyproject.toml").read_text("utf-8"))
+    names = [Requirement(text).name for text in content["project"]["dependencies"]]
+    return {canonicalize_name(name) for name in names}
+
+
+def imported(project: Path) -> dict[str, set[Path]]:
+    """List the libraries that the project's sources import, and where."""
+    found: dict[str, set[Path]] = {}
+    for path in (project / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [str(node.module)]
+            for name in names:
+                found.setdefault(name.partition(".")[0], set()).add(path)
+    return {name: paths for name, paths in found.items() if name not in sys.stdlib_module_names}
