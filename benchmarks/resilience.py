@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mlflow import MlflowClient
 
-from tests.project.proxy import proxy_of
+from tests.support.proxy import proxy_of
 
 from . import workload
 from .measure import Command, Sample, TookTooLongError, in_turns, run

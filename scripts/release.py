@@ -1,7 +1,7 @@
 """`make release VERSION=x.y.z`: checks what the changelog says, keeps the template, commits, tags.
 
-The archive under `tests/releases/` is all that copier reads of this version: every later version is
-tested with it as a starting point. Needs only git and the standard library.
+The archive under `tests/update/releases/` is all that copier reads of this version: every later
+version is tested with it as a starting point. Needs only git and the standard library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TypeAlias
 
 ROOT = Path(__file__).resolve().parent.parent
 CHANGELOG = ROOT / "CHANGELOG.md"
-ARCHIVES = ROOT / "tests" / "releases"
+ARCHIVES = ROOT / "tests" / "update" / "releases"
 TEMPLATE_PARTS = ("copier.yml", "extensions", "includes", "template")
 UNRELEASED = "## [Unreleased]"
 

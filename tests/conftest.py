@@ -1,63 +1,32 @@
-"""What every test may ask for: the template as copier sees it, and projects rendered from it."""
+"""What every test may ask for: the template as copier sees it, and projects rendered from it.
+
+`rendered` is the default project, installed; `trained` the same with runs in it. Both are made
+once, and a test that changes a project gets a copy: `project`, `project_with_runs`, `slow`.
+"""
 
 from __future__ import annotations
 
+import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
+import pandas as pd
 import pytest
-from xdist.remote import Producer  # type: ignore[import-untyped]
-from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-from tests import answers
+from tests.support import answers
+from tests.support.answers import Render
+from tests.support.forked_kedro import Kedro
+from tests.support.guarded import GuardedServer, guarded_server
+from tests.support.project import PACKAGE, Project, Trained, copy_of, install, tracking_server
+from tests.support.proxy import Proxy, proxy_of
+from tests.support.slow import REGISTRY
 
-# Folders of tests, those that take longest first.
-FOLDERS = [
-    "project",
-    "backends",
-    "updating",
-    "project/updating",
-    "project/deployment",
-    "containers",
-    "managed",
-    "",
-    "tracking",
-]
-
+pytest_plugins = ["tests.support.scheduling"]
 
 # A shell lets what it runs in the background ignore Ctrl-C, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-class FolderScheduling(LoadScopeScheduling):
-    """Gives a folder's tests to one process: they share its servers and environments."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return folder_of(nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling:
-    """Say how tests are divided when several processes run them."""
-    return FolderScheduling(config, log)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
-    ranks = {folder: rank for rank, folder in enumerate(FOLDERS)}
-    items.sort(key=lambda item: ranks.get(folder_of(item.nodeid), len(ranks)))
-
-
-def folder_of(nodeid: str) -> str:
-    """Name the folder of a test below tests/; none for those that lie there."""
-    return "/".join(nodeid.partition("::")[0].split("/")[1:-1])
-
-
-class Render(Protocol):
-    """Renders a project into a folder of its own."""
-
-    def __call__(self, **given: str) -> Path: ...
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +43,98 @@ def render(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
         return answers.render(template, tmp_path_factory.mktemp("rendered") / "project", given)
 
     return into_new_folder
+
+
+@pytest.fixture(scope="session")
+def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The default project, installed."""
+    return install(template, tmp_path_factory.mktemp("live") / "project")
+
+
+@pytest.fixture(scope="session")
+def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Train, train again, score."""
+    project = copy_of(rendered, tmp_path_factory.mktemp("trained"))
+    commands = [(), (), ("--pipelines", "inference")]
+    screens = []
+    for arguments in commands:
+        result = project.run("kedro", "run", *arguments)
+        screens.append(result.stdout + result.stderr)
+    return Trained(project, *screens)
+
+
+@pytest.fixture(scope="session")
+def rows(trained: Trained) -> pd.DataFrame:
+    """The patients to score."""
+    return pd.read_csv(trained.project.folder / "data/05_model_input/instances.csv")
+
+
+@pytest.fixture(scope="session")
+def scored(trained: Trained) -> list[float]:
+    """What batch scoring has predicted for these rows."""
+    path = trained.project.folder / "data/07_model_output/predictions.csv"
+    return list(pd.read_csv(path)["progression"])
+
+
+@pytest.fixture(scope="session")
+def kedro(rendered: Project) -> Iterator[Kedro]:
+    """Runs Kedro's commands in copies of the project, without the seconds that imports take."""
+    runner = Kedro(rendered)
+    yield runner
+    runner.stop()
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    """One tracking server that asks who you are, for all tests."""
+    with guarded_server(tmp_path_factory.mktemp("guarded")) as server:
+        yield server
+
+
+@pytest.fixture
+def project(rendered: Project, tmp_path: Path) -> Project:
+    """The default project for a test to change, with no run in it."""
+    return copy_of(rendered, tmp_path)
+
+
+@pytest.fixture
+def project_with_runs(trained: Trained, tmp_path: Path) -> Project:
+    """The trained project for a test to change; its models lie where the original has them."""
+    folder = tmp_path / "project"
+    shutil.copytree(trained.project.folder, folder)
+    return Project(folder, trained.project.environment)
+
+
+@pytest.fixture
+def slow(project: Project) -> Project:
+    """A project whose run takes two seconds and keeps a metric every tenth of one."""
+    project.write(f"src/{PACKAGE}/pipeline_registry.py", REGISTRY)
+    project.write("conf/base/parameters.yml", "seconds: 0.1\n")
+    start, _, rest = (
+        (project.folder / "conf/base/mlflow.yml").read_text(encoding="utf-8").partition("\nmodel:")
+    )
+    rest = rest[rest.index("\nmirrors:") :]
+    project.write("conf/base/mlflow.yml", f"{start}\nmodel: null\n{rest}")
+    return project
+
+
+@pytest.fixture(scope="session")
+def server(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One tracking server for all tests; each has an experiment of its own there."""
+    with tracking_server(rendered, tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture
+def proxy(server: str) -> Iterator[Proxy]:
+    """What stands between a test's runs and the server."""
+    with proxy_of(server) as made:
+        yield made
+
+
+@pytest.fixture
+def experiment(slow: Project, request: pytest.FixtureRequest) -> str:
+    """An experiment of the test's own on the shared server."""
+    name = str(request.node.name)
+    slow.edit("conf/base/mlflow.yml", f"    name: {PACKAGE}\n", f"    name: {name}\n")
+    return name

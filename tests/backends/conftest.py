@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests import answers
-from tests.backends import databases, stores
-from tests.backends.databases import MariaDB, PostgreSQL
-from tests.backends.migrations import age
-from tests.backends.servers import SECRETS, TrackingServer, by_command, by_compose, compose
-from tests.backends.stores import Store
-from tests.project.conftest import Project, copy_of, install
-from tests.project.forked_kedro import Kedro
+from tests.support import answers, databases, stores
+from tests.support.databases import MariaDB, PostgreSQL
+from tests.support.forked_kedro import Kedro
+from tests.support.old_databases import age
+from tests.support.project import Project, copy_of, install
+from tests.support.servers import SECRETS, TrackingServer, by_command, by_compose, compose
+from tests.support.stores import Store
 
 
 @pytest.fixture(scope="session")

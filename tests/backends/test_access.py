@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.backends.front import Tokens, tls_of
-from tests.backends.servers import ADMIN_PASSWORD, TrackingServer
-from tests.backends.tiny import FIGURE, SLOW, journals, refused, runs, said, tiny
-from tests.project.conftest import Project
-from tests.project.forked_kedro import Kedro
-from tests.project.proxy import proxy_of
+from tests.support.forked_kedro import Kedro
+from tests.support.fronts import Tokens, tls_of
+from tests.support.project import Project
+from tests.support.proxy import proxy_of
+from tests.support.servers import ADMIN_PASSWORD, TrackingServer
+from tests.support.tiny import FIGURE, SLOW, journals, refused, runs, said, tiny
 
 PASSWORD = "CANARY-of-a-person"
 

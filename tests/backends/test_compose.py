@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import answers
-from tests.backends.databases import PASSWORD, MariaDB, PostgreSQL, postgresql_programs
-from tests.backends.servers import SECRETS, TrackingServer, compose
-from tests.machine import program
-from tests.project.conftest import Project
+from tests.support import answers
+from tests.support.databases import PASSWORD, MariaDB, PostgreSQL, postgresql_programs
+from tests.support.machine import program
+from tests.support.project import Project
+from tests.support.servers import SECRETS, TrackingServer, compose
 
 STORES = [
     *product(

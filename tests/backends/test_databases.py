@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests import answers
-from tests.backends.databases import Database, PostgreSQL
-from tests.backends.stores import Store
-from tests.backends.tiny import FIGURE, SLOW, journals, refused, runs, said, tiny
-from tests.machine import free_port
-from tests.project.conftest import PACKAGE, Project
-from tests.project.forked_kedro import Kedro
+from tests.support import answers
+from tests.support.databases import Database, PostgreSQL
+from tests.support.forked_kedro import Kedro
+from tests.support.machine import free_port
+from tests.support.project import PACKAGE, Project
+from tests.support.stores import Store
+from tests.support.tiny import FIGURE, SLOW, journals, refused, runs, said, tiny
 
 
 @pytest.fixture(scope="module", params=["postgresql", "mariadb"])

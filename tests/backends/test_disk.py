@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.servers import ADMIN_PASSWORD, TrackingServer
-from tests.backends.stores import Store
-from tests.backends.tiny import FIGURE, journals, refused, runs, said, tiny
-from tests.project.conftest import Project
-from tests.project.forked_kedro import Kedro
+from tests.support.forked_kedro import Kedro
+from tests.support.project import Project
+from tests.support.servers import ADMIN_PASSWORD, TrackingServer
+from tests.support.stores import Store
+from tests.support.tiny import FIGURE, journals, refused, runs, said, tiny
 
 
 @pytest.fixture

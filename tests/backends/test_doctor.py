@@ -11,11 +11,11 @@ from signal import SIGCONT, SIGSTOP
 import pytest
 from mlflow import MlflowClient
 
-from tests.backends.databases import PASSWORD, MariaDB, PostgreSQL
-from tests.backends.migrations import age
-from tests.backends.stores import Store
-from tests.project.conftest import Project
-from tests.project.forked_kedro import Kedro
+from tests.support.databases import PASSWORD, MariaDB, PostgreSQL
+from tests.support.forked_kedro import Kedro
+from tests.support.old_databases import age
+from tests.support.project import Project
+from tests.support.stores import Store
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests import answers
-from tests.backends.databases import Database
-from tests.backends.stores import Store
-from tests.backends.tiny import said
-from tests.project.conftest import PACKAGE, Project
+from tests.support import answers
+from tests.support.databases import Database
+from tests.support.project import PACKAGE, Project
+from tests.support.stores import Store
+from tests.support.tiny import said
 
 # What is answered, and the fixtures that run it.
 CHOICES = [("postgresql", "s3", "postgresql"), ("mysql", "azure", "mariadb")]

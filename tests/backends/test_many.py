@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.backends.servers import ADMIN_PASSWORD, TrackingServer
-from tests.backends.tiny import journals, runs, tiny
-from tests.project.conftest import Project
-from tests.project.test_kedro import SESSION
+from tests.support.project import Project
+from tests.support.servers import ADMIN_PASSWORD, TrackingServer
+from tests.support.tiny import SESSION, journals, runs, tiny
 
 PROCESSES, RUNS_EACH = 4, 5
 

@@ -9,12 +9,12 @@ from base64 import b64encode
 
 import pytest
 
-from tests.backends.databases import PostgreSQL
-from tests.backends.migrations import RUNS_REVISION, USERS_REVISION, revisions
-from tests.backends.servers import ADMIN_PASSWORD, TrackingServer, arguments_of
-from tests.backends.stores import Store
-from tests.backends.tiny import SLOW, journals, refused, runs, tiny
-from tests.project.conftest import PACKAGE, Project
+from tests.support.databases import PostgreSQL
+from tests.support.old_databases import RUNS_REVISION, USERS_REVISION, revisions
+from tests.support.project import PACKAGE, Project
+from tests.support.servers import ADMIN_PASSWORD, TrackingServer, arguments_of
+from tests.support.stores import Store
+from tests.support.tiny import SLOW, journals, refused, runs, tiny
 
 SERVERS = ["team_server", "other_server"]
 

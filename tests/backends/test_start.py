@@ -12,10 +12,10 @@ import pytest
 import sqlalchemy
 from sqlalchemy.engine import make_url
 
-from tests.answers import REPOSITORY
-from tests.backends.databases import PostgreSQL
-from tests.backends.servers import SECRETS
-from tests.project.conftest import Project
+from tests.support.answers import REPOSITORY
+from tests.support.databases import PostgreSQL
+from tests.support.project import Project
+from tests.support.servers import SECRETS
 
 WHOLE = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": SECRETS["MLFLOW_AUTH_ADMIN_PASSWORD"],

@@ -1,0 +1,195 @@
+"""Each managed service's own client library, against a stand-in of the service.
+
+The stand-in is an open MLflow server behind a front that checks what the service's front checks:
+Databricks' token, AWS's signature, Azure's token. What is different on the real services is listed
+in docs/managed-services.md.
+"""
+
+from __future__ import annotations
+
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trustme
+from mlflow import MlflowClient
+
+from tests.support.canary import leaky, traces
+from tests.support.fronts import Door, bearer, identity, sigv4
+from tests.support.machine import free_port
+from tests.support.project import PACKAGE, Project, install, listening
+from tests.support.proxy import proxy_of
+from tests.support.stores import Store, s3
+from tests.support.unity_catalog import UnityCatalog
+
+REGION, ACCOUNT = "eu-west-1", "123456789012"
+ARN = f"arn:aws:sagemaker:{REGION}:{ACCOUNT}:mlflow-tracking-server/team"
+WORKSPACE = (
+    "/subscriptions/11111111-2222-3333-4444-555555555555/resourceGroups/team"
+    "/providers/Microsoft.MachineLearningServices/workspaces/ml"
+)
+
+
+@contextmanager
+def open_mlflow(folder: Path, files: str) -> Iterator[str]:
+    """The open server behind the fronts; its clients store files themselves, in `files`."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with listening(
+        Project(folder, Path(sys.prefix)),
+        *("mlflow", "server", "--port", str(port), "--workers", "1", "--no-serve-artifacts"),
+        *("--backend-store-uri", f"sqlite:///{folder}/server.db", "--default-artifact-root", files),
+        url=f"{url}/health",
+        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    ):
+        yield url
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with s3(tmp_path / "s3") as made:
+        yield made
+
+
+def train_and_score(project: Project, variables: Mapping[str, str]) -> str:
+    """Run both pipelines; the screen, on which no secret may be, nor in the project."""
+    screen = ""
+    for arguments in [(), ("--pipelines", "inference")]:
+        result = project.run("kedro", "run", *arguments, env=variables)
+        screen += result.stdout + result.stderr
+    assert not leaky(screen)
+    assert not [path for path in traces(project.folder) if ".venv" not in path.parts]
+    assert not (project.folder / ".kedro_mlflow" / "refused").exists(), screen
+    return screen
+
+
+def move_from_laptop(project: Project, variables: Mapping[str, str]) -> None:
+    """Train into a database of the project's own, and move all of it."""
+    laptop = project.client
+    uri = "sqlite:///mlflow.db"
+    on_laptop = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri}
+    project.run("kedro", "run", env=on_laptop)
+    (registered,) = laptop.search_registered_models()
+    laptop.set_model_version_tag(registered.name, "1", "stage", "tried")
+    laptop.set_model_version_tag(registered.name, "1", "team/owner", "eve")
+    move = partial(project.run, "kedro", "mlflow", "sync", "--from", uri, env=variables)
+    screen = move(code=1).stdout
+    assert "1 runs, " in screen
+    assert "1 traces, 1 versions." in screen
+    assert "version 1: the tag team/owner is missing" in screen
+    laptop.delete_model_version_tag(registered.name, "1", "stage")
+    laptop.delete_model_version_tag(registered.name, "1", "team/owner")
+    assert move().stdout.rstrip().endswith("All the same.")
+
+
+def assert_arrived(client: MlflowClient, experiment_name: str) -> None:
+    """Both runs are there, with metrics, models and a timeline."""
+    experiment = client.get_experiment_by_name(experiment_name)
+    assert experiment is not None
+    scoring, training = client.search_runs([experiment.experiment_id])
+    assert (training.info.run_name, scoring.info.run_name) == ("training", "inference")
+    assert {training.info.status, scoring.info.status} == {"FINISHED"}
+    assert training.data.metrics["evaluation/rmse"] > 0
+    assert training.outputs is not None
+    assert len(training.outputs.model_outputs) == 2
+    timelines = client.search_traces(locations=[experiment.experiment_id], include_spans=False)
+    of_runs = {trace.info.trace_metadata["mlflow.sourceRun"] for trace in timelines}
+    assert of_runs == {training.info.run_id, scoring.info.run_id}
+
+
+def assert_closed(url: str, context: ssl.SSLContext | None = None) -> None:
+    """Nobody gets in without credentials."""
+    with pytest.raises(urllib.error.HTTPError, match=r"401|403"):
+        urllib.request.urlopen(f"{url}/api/2.0/mlflow/experiments/search", context=context)
+
+
+def test_sagemaker_takes_calls_that_its_plugin_signs(
+    template: Path, tmp_path: Path, store: Store
+) -> None:
+    answers = {"tracking_preset": "sagemaker", "tracking_uri": ARN}
+    project = install(template, tmp_path / "project", **answers)
+    key, secret = (
+        store.variables[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+    )
+    door = Door(sigv4(key, secret, REGION, "sagemaker-mlflow"))
+    with open_mlflow(tmp_path, store.destination) as url, proxy_of(url, door) as front:
+        # Where the plugin looks instead of REGION.experiments.sagemaker.aws.
+        there = {"SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": front.url}
+        train_and_score(project, store.variables | there)
+        assert not door.refused
+        posted = [request for request in door.let_in if request.body][-1]
+        assert door.guard(replace(posted, body=b"{}")) == 403
+        assert_closed(front.url)
+        client = MlflowClient(url)
+        assert_arrived(client, PACKAGE)
+        assert client.get_model_version_by_alias(PACKAGE, "champion").version == "1"
+
+
+def test_databricks_takes_runs_and_unity_catalog_the_model(
+    template: Path, tmp_path: Path, store: Store
+) -> None:
+    project = install(template, tmp_path / "project", tracking_preset="databricks")
+    door = Door(bearer("dapi-CANARYCANARY"))
+    catalog = UnityCatalog(tmp_path / "catalog")
+    with open_mlflow(tmp_path, store.destination) as url, proxy_of(url, door) as front:
+        front.instead = catalog.answer
+        workspace = {"DATABRICKS_HOST": front.url, "DATABRICKS_TOKEN": "dapi-CANARYCANARY"}
+        screen = train_and_score(project, store.variables | workspace)
+        assert f"registered main.default.{PACKAGE} version 1 (champion)" in " ".join(screen.split())
+        assert {request.path for request in door.refused} <= {"/.well-known/databricks-config"}
+        assert_closed(front.url)
+        assert_arrived(MlflowClient(url), f"/Shared/{PACKAGE}")
+        project.run("kedro", "run", env=store.variables | workspace)
+        project.run("kedro", "mlflow", "promote", env=store.variables | workspace)
+        move_from_laptop(project, store.variables | workspace)
+    name = f"main.default.{PACKAGE}"
+    version, promoted, moved = catalog.models[name]
+    assert version["status"] == "READY"
+    assert catalog.aliases == {(name, "champion"): "2"}
+    assert {"key": "promoted_from", "value": "1"} in promoted["tags"]
+    assert moved["status"] == "READY"
+    assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/3/MLmodel").is_file()
+    assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/1/MLmodel").is_file()
+
+
+def test_azureml_takes_the_token_of_a_machines_identity(template: Path, tmp_path: Path) -> None:
+    uri = f"azureml://westeurope.api.azureml.ms/mlflow/v1.0{WORKSPACE}"
+    answers = {"tracking_preset": "azureml", "tracking_uri": uri}
+    project = install(template, tmp_path / "project", **answers)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    trusting = ssl.create_default_context(cafile=tmp_path / "authority.pem")
+    door = Door(bearer("aad-CANARYCANARY"))
+    with (
+        open_mlflow(tmp_path, str(tmp_path / "files")) as url,
+        proxy_of(url, door) as front,
+        proxy_of(url) as machine,
+    ):
+        # The plugin speaks https alone, to the host that stands in the tracking URI.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        front.socket = context.wrap_socket(front.socket, server_side=True)
+        front.moved = lambda path: path.replace(f"/mlflow/v2.0{WORKSPACE}", "")
+        machine.instead = identity("aad-CANARYCANARY", "CANARYCANARY-machine")
+        host = front.url.removeprefix("http://")
+        train_and_score(
+            project,
+            {
+                "MLFLOW_TRACKING_URI": f"azureml://{host}/mlflow/v1.0{WORKSPACE}",
+                "REQUESTS_CA_BUNDLE": str(tmp_path / "authority.pem"),
+                "IDENTITY_ENDPOINT": f"{machine.url}/token",
+                "IDENTITY_HEADER": "CANARYCANARY-machine",
+            },
+        )
+        assert not door.refused
+        assert_closed(f"https://{host}", trusting)
+        client = MlflowClient(url)
+        assert_arrived(client, PACKAGE)
+        assert client.get_model_version_by_alias(PACKAGE, "champion").version == "1"

@@ -1,1 +1,0 @@
-"""One rendered project, with an environment of its own, as its user runs it."""

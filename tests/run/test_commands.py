@@ -1,0 +1,58 @@
+"""Kedro's and our own commands in a rendered project."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.machine import free_port
+from tests.support.project import Project, Trained, answers_at, listening
+
+
+@pytest.mark.parametrize("arguments", ["--help", "registry list", "catalog describe-datasets"])
+def test_kedros_commands_neither_import_mlflow_nor_write_anything(
+    project: Project, arguments: str
+) -> None:
+    before = sorted(project.folder.rglob("*"))
+    script = (
+        "import sys; sys.argv[1:] = sys.argv[1].split(); sys.dont_write_bytecode = True\n"
+        "from kedro.framework.cli.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end\n"
+        "assert 'mlflow' not in sys.modules, 'mlflow is imported'\n"
+    )
+    project.run("python", "-c", script, arguments)
+    assert sorted(project.folder.rglob("*")) == before
+
+
+def test_our_commands_are_listed_with_what_they_do(project: Project) -> None:
+    screen = project.run("kedro", "mlflow", "--help").stdout
+    assert "serve" in screen
+    assert "ui" in screen
+
+
+def test_the_page_of_the_runs_opens(trained: Trained) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    no_browser = {"BROWSER": "true"}
+    with listening(
+        trained.project, "kedro", "mlflow", "ui", "--port", str(port), url=url, env=no_browser
+    ):
+        assert answers_at(f"{url}/version")
+        # Everybody on the machine can read arguments, and a database's address may hold a password.
+        arguments = subprocess.run(
+            ["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True
+        ).stdout
+        assert f"mlflow server --host 127.0.0.1 --port {port}" in arguments
+        assert f"{trained.project.folder}/mlflow.db" not in arguments
+        # A second one says that the port is taken.
+        result = trained.project.run("kedro", "mlflow", "ui", "--port", str(port), code=1)
+        assert f"{url} already: choose another --port" in result.stderr
+
+
+def test_the_projects_own_tests_and_checks_pass(rendered: Project) -> None:
+    rendered.run("pytest", "--quiet", "-p", "no:cacheprovider")
+    rendered.run("ruff", "check", "--no-cache")
+    rendered.run("ruff", "format", "--check", "--no-cache")
+    rendered.run("mypy", "--cache-dir", "/dev/null" if sys.platform != "win32" else "nul")

@@ -1,0 +1,137 @@
+"""What git and CI let into a project, and what not: secrets, private files, conflicts left open."""
+
+from __future__ import annotations
+
+import random
+import shlex
+import string
+import subprocess
+
+import pytest
+import yaml
+
+from tests.support import answers
+from tests.support.project import Project
+
+# A secret of some kind in some file, and what it is made of: nobody has written one down here.
+LEAKS = {
+    "a key of AWS": (
+        "conf/base/credentials.yml",
+        "aws_access_key_id: AKIA{secret}\n",
+        (string.ascii_uppercase + "234567", 16),
+    ),
+    "a password in an address": (
+        "conf/base/mlflow_team.yml",
+        "uri: postgresql+psycopg://mlflow:{secret}@db/mlflow\n",
+        (string.ascii_lowercase, 12),
+    ),
+    "a token of Databricks": (
+        "notes.txt",
+        "token: dapi{secret}\n",
+        ("0123456789abcdef", 32),
+    ),
+}
+
+
+@pytest.fixture
+def repository(project: Project) -> Project:
+    """The default project under git, its first commit made and its commits checked from then on."""
+    answers.git(project.folder, "init", "--quiet")
+    answers.git(project.folder, "add", "--all")
+    answers.git(project.folder, "commit", "--quiet", "--message", "Start")
+    check(project, "uv run --no-sync prek install")
+    return project
+
+
+def check(
+    project: Project, command: str, fails: bool = False, env: dict[str, str] | None = None
+) -> str:
+    """Run a command as a person or CI does, in the project's environment; what it prints."""
+    variables = project.variables({"UV_PROJECT_ENVIRONMENT": str(project.environment)})
+    result = subprocess.run(
+        shlex.split(command),
+        cwd=project.folder,
+        env=variables | (env or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = result.stdout + result.stderr
+    assert (result.returncode != 0) == fails, said
+    return said
+
+
+def commit(project: Project, path: str, content: str, fails: bool = False) -> str:
+    """Commit a file, git's hooks included."""
+    (project.folder / path).parent.mkdir(parents=True, exist_ok=True)
+    project.write(path, content)
+    answers.git(project.folder, "add", "--force", path)
+    person = {"GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "ada@example.com"}
+    committer = {name.replace("AUTHOR", "COMMITTER"): value for name, value in person.items()}
+    return check(project, f'git commit -m "{path}"', fails, person | committer)
+
+
+def commands_of_ci(project: Project, program: str) -> list[str]:
+    """The steps of the project's workflow that run a program."""
+    workflow = yaml.safe_load((project.folder / ".github/workflows/ci.yml").read_text("utf-8"))
+    runs = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    return [run for run in runs if program in run.split()]
+
+
+def test_a_clean_project_passes_what_ci_runs(repository: Project) -> None:
+    commands = [run for name in ("prek", "gitleaks") for run in commands_of_ci(repository, name)]
+    assert len(commands) == 2
+    for command in commands:
+        check(repository, command)
+    assert "no leaks found" in check(repository, commands[1])
+
+
+def test_a_clean_change_is_committed(repository: Project) -> None:
+    commit(repository, "notes.md", "# Notes\n\npostgresql+psycopg://USER:PASSWORD@HOST/DATABASE\n")
+    assert answers.git(repository.folder, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("kind", LEAKS)
+def test_a_secret_is_refused_by_git_and_by_ci_and_not_repeated(
+    kind: str, repository: Project
+) -> None:
+    path, content, (characters, length) = LEAKS[kind]
+    secret = "".join(random.choices(characters, k=length))
+    said = commit(repository, path, content.format(secret=secret), fails=True)
+    assert path in said
+    assert secret not in said
+
+    # Somebody commits it all the same, and removes it later: it is in the history.
+    for message in ("with it", "without it"):
+        answers.git(repository.folder, "add", "--force", "--all")
+        answers.git(repository.folder, "commit", "--quiet", "--no-verify", "--message", message)
+        (repository.folder / path).unlink(missing_ok=True)
+    assert not (repository.folder / path).exists()
+    (command,) = commands_of_ci(repository, "gitleaks")
+    said = check(repository, command, fails=True)
+    assert path in said
+    assert secret not in said
+
+
+@pytest.mark.parametrize("path", [".env", "deploy/.env", "conf/local/credentials.yml"])
+def test_private_files_are_refused_even_when_git_is_forced(path: str, repository: Project) -> None:
+    said = commit(repository, path, "MLFLOW_TRACKING_USERNAME=ada\n", fails=True)
+    assert path in said
+    assert "git rm --cached" in said
+
+
+def test_a_conflict_that_an_update_left_open_is_refused(repository: Project) -> None:
+    conflict = "<<<<<<< before updating\nmine\n=======\ntheirs\n>>>>>>> after updating\n"
+    said = commit(repository, "conf/base/notes.txt", conflict, fails=True)
+    assert "conf/base/notes.txt" in said
+    assert commit(repository, "conf/base/notes.txt", "mine\n")
+
+
+def test_a_change_that_an_update_could_not_make_is_refused(repository: Project) -> None:
+    assert "README.md.rej" in commit(repository, "README.md.rej", "-old\n+new\n", fails=True)
+
+
+def test_code_that_breaks_the_rules_is_refused(repository: Project) -> None:
+    path = "src/diabetes_progression/pipelines/mine.py"
+    assert "F401" in commit(repository, path, '"""Mine."""\n\nimport os\n', fails=True)
+    assert (repository.folder / path).exists()

@@ -1,0 +1,190 @@
+"""Proof by canary: what the environment and runtime parameters hold as secrets stays there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from signal import SIGTERM
+
+import pytest
+
+from tests.support.answers import REPOSITORY
+from tests.support.canary import leaky, traces
+from tests.support.machine import free_port
+from tests.support.project import PACKAGE, Project, answers_at, tracking_server
+from tests.support.proxy import Proxy, basic_auth, proxy_of
+
+PARAMS = ("--params", "db.password=CANARYCANARY-params,split.seed=7")
+
+
+# Variables that say where something is: they stand in tags and links, user and password aside.
+PLACES = {
+    "DATABRICKS_HOST",
+    "DATABRICKS_MODEL_SCHEMA",
+    "KEDRO_ENV",
+    "MLFLOW_DEFAULT_ARTIFACT_ROOT",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_S3_ENDPOINT_URL",
+}
+
+
+def canaries(address: str) -> dict[str, str]:
+    """A distinctive value for each variable of .env.example, of whichever preset."""
+    example = (REPOSITORY / "template/.env.example.jinja").read_text(encoding="utf-8")
+    names = set(re.findall(r"^# ([A-Z][A-Z0-9_]+)=$", example, re.MULTILINE))
+    assert names > PLACES
+    values = {name: f"CANARYCANARY-{name}" for name in names - PLACES}
+    return values | {"MLFLOW_TRACKING_URI": with_password(address)}
+
+
+def with_password(address: str) -> str:
+    return address.replace("://", "://CANARYCANARY-user:CANARYCANARY-password@")
+
+
+def write_dotenv(project: Project, address: str) -> None:
+    lines = [f"{name}={value}\n" for name, value in canaries(address).items()]
+    project.write(".env", "".join(lines))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the server keeps."""
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="module")
+def server(rendered: Project, folder: Path) -> Iterator[Proxy]:
+    """A real tracking server, behind a door that asks for the password."""
+    guard = basic_auth("CANARYCANARY-user", "CANARYCANARY-password")
+    with tracking_server(rendered, folder) as url, proxy_of(url, guard) as proxy:
+        yield proxy
+
+
+# A node that works with what it should not tell.
+LOGIN = """
+
+def login(database: dict[str, str]) -> str:
+    secrets = f"{database}, {os.environ['MLFLOW_TRACKING_URI']}, {os.environ['SALES_API_KEY']}"
+    if os.environ.get("REFUSE"):
+        raise PermissionError(f"Cannot log in with {secrets}")
+    logging.getLogger(__name__).warning("Logged in with %s", secrets)
+    return "done"
+"""
+
+
+@pytest.fixture
+def secretive(project: Project) -> Project:
+    """A project with a node that logs in somewhere before all others."""
+    module = f"src/{PACKAGE}/pipelines/training/pipeline.py"
+    content = (project.folder / module).read_text(encoding="utf-8")
+    project.write(module, f"import logging\nimport os\n{content}{LOGIN}")
+    project.edit(
+        module, "        [\n", '        [node(login, "params:db", "logged_in", name="login"),\n'
+    )
+    return project
+
+
+@pytest.fixture
+def guarded(secretive: Project, server: Proxy) -> Project:
+    """The same, and its secrets in .env."""
+    write_dotenv(secretive, server.url)
+    return secretive
+
+
+def run(
+    project: Project, *command: str, code: int = 0, until: str | None = None, **variables: str
+) -> str:
+    """Run a command to its end; its screen, and the command lines of all that it has started.
+
+    One that goes on for ever is stopped once the address `until` answers.
+    """
+    variables |= {"SALES_API_KEY": "CANARYCANARY-key"}
+    process = project.start(*command, env=variables)
+    with command_lines(process) as seen:
+        if until:
+            while not answers_at(until):
+                assert process.poll() is None
+                time.sleep(0.5)
+            os.killpg(process.pid, SIGTERM)
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == code, out + err
+    # What its user has typed, and so has every process that was forked from it, is the user's.
+    ours = [line for line in seen if not line.endswith("\0".join(command[1:]) + "\0")]
+    return "\n".join([out, err, *ours])
+
+
+@contextmanager
+def command_lines(process: subprocess.Popen[str]) -> Iterator[set[str]]:
+    """The command lines, over time, of all processes in a process's session."""
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.2):
+            for stat in Path("/proc").glob("[0-9]*/stat"):
+                with suppress(OSError):
+                    if int(stat.read_text().rpartition(")")[2].split()[3]) == process.pid:
+                        seen.add(stat.with_name("cmdline").read_text())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_run_and_its_served_model_leave_no_trace_of_a_secret(
+    guarded: Project, folder: Path
+) -> None:
+    screen = run(guarded, "kedro", "run", *PARAMS)
+    assert f"registered {PACKAGE}" in " ".join(screen.split())
+    assert not leaky(screen)
+    port = free_port()
+    ping = f"http://127.0.0.1:{port}/ping"
+    screen = run(guarded, "kedro", "mlflow", "serve", "--port", str(port), until=ping)
+    assert f"Serving {PACKAGE}" in screen
+    assert not leaky(screen)
+    assert not traces(guarded.folder, folder)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_nor_do_worker_processes(guarded: Project, folder: Path, start: str) -> None:
+    screen = run(
+        guarded, "kedro", "run", "--runner", "ParallelRunner", *PARAMS, KEDRO_MP_CONTEXT=start
+    )
+    assert not leaky(screen)
+    assert not traces(guarded.folder, folder)
+
+
+@pytest.mark.parametrize("runner", ["SequentialRunner", "ParallelRunner"])
+def test_an_error_that_speaks_of_secrets_leaves_no_trace_of_them(
+    guarded: Project, folder: Path, runner: str
+) -> None:
+    screen = run(guarded, "kedro", "run", "--runner", runner, *PARAMS, code=1, REFUSE="yes")
+    assert not leaky(screen)
+    assert "PermissionError: Cannot log in with" in screen
+    assert not traces(guarded.folder, folder)
+
+
+def test_a_run_without_its_server_leaves_no_trace_of_a_secret(
+    secretive: Project, server: Proxy, folder: Path
+) -> None:
+    project = secretive
+    write_dotenv(project, f"http://127.0.0.1:{free_port()}")
+    screen = run(project, "kedro", "run", *PARAMS)
+    assert "kedro mlflow sync" in " ".join(screen.split())
+    assert any((project.folder / ".kedro_mlflow" / "journal").iterdir())
+    screen += run(project, "kedro", "mlflow", "sync", code=1)
+    write_dotenv(project, server.url)
+    screen += run(project, "kedro", "mlflow", "sync")
+    assert not leaky(screen)
+    assert not traces(project.folder, folder)

@@ -1,0 +1,143 @@
+"""Tokens that expire while a run is under way: the token command of mlflow.yml gets new ones."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.support import issuer
+from tests.support.forked_kedro import Kedro
+from tests.support.issuer import bearer, issued
+from tests.support.machine import free_port
+from tests.support.project import PACKAGE, Project, listening
+from tests.support.proxy import Proxy, proxy_of
+
+ISSUER = Path(issuer.__file__)
+
+# Nodes that take seconds, together longer than a token is good for, and call MLflow themselves.
+REGISTRY = """
+import os
+import time
+from functools import partial, update_wrapper
+
+from kedro.pipeline import Pipeline, node
+
+
+def measure(number):
+    import mlflow
+
+    time.sleep(1.5)
+    mlflow.log_metric(f"own{number}", number)
+    mlflow.log_metric(f"process{number}", os.getpid())
+    return float(number)
+
+
+def make(number):
+    function = update_wrapper(partial(measure, number), measure)
+    return node(function, None, f"m{number}", name=f"n{number}")
+
+
+def register_pipelines():
+    return {"__default__": Pipeline([make(number) for number in range(6)])}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where the issuer keeps its key, and notes who has got a token."""
+    (tmp_path / "key").write_text("a key")
+    return tmp_path
+
+
+@pytest.fixture
+def front(server: str, folder: Path) -> Iterator[Proxy]:
+    """A real tracking server, behind a front that lets in who brings a good token."""
+    with proxy_of(server, bearer(folder)) as proxy:
+        yield proxy
+
+
+def with_tokens(project: Project, front: Proxy, folder: Path, seconds: float) -> dict[str, str]:
+    """Name the token command in mlflow.yml; the variables of who uses it."""
+    project.edit(
+        "conf/base/mlflow.yml",
+        "    type: null\n",
+        f"    type: {PACKAGE}.tracking.token_command.TokenCommand\n",
+    )
+    project.edit(
+        "conf/base/mlflow.yml", "init_kwargs: {} ", "init_kwargs: {command: '${oc.env:TOKENS}'} "
+    )
+    project.edit("conf/base/mlflow.yml", f"    name: {PACKAGE}\n", f"    name: {folder.name}\n")
+    return {
+        "MLFLOW_TRACKING_URI": front.url,
+        "TOKENS": f"{sys.executable} {ISSUER} {folder} {seconds}",
+    }
+
+
+@pytest.mark.parametrize("runner", ["SequentialRunner", "fork", "spawn"])
+def test_a_run_outlives_its_token_in_whatever_process_its_nodes_run(
+    project: Project, server: str, front: Proxy, folder: Path, runner: str
+) -> None:
+    variables = with_tokens(project, front, folder, seconds=6)
+    project.write(f"src/{PACKAGE}/pipeline_registry.py", REGISTRY)
+    project.edit("conf/base/mlflow.yml", "on_unreachable: offline", "on_unreachable: fail")
+    content = (project.folder / "conf/base/mlflow.yml").read_text(encoding="utf-8")
+    start, _, rest = content.partition("\nmodel:")
+    rest = rest[rest.index("\nmirrors:") :]
+    project.write("conf/base/mlflow.yml", f"{start}\nmodel: null\n{rest}")
+    if runner != "SequentialRunner":
+        variables["KEDRO_MP_CONTEXT"] = runner
+    name = runner if runner == "SequentialRunner" else "ParallelRunner"
+    screen = project.run("kedro", "run", "--runner", name, env=variables)
+    client = MlflowClient(server)
+    experiment = client.get_experiment_by_name(folder.name)
+    assert experiment is not None, screen
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    expected = {f"m{number}": number for number in range(6)}
+    assert run.data.metrics.items() >= expected.items()
+    assert run.data.metrics.items() >= {f"own{number}": number for number in range(6)}.items()
+    processes = {run.data.metrics[f"process{number}"] for number in range(6)}
+    askers = {float(process) for process in issued(folder)}
+    assert len(issued(folder)) > len(askers)
+    if runner == "spawn":  # A worker that was not forked has no token of its parent's.
+        assert processes <= askers
+    assert "401" not in screen.stdout + screen.stderr
+
+
+def test_the_other_commands_bring_a_token_too(
+    project: Project, kedro: Kedro, server: str, front: Proxy, folder: Path
+) -> None:
+    variables = with_tokens(project, front, folder, seconds=60)
+    away = variables | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    kedro.run(project, "run", env=away)
+    assert "finished, delivered" in kedro.run(project, "mlflow", "sync", env=variables).stdout
+    kedro.run(project, "run", "--pipelines", "inference", env=variables)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    serve = ("kedro", "mlflow", "serve", "--port", str(port))
+    with listening(project, *serve, url=f"{url}/ping", env=variables):
+        rows = (project.folder / "data/05_model_input/instances.csv").read_bytes()
+        request = urllib.request.Request(
+            f"{url}/invocations", rows, {"Content-Type": "text/csv"}, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            assert len(json.load(response)["predictions"]) == rows.count(b"\n") - 1
+
+
+def test_a_token_command_that_fails_is_told_of_in_a_line_and_the_run_is_kept(
+    project: Project, kedro: Kedro, front: Proxy, folder: Path
+) -> None:
+    variables = with_tokens(project, front, folder, seconds=60)
+    variables["TOKENS"] = f"{sys.executable} -c \"print('CANARY'); exit(1)\""
+    result = kedro.run(project, "run", env=variables)
+    screen = " ".join((result.stdout + result.stderr).split())
+    assert screen.count("has ended with the exit code 1: run it yourself to see why") == 1
+    assert "it does not let you in" in screen
+    assert "CANARY" not in screen
+    assert any((project.folder / ".kedro_mlflow/journal").iterdir())

@@ -1,0 +1,596 @@
+"""The served model over HTTP: every shape of request, every refusal, and who may ask."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGKILL, SIGTERM
+from typing import Any
+from urllib.parse import urlsplit
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.support.machine import free_port
+from tests.support.project import PACKAGE, Project, Trained, answers_at, copy_of
+from tests.support.serving import JSON, Answer, Served, serving, wait_until
+
+TOKEN = "CANARYCANARY-a-token"
+CSV = "text/csv"
+INFER = f"/v2/models/{PACKAGE}/infer"
+# Bounds that a test reaches quickly.
+BOUNDS = "serving:\n  max_megabytes: 1\n  max_rows: 1000\n"
+
+
+@pytest.fixture(scope="module")
+def served(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for all tests here: two workers, a token, bounds of its own."""
+    conf = trained.project.folder / "conf/bounded"
+    conf.mkdir()
+    (conf / "mlflow.yml").write_text(BOUNDS, encoding="utf-8")
+    folder = tmp_path_factory.mktemp("serving")
+    options = ("--workers", "2", "--env", "bounded")
+    with serving(trained.project, folder, *options, token=TOKEN) as server:
+        wait_until(lambda: len(server.workers()) == 2)
+        yield server
+    assert "Traceback" not in server.screen(), server.screen()
+    assert "CANARY" not in server.screen()
+
+
+@pytest.fixture(scope="module")
+def records(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(rows.to_json(orient="records"))  # type: ignore[no-any-return]
+
+
+def predictions(answer: Answer) -> list[float]:
+    assert answer.status == 200, answer.content
+    return [row["progression"] for row in answer.body["predictions"]]
+
+
+# --- what it answers ---
+
+
+def test_every_shape_that_mlflow_documents_is_answered_as_batch_scoring_does(
+    served: Served, rows: pd.DataFrame, records: list[dict[str, Any]], scored: list[float]
+) -> None:
+    split = json.loads(rows.to_json(orient="split"))
+    shapes: list[dict[str, Any]] = [
+        {"dataframe_split": split},
+        {"dataframe_split": {key: split[key] for key in ("columns", "data")}},
+        {"dataframe_records": records},
+        {"instances": records},
+        {"instances": split["data"]},
+        {"inputs": rows.to_dict("list")},
+        {"inputs": records},
+        {"inputs": split["data"]},
+    ]
+    for body in shapes:
+        assert predictions(served.ask("/invocations", body)) == pytest.approx(scored), body.keys()
+    for kind in (CSV, "text/csv; charset=utf-8", "Text/CSV"):
+        answer = served.ask("/invocations", rows.to_csv(index=False).encode(), kind)
+        assert predictions(answer) == pytest.approx(scored)
+
+
+def test_columns_count_by_name_in_any_order(
+    served: Served, records: list[dict[str, Any]], scored: list[float]
+) -> None:
+    turned = [dict(reversed(row.items())) for row in records]
+    answer = served.ask("/invocations", {"dataframe_records": turned})
+    assert predictions(answer) == pytest.approx(scored)
+
+
+def test_mlflows_own_client_reads_the_answer(
+    served: Served, records: list[dict[str, Any]], scored: list[float]
+) -> None:
+    from mlflow.deployments import PredictionsResponse
+
+    answer = served.ask("/invocations", {"dataframe_records": records})
+    read = PredictionsResponse.from_json(answer.content.decode()).get_predictions()
+    assert list(read["progression"]) == pytest.approx(scored)
+
+
+def test_each_answer_says_which_version_has_predicted(
+    served: Served, records: list[dict[str, Any]]
+) -> None:
+    answer = served.ask("/invocations", {"dataframe_records": records})
+    assert answer.headers["x-model-name"] == PACKAGE
+    assert answer.headers["x-model-version"] == answer.body["model_version"] == "1"
+
+
+def test_kserves_protocol_takes_a_tensor_a_column(
+    served: Served, rows: pd.DataFrame, scored: list[float]
+) -> None:
+    length = len(rows)
+    for shape in ([length], [length, 1]):
+        inputs = [
+            {"name": name, "shape": shape, "datatype": "FP64", "data": rows[name].tolist()}
+            for name in rows
+        ]
+        answer = served.ask(INFER, {"id": "42", "inputs": inputs})
+        assert answer.status == 200, answer.content
+        (output,) = answer.body.pop("outputs")
+        assert output.pop("data") == pytest.approx(scored)
+        assert output == {"name": "progression", "shape": [length], "datatype": "FP64"}
+        assert answer.body["id"] == "42"
+        assert answer.body["model_name"] == PACKAGE
+        assert answer.body["model_version"] == "1"
+
+
+def test_kserves_protocol_takes_one_tensor_of_all_columns(
+    served: Served, rows: pd.DataFrame, scored: list[float]
+) -> None:
+    data = rows.to_numpy().tolist()
+    for each in (data, [value for row in data for value in row]):
+        tensor = {"name": "all", "shape": [len(rows), 10], "datatype": "FP64", "data": each}
+        answer = served.ask(f"/v2/models/{PACKAGE}/versions/1/infer", {"inputs": [tensor]})
+        assert answer.status == 200, answer.content
+        assert answer.body["outputs"][0]["data"] == pytest.approx(scored)
+
+
+def test_kserves_protocol_describes_server_and_model(served: Served, rows: pd.DataFrame) -> None:
+    assert served.ask("/v2").body.keys() == {"name", "version", "extensions"}
+    assert served.ask("/v2/health/live").body == {"live": True}
+    assert served.ask("/v2/health/ready").body == {"ready": True}
+    assert served.ask(f"/v2/models/{PACKAGE}/ready").body == {"name": PACKAGE, "ready": True}
+    model = served.ask(f"/v2/models/{PACKAGE}").body
+    assert [each["name"] for each in model["inputs"]] == list(rows)
+    assert model["outputs"] == [{"name": "progression", "datatype": "FP64", "shape": [-1]}]
+    assert model["versions"] == ["1"]
+
+
+def test_mlflows_routes_say_that_it_is_up(served: Served) -> None:
+    assert served.ask("/ping").status == served.ask("/health").status == 200
+    assert re.fullmatch(rb"3\.\d+\.\d+", served.ask("/version").content)
+    assert served.ask("/ping", method="HEAD").content == b""
+
+
+# --- what it refuses ---
+
+
+def test_a_row_that_is_not_what_training_had_is_refused_by_column_and_row(
+    served: Served, records: list[dict[str, Any]]
+) -> None:
+    first = records[0]
+
+    def message(**changes: Any) -> str:
+        changed = {name: value for name, value in (first | changes).items() if value != "LESS"}
+        answer = served.ask("/invocations", {"dataframe_records": [changed]})
+        assert answer.status == 400
+        assert answer.body.keys() == {"error_code", "message"}
+        assert "\n" not in answer.message
+        assert "Traceback" not in answer.message
+        return answer.message.removeprefix("The data is refused: ")
+
+    assert message(bmi="LESS") == "missing columns: bmi."
+    assert message(BMI=20) == "unexpected columns: 'BMI'."
+    assert message(BMI=20, bmi="LESS") == (
+        "missing columns: bmi; unexpected columns: 'BMI' (is it bmi?)."
+    )
+    assert message(bmi="fat") == "bmi must be a number (data row 1: 'fat')."
+    assert message(bmi="21.5") == "bmi must be a number (data row 1: '21.5')."
+    assert message(bmi=True) == "bmi must be a number (data row 1: True)."
+    assert message(bmi=[21.5]) == "bmi must be a number (data row 1: [21.5])."
+    assert message(bmi=10**400).startswith("bmi is too large a number (data row 1: 1000")
+    assert message(bmi=999) == "bmi must be from 10 to 80 kg/m² (data row 1: 999)."
+    assert message(bmi=None) == "bmi must not be empty (data row 1)."
+    assert message(bmi=float("nan")) == "bmi must not be empty (data row 1)."
+    assert message(bmi=float("inf")).startswith("bmi must be from 10 to 80")
+    both = message(bmi=999, age=-1)
+    assert "bmi must be from" in both
+    assert "age must be from" in both
+
+
+def test_the_row_is_counted_as_in_the_request(
+    served: Served, rows: pd.DataFrame, records: list[dict[str, Any]]
+) -> None:
+    changed = [*records[:2], records[2] | {"hdl": "?"}]
+    answer = served.ask("/invocations", {"dataframe_records": changed})
+    assert "hdl must be a number (data row 3: '?')" in answer.message
+    text = rows.astype({"hdl": object})
+    text.loc[1, "hdl"] = "?"
+    answer = served.ask("/invocations", text.to_csv(index=False).encode(), CSV)
+    assert "hdl must be a number (data row 2: '?'" in answer.message
+    text.loc[1, "hdl"] = None
+    answer = served.ask("/invocations", text.to_csv(index=False).encode(), CSV)
+    assert "hdl must not be empty (data row 2)" in answer.message
+
+
+MALFORMED = [
+    (b"", 400, "The body is not JSON"),
+    (b"{", 400, "The body is not JSON"),
+    (b"\xff\xfe", 400, "The body is not JSON"),
+    (b"[" * 500_000, 400, "nested too deeply"),
+    (b'{"a":' * 100_000, 400, "nested too deeply"),
+    (b"1" * 5000, 400, "The body is not JSON"),
+    (b"[]", 400, "must be a JSON object, not a list"),
+    (b"null", 400, "must be a JSON object, not null"),
+    (b"{}", 400, "must hold one of dataframe_records"),
+    (b'{"rows": []}', 400, "it holds rows"),
+    (b'{"instances": [], "inputs": []}', 400, "must hold one of"),
+    (b'{"dataframe_records": []}', 400, "there are no rows"),
+    (b'{"dataframe_records": {}}', 400, "must be a list of rows, not an object"),
+    (b'{"dataframe_records": [[]]}', 400, "row 1 must be an object, not a list"),
+    (b'{"dataframe_records": [{}]}', 400, "missing columns: age, sex"),
+    (b'{"dataframe_split": []}', 400, "must be an object with columns and data"),
+    (b'{"dataframe_split": {"data": [[1]]}}', 400, "row 1 has 1 values for 10 columns"),
+    (b'{"dataframe_split": {"columns": [1], "data": []}}', 400, "must be a list of names"),
+    (b'{"dataframe_split": {"columns": ["a", "a"], "data": []}}', 400, "more than once: a"),
+    (b'{"dataframe_split": {"columns": ["age"], "data": 7}}', 400, "not a number"),
+    (b'{"dataframe_split": {"rows": []}}', 400, "unknown keys rows"),
+    (b'{"instances": 7}', 400, "must be a list of rows, not a number"),
+    (b'{"instances": [[1, 2], 3]}', 400, "row 1 has 2 values for 10 columns"),
+    (b'{"inputs": {"age": [1, 2], "sex": [1]}}', 400, "the same number of rows (age 2, sex 1)"),
+    (b'{"inputs": {"age": [1, 2], "sex": 1}}', 400, "sex must be a list"),
+    (b'{"inputs": {}}', 400, "there are no rows"),
+    (b'{"params": {"a": 1}, "inputs": []}', 400, "params: the model takes none"),
+]
+
+
+@pytest.mark.parametrize(("body", "status", "text"), MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_body_is_refused_in_a_sentence(
+    served: Served, body: bytes, status: int, text: str
+) -> None:
+    answer = served.ask("/invocations", body)
+    assert answer.status == status
+    assert text in answer.message
+    assert len(answer.content) < 1000
+
+
+MALFORMED_TENSORS = [
+    ({}, "inputs must be a list"),
+    ({"inputs": []}, "inputs must be a list"),
+    ({"inputs": [7]}, "inputs[0] must be an object with a name"),
+    ({"inputs": [{"name": "age"}]}, "datatype must be one of"),
+    ({"inputs": [{"name": "age", "datatype": "FP64", "shape": [1.5]}]}, "shape must be"),
+    ({"inputs": [{"name": "age", "datatype": "FP64", "shape": [1]}]}, "data must be a list"),
+    (
+        {"inputs": [{"name": "age", "datatype": "FP64", "shape": [2], "data": [1]}]},
+        "inputs[0] ('age'): data holds 1 values, and shape says 2",
+    ),
+    (
+        {"inputs": [{"name": "age", "datatype": "FP64", "shape": [1, 3], "data": [1, 2, 3]}]},
+        "must have the shape [n] or [n, 1]",
+    ),
+    ({"inputs": [{"name": "age", "datatype": "FP64", "shape": [0], "data": []}]}, "no rows"),
+    ({"inputs": [{"name": "age", "datatype": "FP64", "shape": [1], "data": [1]}]}, "missing"),
+]
+
+
+@pytest.mark.parametrize(("body", "text"), MALFORMED_TENSORS, ids=range(len(MALFORMED_TENSORS)))
+def test_a_malformed_inference_request_is_refused_as_kserve_does(
+    served: Served, body: Any, text: str
+) -> None:
+    answer = served.ask(INFER, body)
+    assert answer.status == 400
+    assert answer.body.keys() == {"error"}
+    assert text in answer.message
+
+
+def test_an_output_that_there_is_not_is_named(served: Served, rows: pd.DataFrame) -> None:
+    tensor = {"name": "all", "shape": [1, 10], "datatype": "FP64", "data": rows.iloc[0].tolist()}
+    answer = served.ask(INFER, {"inputs": [tensor], "outputs": [{"name": "risk"}]})
+    assert answer.message == "outputs: no risk; there are progression."
+
+
+def test_csv_that_is_none_is_refused(served: Served, rows: pd.DataFrame) -> None:
+    text = rows.to_csv(index=False)
+    head, first, *_ = text.splitlines()
+    for body, named in [
+        (b"", "The body is not CSV"),
+        (b"\xff\xfe\x00", "The body is not CSV"),
+        (head.encode(), "there are no rows"),
+        (f"{head}\n{first},1".encode(), "more fields than the header"),
+        (f"{head}\n{first}\n{first},1".encode(), "The body is not CSV"),
+        (f"{head},age\n{first},1".encode(), "unexpected columns: 'age.1'"),
+        (b"\x00" * 1000, "there are no rows"),
+    ]:
+        answer = served.ask("/invocations", body, CSV)
+        assert answer.status == 400, body
+        assert named in answer.message or "missing columns" in answer.message, body
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"),
+    [(None, 415), ("text/plain", 415), ("application/json; charset=latin-1", 415), ("", 415)],
+)
+def test_another_content_type_is_refused(served: Served, kind: str | None, status: int) -> None:
+    # urllib sets a type of its own where none is given.
+    answer = served.ask("/invocations", b"{}", kind)
+    assert answer.status == status
+    assert "Content-Type" in answer.message
+
+
+def test_a_compressed_body_is_refused(served: Served) -> None:
+    answer = served.ask("/invocations", b"{}", Content_Encoding="gzip")
+    assert (answer.status, "Content-Encoding" in answer.message) == (415, True)
+
+
+def test_a_wrong_method_is_told_the_right_one(served: Served) -> None:
+    answer = served.ask("/invocations", method="GET")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    answer = served.ask("/ping", b"{}")
+    assert (answer.status, answer.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("path", ["/", "/nothing", "/invocations/", "/v2/models/other/infer"])
+def test_there_is_nothing_at_another_path(served: Served, path: str) -> None:
+    answer = served.ask(path)
+    assert (answer.status, path in answer.message) == (404, True)
+
+
+# --- how much it takes ---
+
+HEAD = (
+    "POST /invocations HTTP/1.1\r\nHost: x\r\n"
+    f"Authorization: Bearer {TOKEN}\r\nContent-Type: {JSON}\r\n"
+)
+
+
+def connected(served: Served) -> socket.socket:
+    host, port = urlsplit(served.url).netloc.split(":")
+    return socket.create_connection((host, int(port)), timeout=60)
+
+
+def test_a_body_above_the_bound_is_refused(served: Served) -> None:
+    answer = served.ask("/invocations", b" " * 100_000_000)
+    assert answer.status == 413
+    assert "larger than 1 MB" in answer.message
+    assert served.ask("/invocations", b" " * 1_000_001).status == 413
+    assert served.ask("/invocations", b" " * 1_000_000).status == 400
+
+
+def test_one_far_above_it_is_not_even_read(served: Served) -> None:
+    for header in (
+        "Content-Length: 10000000000",
+        "Content-Length: 2000000\r\nExpect: 100-continue",
+    ):
+        with connected(served) as connection:
+            connection.sendall(f"{HEAD}{header}\r\n\r\n".encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 413")
+
+
+def test_so_is_one_that_does_not_say_how_large_it_is(served: Served) -> None:
+    connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=60)
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": JSON}
+    parts = (b" " * 1_000_000 for _ in range(100))
+    connection.request("POST", "/invocations", parts, headers, encode_chunked=True)
+    assert connection.getresponse().status == 413
+    connection.close()
+
+
+def test_a_large_body_takes_no_memory(served: Served) -> None:
+    before = max(map(resident, served.workers()))
+    for _ in range(4):
+        assert served.ask("/invocations", b" " * 50_000_000).status == 413
+    assert max(map(resident, served.workers())) - before < 20_000_000
+
+
+def resident(process: int) -> int:
+    """The bytes of memory that a process holds."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_too_many_rows_are_refused_in_every_shape(
+    served: Served, rows: pd.DataFrame, records: list[dict[str, Any]]
+) -> None:
+    many = pd.concat([rows] * (1001 // len(rows) + 1)).head(1001)
+    short = many.map(lambda value: round(value, 1))
+    for body in (
+        {"instances": short.to_numpy().tolist()},
+        {"inputs": short.to_dict("list")},
+        {"dataframe_split": {"columns": list(short), "data": short.to_numpy().tolist()}},
+        {"dataframe_records": [{"age": 1}] * 1001},
+    ):
+        answer = served.ask("/invocations", body)
+        assert answer.status in (400, 413), answer.content
+        assert "more than 1,000 rows" in answer.message or "missing columns" in answer.message
+    answer = served.ask("/invocations", short.to_csv(index=False).encode(), CSV)
+    assert (answer.status, "more than 1,000 rows" in answer.message) == (413, True)
+    answer = served.ask("/invocations", short.head(1000).to_csv(index=False).encode(), CSV)
+    assert len(predictions(answer)) == 1000
+
+
+def test_a_sender_who_leaves_in_the_middle_harms_nobody(
+    served: Served, records: list[dict[str, Any]]
+) -> None:
+    for text in ("", "GET", f"{HEAD}Content-Length: 100\r\n\r\n{{", f"{HEAD}\r\nxx", "\x00" * 99):
+        with connected(served) as connection:
+            connection.sendall(text.encode())
+    assert served.ask("/invocations", {"dataframe_records": records}).status == 200
+
+
+# --- who may ask ---
+
+
+def test_without_the_token_nothing_is_told(served: Served) -> None:
+    for shown in ("", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", TOKEN):
+        for path in ("/invocations", INFER, "/v2", "/version", "/nothing"):
+            answer = served.ask(path, b"{}", Authorization=shown)
+            assert answer.status == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert "Unauthorized" in answer.message
+            assert "x-model-version" not in answer.headers
+
+
+def test_whether_it_is_well_everybody_may_ask(served: Served) -> None:
+    paths = ("/ping", "/health", "/v2/health/live", "/v2/health/ready")
+    for path in (*paths, f"/v2/models/{PACKAGE}/ready"):
+        assert served.ask(path, Authorization="").status == 200
+
+
+def test_the_token_stands_in_no_process_title(served: Served) -> None:
+    for process in (served.process.pid, *served.workers()):
+        assert b"CANARY" not in Path(f"/proc/{process}/cmdline").read_bytes()
+    for process in served.workers():  # Nor do the workers need it there.
+        assert b"CANARY" not in Path(f"/proc/{process}/environ").read_bytes()
+
+
+REFUSED_STARTS = [
+    (("--host", "0.0.0.0"), {}, "give SERVING_TOKEN in the environment or in .env a value"),
+    ((), {"SERVING_TOKEN": "a b"}, "SERVING_TOKEN holds a space"),
+    (("--host", "no.such.host.invalid"), {}, "no such address"),
+    (("--model", "."), {}, "there is no model"),
+    (("--model", ".", "--reload-on-promote"), {}, "one version for good"),
+]
+
+
+@pytest.mark.parametrize(("options", "env", "text"), REFUSED_STARTS, ids=range(5))
+def test_it_does_not_start_where_that_would_be_unsafe_or_of_no_use(
+    rendered: Project, options: tuple[str, ...], env: dict[str, str], text: str
+) -> None:
+    code = 2 if "--reload-on-promote" in options else 1
+    command = ("kedro", "mlflow", "serve", "--port", str(free_port()), *options)
+    result = rendered.run(*command, code=code, env=env)
+    assert text in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_a_taken_port_is_told(served: Served, rendered: Project) -> None:
+    port = served.url.rpartition(":")[2]
+    result = rendered.run("kedro", "mlflow", "serve", "--port", port, code=1)
+    assert "already: choose another --port" in " ".join(result.stderr.split())
+
+
+# --- how it lives on ---
+
+
+def test_prometheus_is_told_of_all_workers_together(
+    served: Served, records: list[dict[str, Any]]
+) -> None:
+    def value(line: str) -> float:
+        with urllib.request.urlopen(served.metrics, timeout=10) as response:
+            text = response.read().decode()
+        found = re.search(rf"^{re.escape(line)} (\S+)$", text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    answered = 'serving_requests_total{route="/invocations",status="200"}'
+    refused = 'serving_requests_total{route="/invocations",status="400"}'
+    counted = 'serving_request_seconds_count{route="/invocations"}'
+    names = (answered, refused, counted, "serving_rows_total")
+    # A worker counts when it has answered: its caller may be here first.
+    wait_until(lambda: value("serving_requests_in_flight") == 0)
+    before = [value(name) for name in names]
+    for _ in range(20):
+        served.ask("/invocations", {"dataframe_records": records})
+    for _ in range(5):
+        served.ask("/invocations", {"dataframe_records": []})
+    wait_until(lambda: value("serving_requests_in_flight") == 0)
+    changes = [value(name) - earlier for name, earlier in zip(names, before, strict=True)]
+    assert changes == [20, 5, 25, 20 * len(records)]
+    assert value(f'serving_model_info{{name="{PACKAGE}",version="1"}}') == 1
+
+
+def test_a_worker_that_dies_is_replaced_and_the_others_go_on(
+    served: Served, records: list[dict[str, Any]]
+) -> None:
+    body = {"dataframe_records": records}
+    first, second = before = served.workers()
+    os.kill(first, SIGKILL)
+    for _ in range(20):
+        assert served.ask("/invocations", body).status == 200
+    wait_until(lambda: len(served.workers()) == 2 and first not in served.workers())
+    assert second in served.workers()
+    assert before != served.workers()
+    wait_until(lambda: "another one takes its place" in served.screen())
+    assert served.ask("/invocations", body).status == 200
+
+
+# --- whatever is thrown at it ---
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["age", "bmi", "data", "columns", "name", "shape", "datatype", "FP64"]),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(
+            st.text(max_size=8) | st.sampled_from(["age", "data", "columns", "name", "shape"]),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(
+    ["dataframe_records", "dataframe_split", "instances", "inputs", "outputs", "params", "id"]
+)
+BODIES = st.binary(max_size=200) | st.dictionaries(KEYS, ANYTHING, max_size=2).map(
+    lambda body: json.dumps(body).encode()
+)
+KINDS = st.sampled_from([JSON, CSV, "application/json; charset=utf-8", "a/b", "\xff", ";", ""])
+PATHS = st.sampled_from(["/invocations", INFER])
+
+
+def test_thousands_of_bad_bodies_are_refused_and_it_serves_on(
+    served: Served, records: list[dict[str, Any]]
+) -> None:
+    connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=60)
+    statuses: dict[int, int] = {}
+
+    @settings(
+        max_examples=2500,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(PATHS, KINDS, BODIES)
+    def throw(path: str, kind: str, body: bytes) -> None:
+        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": kind}
+        connection.request("POST", path, body, headers)
+        response = connection.getresponse()
+        content = response.read()
+        statuses[response.status] = statuses.get(response.status, 0) + 1
+        assert 400 <= response.status < 500, (path, kind, body, content)
+        assert json.loads(content).keys() in ({"error_code", "message"}, {"error"})
+        assert b"Traceback" not in content
+
+    throw()
+    connection.close()
+    assert sum(statuses.values()) > 1000, statuses
+    assert served.ask("/invocations", {"dataframe_records": records}).status == 200
+
+
+# --- a model in a folder ---
+
+
+def test_a_model_in_a_folder_is_served_without_its_registry(
+    trained: Trained, tmp_path: Path, rows: pd.DataFrame, scored: list[float]
+) -> None:
+    uri = trained.project.client.get_model_version_download_uri(PACKAGE, "1")
+    project = copy_of(trained.project, tmp_path)
+    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    options = ("--model", uri.removeprefix("file://"), "--host", "0.0.0.0", "--no-token")
+    with serving(project, tmp_path, *options, env=away) as server:
+        answer = server.ask("/invocations", rows.to_csv(index=False).encode(), CSV)
+        assert predictions(answer) == pytest.approx(scored)
+        assert answer.headers["x-model-version"] == "1"
+    assert not (project.folder / "mlflow.db").exists()
+
+
+def test_what_was_being_asked_at_sigterm_is_answered(
+    trained: Trained, tmp_path: Path, records: list[dict[str, Any]]
+) -> None:
+    body = json.dumps({"dataframe_records": records}).encode()
+    with serving(trained.project, tmp_path) as server, connected(server) as connection:
+        connection.sendall(f"{HEAD}Content-Length: {len(body)}\r\n\r\n".encode() + body[:50])
+        server.ask("/ping")  # By now the other connection is accepted as well.
+        server.process.send_signal(SIGTERM)
+        wait_until(lambda: not answers_at(f"{server.url}/ping"))
+        connection.sendall(body[50:])
+        answer = connection.makefile("rb").read()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer
+        assert b"predictions" in answer
+        assert server.process.wait(timeout=60) == 0

@@ -1,0 +1,80 @@
+"""A worker loads the packaged pipeline without MLflow, and every other model with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.support.project import PACKAGE, Project, Trained, files_of
+
+# As server.py does it: the modules under a name that is not the project's.
+START = """
+import sys
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+folder = Path(sys.argv[1])
+spec = spec_from_file_location(
+    "serving", folder / "__init__.py", submodule_search_locations=[str(folder)]
+)
+sys.modules["serving"] = module_from_spec(spec)
+Model = import_module("serving.model").Model
+"""
+PREDICT = """
+import_module("serving.worker")
+model = Model.load(Path(sys.argv[2]), "name", "1", 10)
+print(model.invoke(sys.argv[3].encode(), "application/json")[0].decode())
+print("mlflow" in sys.modules)
+"""
+ANOTHER = """
+import mlflow, pandas
+class Sum(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input: pandas.DataFrame, params=None):
+        if (model_input < 0).any(axis=None):
+            raise mlflow.exceptions.MlflowException.invalid_parameter_value("below zero")
+        return model_input.sum(axis=1)
+example = pandas.DataFrame({"a": [1.0], "b": [2.0]})
+mlflow.pyfunc.save_model(
+    sys.argv[2], python_model=Sum(), input_example=example, pip_requirements=["mlflow"],
+    signature=mlflow.models.infer_signature(example, pandas.Series([3.0])),
+)
+"""
+
+
+def lines(project: Project, script: str, folder: Path, body: str) -> list[str]:
+    serving = project.folder / "src" / PACKAGE / "serving"
+    command = ("python", "-c", START + script, str(serving), str(folder), body)
+    # What is in the model's folder is looked at elsewhere.
+    result = project.run(*command, env={"PYTHONDONTWRITEBYTECODE": "1"})
+    return result.stdout.splitlines()[-2:]
+
+
+def test_the_packaged_pipeline_predicts_without_mlflow(trained: Trained) -> None:
+    project = trained.project
+    rows = pd.read_csv(project.folder / "data/05_model_input/instances.csv").head(2)
+    body = json.dumps({"dataframe_records": rows.to_dict("records")})
+    answer, has_mlflow = lines(project, PREDICT, files_of(project, "champion"), body)
+    scored = pd.read_csv(project.folder / "data/07_model_output/predictions.csv").head(2)
+    found = [row["progression"] for row in json.loads(answer)["predictions"]]
+    assert found == pytest.approx(list(scored["progression"]))
+    assert has_mlflow == "False"
+
+
+def test_any_other_model_is_loaded_by_mlflow(rendered: Project, tmp_path: Path) -> None:
+    body = json.dumps({"dataframe_records": [{"a": 1.5, "b": 2}, {"a": 0, "b": 1}]})
+    answer, has_mlflow = lines(rendered, ANOTHER + PREDICT, tmp_path / "model", body)
+    assert json.loads(answer)["predictions"] == [{"0": 3.5}, {"0": 1.0}]
+    assert has_mlflow == "True"
+
+
+def test_what_another_model_refuses_is_the_callers_fault(rendered: Project, tmp_path: Path) -> None:
+    script = ANOTHER + PREDICT.replace("print(model", "try:\n    print(model", 1).replace(
+        "\nprint(",
+        "\nexcept import_module('serving.refusal').RefusalError as e: print(e)\nprint(",
+        1,
+    )
+    body = json.dumps({"dataframe_records": [{"a": -1, "b": 2}]})
+    assert "below zero" in lines(rendered, script, tmp_path / "model", body)[0]

@@ -1,0 +1,180 @@
+"""A rendered project: how it is installed, copied, run and looked at."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGTERM
+from subprocess import PIPE
+from tempfile import TemporaryFile
+from typing import IO
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.support import answers
+from tests.support.machine import free_port
+
+PACKAGE = "diabetes_progression"
+
+# What a run, an environment and git leave behind: a copy of the project starts without.
+LEFT_BEHIND = shutil.ignore_patterns(
+    ".git", ".venv", ".kedro_mlflow", "mlartifacts", "mlflow.db", "__pycache__", ".*_cache"
+)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A rendered project in a folder, and the environment that runs it."""
+
+    folder: Path
+    environment: Path
+
+    def variables(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """This process's environment without what would point a run elsewhere."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MLFLOW_", "KEDRO_", "PYTHON", "VIRTUAL_ENV", "CI"))
+        }
+        return kept | {"COLUMNS": "200"} | dict(extra or {})
+
+    def start(
+        self, *command: str, env: Mapping[str, str] | None = None, screen: int | IO[str] = PIPE
+    ) -> subprocess.Popen[str]:
+        """Start a program of the project's environment, in a process group of its own."""
+        return subprocess.Popen(
+            [self.environment / "bin" / command[0], *command[1:]],
+            cwd=self.folder,
+            env=self.variables(env),
+            stdin=subprocess.DEVNULL,  # Nobody is there to be asked.
+            stdout=screen,
+            stderr=screen,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(
+        self, *command: str, code: int = 0, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program of the project's environment to its end; its exit code must be `code`."""
+        process = self.start(*command, env=env)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == code, f"{command}: {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    def write(self, path: str, content: str) -> None:
+        """Write a file of the project."""
+        (self.folder / path).write_text(content, encoding="utf-8")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace a text that stands once in a file of the project."""
+        content = (self.folder / path).read_text(encoding="utf-8")
+        assert content.count(old) == 1, f"{path} holds {content.count(old)} times: {old}"
+        self.write(path, content.replace(old, new))
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's client of the database in the project."""
+        return MlflowClient(f"sqlite:///{self.folder.as_posix()}/mlflow.db")
+
+    def runs(self, client: MlflowClient | None = None) -> Sequence[Run]:
+        """All tracked runs, the newest first."""
+        client = client or self.client
+        return client.search_runs([found.experiment_id for found in client.search_experiments()])
+
+
+def install(template: Path, folder: Path, **given: str) -> Project:
+    """A project fresh from the template, with its environment installed."""
+    answers.render(template, folder, given)
+    variables = os.environ | {"UV_COMPILE_BYTECODE": "1"}
+    variables.pop("VIRTUAL_ENV", None)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    subprocess.run(["uv", "sync", "--quiet"], cwd=folder, env=variables, check=True)
+    return Project(folder, folder / ".venv")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A project in which training ran twice and a batch was scored, and what the screen showed."""
+
+    project: Project
+    first: str
+    second: str
+    scoring: str
+
+
+def copy_of(project: Project, where: Path) -> Project:
+    """A copy with no run in it, which shares the environment."""
+    folder = where / "project"
+    shutil.copytree(project.folder, folder, ignore=LEFT_BEHIND)
+    return Project(folder, project.environment)
+
+
+def call_it(project: Project, name: str) -> None:
+    """Give a project's experiment and registered model a name that no other test uses."""
+    for indent in ("  ", "    "):
+        old = f"\n{indent}name: {PACKAGE}\n"
+        project.edit("conf/base/mlflow.yml", old, f"\n{indent}name: {name}\n")
+
+
+def files_of(project: Project, alias: str) -> Path:
+    """The folder of the version of the model that carries an alias."""
+    version = project.client.get_model_version_by_alias(PACKAGE, alias).version
+    uri = project.client.get_model_version_download_uri(PACKAGE, str(version))
+    return Path(uri.removeprefix("file://"))
+
+
+@contextmanager
+def listening(
+    project: Project, *command: str, url: str, env: Mapping[str, str] | None = None
+) -> Iterator[None]:
+    """Start a server, wait until its address answers, and stop all of its processes at the end."""
+    # Not a pipe: a server that nobody reads from stops when it is full.
+    with TemporaryFile("w+") as screen:
+        process = project.start(*command, env=env, screen=screen)
+        try:
+            deadline = time.monotonic() + 120
+            while not answers_at(url):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    screen.seek(0)
+                    pytest.fail(f"{command} does not answer at {url}: {screen.read()}")
+                time.sleep(0.2)
+            yield
+        finally:
+            os.killpg(process.pid, SIGTERM)
+            process.wait(timeout=30)
+
+
+@contextmanager
+def tracking_server(project: Project, folder: Path) -> Iterator[str]:
+    """A real tracking server with database and artifacts in a folder of its own."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with listening(
+        project,
+        *("mlflow", "server", "--port", str(port), "--workers", "1"),
+        *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+        url=f"{url}/health",
+        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+    ):
+        yield url
+
+
+def answers_at(url: str) -> bool:
+    """Whether an address answers with success."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False

@@ -1,0 +1,26 @@
+"""The package that is rendered, imported under the name that it has in the template."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Protocol
+
+from tests.support.answers import REPOSITORY
+
+SOURCE = REPOSITORY / "template" / "src"
+PACKAGE = "{{ package_name }}"
+
+
+class Rooms(Protocol):
+    """Imports a module of `mlops/` by its name."""
+
+    def __call__(self, name: str) -> ModuleType: ...
+
+
+def room(name: str) -> ModuleType:
+    """Import a module of `mlops/` by its name."""
+    if str(SOURCE) not in sys.path:
+        sys.path.insert(0, str(SOURCE))
+    return import_module(f"{PACKAGE}.mlops.{name}")

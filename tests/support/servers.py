@@ -1,0 +1,154 @@
+"""The tracking server of deploy/tracking-server, run as its compose file and its command say."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGTERM
+from typing import Any
+
+import yaml
+from mlflow import MlflowClient
+from mlflow.server import get_app_client
+
+from tests.support.databases import PASSWORD
+from tests.support.machine import free_port
+from tests.support.processes import Service
+from tests.support.project import Project, answers_at
+
+ADMIN_PASSWORD = "CANARY-admin-password"
+SECRETS = {
+    "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN_PASSWORD,
+    "MLFLOW_FLASK_SERVER_SECRET_KEY": "CANARY-secret-key",
+    "DATABASE_PASSWORD": PASSWORD,
+}
+
+
+@dataclass
+class TrackingServer:
+    """A running tracking server that asks who you are.
+
+    Attributes:
+        service: its processes.
+        url: where it answers.
+    """
+
+    service: Service
+    url: str
+
+    def login(self, user: str = "admin", password: str = ADMIN_PASSWORD) -> dict[str, str]:
+        """The variables by which a run reaches it."""
+        return {
+            "MLFLOW_TRACKING_URI": self.url,
+            "MLFLOW_TRACKING_USERNAME": user,
+            "MLFLOW_TRACKING_PASSWORD": password,
+        }
+
+    @property
+    def users(self) -> Any:
+        """MLflow's client of the users, as the admin."""
+        return get_app_client("basic-auth", tracking_uri=self.url)
+
+    @property
+    def client(self) -> MlflowClient:
+        """MLflow's client, as the admin."""
+        return MlflowClient(self.url)
+
+
+@contextmanager
+def by_command(project: Project, variables: Mapping[str, str]) -> Iterator[TrackingServer]:
+    """Run the server by `kedro mlflow server` in a project."""
+    port = free_port()
+    environment = project.variables({"MLFLOW_WORKERS": "1", **SECRETS, **variables})
+    command = [project.environment / "bin" / "kedro", "mlflow", "server", "--port", str(port)]
+    with _running(command, project.folder, environment, port) as server:
+        yield server
+
+
+@contextmanager
+def by_compose(
+    project: Project, data: Path, database_port: int, env_file: Mapping[str, str], destination: str
+) -> Iterator[TrackingServer]:
+    """Run the command of the image with what the compose file gives to it.
+
+    Only where things are differs from a container: the database's name, and the folders of the
+    image and of its volume.
+    """
+    folder = project.folder / "deploy" / "tracking-server"
+    port = free_port()
+    env_file = {
+        **env_file,
+        **SECRETS,
+        "MLFLOW_ARTIFACTS_DESTINATION": destination,
+        "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port}",
+    }
+    service = compose(folder, env_file)["services"]["server"]
+    here = {"database:5432": f"127.0.0.1:{database_port}"}
+    given = {name: _moved(str(value), here) for name, value in service["environment"].items()}
+    given |= {"MLFLOW_HOST": "127.0.0.1", "MLFLOW_PORT": str(port)}
+    path = {"PATH": f"{project.environment / 'bin'}:{os.environ['PATH']}"}
+    command = [_moved(part, {"/opt/tracking-server": str(folder)}) for part in command_of(folder)]
+    with _running(command, data, {**path, **env_file, **given}, port) as server:
+        yield server
+
+
+def compose(folder: Path, env_file: Mapping[str, str]) -> dict[str, Any]:
+    """The compose file with its variables replaced, by the rules of the Compose specification."""
+
+    def replace(match: re.Match[str]) -> str:
+        if match[0] == "$$":
+            return "$"
+        name, kind, word = match.groups()
+        if value := env_file.get(name):
+            return value
+        assert kind != "?", f"{name}: {word}"
+        return word or ""
+
+    text = (folder / "compose.yaml").read_text(encoding="utf-8")
+    replaced = re.sub(r"\$\$|\$\{(\w+)(?::([-?])([^}]*))?\}", replace, text)
+    content: dict[str, Any] = yaml.safe_load(replaced)
+    return content
+
+
+def command_of(folder: Path) -> list[str]:
+    """The command that the image runs."""
+    text = (folder / "Dockerfile").read_text(encoding="utf-8")
+    match = re.search(r"^CMD (\[.*\])$", text, re.MULTILINE)
+    assert match is not None
+    command: list[str] = json.loads(match[1])
+    return command
+
+
+def arguments_of(group: int) -> str:
+    """What `ps` shows of all processes of a group."""
+    result = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pgid=,args="], capture_output=True, text=True, check=True
+    )
+    lines = [line.split(None, 1) for line in result.stdout.splitlines()]
+    return "\n".join(args for number, args in lines if int(number) == group)
+
+
+def _moved(text: str, places: Mapping[str, str]) -> str:
+    for there, here in places.items():
+        text = text.replace(there, here)
+    return text
+
+
+@contextmanager
+def _running(
+    command: list[Any], cwd: Path, environment: Mapping[str, str], port: int
+) -> Iterator[TrackingServer]:
+    url = f"http://127.0.0.1:{port}"
+    log = cwd.parent / f"{cwd.name}-server.log"
+    service = Service(command, log, lambda: answers_at(f"{url}/health"), env=environment, cwd=cwd)
+    service.start()
+    try:
+        yield TrackingServer(service, url)
+    finally:
+        service.stop(SIGTERM)

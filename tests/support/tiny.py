@@ -1,0 +1,130 @@
+"""A project whose runs are over in a moment, and what they leave where."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.support.project import PACKAGE, Project
+
+REGISTRY = """\
+from .pipelines import small
+
+def register_pipelines():
+    return small.PIPELINES
+"""
+
+CONFIG = f"""\
+server:
+  mlflow_tracking_uri: sqlite:///mlflow.db
+tracking:
+  experiment:
+    name: {PACKAGE}
+"""
+
+SESSION = """\
+import json, os, sys
+from pathlib import Path
+from kedro.framework.session import KedroServiceSession, KedroSession
+from kedro.framework.startup import bootstrap_project
+
+bootstrap_project(Path.cwd())
+"""
+
+TWO_NODES = """\
+from kedro.pipeline import Pipeline, node
+
+def first(alpha):
+    return {"score": alpha}
+
+def second(numbers):
+    return {"score": numbers["score"] * 2}
+
+a = Pipeline([node(first, "params:alpha", "one", name="first")])
+b = Pipeline([node(second, "one", "two", name="second")])
+PIPELINES = {"__default__": a + b, "a": a, "b": b}
+"""
+
+FIGURE = """\
+from kedro.pipeline import Pipeline, node
+
+def draw(alpha):
+    import matplotlib.pyplot as plt
+    figure = plt.figure()
+    figure.gca().plot([0, alpha])
+    return figure
+
+def measure(alpha):
+    return {"score": alpha}
+
+nodes = [node(measure, "params:alpha", "one"), node(draw, "params:alpha", "figure")]
+PIPELINES = {"__default__": Pipeline(nodes)}
+"""
+
+SLOW = """\
+import time
+from pathlib import Path
+from kedro.pipeline import Pipeline, node
+
+def first(alpha):
+    return {"score": alpha}
+
+def wait(numbers):
+    Path("waiting").touch()
+    while not Path("go").exists():
+        time.sleep(0.1)
+    return {"score": numbers["score"] * 2}
+
+def linger(numbers):
+    while Path("linger").exists():
+        time.sleep(0.1)
+    return numbers["score"]
+
+nodes = [node(first, "params:alpha", "one"), node(wait, "one", "two"), node(linger, "two", "end")]
+PIPELINES = {"__default__": Pipeline(nodes)}
+"""
+
+
+def small(project: Project, pipelines: str, config: str = "") -> Project:
+    """Give the project other, small pipelines, and an mlflow.yml of defaults."""
+    project.write(f"src/{PACKAGE}/pipelines/small.py", pipelines)
+    project.write(f"src/{PACKAGE}/pipeline_registry.py", REGISTRY)
+    project.write("conf/base/mlflow.yml", CONFIG + config)
+    project.write("conf/base/catalog.yml", "")
+    project.write("conf/base/parameters.yml", "alpha: 0.5\n")
+    return project
+
+
+def tiny(project: Project, experiment: str, pipelines: str = TWO_NODES) -> Project:
+    """Give the project small pipelines and an experiment of its own, wherever it tracks."""
+    small(project, pipelines)
+    config = "conf/base/mlflow.yml"
+    project.edit(config, "sqlite:///mlflow.db", "${oc.env:MLFLOW_TRACKING_URI}")
+    project.edit(config, f"name: {PACKAGE}", f"name: {experiment}")
+    return project
+
+
+def runs(client: MlflowClient, experiment: str) -> list[Run]:
+    """The runs of an experiment; none when it does not exist."""
+    found = client.get_experiment_by_name(experiment)
+    return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def journals(project: Project) -> list[Path]:
+    """The runs that are not delivered yet."""
+    folder = project.folder / ".kedro_mlflow" / "journal"
+    return sorted(folder.iterdir()) if folder.exists() else []
+
+
+def refused(project: Project) -> list[str]:
+    """What was set aside for good."""
+    files = (project.folder / ".kedro_mlflow" / "refused").glob("*.jsonl")
+    return [json.loads(line)["what"] for path in files for line in path.read_text().splitlines()]
+
+
+def said(screen: str) -> str:
+    """What stands on a screen, without its line breaks."""
+    return " ".join(screen.split())

@@ -1,0 +1,222 @@
+"""Versions of the template in one git repository, and projects taken from one to another.
+
+Every version that was ever released is kept as an archive under `tests/update/releases`: no test
+needs tags or history. Behind them come the working tree and a version after it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import yaml
+from copier import Settings, run_copy
+from copier._cli import CopierApp
+from copier._jinja_ext import SandboxedEnvironment
+from copier._main import Worker, _operation
+from copier._template import Template
+from packaging.version import Version
+
+from tests.support import answers
+from tests.support.rooms import room
+
+ARCHIVES = answers.REPOSITORY / "tests" / "update" / "releases"
+
+WORKING_TREE = "v998.0.0"
+NEXT = "v999.0.0"
+
+# What the version after the working tree adds to every file that can hold a comment.
+MARK = "# a line of the next version\n"
+NEW_FILE = "src/{{ package_name }}/mlops/tracking/new_in_next.py"
+DROPPED_FILE = ".env.example.jinja"
+
+
+def released() -> list[str]:
+    """The tags of all released versions, oldest first."""
+    versions = [path.name.removesuffix(".tar.xz") for path in ARCHIVES.glob("*.tar.xz")]
+    return [f"v{version}" for version in sorted(versions, key=Version)]
+
+
+def steps() -> list[tuple[str, str]]:
+    """Updates to test: from each released version to the working tree, and on from there."""
+    return [(tag, WORKING_TREE) for tag in released()] + [(WORKING_TREE, NEXT)]
+
+
+@cache
+def questions(tag: str) -> dict[str, dict[str, Any]]:
+    """The questions and computed values of a version."""
+    if tag not in released():
+        return answers.questions()
+    with tarfile.open(_archive(tag)) as archive:
+        member = archive.extractfile("copier.yml")
+        assert member is not None
+        content = yaml.safe_load(member.read())
+    return {key: value for key, value in content.items() if not key.startswith("_")}
+
+
+def sheets(tag: str) -> list[dict[str, str]]:
+    """Answers that have every tracking preset of a version, and other choices along with it."""
+    asked = questions(tag)
+    presets = answers.choices(asked["tracking_preset"])
+    found = []
+    for number, preset in enumerate(presets):
+        sheet = {"tracking_preset": preset}
+        for key in asked.keys() - {"tracking_preset"}:
+            if given := answers.choices(asked[key]):
+                sheet[key] = given[number % len(given)]
+        found.append(answers.coherent(sheet))
+    return found
+
+
+def publish_all(folder: Path) -> Path:
+    """Make a repository of every version, each with its tag."""
+    folder.mkdir(parents=True)
+    answers.git(folder, "init", "--quiet")
+    for tag in released():
+        _empty(folder)
+        with tarfile.open(_archive(tag)) as archive:
+            archive.extractall(folder, filter="data")
+        publish(folder, tag)
+    _empty(folder)
+    answers.copy_template(folder)
+    publish(folder, WORKING_TREE)
+    _go_on(folder / "template")
+    publish(folder, NEXT)
+    return folder
+
+
+def publish(template: Path, tag: str) -> None:
+    """Commit what a template's folder holds, with a line in its changelog, and tag it."""
+    changelog = template / "CHANGELOG.md"
+    older = changelog.read_text("utf-8") if changelog.exists() else ""
+    section = f"## [{tag.removeprefix('v')}] - 2030-01-01\n\n- What {tag} changes.\n\n"
+    changelog.write_text(section + older, "utf-8")
+    commit(template)
+    answers.git(template, "tag", tag)
+
+
+def commit(folder: Path) -> None:
+    """Commit everything in a folder that git does not ignore."""
+    answers.git(folder, "add", "--all")
+    answers.git(folder, "commit", "--quiet", "--allow-empty", "--message", "all of it")
+
+
+def copy(template: Path, project: Path, tag: str, given: Mapping[str, str] | None = None) -> Path:
+    """Render a project from a version."""
+    run_copy(
+        str(template),
+        project,
+        data=_known(given, tag),
+        settings=Settings(),
+        vcs_ref=tag,
+        defaults=True,
+        quiet=True,
+        unsafe=True,
+    )
+    return project
+
+
+def start(template: Path, project: Path, tag: str, given: Mapping[str, str] | None = None) -> Path:
+    """Render a project from a version and commit it."""
+    copy(template, project, tag, given)
+    answers.git(project, "init", "--quiet")
+    commit(project)
+    return project
+
+
+def update(project: Path, tag: str, given: Mapping[str, str] | None = None) -> Any:
+    """Update a project to a version as `kedro mlflow update` does, but within this process."""
+    changed = [f"{key}={answer}" for key, answer in _known(given, tag).items()]
+    return room("update.update").update(project, tag, changed, copier=run_copier)
+
+
+def run_copier(arguments: Sequence[str]) -> None:
+    """The command line of copier; an answer that it refuses is an exception of its own."""
+    _, code = CopierApp.run(["copier", *arguments], exit=False)
+    assert not code, f"copier {' '.join(arguments)}: {code}"
+
+
+@contextmanager
+def kept_templates() -> Iterator[None]:
+    """Let copier clone a version, compile its Jinja and render it for some answers only once.
+
+    An update renders three times, each time from a fresh clone: two of these renderings go into
+    empty folders, to be compared with the project, and none of that depends on the project.
+    """
+    templates: list[Template] = []
+    compiled: dict[tuple[object, ...], Any] = {}
+    rendered: dict[str, Path] = {}
+    clean_up, compile_template = Template._cleanup, SandboxedEnvironment.compile
+    render = Worker._render_template
+
+    @cache
+    def template(**which: Any) -> Template:
+        templates.append(Template(**which))
+        return templates[-1]
+
+    def compile_once(self: Any, *source: Any, **options: Any) -> Any:
+        key = (source, *sorted(options.items()))
+        if key not in compiled:
+            compiled[key] = compile_template(self, *source, **options)
+        return compiled[key]
+
+    def render_once(worker: Worker) -> None:
+        folder = worker.subproject.local_abspath
+        if folder.exists() and any(folder.iterdir()):
+            render(worker)
+            return
+        key = repr((worker._answers_to_remember(), worker.all_exclusions, _operation.get()))
+        if key not in rendered:
+            render(worker)
+            rendered[key] = Path(store, str(len(rendered)))
+            shutil.copytree(folder, rendered[key])
+        else:
+            shutil.copytree(rendered[key], folder, dirs_exist_ok=True)
+
+    with (
+        TemporaryDirectory() as store,
+        patch("copier._main.Template", template),
+        patch("copier._subproject.Template", template),
+        patch.object(Template, "_cleanup", lambda _: None),
+        patch.object(SandboxedEnvironment, "compile", compile_once),
+        patch.object(Worker, "_render_template", render_once),
+        # It asks git for each file whether modes count, which they do wherever this runs.
+        patch.object(Worker, "_sync_git_index_executable_bit", lambda *_: None),
+    ):
+        yield
+    for kept in templates:
+        clean_up(kept)
+
+
+def _known(given: Mapping[str, str] | None, tag: str) -> dict[str, str]:
+    if unknown := sorted((given or {}).keys() - questions(tag).keys()):
+        raise answers.UnknownAnswerError(f"{tag} asks no such question: {', '.join(unknown)}")
+    return dict(given or {})
+
+
+def _archive(tag: str) -> Path:
+    return ARCHIVES / f"{tag.removeprefix('v')}.tar.xz"
+
+
+def _empty(folder: Path) -> None:
+    for part in answers.TEMPLATE_PARTS:
+        if (folder / part).is_dir():
+            shutil.rmtree(folder / part)
+        else:
+            (folder / part).unlink(missing_ok=True)
+
+
+def _go_on(template: Path) -> None:
+    """What a next version may do: change every file, add one, drop one."""
+    for path in template.rglob("*"):
+        if path.is_file():
+            path.write_text(path.read_text("utf-8") + MARK, "utf-8")
+    (template / NEW_FILE).write_text(f'"""A module of the next version."""\n{MARK}', "utf-8")
+    (template / DROPPED_FILE).unlink()

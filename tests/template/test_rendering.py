@@ -1,0 +1,523 @@
+"""What is rendered: whole, valid and clean for every answer sheet, and for names nobody expects."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kedro.framework.startup import _get_project_metadata
+from kedro_telemetry.plugin import KedroTelemetryHook  # type: ignore[import-untyped]
+from markdown_it import MarkdownIt
+from omegaconf import OmegaConf
+
+from tests.support import answers
+from tests.support.answers import Render, choices, pairwise, questions
+
+# Questions with alternatives, and a text for each of the others.
+ALTERNATIVES = {
+    key: choices(question) for key, question in questions().items() if len(choices(question)) > 1
+} | {
+    "description": ["", "Says who leaves, and why: 100 % of the time"],
+    "author_name": ["", "Ada Lovelace"],
+    "author_email": ["", "ada@example.com"],
+}
+AWS = {
+    *("AWS_PROFILE", "AWS_DEFAULT_REGION"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+}
+SAGEMAKER = {"SAGEMAKER_ROLE_ARN", "SAGEMAKER_IMAGE", "SAGEMAKER_BUCKET"}
+SHEETS = list(pairwise(ALTERNATIVES))
+
+
+def text_files(project: Path) -> Iterator[tuple[str, str]]:
+    """Every file of a project that is text: all but pictures and models."""
+    for path, content in answers.files(project).items():
+        yield path, content.decode("utf-8")
+
+
+def parse(path: str, text: str) -> object:
+    """Read a file as its kind is read; text of no known kind is itself.
+
+    Raises:
+        ValueError: The file is not valid. Every parser's own error is one.
+    """
+    parsers: dict[str, Callable[[str], object]] = {
+        ".json": json.loads,
+        ".py": ast.parse,
+        ".toml": tomli.loads,
+        ".yaml": yaml.safe_load,
+        ".yml": yaml.safe_load,
+    }
+    try:
+        return parsers.get(Path(path).suffix, str)(text)
+    except (yaml.YAMLError, SyntaxError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def ruff(project: Path, *arguments: str) -> str:
+    """What ruff of the development environment finds in a project, by the project's own rules."""
+    program = shutil.which(
+        "ruff", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    assert program, "ruff is not installed"
+    command = [program, *arguments, "--no-cache", "--quiet", "."]
+    result = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    return result.stdout + result.stderr
+
+
+# --- every answer sheet ---
+
+
+def test_the_matrix_holds_every_pair_of_answers() -> None:
+    for first, second in [(a, b) for a in ALTERNATIVES for b in ALTERNATIVES if a != b]:
+        met = {(sheet[first], sheet[second]) for sheet in SHEETS}
+        assert len(met) == len(ALTERNATIVES[first]) * len(ALTERNATIVES[second])
+
+
+def name_of(sheet: dict[str, str]) -> str:
+    return "-".join(value for key, value in sheet.items() if choices(questions()[key]))
+
+
+@pytest.fixture(scope="module", params=SHEETS, ids=name_of)
+def project(
+    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A project for each answer sheet of the matrix."""
+    sheet = answers.coherent(request.param)
+    return answers.render(template, tmp_path_factory.mktemp("matrix") / "project", sheet)
+
+
+def test_every_file_parses(project: Path) -> None:
+    for path, text in text_files(project):
+        parse(path, text)
+
+
+def test_no_jinja_is_left_over(project: Path) -> None:
+    for path, text in text_files(project):
+        # `${{ … }}` is GitHub's; braces in Python are Python's, unless they hold a name and spaces.
+        marks = r"\{\{ \w|\{% \w" if path.endswith(".py") else r"(?<!\$)\{\{|\{%|\{#"
+        assert not re.search(marks, text), path
+        assert not re.search(r"[{}]", path), path
+
+
+def test_ruff_has_nothing_to_say(project: Path) -> None:
+    assert ruff(project, "check") == ""
+    assert ruff(project, "format", "--check") == ""
+
+
+def test_lines_and_blank_lines_are_tidy(project: Path) -> None:
+    for path, text in text_files(project):
+        if not text or path == "LICENSE":  # Apache's begins with a blank line, to the letter
+            continue
+        assert text.endswith("\n"), path
+        assert not text.endswith("\n\n"), path
+        assert not text.startswith("\n"), path
+        assert "\r" not in text, path
+        assert not re.search(r"[ \t]$", text, re.MULTILINE), path
+        if not path.endswith(".py"):
+            assert "\n\n\n" not in text, path
+
+
+def test_no_folder_is_empty(project: Path) -> None:
+    folders = [path for path in project.rglob("*") if path.is_dir()]
+    assert [path for path in folders if not any(path.iterdir())] == []
+
+
+def test_nothing_of_the_machine_is_left(project: Path, template: Path) -> None:
+    for path, text in text_files(project):
+        if path == ".copier-answers.yml":  # it says where the template is
+            continue
+        assert str(template) not in text, path
+        assert str(project) not in text, path
+        assert str(Path.home()) not in text, path
+
+
+def test_readme_has_a_blank_line_around_every_heading_and_fence(project: Path) -> None:
+    readme = (project / "README.md").read_text("utf-8")
+    prose = re.sub(r"```.*?```", "```", readme, flags=re.DOTALL)
+    for heading in re.finditer(r"^#+ .*$", prose, re.MULTILINE):
+        assert heading.start() == 0 or prose[: heading.start()].endswith("\n\n"), heading.group()
+        assert prose[heading.end() :].startswith("\n\n"), heading.group()
+    for fence in re.finditer(r"^```$", prose, re.MULTILINE):
+        assert prose[: fence.start()].endswith("\n\n")
+        assert prose[fence.end() :].startswith("\n\n")
+
+
+@pytest.mark.parametrize(
+    ("key", "others"),
+    [
+        *((key, {}) for key in ALTERNATIVES if choices(questions()[key])),
+        *((key, {"tracking_preset": "server"}) for key in ("backend_store", "artifact_store")),
+    ],
+    ids=str,
+)
+def test_every_choice_changes_what_is_rendered(
+    key: str, others: dict[str, str], render: Render
+) -> None:
+    rendered = []
+    for answer in ALTERNATIVES[key]:
+        content = answers.files(render(**answers.coherent(others | {key: answer})))
+        del content[".copier-answers.yml"]  # it would differ whatever the template does
+        rendered.append(content)
+    assert all(a != b for position, a in enumerate(rendered) for b in rendered[:position])
+
+
+@pytest.mark.parametrize("key", ["project_name", "package_name", *ALTERNATIVES])
+def test_every_text_reaches_what_is_rendered(key: str, template: Path) -> None:
+    sources = [path for path in (template / "template").rglob("*") if key in path.name]
+    sources += [
+        path
+        for folder in ("template", "includes")
+        for path in (template / folder).rglob("*.jinja")
+        if path.is_file() and key in path.read_text("utf-8")
+    ]
+    assert sources
+
+
+def test_the_same_answers_give_the_same_bytes(render: Render) -> None:
+    first, second = answers.files(render()), answers.files(render())
+    assert first == second
+
+
+# --- single files ---
+
+
+@pytest.fixture(scope="module")
+def default(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default project, for tests that only read it."""
+    return answers.render(template, tmp_path_factory.mktemp("default") / "project")
+
+
+def pyproject(project: Path) -> dict[str, Any]:
+    return tomli.loads((project / "pyproject.toml").read_text("utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("license", "first_line", "expression"),
+    [
+        ("Apache-2.0", "Apache License", "Apache-2.0"),
+        ("MIT", "MIT License", "MIT"),
+        ("BSD-3-Clause", "BSD 3-Clause License", "BSD-3-Clause"),
+        (
+            "Proprietary",
+            "Copyright (c) Ada Lovelace. All rights reserved.",
+            "LicenseRef-Proprietary",
+        ),
+    ],
+)
+def test_the_licence_is_there_in_full(
+    license: str, first_line: str, expression: str, render: Render
+) -> None:
+    project = render(license=license, author_name="Ada Lovelace")
+    text = (project / "LICENSE").read_text("utf-8")
+    assert text.strip().splitlines()[0].strip() == first_line
+    assert pyproject(project)["project"]["license"] == expression
+    if license in {"MIT", "BSD-3-Clause"}:
+        assert "Copyright (c) Ada Lovelace\n" in text
+
+
+def test_a_licence_without_an_author_names_the_projects_authors(render: Render) -> None:
+    text = (render(license="MIT") / "LICENSE").read_text("utf-8")
+    assert "Copyright (c) the authors of Diabetes Progression\n" in text
+
+
+def test_a_proprietary_project_cannot_be_uploaded(render: Render) -> None:
+    project = pyproject(render(license="Proprietary"))["project"]
+    assert project["classifiers"] == ["Private :: Do Not Upload"]
+
+
+def test_the_lowest_python_version_is_required(render: Render) -> None:
+    settings_of = pyproject(render(python_version="3.12"))
+    assert settings_of["project"]["requires-python"] == ">=3.12,<3.14"
+    assert settings_of["tool"]["mypy"]["python_version"] == "3.12"
+
+
+def test_kedro_finds_the_project(default: Path) -> None:
+    metadata = _get_project_metadata(default)
+    assert metadata.project_name == "Diabetes Progression"
+    assert metadata.package_name == "diabetes_progression"
+    assert metadata.source_dir == default / "src"
+
+
+def test_telemetry_is_off_without_a_word(
+    default: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for variable in ("DO_NOT_TRACK", "KEDRO_DISABLE_TELEMETRY", "GITHUB_REPOSITORY_OWNER"):
+        monkeypatch.delenv(variable, raising=False)
+
+    class Context:
+        project_path = default
+
+    hook = KedroTelemetryHook()
+    with caplog.at_level("DEBUG"):
+        hook.after_context_created(Context())
+        hook.after_catalog_created(catalog=None)
+        hook.after_command_run()
+    assert hook._consent is False
+    assert not hook._sent
+    assert caplog.text == ""
+
+
+def test_env_example_names_variables_and_gives_no_values(project: Path) -> None:
+    lines = (project / ".env.example").read_text("utf-8").splitlines()
+    assert all(line == "" or line.startswith("# ") for line in lines)
+    variables = [line for line in lines if re.match(r"# [A-Z_]+=", line)]
+    assert variables
+    assert all(re.fullmatch(r"# [A-Z_]+=", line) for line in variables)
+
+
+# What an answer brings that no other does: variables and packages.
+BROUGHT: list[tuple[dict[str, str], set[str], set[str]]] = [
+    ({}, set(), set()),
+    ({"backend_store": "postgresql"}, set(), {"psycopg"}),
+    ({"backend_store": "mysql"}, set(), {"pymysql"}),
+    (
+        {"artifact_store": "s3"},
+        {"MLFLOW_DEFAULT_ARTIFACT_ROOT", "MLFLOW_S3_ENDPOINT_URL", *AWS},
+        {"boto3"},
+    ),
+    (
+        {"artifact_store": "gcs"},
+        {"MLFLOW_DEFAULT_ARTIFACT_ROOT", "GOOGLE_APPLICATION_CREDENTIALS"},
+        {"google-cloud-storage"},
+    ),
+    (
+        {"artifact_store": "azure"},
+        {
+            "MLFLOW_DEFAULT_ARTIFACT_ROOT",
+            "AZURE_STORAGE_ACCESS_KEY",
+            "AZURE_STORAGE_CONNECTION_STRING",
+        },
+        {"azure-identity", "azure-storage-blob"},
+    ),
+    (
+        {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "s3"},
+        {
+            *("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"),
+            "MLFLOW_TRACKING_SERVER_CERT_PATH",
+        },
+        set(),
+    ),
+    (
+        {"tracking_preset": "databricks"},
+        {
+            *("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_MODEL_SCHEMA"),
+            *("DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"),
+            *("MLFLOW_EXPERIMENT_NAME", "MLFLOW_REGISTRY_URI"),
+        },
+        {"mlflow[databricks]"},
+    ),
+    ({"tracking_preset": "sagemaker"}, AWS, {"sagemaker-mlflow"}),
+    (
+        {"tracking_preset": "azureml"},
+        {"AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"},
+        {"azureml-mlflow"},
+    ),
+    ({"serving_target": "sagemaker"}, {*SAGEMAKER, *AWS}, {"boto3"}),
+    (
+        {"serving_target": "sagemaker", "artifact_store": "s3"},
+        {*SAGEMAKER, *AWS, "MLFLOW_DEFAULT_ARTIFACT_ROOT", "MLFLOW_S3_ENDPOINT_URL"},
+        {"boto3"},
+    ),
+]
+ANYTHING_BROUGHT = {package for *_, packages in BROUGHT for package in packages}
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "packages"),
+    BROUGHT,
+    ids=lambda part: ",".join(sorted(part)) if isinstance(part, set) else str(part),
+)
+def test_an_answer_brings_the_variables_and_packages_that_it_needs_and_no_others(
+    given: dict[str, str], variables: set[str], packages: set[str], render: Render
+) -> None:
+    project = render(**answers.coherent(given))
+    env_example = (project / ".env.example").read_text("utf-8")
+    named = set(re.findall(r"^# ([A-Z0-9_]+)=$", env_example, re.MULTILINE))
+    assert named - {"MLFLOW_TRACKING_URI", "KEDRO_ENV", "SERVING_TOKEN"} == variables
+    depends = pyproject(project)["project"]["dependencies"]
+    brought = {re.split(r"[=<>]", line)[0].replace("[binary]", "") for line in depends}
+    assert {name for name in brought if name in ANYTHING_BROUGHT} == packages
+
+
+def test_what_a_server_needs_is_no_need_of_its_clients(render: Render) -> None:
+    server = {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "gcs"}
+    groups = pyproject(render(**server))["dependency-groups"]
+    assert [re.split(r"[=<>]", line)[0] for line in groups["server"]] == [
+        *("mlflow[auth]", "pymysql", "google-cloud-storage")
+    ]
+    assert "server" not in pyproject(render())["dependency-groups"]
+
+
+@pytest.mark.parametrize("given", [given for given, *_ in BROUGHT], ids=str)
+def test_every_variable_that_mlflow_yml_reads_stands_in_env_example(
+    given: dict[str, str], render: Render
+) -> None:
+    project = render(**answers.coherent(given))
+    read = re.findall(r"\$\{oc\.env:([A-Z0-9_]+)", (project / "conf/base/mlflow.yml").read_text())
+    env_example = (project / ".env.example").read_text("utf-8")
+    # In its head they are examples.
+    assert {name for name in read if name != "NAME" and f"# {name}=\n" not in env_example} == set()
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:5000", "https://[::1]:5000/a%20b/~c", "http://h/$x,(y)'z'=:*"]
+)
+def test_the_address_reaches_mlflow_yml_unchanged(
+    uri: str, render: Render, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    project = render(tracking_preset="server", tracking_uri=uri)
+    config = OmegaConf.load(project / "conf" / "base" / "mlflow.yml")
+    assert config.server.mlflow_tracking_uri == uri
+
+
+def test_git_ignores_secrets_and_what_runs_write(default: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(default, tmp_path / "project")
+    written = [
+        ".env",
+        "conf/local/credentials.yml",
+        "mlflow.db",
+        "mlflow.db-journal",
+        "mlartifacts/1/model",
+        ".kedro_mlflow/journal",
+        "data/01_raw/mine.csv",
+        "data/06_models/regressor.skops",
+        "data/07_model_output/predictions.csv",
+        "data/08_reporting/evaluation.json",
+        ".venv/bin/python",
+    ]
+    for path in written:
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).touch()
+    answers.git(project, "init", "--quiet")
+    untracked = set(answers.git(project, "ls-files", "--others", "--exclude-standard").splitlines())
+    assert not untracked & set(written)
+
+
+def test_git_ignores_nothing_that_is_rendered(project: Path, tmp_path: Path) -> None:
+    # An update overwrites an ignored file without a word.
+    copy = shutil.copytree(project, tmp_path / "project")
+    answers.git(copy, "init", "--quiet")
+    assert answers.git(copy, "ls-files", "--others", "--ignored", "--exclude-standard") == ""
+
+
+def test_readme_says_of_every_file_whose_it_is(project: Path) -> None:
+    package = answers.recorded(project)["package_name"]
+    named = {name for row in answers.ownership(project).values() for name in row}
+    for name in named:
+        assert (project / name).exists(), f"{name} is not rendered"
+    for path in answers.files(project):
+        owners = [name for name in named if Path(path).is_relative_to(name)]
+        # An entry for the package's own folder would hide a new file from this test.
+        assert len(owners) == 1, f"{path} is in {len(owners)} rows"
+        assert owners[0] not in {"src", f"src/{package}"}
+
+
+@pytest.mark.parametrize(
+    ("given", "there"), [({}, True), ({"serving_target": "none"}, False)], ids=["mlflow", "none"]
+)
+def test_readme_has_a_serving_section_where_there_is_a_server(
+    given: dict[str, str], there: bool, render: Render
+) -> None:
+    readme = (render(**given) / "README.md").read_text("utf-8")
+    assert ("\n## Serving\n" in readme) is there
+    assert ("kedro mlflow serve" in readme) is there
+
+
+# --- names nobody expects ---
+
+VISIBLE = [
+    *[
+        "Credit",
+        "é",
+        "ß",
+        "东京",
+        "ي",
+        "🎉",
+        "👩\u200d🔬",
+        "'",
+        '"',
+        "`",
+        "\\",
+        "..",
+        "/",
+        ":",
+        "- ",
+    ],
+    *["{{", "}}", "{%", "#}", "$", "%", "# ", " #", "&", "*", "!", "|", "<b>", "@", "~", ",", ";"],
+    *["null", "yes", "1e3", "0x1F", "---", "[x](y)", "class", "_", "__"],
+]
+UNWRITABLE = [
+    *["\n", "\r\n", "\t", "\x00", "\x7f", "\x85", "\u2028", "\u202e", "\ufeff"],
+    *[" ", "  ", "${", "x" * 300],
+]
+HOSTILE = st.one_of(
+    # Half of them with something to make a package name of, and nothing that is refused outright.
+    st.lists(st.sampled_from(VISIBLE), max_size=6).map(lambda parts: f"a{''.join(parts)}z"),
+    st.lists(st.sampled_from(VISIBLE + UNWRITABLE), min_size=1, max_size=6).map("".join),
+    st.text(min_size=1, max_size=40),
+)
+
+
+def headings(project: Path) -> list[str]:
+    """The README's headings as a reader sees them."""
+    tokens = MarkdownIt("commonmark").parse((project / "README.md").read_text("utf-8"))
+    return [
+        "".join(part.content for part in inline.children or [])
+        for opening, inline in itertools.pairwise(tokens)
+        if opening.type == "heading_open"
+    ]
+
+
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    texts=st.fixed_dictionaries(
+        {"project_name": HOSTILE},
+        optional={
+            "description": HOSTILE,
+            "author_name": HOSTILE,
+            "license": st.sampled_from(ALTERNATIVES["license"]),
+        },
+    )
+)
+def test_a_hostile_text_gives_a_valid_project_or_one_sentence(
+    texts: dict[str, str], template: Path, default: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    shutil.rmtree(project, ignore_errors=True)
+    try:
+        # Python is copied as it is: leaving it out halves the time, and the matrix has it.
+        answers.render(template, project, texts, exclude=["*.py", "*.csv"])
+    except ValueError as refusal:
+        sentence = str(refusal).partition(": ")[2]
+        assert re.fullmatch(r"[A-Z][^\n]+\.", sentence), sentence
+        assert list(tmp_path.iterdir()) == []
+        return
+    for path, text in text_files(project):
+        parse(path, text)
+    assert answers.recorded(project).items() >= texts.items()
+    assert pyproject(project)["tool"]["kedro"]["project_name"] == texts["project_name"]
+    metadata = pyproject(project)["project"]
+    assert metadata.get("description", "") == texts.get("description", "")
+    authors = [{"name": texts["author_name"]}] if "author_name" in texts else []
+    assert metadata.get("authors", []) == authors
+    assert headings(project) == [texts["project_name"], *headings(default)[1:]]

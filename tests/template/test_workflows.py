@@ -1,0 +1,153 @@
+"""The workflows, the repository's own and the rendered ones, do what they say and no more."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import answers
+from tests.support.answers import Render
+
+OWN_WORKFLOWS = sorted((answers.REPOSITORY / ".github" / "workflows").glob("*.yml"))
+PYTHON_VERSIONS = answers.choices(answers.questions()["python_version"])
+NEWEST_PYTHON = "3.13"
+
+
+@pytest.fixture(scope="module", params=PYTHON_VERSIONS)
+def python_version(request: pytest.FixtureRequest) -> str:
+    """Each lowest Python version that there is to choose."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def github(python_version: str, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = tmp_path_factory.mktemp("github") / "project"
+    answers.render(template, project, {"ci": "github", "python_version": python_version})
+    return project / ".github/workflows/ci.yml"
+
+
+@pytest.fixture(scope="module")
+def gitlab(python_version: str, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = tmp_path_factory.mktemp("gitlab") / "project"
+    answers.render(template, project, {"ci": "gitlab", "python_version": python_version})
+    return project / ".gitlab-ci.yml"
+
+
+def check(*command: str | Path) -> None:
+    """Run one of the development environment's tools; its findings are the failure."""
+    program = Path(sys.executable).parent / command[0]
+    result = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def load(file: Path) -> dict[Any, Any]:
+    content: dict[Any, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return content
+
+
+def steps(workflow: Path) -> list[dict[str, Any]]:
+    return [step for job in load(workflow)["jobs"].values() for step in job["steps"]]
+
+
+def assert_github_workflow_is_sound(workflow: Path) -> None:
+    check("actionlint", "-no-color", workflow)
+    check("zizmor", "--offline", "--no-progress", "--no-config", workflow)
+    check("check-jsonschema", "--builtin-schema", "vendor.github-workflows", workflow)
+
+
+def assert_needs_no_rights_and_ends(workflow: Path) -> None:
+    content = load(workflow)
+    assert content["permissions"] == {}
+    assert content["concurrency"]["group"]
+    for name, job in content["jobs"].items():
+        assert job["permissions"] == {"contents": "read"}, name
+        assert job["timeout-minutes"] <= 90, name
+    for step in steps(workflow):
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+
+
+def pins(workflow: Path) -> dict[str, str]:
+    """Each action that a workflow uses, with its commit and the version in the comment."""
+    used = re.findall(r"uses: (\S+)@(.*)", workflow.read_text(encoding="utf-8"))
+    assert len(used) == sum("uses" in step for step in steps(workflow))
+    return dict(used)
+
+
+@pytest.mark.parametrize("workflow", OWN_WORKFLOWS, ids=lambda file: file.name)
+def test_own_workflows_are_sound(workflow: Path) -> None:
+    assert_github_workflow_is_sound(workflow)
+    assert_needs_no_rights_and_ends(workflow)
+
+
+def test_own_workflows_run_what_every_other_machine_runs() -> None:
+    commands = {
+        workflow.name: [step["run"] for step in steps(workflow) if "run" in step]
+        for workflow in OWN_WORKFLOWS
+    }
+    assert commands == {
+        "ci.yml": ["bash .ci/run", "make demo"],
+        "compat.yml": ['make compat ARGS="--pythons $PYTHON"', "make lock", "make test"],
+    }
+
+
+def test_rendered_github_workflow_is_sound(github: Path) -> None:
+    assert_github_workflow_is_sound(github)
+    assert_needs_no_rights_and_ends(github)
+
+
+def test_rendered_weekly_workflow_is_sound_and_keeps_its_token_to_one_step(github: Path) -> None:
+    weekly = github.with_name("template-update.yml")
+    assert_github_workflow_is_sound(weekly)
+    assert load(weekly)["permissions"] == {}
+    job = load(weekly)["jobs"]["update"]
+    assert job["timeout-minutes"] <= 30
+    assert job["steps"][0]["with"]["persist-credentials"] is False
+    # The template's functions run in the step before.
+    assert ["env" in step for step in job["steps"]] == [False, False, False, False, True]
+
+
+def test_all_actions_are_pinned_to_one_commit_with_its_version(github: Path) -> None:
+    own: dict[str, str] = {}
+    for workflow in OWN_WORKFLOWS:
+        own |= pins(workflow)
+    rendered = pins(github) | pins(github.with_name("template-update.yml"))
+    for pin in [*own.values(), *rendered.values()]:
+        assert re.fullmatch(r"[0-9a-f]{40} # v\d+\.\d+\.\d+", pin)
+    assert "actions/checkout" in own.keys() & rendered.keys()
+    for action in own.keys() & rendered.keys():
+        assert own[action] == rendered[action], action
+
+
+def test_rendered_gitlab_pipeline_fits_the_schema(gitlab: Path) -> None:
+    check("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", gitlab)
+
+
+def test_both_services_test_the_lowest_python_and_the_newest(
+    github: Path, gitlab: Path, python_version: str
+) -> None:
+    expected = sorted({python_version, NEWEST_PYTHON})
+    assert load(github)["jobs"]["test"]["strategy"]["matrix"]["python"] == expected
+    assert load(gitlab)["test"]["parallel"]["matrix"] == [{"PYTHON": expected}]
+
+
+def test_both_services_run_the_same_checks(github: Path, gitlab: Path) -> None:
+    job = load(gitlab)["test"]
+    by_gitlab = [line for line in job["before_script"] + job["script"] if "uv" in line.split()]
+    by_github = [step["run"] for step in steps(github) if "run" in step]
+    assert by_gitlab[-len(by_github) :] == by_github
+
+
+@pytest.mark.parametrize(
+    ("ci", "files"),
+    [("github", {".github"}), ("gitlab", {".gitlab-ci.yml"}), ("none", set())],
+)
+def test_only_the_chosen_service_gets_files(render: Render, ci: str, files: set[str]) -> None:
+    services = {".github", ".gitlab-ci.yml"}
+    assert {path.name for path in render(ci=ci).iterdir()} & services == files

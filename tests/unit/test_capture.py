@@ -1,0 +1,196 @@
+"""What of parameters and node outputs is captured, and under which names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import node, pipeline
+from matplotlib.figure import Figure
+from mlflow.utils.validation import (
+    MAX_ENTITY_KEY_LENGTH,
+    MAX_PARAM_VAL_LENGTH,
+    MAX_TAG_VAL_LENGTH,
+    _validate_metric_name,
+    _validate_param_name,
+)
+from pydantic import BaseModel
+
+from tests.support.rooms import Rooms
+
+
+def identity(*values: Any) -> Any:
+    return values
+
+
+class Typed(BaseModel):
+    alpha: float
+    steps: list[int]
+
+
+@dataclass
+class Plain:
+    depth: int
+
+
+def test_only_parameters_that_nodes_take_are_captured(mlops: Rooms) -> None:
+    values = {"params:model": Typed(alpha=1.5, steps=[1]), "params:tree": Plain(3), "params:x": 1}
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
+    nodes = pipeline([node(identity, ["params:model", "params:tree", "data"], "out")])
+    captured = dict(mlops("tracking.capture.values").consumed_parameters(nodes, catalog))
+    assert captured == {"model": {"alpha": 1.5, "steps": [1]}, "tree": {"depth": 3}}
+
+
+def test_a_node_that_takes_all_parameters_has_all_captured(mlops: Rooms) -> None:
+    everything = {"seed": 3, "db": {"host": "h", "password": "CANARY"}}
+    catalog = DataCatalog({"parameters": MemoryDataset(everything)})
+    nodes = pipeline([node(identity, ["parameters"], "out")])
+    captured = dict(mlops("tracking.capture.values").consumed_parameters(nodes, catalog))
+    assert captured == {"seed": 3, "db": {"host": "h", "password": "********"}}
+
+
+def test_a_parameter_that_is_part_of_another_one_is_captured_once(mlops: Rooms) -> None:
+    values = {"params:model": {"alpha": 1, "x": {"y": 2}}, "params:model.x.y": 2, "params:mod": 3}
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
+    nodes = pipeline([node(identity, list(values), "out")])
+    captured = list(mlops("tracking.capture.values").consumed_parameters(nodes, catalog))
+    assert captured == [("mod", 3), ("model", {"alpha": 1, "x": {"y": 2}})]
+
+
+def to_mlflow(mlops: Rooms, values: dict[str, Any], **options: Any) -> Any:
+    """Apply `tracking.params` of mlflow.yml to parameters."""
+    parsed = mlops("config").ParamsOptions(**options)
+    made: dict[str, dict[str, str]] = {"params": {}, "tags": {}}
+    for kind, name, text in mlops("tracking.capture.values").to_mlflow(values.items(), parsed):
+        made[kind][name] = text
+    return made["params"], made["tags"]
+
+
+def test_nested_parameters_are_flattened_as_deep_as_configured(mlops: Rooms) -> None:
+    values = {"a": {"b": {1: "x"}, "none": {}}, "c": None}
+    flat, _ = to_mlflow(mlops, values, dict_params={"flatten": True, "sep": "/"})
+    assert flat == {"a/b/1": "x", "a/none": "{}", "c": "None"}
+    first, _ = to_mlflow(mlops, values, dict_params={"flatten": True, "recursive": False})
+    assert first == {"a.b": "{1: 'x'}", "a.none": "{}", "c": "None"}
+    whole, _ = to_mlflow(mlops, values)
+    assert whole == {"a": "{'b': {1: 'x'}, 'none': {}}", "c": "None"}
+
+
+def test_the_limits_are_those_of_the_installed_mlflow(mlops: Rooms) -> None:
+    limits = mlops("tracking.capture.values")
+    assert limits.MAX_PARAM_LENGTH == MAX_PARAM_VAL_LENGTH
+    assert limits.MAX_NAME_LENGTH == MAX_ENTITY_KEY_LENGTH
+    assert limits.MAX_TAG_LENGTH == MAX_TAG_VAL_LENGTH
+
+
+def test_a_value_at_the_limit_is_kept_whole_and_one_above_it_as_configured(
+    mlops: Rooms,
+) -> None:
+    fits, long = "x" * MAX_PARAM_VAL_LENGTH, "x" * (MAX_PARAM_VAL_LENGTH + 1)
+    assert to_mlflow(mlops, {"p": fits}) == ({"p": fits}, {})
+    with pytest.raises(mlops("errors").TrackingError, match=r"'p' is 6001 .*strategy"):
+        to_mlflow(mlops, {"p": long})
+    assert to_mlflow(mlops, {"p": long}, long_params_strategy="truncate") == ({"p": fits}, {})
+    assert to_mlflow(mlops, {"p": long}, long_params_strategy="tag") == ({}, {"p": long})
+    longest, too_long = "x" * MAX_TAG_VAL_LENGTH, "x" * (MAX_TAG_VAL_LENGTH + 1)
+    assert to_mlflow(mlops, {"p": too_long}, long_params_strategy="tag") == ({}, {"p": longest})
+
+
+@given(st.text(st.characters() | st.sampled_from("./ ab"), max_size=300))
+@example("x" * 249 + "/y")
+@example("..a/.")
+def test_mended_names_are_names_that_mlflow_takes(mlops: Rooms, name: str) -> None:
+    mended = mlops("tracking.capture.values").mend_name(name)
+    _validate_param_name(mended)
+    _validate_metric_name(mended)
+    assert len(mended) <= MAX_ENTITY_KEY_LENGTH
+
+
+@pytest.mark.parametrize("name", ["model.alpha", "evaluation/sex_1/r2", "a b-c:d", "größe"])
+def test_a_name_that_mlflow_takes_stays_as_it_is(mlops: Rooms, name: str) -> None:
+    assert mlops("tracking.capture.values").mend_name(name) == name
+
+
+def metrics_of(mlops: Rooms, value: Any, **options: Any) -> Any:
+    """Read metrics of an output `m` as `tracking.metrics` of mlflow.yml says."""
+    parsed = mlops("config").MetricsOptions(**options)
+    return mlops("tracking.capture.values").metrics_of("m", value, parsed)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (3, [("m", 3.0, 0)]),
+        (np.float32(0.5), [("m", 0.5, 0)]),
+        ({"a": 1, "b": {"c": np.int64(2)}}, [("m/a", 1.0, 0), ("m/b/c", 2.0, 0)]),
+        ({1: 0.5}, [("m/1", 0.5, 0)]),
+        ({"inf": math.inf}, [("m/inf", math.inf, 0)]),
+        ([0.5, 0.25], [("m", 0.5, 0), ("m", 0.25, 1)]),
+        ([(10, 0.5), (np.int64(20), 1)], [("m", 0.5, 10), ("m", 1.0, 20)]),
+        ([[10, 0.5]], [("m", 0.5, 10)]),
+        ({"loss": [1.0, -math.inf]}, [("m/loss", 1.0, 0), ("m/loss", -math.inf, 1)]),
+        (True, []),
+        ("3", []),
+        ({}, []),
+        ([], []),
+        ({"a": 1, "b": "text"}, []),
+        ({"a": 1, "b": True}, []),
+        ([1.0, "text"], []),
+        ([True, False], []),
+        ([(0.5, 1.0)], []),
+        ([(1, 2, 3)], []),
+        ((3.0, 4.0), []),
+        (np.array([1.0]), []),
+        (None, []),
+    ],
+)
+def test_numbers_histories_and_dictionaries_of_them_are_metrics(
+    mlops: Rooms, value: Any, expected: list[Any]
+) -> None:
+    assert metrics_of(mlops, value) == expected
+
+
+def test_nan_is_a_metric(mlops: Rooms) -> None:
+    assert math.isnan(metrics_of(mlops, math.nan)[0][1])
+    assert math.isnan(metrics_of(mlops, [1.0, math.nan])[1][1])
+
+
+def test_a_list_that_is_too_long_for_a_history_is_data(mlops: Rooms) -> None:
+    assert len(metrics_of(mlops, [1.0] * 10_000)) == 10_000
+    assert metrics_of(mlops, [1.0] * 10_001) == []
+    assert metrics_of(mlops, [1.0] * 3, max_history=2) == []
+
+
+def test_metrics_are_kept_by_patterns_of_their_names(mlops: Rooms) -> None:
+    value = {"train": {"r2": 1, "mae": 2}, "test": {"r2": 3}}
+
+    def names(**options: Any) -> list[str]:
+        return [name for name, _, _ in metrics_of(mlops, value, **options)]
+
+    assert names() == ["m/train/r2", "m/train/mae", "m/test/r2"]
+    assert names(include=["*/r2"]) == ["m/train/r2", "m/test/r2"]
+    assert names(exclude=["m/train/*"]) == ["m/test/r2"]
+    assert names(include=["m/train/*"], exclude=["*mae"]) == ["m/train/r2"]
+
+
+def test_a_figure_is_saved_and_nothing_else_is(mlops: Rooms, tmp_path: Path) -> None:
+    save = mlops("tracking.capture.artifacts").save_figure
+    assert save("text", tmp_path / "text") is None
+    saved = save(Figure(), tmp_path / "plot.v1")
+    assert saved == tmp_path / "plot.v1.png"
+    assert saved.read_bytes().startswith(b"\x89PNG")
+    assert list(tmp_path.iterdir()) == [saved]
+
+
+def test_a_figure_of_plotly_is_saved_as_a_page(mlops: Rooms, tmp_path: Path) -> None:
+    figure = pytest.importorskip("plotly.graph_objects").Figure()
+    saved = mlops("tracking.capture.artifacts").save_figure(figure, tmp_path / "plot.v1")
+    assert saved == tmp_path / "plot.v1.html"
+    assert "plotly" in saved.read_text(encoding="utf-8").lower()

@@ -1,0 +1,275 @@
+"""The checks of `kedro mlflow doctor`, as far as they only decide: what is looked at is given."""
+
+from __future__ import annotations
+
+import threading
+import time
+from email.utils import formatdate
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import requests
+
+from tests.support.rooms import Rooms
+
+SERVER = "https://mlflow.example.com"
+
+
+@pytest.mark.parametrize(
+    ("uri", "location", "given", "missing"),
+    [
+        (SERVER, None, [], ""),
+        (SERVER, None, ["MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"], ""),
+        (SERVER, None, ["MLFLOW_TRACKING_USERNAME"], "MLFLOW_TRACKING_PASSWORD"),
+        (SERVER, None, ["MLFLOW_TRACKING_PASSWORD"], "MLFLOW_TRACKING_USERNAME"),
+        ("databricks", None, ["DATABRICKS_HOST", "DATABRICKS_TOKEN"], ""),
+        ("databricks", None, ["DATABRICKS_CONFIG_PROFILE"], ""),
+        (
+            "databricks",
+            None,
+            ["DATABRICKS_HOST", "DATABRICKS_CLIENT_ID"],
+            "DATABRICKS_CLIENT_SECRET",
+        ),
+        ("databricks://team", None, [], ""),
+        ("arn:aws:sagemaker:x", None, ["AWS_ACCESS_KEY_ID"], "AWS_SECRET_ACCESS_KEY"),
+        ("arn:aws:sagemaker:x", None, ["AWS_PROFILE"], ""),
+        ("sqlite:///x", "s3://bucket", ["AWS_SECRET_ACCESS_KEY"], "AWS_ACCESS_KEY_ID"),
+        ("azureml://x", None, ["AZURE_CLIENT_ID"], ""),
+        (
+            "azureml://x",
+            None,
+            ["AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET"],
+            "AZURE_TENANT_ID",
+        ),
+    ],
+)
+def test_a_variable_without_the_ones_it_needs_is_named(
+    mlops: Rooms,
+    uri: str,
+    location: str | None,
+    given: list[str],
+    missing: str,
+) -> None:
+    environ = dict.fromkeys(given, "CANARY-value")
+    finding = mlops("doctor.variables").judge_variables(uri, location, environ, {})
+    assert finding.status == ("failed" if missing else "ok")
+    assert finding.message.startswith(missing)
+    assert "CANARY" not in finding.message
+    for name in given if not missing else ():
+        assert name in finding.message
+
+
+def test_an_exported_variable_that_overrules_the_one_in_dotenv_is_named(
+    mlops: Rooms,
+) -> None:
+    judge = mlops("doctor.variables").judge_variables
+    dotenv = {"MLFLOW_TRACKING_TOKEN": "CANARY-new", "KEDRO_ENV": "local", "EMPTY": None}
+    environ = {"MLFLOW_TRACKING_TOKEN": "CANARY-old", "KEDRO_ENV": "local"}
+    finding = judge(SERVER, None, environ, dotenv)
+    assert finding.status == "warning"
+    assert finding.message.startswith("MLFLOW_TRACKING_TOKEN:")
+    assert "CANARY" not in finding.message + finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "words"),
+    [
+        ({"status": 200}, "ok", "mlflow.example.com answers"),
+        ({"status": 401}, "ok", "answers"),
+        ({"status": 502}, "failed", "502"),
+        ({"status": 403, "text": "Invalid Host header - ..."}, "failed", "not to the name"),
+        ({"error": requests.exceptions.ReadTimeout()}, "failed", "within seconds"),
+        # What `requests` makes of a time-out once its retries are used up.
+        ({"error": requests.exceptions.ConnectionError("Read timed out")}, "failed", "seconds"),
+        ({"error": requests.exceptions.ProxyError()}, "failed", "the proxy"),
+        (
+            {"error": requests.exceptions.ConnectionError("NameResolutionError(...)")},
+            "failed",
+            "no host of the name mlflow.example.com",
+        ),
+        ({"error": requests.exceptions.ConnectionError("BadStatusLine")}, "failed", "BadStatus"),
+        ({"error": requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED")}, "ok", "answers"),
+    ],
+)
+def test_an_address_is_judged_by_what_came_back(
+    mlops: Rooms, answer: dict[str, object], status: str, words: str
+) -> None:
+    given = mlops("backend.client").Answer(**answer)
+    finding = mlops("doctor.server").judge_address(SERVER, given)
+    assert finding.status == status
+    assert words in finding.message
+    assert (status == "ok") == (finding.remedy == "")
+
+
+@pytest.mark.parametrize(
+    ("uri", "unchecked", "status", "words"),
+    [
+        (SERVER, False, "ok", "good"),
+        (SERVER, True, "warning", "MLFLOW_TRACKING_INSECURE_TLS"),
+        ("http://mlflow.example.com", False, "warning", "who is in between"),
+        ("http://10.0.0.7:5000", False, "warning", "who is in between"),
+        ("http://127.0.0.1:5000", False, "ok", "this machine"),
+        ("http://[::1]:5000", False, "ok", "this machine"),
+        ("http://localhost", False, "ok", "this machine"),
+    ],
+)
+def test_only_this_machine_needs_no_encryption(
+    mlops: Rooms, uri: str, unchecked: bool, status: str, words: str
+) -> None:
+    answer = mlops("backend.client").Answer(status=200)
+    finding = mlops("doctor.server").judge_encryption(uri, answer, unchecked)
+    assert finding.status == status
+    assert words in finding.message
+
+
+@pytest.mark.parametrize(
+    ("off", "status", "words"),
+    [
+        (0, "ok", "agrees"),
+        (-20, "ok", "agrees"),
+        (90, "warning", "90 seconds ahead of the server"),
+        (-290, "warning", "5 minutes behind the server"),
+        (3600 * 5, "failed", "5 hours ahead of the server: signed requests"),
+        (-86400 * 400, "failed", "400 days behind"),
+    ],
+)
+def test_clocks_may_differ_by_seconds(mlops: Rooms, off: float, status: str, words: str) -> None:
+    now = time.time()
+    finding = mlops("doctor.server").judge_clock(formatdate(now - off, usegmt=True), now)
+    assert finding.status == status
+    assert words in finding.message
+
+
+@pytest.mark.parametrize("date", [None, "", "yesterday"])
+def test_a_server_without_a_clock_is_no_trouble(mlops: Rooms, date: str | None) -> None:
+    assert mlops("doctor.server").judge_clock(date, time.time()).status == "ok"
+
+
+@pytest.mark.parametrize(
+    ("server", "status"),
+    [
+        ("1.30.0", "failed"),
+        ("2.22.2", "failed"),
+        ("3.0.1", "warning"),
+        ("3.3.2", "warning"),
+        ("3.4.0", "ok"),
+        ("3.17.2", "ok"),
+        ("3.20.0rc1", "ok"),
+        ("4.0.0", "warning"),
+        ("<html>", "ok"),
+    ],
+)
+def test_a_server_must_know_models_and_should_know_timelines(
+    mlops: Rooms, server: str, status: str
+) -> None:
+    assert mlops("doctor.server").judge_versions(server, "3.17.2").status == status
+
+
+@pytest.mark.parametrize(
+    ("shown", "remedy"),
+    [
+        ({}, "Put MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD into .env"),
+        ({"MLFLOW_TRACKING_TOKEN": "CANARY"}, "it may have expired"),
+        (
+            {"MLFLOW_TRACKING_USERNAME": "CANARY", "MLFLOW_TRACKING_PASSWORD": "CANARY"},
+            "Correct MLFLOW_TRACKING_USERNAME",
+        ),
+    ],
+)
+def test_who_is_not_let_in_hears_what_was_not_accepted(
+    mlops: Rooms, shown: dict[str, str], remedy: str
+) -> None:
+    sign_in, config = mlops("doctor.sign_in"), mlops("config").KedroMlflowConfig()
+    finding = sign_in.judge_refusal(401, sign_in.credential(config, shown))
+    assert finding.status == "failed"
+    assert remedy in finding.remedy
+    assert "CANARY" not in finding.message + finding.remedy
+    provider = {"request_header_provider": {"type": "package.Provider"}}
+    config = mlops("config").parse_config({"server": provider})
+    finding = sign_in.judge_refusal(401, sign_in.credential(config, shown))
+    assert "package.Provider" in finding.message
+
+
+def test_tables_are_of_this_mlflow_or_of_an_older_or_of_a_newer_one(mlops: Rooms) -> None:
+    judge = mlops("doctor.database").judge_revision
+    known = ["c", "b", "a"]
+    assert judge("c", known, "3.17.2", "upgrade it").status == "ok"
+    older = judge("a", known, "3.17.2", "upgrade it")
+    assert (older.status, "2 migrations behind" in older.message) == ("failed", True)
+    assert "upgrade it" in older.remedy
+    newer = judge("d", known, "3.17.2", "upgrade it")
+    assert (newer.status, "newer MLflow" in newer.message) == ("failed", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ('FATAL:  password authentication failed for user "x"', "user and password"),
+        ("(1045, \"Access denied for user 'x'@'h'\")", "user and password"),
+        ('FATAL:  database "x" does not exist', "Make the database"),
+        ("(1049, \"Unknown database 'x'\")", "Make the database"),
+        ("connection refused", "Start the database"),
+        ("unable to open database file", "read and write the file"),
+    ],
+)
+def test_a_databases_refusal_leads_to_its_remedy(mlops: Rooms, words: str, remedy: str) -> None:
+    finding = mlops("doctor.database").judge_refusal("PostgreSQL", words)
+    assert finding.status == "failed"
+    assert remedy in finding.remedy
+
+
+def test_files_on_another_machine_are_not_written_to_this_one(mlops: Rooms, tmp_path: Path) -> None:
+    judge = mlops("doctor.artifacts").judge_location
+    assert "its own machine" in judge("/srv/artifacts/1", SERVER).message
+    assert "its own machine" in judge("file:///srv/artifacts/1", SERVER).message
+    assert judge(str(tmp_path), "http://127.0.0.1:5000") is None
+    assert judge("mlflow-artifacts:/1", SERVER) is None
+    assert judge("s3://bucket/1", SERVER) is None
+    assert "is gone" in judge(str(tmp_path / "gone" / "1"), "sqlite:///x").message
+
+
+def test_what_others_say_is_shown_without_secrets(mlops: Rooms) -> None:
+    said = mlops("doctor.finding").failed("CANARY-1 is wrong at http://x:CANARY-2@host", "Mend.")
+    assert said.masked(["CANARY-1"]).message == "******** is wrong at http://********@host"
+
+
+def test_a_check_that_hangs_ends_in_seconds(mlops: Rooms) -> None:
+    diagnosis = mlops("doctor.diagnosis")
+    over = threading.Event()
+    check = diagnosis.Check("address", lambda _: over.wait())
+    finding = diagnosis.within(0.1, check, None)
+    assert diagnosis.waits()
+    over.set()
+    assert finding.status == "failed"
+    assert "no answer within 0.1 seconds" in finding.message
+
+
+def test_what_needs_a_failed_check_is_skipped_and_says_which(mlops: Rooms) -> None:
+    diagnosis, finding = mlops("doctor.diagnosis"), mlops("doctor.finding")
+    looks = {
+        "first": ((), finding.failed("broken", "Mend it.")),
+        "second": (("first",), finding.ok("never looked at")),
+        "third": (("second",), finding.ok("never looked at")),
+        "fourth": ((), finding.warning("so so", "Think.")),
+        "fifth": (("fourth",), finding.ok("fine")),
+    }
+    checks = [
+        diagnosis.Check(name, lambda _, found=found: found, needs)
+        for name, (needs, found) in looks.items()
+    ]
+    setup = mlops("doctor.setup").Setup(Path(), SimpleNamespace())
+    setup.remove_later("the file x", lambda: 1 / 0)
+    found = dict(diagnosis.diagnose(checks, setup))
+    assert [each.status for each in found.values()] == [
+        *("failed", "skipped", "skipped", "warning", "ok"),
+        "warning",
+    ]
+    assert found["second"].message == found["third"].message == "needs first"
+    assert found["left behind"].message == "the file x"
+
+
+def test_a_check_that_fails_in_its_own_way_is_a_finding(mlops: Rooms) -> None:
+    diagnosis = mlops("doctor.diagnosis")
+    check = diagnosis.Check("address", lambda _: 1 / 0)
+    assert diagnosis.within(5, check, None).status == "failed"

@@ -1,0 +1,149 @@
+"""mlflow.yml: what it takes, what it refuses, and where its places lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.rooms import Rooms
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ({"servr": {}}, ["'servr'", "'server'"]),
+        ({"tracking": {"run": {"nam": "x"}}}, ["'tracking.run.nam'", "'name'"]),
+        ({"model": {"name": "m", "inputs": "x"}}, ["'model.inputs'", "'input'"]),
+        ({"ui": {"port": "many"}}, ["ui.port"]),
+        ({"model": {}}, ["model.name"]),
+        ({"mirrors": [{"typ": "x.Y"}]}, ["'mirrors.0.typ'", "'type'"]),
+        ({"mirrors": [{}]}, ["mirrors.0", "one of mlflow_tracking_uri and type"]),
+        (
+            {"mirrors": [{"type": "x.Y", "mlflow_tracking_uri": "http://x"}]},
+            ["mirrors.0", "one of"],
+        ),
+        ({"mirrors": [{"init_kwargs": {}, "mlflow_tracking_uri": "http://x"}]}, ["init_kwargs"]),
+        ({"mirrors": [{"type": "x.Y", "mlflow_registry_uri": "x"}]}, ["mlflow_registry_uri"]),
+        ({"tracking": {"params": {"long_params_strategy": "drop"}}}, ["fail", "truncate", "tag"]),
+        ({"deployment": {"target": "moon"}}, ["deployment", "docker", "kubernetes"]),
+        ({"deployment": {"target": "docker"}}, ["deployment.image"]),
+        (
+            {"deployment": {"target": "kubernetes", "canary": 1}},
+            ["'deployment.canary'", "'canary_percent'"],
+        ),
+        (
+            {"deployment": {"target": "kubernetes", "canary_percent": 101}},
+            ["deployment.canary_percent", "100"],
+        ),
+        (
+            {"promotion": {"thresholds": {"rmse": {"mx": 1}}}},
+            ["'promotion.thresholds.rmse.mx'", "'max'"],
+        ),
+        ({"promotion": {"slices": {"rmse": {}}}}, ["promotion.slices.rmse", "min, max or both"]),
+        (
+            {"promotion": {"improvement": {"rmse": {"better": "lower"}}}},
+            ["promotion: improvement", "holdout and predictions"],
+        ),
+        (
+            {"model": {"name": "m", "card": {"texts": "x"}}},
+            ["'model.card.texts'", "'text'"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_remedy(
+    mlops: Rooms, content: dict[str, object], named: list[str]
+) -> None:
+    with pytest.raises(mlops("errors").TrackingError) as refusal:
+        mlops("config").parse_config(content)
+    for word in ["mlflow.yml", *named]:
+        assert word in str(refusal.value.message)
+
+
+def test_all_that_is_wrong_is_named_at_once(mlops: Rooms) -> None:
+    with pytest.raises(mlops("errors").TrackingError) as refusal:
+        mlops("config").parse_config({"a": 1, "ui": {"b": 2}})
+    assert len(refusal.value.message.splitlines()) == 2
+
+
+KEDRO_MLFLOW_2 = """
+server:
+  mlflow_tracking_uri: null
+  mlflow_registry_uri: null
+  credentials: null
+  request_header_provider:
+    type: null
+    pass_context: False
+    init_kwargs: {}
+tracking:
+  disable_tracking:
+    disable_autologging: True
+    pipelines: []
+  experiment:
+    name: project
+    create_experiment_kwargs:
+      artifact_location: null
+      tags: null
+    restore_if_deleted: True
+  run:
+    id: null
+    name: null
+    nested: True
+  params:
+    dict_params:
+      flatten: False
+      recursive: True
+      sep: "."
+    long_params_strategy: fail
+ui:
+  port: "5000"
+  host: "127.0.0.1"
+"""
+
+
+def test_a_file_written_for_kedro_mlflow_2_is_taken_as_it_is(mlops: Rooms) -> None:
+    config = mlops("config").parse_config(yaml.safe_load(KEDRO_MLFLOW_2))
+    assert config.ui.port == 5000
+    assert config.tracking.experiment.name == "project"
+
+
+@pytest.mark.parametrize(
+    ("uri", "anchored"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:////project/mlflow.db"),
+        ("sqlite:///runs/a.db?timeout=5", "sqlite:////project/runs/a.db?timeout=5"),
+        ("sqlite:////elsewhere/a.db", "sqlite:////elsewhere/a.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("mlartifacts", "file:///project/mlartifacts"),
+        ("/elsewhere", "file:///elsewhere"),
+        ("https://mlflow.example.com/base", "https://mlflow.example.com/base"),
+        ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ("databricks", "databricks"),
+        ("databricks://profile", "databricks://profile"),
+        ("postgresql+psycopg://host/db", "postgresql+psycopg://host/db"),
+    ],
+)
+def test_relative_places_start_at_the_project(mlops: Rooms, uri: str, anchored: str) -> None:
+    assert mlops("project").anchor(uri, Path("/project")) == anchored
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["password", "db.password", "API_KEY", "api-key", "aws_secret_access_key", "token", "pwd"],
+)
+def test_keys_of_secrets_are_masked(mlops: Rooms, key: str) -> None:
+    assert mlops("redaction").mask(key, "CANARY") == "********"
+    assert mlops("redaction").mask("x", {key: "CANARY", "y": 1}) == {key: "********", "y": 1}
+
+
+@pytest.mark.parametrize("key", ["max_tokens", "tokenizer", "monkey", "keyword", "key", "alpha"])
+def test_other_keys_are_not(mlops: Rooms, key: str) -> None:
+    assert mlops("redaction").mask(key, 3) == 3
+
+
+def test_user_and_password_in_an_address_are_masked(mlops: Rooms) -> None:
+    mask = mlops("redaction").mask
+    assert mask("uri", "postgresql://me:CANARY@host/db") == "postgresql://********@host/db"
+    assert mask("uris", ["http://me@host"]) == ["http://********@host"]
+    assert mask("uri", "https://host/a@b") == "https://host/a@b"

@@ -1,0 +1,103 @@
+"""A new SQLite database is there as a whole or not at all, whoever is killed over it."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from subprocess import PIPE
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.store.db import utils
+from sqlalchemy import StaticPool, create_engine
+
+from tests.support.answers import REPOSITORY
+from tests.support.rooms import Rooms
+
+SCRIPT = """
+import sys
+from importlib import import_module
+sys.path.insert(0, sys.argv[1])
+make_tables = import_module("{{ package_name }}.mlops.backend.databases").make_tables
+import mlflow.store.db.utils
+print("ready", flush=True)
+make_tables(sys.argv[2])
+"""
+
+
+def start(path: Path) -> subprocess.Popen[str]:
+    """Make a database in a process of its own, which says when it begins."""
+    source = REPOSITORY / "template" / "src"
+    command: list[str | Path] = [sys.executable, "-c", SCRIPT, source, f"sqlite:///{path}"]
+    process = subprocess.Popen(command, stdout=PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def tables_of(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
+    """What there is; the words of each statement are sorted, for migrations keep no order in it."""
+    found = connection.execute("SELECT type, name, sql FROM sqlite_master")
+    return {
+        (kind, name, " ".join(sorted(re.findall(r"\w+", sql or "")))) for kind, name, sql in found
+    }
+
+
+def migrated() -> set[tuple[str, str, str]]:
+    """What MLflow makes itself."""
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    utils._initialize_tables(engine)
+    with engine.connect() as connection:
+        return tables_of(connection.connection.driver_connection)  # type: ignore[arg-type]
+
+
+def is_migrating(path: Path) -> bool:
+    time.sleep(0.3)
+    return True
+
+
+def is_being_written(path: Path) -> bool:
+    return path.exists()
+
+
+@pytest.mark.parametrize("when", [is_migrating, is_being_written])
+def test_who_is_killed_over_it_leaves_nothing_that_hinders_the_next(
+    mlops: Rooms, tmp_path: Path, when: Callable[[Path], bool]
+) -> None:
+    path = tmp_path / "mlflow.db"
+    process = start(path)
+    while not when(path):
+        assert process.poll() is None
+    process.kill()
+    assert process.wait() == -9
+    mlops("backend.databases").make_tables(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        assert tables_of(connection) == migrated()
+    client = MlflowClient(f"sqlite:///{path}")
+    run = client.create_run("0")
+    assert client.get_run(run.info.run_id).info.status == "RUNNING"
+    assert client.create_registered_model("model").name == "model"
+    assert [each.name for each in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_two_who_make_it_at_once_make_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    assert [process.wait() for process in (start(path), start(path))] == [0, 0]
+    with closing(sqlite3.connect(path)) as connection:
+        assert tables_of(connection) == migrated()
+        assert len(list(connection.execute("SELECT * FROM alembic_version"))) == 1
+
+
+def test_a_database_with_anything_in_it_is_left_alone(mlops: Rooms, tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE mine (x)")
+    before = path.read_bytes()
+    mlops("backend.databases").make_tables(f"sqlite:///{path}")
+    assert path.read_bytes() == before

@@ -1,0 +1,200 @@
+"""The rules of promotion on plain numbers, the holdout that they are about, and the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from kedro.pipeline import node
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+
+from tests.support.machine import free_port
+from tests.support.rooms import Rooms
+
+CANDIDATE = {"rmse": 50.0, "r2": 0.4, "sex_1/rmse": 40.0, "sex_2/rmse": 60.0, "sex_2/r2": 0.1}
+
+
+def judged(
+    mlops: Rooms, rules: dict[str, Any], champion: dict[str, float] | None = None
+) -> list[Any]:
+    options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions", **rules)
+    checks: list[Any] = mlops("registry.rules").judge(options, CANDIDATE, champion)
+    return checks
+
+
+@pytest.mark.parametrize(
+    ("bound", "holds"),
+    [
+        ({"max": 50.0}, True),
+        ({"max": 49.9}, False),
+        ({"min": 50.0}, True),
+        ({"min": 50.1}, False),
+        ({"min": 49, "max": 51}, True),
+        ({"min": 51, "max": 52}, False),
+    ],
+)
+def test_a_metric_is_held_against_its_bounds(
+    mlops: Rooms, bound: dict[str, float], holds: bool
+) -> None:
+    (check,) = judged(mlops, {"thresholds": {"rmse": bound}})
+    assert (check.value, check.holds) == (50.0, holds)
+
+
+def test_a_group_may_have_a_bound_of_its_own(mlops: Rooms) -> None:
+    (check,) = judged(mlops, {"thresholds": {"sex_2/rmse": {"max": 55}}})
+    assert (check.value, check.holds) == (60.0, False)
+
+
+def test_what_was_not_measured_or_is_no_number_holds_no_rule(mlops: Rooms) -> None:
+    rules = {"thresholds": {"mae": {"max": 1e9}}, "slices": {"mae": {"max": 1e9}}}
+    assert [check.holds for check in judged(mlops, rules)] == [False, False]
+    nan = mlops("registry.rules").judge(
+        mlops("config").PromotionOptions(thresholds={"rmse": {"max": 1}}),
+        {"rmse": float("nan")},
+    )
+    assert not nan[0].holds
+
+
+@pytest.mark.parametrize(
+    ("bound", "group", "ratio", "holds"),
+    [
+        ({"max": 1.2}, "sex_2", 1.2, True),
+        ({"max": 1.1}, "sex_2", 1.2, False),
+        ({"min": 0.9}, "sex_1", 0.8, False),
+    ],
+)
+def test_the_group_that_is_farthest_from_the_whole_decides_and_is_named(
+    mlops: Rooms, bound: dict[str, float], group: str, ratio: float, holds: bool
+) -> None:
+    (check,) = judged(mlops, {"slices": {"rmse": bound}})
+    assert group in check.rule
+    assert (check.value, check.holds) == (pytest.approx(ratio), holds)
+
+
+@pytest.mark.parametrize(
+    ("better", "tolerance", "champion", "holds"),
+    [
+        ("lower", 0.0, 50.0, True),
+        ("lower", 0.0, 49.0, False),
+        ("lower", 0.05, 49.0, True),
+        ("lower", -0.05, 51.0, False),
+        ("lower", -0.05, 53.0, True),
+        ("higher", 0.0, 49.0, True),
+        ("higher", 0.0, 51.0, False),
+        ("higher", 0.05, 51.0, True),
+    ],
+)
+def test_it_may_be_worse_than_the_champion_by_the_tolerance_and_no_more(
+    mlops: Rooms, better: str, tolerance: float, champion: float, holds: bool
+) -> None:
+    rules = {"improvement": {"rmse": {"better": better, "tolerance": tolerance}}}
+    (check,) = judged(mlops, rules, {"rmse": champion})
+    assert (check.champion, check.holds) == (champion, holds)
+
+
+def test_without_a_champion_there_is_nothing_to_compare_with(mlops: Rooms) -> None:
+    rules = {"improvement": {"rmse": {"better": "lower"}}}
+    assert judged(mlops, rules) == []
+    (check,) = judged(mlops, rules, {})
+    assert not check.holds
+
+
+def test_a_report_is_a_table_that_names_what_does_not_hold(mlops: Rooms) -> None:
+    report = mlops("registry.report")
+    rules = {"thresholds": {"r2": {"min": 0.3}}, "improvement": {"rmse": {"better": "lower"}}}
+    checks = judged(mlops, rules, {"rmse": 45.0})
+    verdict = report.Verdict("model", "3", "1", checks, "89")
+    assert not verdict.holds
+    assert verdict.broken == "rmse against the champion"
+    text = report.as_markdown(verdict, report.REFUSED, "worse")
+    assert "| Rule | Version 3 | Version 1 | Wanted | Holds |\n|---|---|---|---|---|\n" in text
+    assert "| r2 | 0.4 |  | at least 0.3 | yes |" in text
+    assert "| rmse against the champion | 50 | 45 | at most 45 | NO |" in text
+    tags = report.as_tags(verdict, report.REFUSED, "worse")
+    assert tags["promotion.improvement.rmse"] == "50, at most 45: does not hold"
+
+
+def evaluate(rows: pd.DataFrame, predictions: pd.DataFrame, bands: list[int]) -> dict[str, float]:
+    return {"rows": len(rows)}
+
+
+EVALUATE = node(evaluate, ["rows", "predictions", "params:bands"], "evaluation")
+
+
+def inputs(**changed: Any) -> dict[str, Any]:
+    rows = pd.DataFrame({"age": [1.0, 2.0], "name": ["a", "b"]})
+    return {"rows": rows, "predictions": pd.DataFrame(), "params:bands": [40]} | changed
+
+
+def test_two_runs_that_were_asked_the_same_have_the_same_digest(
+    mlops: Rooms, tmp_path: Path
+) -> None:
+    keep = mlops("registry.holdout").keep_holdout
+    options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
+    other = pd.DataFrame({"age": [1.0, 2.5], "name": ["a", "b"]})
+    kept = [
+        keep(mlops("project").State(tmp_path), options, EVALUATE, inputs(**changed))
+        for changed in (
+            {},
+            {"predictions": other},
+            {"rows": other},
+            {"rows": inputs()["rows"].rename(columns={"age": "years"})},
+            {"params:bands": [50]},
+        )
+    ]
+    digests = [tags["holdout.digest"] for tags in kept]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 4
+    assert kept[0]["holdout.rows"] == "2"
+    asked = mlops("registry.holdout").load_holdout(mlops("project").State(tmp_path), digests[2])
+    assert set(asked) == {"rows", "params:bands"}
+    pd.testing.assert_frame_equal(asked["rows"], other)
+
+
+def test_only_what_evaluates_has_a_holdout_and_the_oldest_ones_go(
+    mlops: Rooms, tmp_path: Path
+) -> None:
+    keep = mlops("registry.holdout").keep_holdout
+    options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
+    fit = node(evaluate, ["rows", "predictions", "params:bands"], "model")
+    assert keep(mlops("project").State(tmp_path), options, fit, inputs()) == {}
+    assert not (tmp_path / "holdouts").exists()
+    for band in range(8):
+        keep(
+            mlops("project").State(tmp_path),
+            options,
+            EVALUATE,
+            inputs(**{"params:bands": [band]}),
+        )
+    assert len(list((tmp_path / "holdouts").iterdir())) == 5
+
+
+def test_a_promotion_that_gets_no_answer_is_tried_again_later(mlops: Rooms, tmp_path: Path) -> None:
+    config = mlops("config").parse_config(
+        {
+            "server": {"mlflow_tracking_uri": f"http://127.0.0.1:{free_port()}"},
+            "model": {"name": "sales", "pipeline": "inference", "input": "rows"},
+        }
+    )
+    promotion = mlops("registry.promote")
+    with pytest.raises(Exception, match="Connection refused") as raised:
+        promotion.promote_at_end(config, mlops("project").State(tmp_path), "sales", "2")
+    assert mlops("backend.client").is_transient(raised.value)
+
+
+def test_a_promotion_that_is_forbidden_is_not_tried_again(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = mlops("config").parse_config(
+        {"model": {"name": "sales", "pipeline": "inference", "input": "rows"}}
+    )
+    promotion = mlops("registry.promote")
+
+    def forbidden(*_: Any) -> None:
+        raise MlflowException("not for you", PERMISSION_DENIED) from OSError("403")
+
+    monkeypatch.setattr(promotion, "promote", forbidden)
+    assert not promotion.promote_at_end(config, mlops("project").State(tmp_path), "sales", "2")

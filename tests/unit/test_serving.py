@@ -1,0 +1,124 @@
+"""The parts of the server, where over HTTP one would have to wait, or cannot look."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from tests.support.rooms import Rooms
+
+Module = Callable[[str], ModuleType]
+
+
+@pytest.fixture(scope="module")
+def serving(mlops: Rooms) -> Module:
+    package = mlops("project").PACKAGE
+    return lambda name: import_module(f"{package}.mlops.serving.{name}")
+
+
+def app_of(serving: Module, predict: Callable[..., Any]) -> Any:
+    route = serving("routes").Route
+    routes = {
+        "/invocations": route("/invocations", predict=predict),
+        "/ping": route("/ping", b"pong", is_open=True),
+    }
+    metrics = serving("metrics").RequestMetrics()
+    return serving("app").App(routes, {"x-model-version": "7"}, None, 1000, metrics)
+
+
+async def ask(app: Any, path: str, body: bytes = b"") -> tuple[int, dict[bytes, bytes], bytes]:
+    """Ask an application as uvicorn does."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    method = "POST" if body else "GET"
+    await app({"path": path, "method": method, "headers": []}, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
+
+
+def test_a_model_that_fails_is_the_logs_business_and_not_the_callers(
+    serving: Module, caplog: pytest.LogCaptureFixture
+) -> None:
+    def predict(body: bytes, headers: object) -> tuple[bytes, int]:
+        raise ZeroDivisionError("CANARY")
+
+    app = app_of(serving, predict)
+    with caplog.at_level(logging.ERROR):
+        status, _, content = asyncio.run(ask(app, "/invocations", b"rows"))
+    assert status == 500
+    assert json.loads(content) == {
+        "error_code": "INTERNAL_SERVER_ERROR",
+        "message": "The model has failed on these rows; the server's log says why.",
+    }
+    assert "ZeroDivisionError: CANARY" in caplog.text
+
+
+def test_a_model_that_takes_its_time_keeps_nobody_from_asking_whether_it_is_well(
+    serving: Module,
+) -> None:
+    order = []
+
+    def predict(body: bytes, headers: object) -> tuple[bytes, int]:
+        time.sleep(0.3)
+        order.append("predicted")
+        return b"{}", 1
+
+    async def both() -> None:
+        app = app_of(serving, predict)
+        await ask(app, "/invocations", b"the first one, by which it is known to be slow")
+        predicting = asyncio.ensure_future(ask(app, "/invocations", b"rows"))
+        await asyncio.sleep(0)
+        await ask(app, "/ping")
+        order.append("pinged")
+        await predicting
+
+    asyncio.run(both())
+    assert order == ["predicted", "pinged", "predicted"]
+
+
+def test_a_worker_that_others_replace_ends_each_connection_with_an_answer(serving: Module) -> None:
+    app = app_of(serving, lambda body, headers: (b"{}", 1))
+    assert b"connection" not in asyncio.run(ask(app, "/invocations", b"rows"))[1]
+    app.is_draining = True
+    status, headers, _ = asyncio.run(ask(app, "/invocations", b"rows"))
+    assert (status, headers[b"connection"]) == (200, b"close")
+
+
+def read(serving: Module, receive: Callable[[], Awaitable[Any]], **options: Any) -> Any:
+    return asyncio.run(serving("body").read_body({}, receive, 1000, **options))
+
+
+def test_a_body_that_does_not_arrive_is_not_waited_for(serving: Module) -> None:
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {}
+
+    with pytest.raises(Exception, match=r"did not arrive within 0\.05 seconds") as refused:
+        read(serving, receive, seconds=0.05)
+    assert refused.value.status == 408  # type: ignore[attr-defined]
+
+
+def test_a_body_without_end_is_given_up(serving: Module) -> None:
+    parts = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal parts
+        parts += 1
+        return {"type": "http.request", "body": b" " * 10_000_000, "more_body": True}
+
+    with pytest.raises(Exception, match=r"larger than 0\.001 MB"):
+        read(serving, receive)
+    assert parts < 100

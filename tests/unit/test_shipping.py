@@ -1,0 +1,277 @@
+"""The shipper delivers everything, once, whatever the sink does; the journal forgets nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+
+from tests.support.rooms import Rooms
+
+
+class Collecting:
+    """A stand-in for a server: keeps what it takes, and fails when it is told to."""
+
+    place = "nowhere"
+
+    def __init__(
+        self,
+        mlops: Rooms,
+        folder: Path,
+        fail: Callable[[int], Exception | None] = lambda attempt: None,
+    ) -> None:
+        self.folder = folder
+        self.delivery = mlops("tracking.shipping.sink").Delivery.load(folder, "server")
+        self.begun: list[str] = []
+        self.numbers: list[int] = []
+        self.ended: list[str] = []
+        self.impatient = 0
+        self.attempts = 0
+        self._fail = fail
+
+    def is_well(self) -> bool:
+        return True
+
+    def begin(self, started: Any) -> None:
+        self.begun.append(started.data["name"])
+
+    def deliver(self, records: list[Any], patient: bool) -> None:
+        self.impatient += not patient
+        self.attempts += 1
+        if patient and (error := self._fail(self.attempts)):
+            raise error
+        self.numbers += [record.data["number"] for record in records if "number" in record.data]
+
+    def end(self, record: Any, patient: bool) -> None:
+        self.ended.append(record.data["status"])
+
+
+@pytest.fixture
+def quick(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between attempts."""
+    monkeypatch.setattr(mlops("tracking.shipping.shipper"), "_FIRST_BACKOFF_SECONDS", 0.001)
+    monkeypatch.setattr(mlops("tracking.shipping.shipper"), "_LONGEST_BACKOFF_SECONDS", 0.002)
+    monkeypatch.setattr(mlops("tracking.shipping.shipper"), "_SHORTEST_PAUSE_SECONDS", 0.01)
+
+
+def ship(mlops: Rooms, sink: Collecting, count: int = 500) -> tuple[Any, bool]:
+    """Append events while a shipper delivers them; return it, and whether all was delivered."""
+    journal = mlops("tracking.journal").Journal(sink.folder)
+    journal.append("run_started", name="run")
+    shipper = mlops("tracking.shipping.shipper").Shipper(sink)
+    shipper.start()
+    for number in range(count):
+        journal.append("metrics", number=number)
+    journal.append("run_ended", status="FINISHED")
+    shipper.finish()
+    return shipper, shipper.drain(time.monotonic() + 20)
+
+
+def test_all_that_was_appended_is_delivered_and_then_the_end(mlops: Rooms, tmp_path: Path) -> None:
+    sink = Collecting(mlops, tmp_path)
+    _, done = ship(mlops, sink)
+    assert done
+    assert sink.begun == ["run"]
+    assert sink.numbers == list(range(500))
+    assert sink.ended == ["FINISHED"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_comes_back_gets_everything_once(mlops: Rooms, tmp_path: Path) -> None:
+    sink = Collecting(
+        mlops, tmp_path, lambda attempt: ConnectionError("gone") if attempt < 4 else None
+    )
+    shipper, done = ship(mlops, sink)
+    assert done
+    assert shipper.error is None
+    assert sink.numbers == list(range(500))
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_fails_again_and_again_at_a_server_that_is_well_holds_nothing_up(
+    mlops: Rooms, tmp_path: Path
+) -> None:
+    sink = Collecting(mlops, tmp_path, lambda attempt: ConnectionError("a poisoned record"))
+    _, done = ship(mlops, sink)
+    assert done
+    assert sink.impatient
+
+
+def test_a_sink_that_is_gone_is_waited_for_seconds_and_nothing_is_lost(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlops("tracking.shipping.shipper"), "_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(Collecting, "is_well", lambda self: False)
+    sink = Collecting(mlops, tmp_path, lambda attempt: ConnectionError("gone"))
+    started = time.monotonic()
+    shipper, done = ship(mlops, sink, count=5)
+    assert not done
+    assert time.monotonic() - started < 10
+    assert isinstance(shipper.error, ConnectionError)
+    assert len(list(mlops("tracking.journal").all_records(tmp_path))) == 7
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("well", [False, True])
+def test_a_sink_that_loses_an_answer_late_is_given_the_time_that_it_takes(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, well: bool
+) -> None:
+    """If it is there, as much as it needs; else a few seconds from then on."""
+    monkeypatch.setattr(mlops("tracking.shipping.shipper"), "_GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(Collecting, "is_well", lambda self: well)
+    sink = Collecting(mlops, tmp_path)
+    calls = iter([1.0, 2.0 if well else 0.2])
+
+    def take(records: list[Any], patient: bool) -> None:
+        seconds = next(calls, 0)
+        time.sleep(seconds)
+        if seconds == 1.0:
+            raise ConnectionError("cut off")
+
+    monkeypatch.setattr(sink, "deliver", take)
+    _, done = ship(mlops, sink, count=5)
+    assert done
+
+
+def test_an_error_that_waiting_does_not_mend_stops_the_delivery(
+    mlops: Rooms, tmp_path: Path
+) -> None:
+    shipper, done = ship(mlops, Collecting(mlops, tmp_path, lambda attempt: ValueError("no")), 5)
+    assert not done
+    assert isinstance(shipper.error, ValueError)
+
+
+def test_a_later_process_goes_on_where_one_has_stopped(mlops: Rooms, tmp_path: Path) -> None:
+    journal = mlops("tracking.journal").Journal(tmp_path)
+    journal.append("run_started", name="run")
+    journal.append("metrics", number=1)
+    first = Collecting(mlops, tmp_path)
+    shipper = mlops("tracking.shipping.shipper").Shipper(first)
+    shipper.start()
+    while not first.numbers:
+        time.sleep(0.01)
+    shipper.drain(time.monotonic() + 0.5)
+    journal.append("metrics", number=2)
+    second = Collecting(mlops, tmp_path)
+    later = mlops("tracking.shipping.shipper").Shipper(second)
+    later.start()
+    later.finish()
+    assert later.drain(time.monotonic() + 20)
+    assert (first.numbers, second.numbers) == ([1], [2])
+    assert second.begun == ["run"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_that_is_put_away_while_another_process_looks_at_it_costs_neither_anything(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    module = mlops("tracking.shipping.sync")
+    folder = tmp_path / "journal" / "run"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text("{}", encoding="utf-8")
+
+    class Lock(module.FileLock):  # type: ignore[name-defined]
+        def take(self) -> bool:
+            if moment == "before":
+                module.put_away(folder)
+            taken = bool(super().take())
+            if moment == "after":
+                module.put_away(folder)
+            return taken
+
+    monkeypatch.setattr(module, "FileLock", Lock)
+    assert list(module.sync(folder.parent, None)) == []
+    assert list(tmp_path.rglob("*")) == [folder.parent]
+
+
+@pytest.mark.parametrize("counts", [(1, 0, 0), (250, 801, 3), (100, 800, 100)])
+def test_batches_keep_to_mlflows_limits_and_lose_nothing(
+    mlops: Rooms, counts: tuple[int, int, int]
+) -> None:
+    record = mlops("tracking.journal").Record
+    params, metrics, tags = counts
+    records = [
+        record("params", 1, {"values": {f"p{n}": "x" for n in range(params)}}),
+        record("tags", 1, {"values": {f"t{n}": "x" for n in range(tags)}}),
+        record("metrics", 7, {"values": [[f"m{n}", 1.0, n] for n in range(metrics)]}),
+    ]
+    made = list(mlops("tracking.shipping.batches").batches(records))
+    assert [p.key for b in made for p in b.params] == [f"p{n}" for n in range(params)]
+    assert [(m.key, m.step, m.timestamp) for b in made for m in b.metrics] == [
+        (f"m{n}", n, 7) for n in range(metrics)
+    ]
+    assert sum(len(b.tags) for b in made) == tags
+    for batch in made:
+        assert len(batch.params) <= 100
+        assert len(batch.params) + len(batch.metrics) + len(batch.tags) <= 1000
+    assert len(made) == max(-(-params // 100), -(-metrics // 800), 1)
+
+
+def mlflow_sink(mlops: Rooms, folder: Path, uri: str) -> Any:
+    config = mlops("config")
+    sink = mlops("tracking.shipping.mlflow_sink").MlflowSink(
+        config.ServerOptions(mlflow_tracking_uri=uri),
+        config.ExperimentOptions(),
+        config.CaptureOptions(),
+    )
+    sink.attach("server", folder)
+    return sink
+
+
+def test_one_piece_that_is_refused_takes_nothing_else_with_it(mlops: Rooms, tmp_path: Path) -> None:
+    """With a real store: it takes no second value for a parameter."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = MlflowClient(uri)
+    run_id = client.create_run("0").info.run_id
+    client.log_param(run_id, "taken", "1")
+    sink = mlflow_sink(mlops, tmp_path, uri)
+    batch = mlops("tracking.shipping.batches").Batch(
+        [Metric("m", 1.0, 1, 0)], [Param("taken", "2"), Param("free", "2")], [RunTag("t", "x")]
+    )
+    sink._log_batch(client, run_id, batch, patient=True)
+    run = client.get_run(run_id)
+    assert run.data.params == {"taken": "1", "free": "2"}
+    assert run.data.metrics == {"m": 1.0}
+    (line,) = (tmp_path / "server.refused").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["what"] == "the parameter taken"
+    assert sink.delivery.refused == 1
+    assert " has refused 1 records of the run for good" in str(sink.refusals)
+    # What was refused is no event of the run, which goes on.
+    assert [*mlops("tracking.journal").all_records(tmp_path)] == []
+
+
+def test_a_continued_run_keeps_its_parameters_and_the_changed_ones_are_told(
+    mlops: Rooms, tmp_path: Path
+) -> None:
+    """With a real store: it takes no second value for a parameter."""
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    client = MlflowClient(uri)
+    run_id = client.create_run("0").info.run_id
+    old = {"same": "1", "alpha": "0.5", "db": "pg://me:CANARY-1@host/a", "token": "CANARY-2"}
+    client.log_batch(run_id, params=[Param(*item) for item in (old | {"long": "x" * 99}).items()])
+    sink = mlflow_sink(mlops, tmp_path, uri)
+    record = mlops("tracking.journal").Record
+    new = {"same": "1", "alpha": "0.7", "db": "pg://host/b", "token": "********", "beta": "2"}
+    started = {"name": "n", "tags": {"t": "x"}, "journal": "j", "join": run_id}
+    sink.begin(record("run_started", 1, started))
+    records = [
+        record("params", 1, {"values": new | {"long": "y" * 99}}),
+        record("metrics", 1, {"values": [["m", 1.0, 0]]}),
+    ]
+    for _ in range(2):
+        sink.deliver(records, patient=True)
+    run = client.get_run(run_id)
+    assert run.data.params == old | {"long": "x" * 99, "beta": "2"}
+    assert run.data.metrics == {"m": 1.0}
+    assert sink.delivery.refused == 0
+    assert mlops("tracking.shipping.batches").describe_changes(sink.delivery.changed) == (
+        "MLflow lets no run change its parameters, and this one keeps "
+        "alpha = 0.5 (this time 0.7), db = pg://********@host/a (this time pg://host/b), "
+        f"long = {'x' * 60}... (this time {'y' * 60}...)."
+    )

@@ -1,0 +1,110 @@
+"""Tags tell how a run came about."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from kedro.framework.cli.project import run as kedro_run
+from kedro.runner import ThreadRunner
+
+from tests.support.rooms import Rooms
+
+NOTHING: dict[str, Any] = {
+    "run_id": "2026-01-01T00.00.00.000Z",
+    "project_path": "/nowhere",
+    "runner": "None",
+    "kedro_version": "1.7.0",
+    "env": None,
+    "pipeline_names": None,
+    "tags": None,
+    "node_names": None,
+    "from_nodes": None,
+    "to_nodes": None,
+    "from_inputs": None,
+    "to_outputs": None,
+    "namespaces": None,
+    "runtime_params": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("given", "command"),
+    [
+        ({}, "kedro run"),
+        ({"pipeline_names": ["a", "b"], "env": "prod"}, "kedro run --pipelines a,b --env prod"),
+        ({"node_names": ("split", "fit")}, "kedro run --nodes split,fit"),
+        ({"runtime_params": {"a": 1, "b": "x y"}}, "kedro run --params 'a=1,b=x y'"),
+        (
+            {"runtime_params": {"model": {"alpha": 1}, "token": "CANARY"}},
+            "kedro run --params 'model.alpha=1,token=********'",
+        ),
+    ],
+)
+def test_the_command_starts_the_same_run(mlops: Rooms, given: dict[str, Any], command: str) -> None:
+    assert mlops("tracking.capture.tags").replay_command(NOTHING | given) == command
+
+
+def test_every_option_of_the_command_is_one_of_kedros(mlops: Rooms) -> None:
+    screen = CliRunner().invoke(kedro_run, ["--help"]).output
+    for option, _ in mlops("tracking.capture.tags")._OPTIONS.values():
+        assert option in screen
+
+
+def test_tags_are_cut_to_what_mlflow_takes(mlops: Rooms) -> None:
+    names = [f"node_{number}" for number in range(2000)]
+    tags = mlops("tracking.capture.tags").run_tags(
+        NOTHING | {"node_names": names}, ["training"], "p"
+    )
+    assert len(tags["kedro.command"]) == 8000
+    assert tags["kedro.pipelines"] == "training"
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [("None", "SequentialRunner"), (str(ThreadRunner()), "ThreadRunner")],
+    ids=["by default", "thread"],
+)
+def test_the_runner_is_told_by_its_class(mlops: Rooms, told: str, name: str) -> None:
+    tags = mlops("tracking.capture.tags").run_tags(NOTHING | {"runner": told}, ["training"], "p")
+    assert tags["kedro.runner"] == name
+
+
+def test_the_owners_patterns_mask_the_command(mlops: Rooms) -> None:
+    patterns = mlops("config").RedactionOptions(patterns=["^customer"]).patterns
+    given = NOTHING | {"runtime_params": {"customer_id": "CANARY", "x": 1}}
+    tags = mlops("tracking.capture.tags").run_tags(given, ["training"], "p", patterns)
+    assert tags["kedro.command"] == "kedro run --params 'customer_id=********,x=1'"
+
+
+def git(folder: Path, *words: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *words], cwd=folder, check=True, capture_output=True)
+
+
+def test_tags_tell_commit_changes_and_template_of_the_sources(mlops: Rooms, tmp_path: Path) -> None:
+    def tags() -> dict[str, str]:
+        given = NOTHING | {"project_path": str(tmp_path)}
+        found: dict[str, str] = mlops("tracking.capture.tags").run_tags(given, ["training"], "p")
+        return found
+
+    assert "template.version" not in tags()
+    (tmp_path / ".copier-answers.yml").write_text("# made\n_commit: v1.2.0-3-gabc\n_src_path: x\n")
+    git(tmp_path, "init")
+    assert tags()["template.version"] == "v1.2.0-3-gabc"
+    assert "mlflow.source.git.commit" not in tags()
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "first")
+    assert len(tags()["mlflow.source.git.commit"]) == 40
+    assert tags()["mlflow.source.git.dirty"] == "false"
+    (tmp_path / "new.py").touch()
+    assert tags()["mlflow.source.git.dirty"] == "true"
+
+
+def test_no_git_is_no_error(mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert mlops("tracking.capture.tags").git_state(tmp_path / "missing") is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert mlops("tracking.capture.tags").git_state(tmp_path) is None

@@ -1,0 +1,54 @@
+"""What every test of an update asks for: all versions of the template, and an author for git."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import versions
+from tests.support.project import Project
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template as a git repository in which every version is tagged."""
+    return versions.publish_all(tmp_path_factory.mktemp("versions") / "copier-kedro-mlflow")
+
+
+@pytest.fixture
+def older(published: Path, rendered: Project, tmp_path: Path) -> Project:
+    """A committed project of the version before the newest."""
+    folder = versions.start(published, tmp_path / "project", versions.WORKING_TREE)
+    return Project(folder, rendered.environment)
+
+
+@pytest.fixture(scope="package")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder that is on no disk, where there is one: an update makes and deletes 400 files."""
+    # pytest makes its own folder when it is first asked for one: not in here, where it would go
+    # with this package's tests.
+    tmp_path_factory.getbasetemp()
+    place = "/dev/shm" if Path("/dev/shm").is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place) as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="package")
+def kept_templates(memory: Path) -> Iterator[None]:
+    """Read each version once."""
+    with versions.kept_templates():
+        yield
+
+
+@pytest.fixture
+def nobodys_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A person for the commits that copier makes, and no settings of this machine's."""
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "Test")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "test@example.com")

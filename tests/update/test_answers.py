@@ -1,0 +1,152 @@
+"""Answers change later: what is rendered follows them, what was edited stays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from copier import Settings, run_update
+
+from tests.support import answers, versions
+from tests.support.rooms import room
+
+pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
+
+# A new answer to each question that can change, and what goes with it: every choice but the first.
+CHANGES: list[dict[str, str]] = [
+    {"project_name": "Another Name"},
+    {"description": "Says who leaves, and why: 100 % of the time"},
+    {"author_name": "Ada Lovelace", "author_email": "ada@example.com"},
+    {"tracking_preset": "server", "tracking_uri": "https://mlflow.example.com"},
+]
+CHANGES += [
+    answers.coherent({key: choice})
+    for key, question in answers.questions().items()
+    for choice in answers.choices(question)[1:]
+    if choice != "server"
+]
+SERVER = "src/diabetes_progression/serving/server.py"
+
+
+def name_of(change: Mapping[str, str]) -> str:
+    return "-".join(f"{key}={answer}" for key, answer in change.items())[:60]
+
+
+def default_project(published: Path, tmp_path: Path) -> Path:
+    return versions.start(published, tmp_path / "project", versions.WORKING_TREE)
+
+
+def of_the_template(project: Path) -> dict[str, bytes]:
+    yours = answers.ownership(project)["yours"]
+    return {
+        path: content
+        for path, content in answers.files(project).items()
+        if not any(Path(path).is_relative_to(owned) for owned in yours)
+    }
+
+
+def test_every_question_that_is_asked_is_changed_here() -> None:
+    changed = {key for change in CHANGES for key in change}
+    asked = {key for key, asked in answers.questions().items() if asked.get("when") is not False}
+    assert changed == asked - {"package_name"}
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=name_of)
+def test_a_changed_answer_gives_a_fresh_copy_and_changed_back_the_old_one(
+    change: dict[str, str], published: Path, tmp_path: Path
+) -> None:
+    project = default_project(published, tmp_path)
+    before, recorded = answers.files(project), answers.recorded(project)
+    versions.update(project, versions.WORKING_TREE, change)
+    whole = {"package_name": "diabetes_progression"} | change
+    fresh = versions.copy(published, tmp_path / "fresh", versions.WORKING_TREE, whole)
+    assert of_the_template(project) == of_the_template(fresh)
+
+    versions.commit(project)
+    back = {key: recorded[key] for key in change if key in recorded}
+    versions.update(project, versions.WORKING_TREE, back)
+    assert answers.files(project) == before
+
+
+def test_an_answer_and_the_version_change_at_once(published: Path, tmp_path: Path) -> None:
+    project = default_project(published, tmp_path)
+    change = {"ci": "gitlab", "serving_target": "none"}
+    versions.update(project, versions.NEXT, change)
+    fresh = versions.copy(published, tmp_path / "fresh", versions.NEXT, change)
+    assert of_the_template(project) == of_the_template(fresh)
+
+
+# --- what the new answers do without ---
+
+
+def test_an_edited_file_that_the_new_answer_does_without_stays_and_is_named(
+    published: Path, tmp_path: Path
+) -> None:
+    project = default_project(published, tmp_path)
+    edited = (project / SERVER).read_bytes() + b"# mine\n"
+    (project / SERVER).write_bytes(edited)
+    versions.commit(project)
+    update = versions.update(project, versions.WORKING_TREE, {"serving_target": "none"})
+    assert update.kept == [SERVER]
+    assert (project / SERVER).read_bytes() == edited
+    # Its neighbours, which nobody has edited, are gone.
+    assert {path.name for path in (project / SERVER).parent.iterdir()} == {"server.py"}
+    assert not (project / "src/diabetes_progression/commands/serve.py").exists()
+    assert SERVER in room("update.report").on_screen(update)
+
+
+def test_a_kept_file_is_its_owners_from_then_on(published: Path, tmp_path: Path) -> None:
+    project = default_project(published, tmp_path)
+    (project / SERVER).write_bytes(b"mine\n")
+    versions.commit(project)
+    versions.update(project, versions.WORKING_TREE, {"serving_target": "none"})
+    versions.commit(project)
+    assert versions.update(project, versions.NEXT).kept == []
+    assert (project / SERVER).read_bytes() == b"mine\n"
+
+
+def test_copier_by_itself_removes_it_and_git_brings_it_back(
+    published: Path, tmp_path: Path
+) -> None:
+    # What README says of `copier update` without the command around it.
+    project = default_project(published, tmp_path)
+    (project / SERVER).write_bytes(b"mine\n")
+    versions.commit(project)
+    run_update(
+        project,
+        data={"serving_target": "none"},
+        settings=Settings(),
+        vcs_ref=versions.WORKING_TREE,
+        defaults=True,
+        overwrite=True,
+        quiet=True,
+        unsafe=True,
+    )
+    gone = answers.git(project, "diff", "--diff-filter=D", "--name-only").splitlines()
+    assert SERVER in gone
+    answers.git(project, "checkout", "HEAD", "--", SERVER)
+    assert (project / SERVER).read_bytes() == b"mine\n"
+
+
+# --- names ---
+
+
+def test_another_package_name_is_refused_with_why_and_how(published: Path, tmp_path: Path) -> None:
+    project = default_project(published, tmp_path)
+    before = answers.files(project)
+    with pytest.raises(ValueError, match="package_name=diabetes_progression") as refusal:
+        versions.update(project, versions.NEXT, {"package_name": "another"})
+    sentence = str(refusal.value).partition("': ")[2]
+    assert "src/diabetes_progression" in sentence
+    assert "copy a new project" in sentence
+    assert "\n" not in sentence
+    assert answers.files(project) == before
+
+
+def test_a_new_project_name_leaves_the_package_its_name(published: Path, tmp_path: Path) -> None:
+    project = default_project(published, tmp_path)
+    versions.update(project, versions.WORKING_TREE, {"project_name": "Another Name"})
+    assert answers.recorded(project)["package_name"] == "diabetes_progression"
+    assert (project / "README.md").read_text("utf-8").startswith("# Another Name\n")
+    assert 'project_name = "Another Name"' in (project / "pyproject.toml").read_text("utf-8")

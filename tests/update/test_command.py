@@ -1,0 +1,120 @@
+"""`kedro mlflow update` as its user types it: copier through uv, a real repository, real merges."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.support import answers, versions
+from tests.support.project import Project
+from tests.support.updates import ALONE, conflict, out_of_reach, status
+
+
+def update(project: Project, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    return project.run("kedro", "mlflow", "update", *arguments, code=code, env=ALONE)
+
+
+def test_an_updated_project_passes_its_own_tests(older: Project) -> None:
+    screen = update(older).stdout
+    assert f"Update from {versions.WORKING_TREE} to {versions.NEXT}" in screen
+    assert versions.MARK in (older.folder / "pyproject.toml").read_text("utf-8")
+    tests = ("pytest", "--quiet", "-p", "no:cacheprovider")
+    older.run(*tests, env={"PYTHONPATH": str(older.folder / "src")})
+
+
+def test_a_conflict_is_named_and_taken_back_by_what_the_screen_says(older: Project) -> None:
+    conflict(older.folder)
+    (older.folder / ".env").write_text("MINE=1\n")
+    before = answers.files(older.folder)
+    screen = update(older, code=3).stdout
+    assert "    conf/base/mlflow.yml\n" in screen
+    markers = (older.folder / "conf/base/mlflow.yml").read_text("utf-8")
+    assert "<<<<<<< before updating\n# mine\n=======\n" in markers
+    assert "UU conf/base/mlflow.yml" in status(older)
+
+    take_back = screen.rpartition("Or take it back: ")[2].strip()
+    subprocess.run(take_back, shell=True, cwd=older.folder, check=True, capture_output=True)
+    assert answers.files(older.folder) == before
+    assert status(older) == ""
+
+
+def test_changes_that_are_not_committed_are_refused(older: Project) -> None:
+    older.write("notes.md", "mine\n")
+    result = update(older, code=1)
+    assert "Commit or stash your changes first" in result.stderr
+    assert status(older) == "?? notes.md\n"
+
+
+def test_a_refused_answer_is_one_sentence(older: Project) -> None:
+    result = update(older, "-d", "package_name=another", code=1)
+    assert result.stderr.startswith("Error: Leave package_name=diabetes_progression: ")
+    assert len(result.stderr.splitlines()) == 1
+    assert status(older) == ""
+
+
+def test_an_answer_that_is_needed_as_well_is_named_where_nobody_can_be_asked(
+    older: Project,
+) -> None:
+    result = update(older, "-d", "tracking_preset=sagemaker", code=1)
+    assert result.stderr == "Error: Answer tracking_uri as well: -d tracking_uri=VALUE.\n"
+    assert status(older) == ""
+
+
+def test_the_newest_version_says_that_it_is(older: Project) -> None:
+    update(older)
+    versions.commit(older.folder)
+    screen = update(older).stdout
+    assert (
+        screen == f"This project is from {versions.NEXT} of its template. There is no newer one.\n"
+    )
+
+
+def test_an_answer_changes_without_a_newer_version(older: Project) -> None:
+    update(older)
+    versions.commit(older.folder)
+    update(older, "-d", "ci=gitlab")
+    assert (older.folder / ".gitlab-ci.yml").exists()
+    assert not (older.folder / ".github").exists()
+
+
+def test_checking_changes_nothing(older: Project) -> None:
+    assert f"There is a newer one: {versions.NEXT}." in update(older, "--check").stdout
+    assert status(older) == ""
+
+
+def test_the_doctor_tells_of_a_newer_version_if_it_can_find_out(older: Project) -> None:
+    def findings() -> dict[str, str]:
+        screen = older.run("kedro", "mlflow", "doctor", "--json", env=ALONE).stdout
+        return {check["name"]: check["message"] for check in json.loads(screen)["checks"]}
+
+    assert findings()["template"] == f"{versions.NEXT} is there"
+    out_of_reach(older.folder)
+    assert "template" not in findings()
+
+
+# --- for CI ---
+
+
+def test_a_merge_request_names_conflicts_and_has_the_changelog(
+    older: Project, tmp_path: Path
+) -> None:
+    conflict(older.folder)
+    request = tmp_path / "request.md"
+    update(older, "--request", str(request))
+    title, _, text = request.read_text("utf-8").partition("\n\n")
+    assert title == f"Update from {versions.WORKING_TREE} to {versions.NEXT} of the template"
+    assert "- `conf/base/mlflow.yml`" in text
+    assert f"- What {versions.NEXT} changes." in text
+    assert f"- What {versions.WORKING_TREE} changes." not in text
+
+
+def test_a_template_out_of_reach_is_an_error_for_a_person_and_silence_for_ci(
+    older: Project, tmp_path: Path
+) -> None:
+    out_of_reach(older.folder)
+    assert "git ls-remote failed: " in update(older, code=1).stderr
+    result = update(older, "--request", str(tmp_path / "request.md"))
+    assert result.stdout + result.stderr == ""
+    assert not (tmp_path / "request.md").exists()
+    assert status(older) == ""

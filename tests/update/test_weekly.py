@@ -1,0 +1,259 @@
+"""The rendered CI looks for a newer version every week, and opens a request with it.
+
+Its steps run here as they are rendered, in a shallow clone of a real repository. `gh` and GitLab's
+API are stand-ins that write down what they are asked; `uv sync` is one too, for the environment is
+there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import pytest
+import yaml
+
+from tests.support import answers, versions
+from tests.support.project import Project
+from tests.support.updates import ALONE, conflict, out_of_reach
+
+BRANCH = f"template-{versions.NEXT}"
+TITLE = f"Update from {versions.WORKING_TREE} to {versions.NEXT} of the template"
+
+# It leaves a lock behind that is not committed, as the real one does in a project without.
+UV = """#!/bin/sh
+if [ "$1" = sync ]; then touch uv.lock; else exec {uv} "$@"; fi
+"""
+GH = """#!/usr/bin/env python3
+import json, sys
+if sys.argv[1:3] == ["issue", "list"]:
+    calls = open({calls!r}).readlines()
+    print(sum('"issue", "create"' in call for call in calls))
+else:
+    *_, option, file = sys.argv
+    text = "" if option != "--body-file" else (sys.stdin if file == "-" else open(file)).read()
+    open({calls!r}, "a").write(json.dumps([*sys.argv[1:], text]) + "\\n")
+"""
+
+
+@dataclass
+class Service:
+    """A project's repository, and what its service was asked for."""
+
+    remote: Path
+    environment: Path
+    folder: Path
+    api: str = ""
+    requests: list[dict[str, str]] = field(default_factory=list)
+
+    def branches(self) -> list[str]:
+        listed = answers.git(self.remote, "for-each-ref", "--format=%(refname:short)", "refs/heads")
+        return listed.split()
+
+    def file(self, branch: str, path: str) -> str:
+        return answers.git(self.remote, "show", f"{branch}:{path}")
+
+    def run(self, *scripts: str, env: Mapping[str, str]) -> str:
+        """Run scripts as a runner does: in a shallow clone, each in a shell; what they print."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        clone = ["clone", "--quiet", "--depth", "1", self.remote.as_uri(), str(self.folder)]
+        answers.git(self.remote, *clone)
+        tools = self.remote.with_name("tools")
+        project = Project(self.folder, self.environment)
+        variables = project.variables(ALONE | dict(env))
+        variables["PATH"] = f"{tools}{os.pathsep}{variables['PATH']}"
+        # `uv run` finds the environment that is there.
+        variables["UV_PROJECT_ENVIRONMENT"] = str(self.environment)
+        screen = ""
+        for script in scripts:
+            result = subprocess.run(
+                ["bash", "-eo", "pipefail", "-c", script],
+                cwd=self.folder,
+                env=variables,
+                capture_output=True,
+                text=True,
+                timeout=300,
+                check=False,
+            )
+            screen += result.stdout + result.stderr
+            assert result.returncode == 0, screen
+        return screen
+
+
+def program(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, "utf-8")
+    path.chmod(0o755)
+
+
+def hosted(ci: str, template: Path, rendered: Project, folder: Path) -> Service:
+    """A project in a bare repository, with an edit that the next version meets."""
+    project = versions.start(template, folder / "project", versions.WORKING_TREE, {"ci": ci})
+    conflict(project)
+    answers.git(project, "branch", "--move", "main")
+    remote = folder / "remote.git"
+    answers.git(project, "clone", "--quiet", "--bare", str(project), str(remote))
+    program(folder / "tools" / "uv", UV.format(uv=shutil.which("uv")))
+    return Service(remote, rendered.environment, folder / "clone")
+
+
+# --- GitHub ---
+
+
+class GitHub(Service):
+    """The workflow on GitHub, and what `gh` was called with."""
+
+    def week(self) -> str:
+        workflow = self.file("main", ".github/workflows/template-update.yml")
+        steps = yaml.safe_load(workflow)["jobs"]["update"]["steps"]
+        temporary = self.remote.with_name("runner")
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        scripts = [step["run"] for step in steps if "run" in step]
+        return self.run(*scripts, env={"RUNNER_TEMP": str(temporary)})
+
+    def calls(self, *command: str) -> list[list[str]]:
+        lines = self.remote.with_name("calls").read_text("utf-8").splitlines()
+        return [call for call in map(json.loads, lines) if call[:2] == list(command)]
+
+
+@pytest.fixture
+def github(published: Path, rendered: Project, tmp_path: Path) -> GitHub:
+    """A project on GitHub; `gh` writes down what it is asked."""
+    service = hosted("github", published, rendered, tmp_path)
+    calls = tmp_path / "calls"
+    calls.touch()
+    program(tmp_path / "tools" / "gh", GH.format(calls=str(calls)))
+    return GitHub(service.remote, service.environment, service.folder)
+
+
+def test_a_newer_version_becomes_a_pull_request_with_its_conflicts_and_changelog(
+    github: GitHub,
+) -> None:
+    main = github.file("main", "conf/base/mlflow.yml")
+    github.week()
+    assert github.branches() == ["main", BRANCH]
+    (call,) = github.calls("pr", "create")
+    assert call[2:6] == ["--head", BRANCH, "--title", TITLE]
+    assert "- `conf/base/mlflow.yml`" in call[-1]
+    assert f"- What {versions.NEXT} changes." in call[-1]
+    assert "<<<<<<< before updating" in github.file(BRANCH, "conf/base/mlflow.yml")
+    assert versions.MARK in github.file(BRANCH, "pyproject.toml")
+    assert github.file("main", "conf/base/mlflow.yml") == main
+    # Nothing that the runner made is in it.
+    changed = answers.git(github.remote, "diff", "--name-only", "main", BRANCH)
+    assert "uv.lock" not in changed
+
+
+def test_a_version_is_requested_once_and_what_was_settled_there_stays(github: GitHub) -> None:
+    github.week()
+    answers.git(github.folder, "commit", "--quiet", "--allow-empty", "--message", "Settled")
+    answers.git(github.folder, "push", "--quiet", "origin", BRANCH)
+    settled = answers.git(github.remote, "rev-parse", BRANCH)
+    github.week()
+    assert answers.git(github.remote, "rev-parse", BRANCH) == settled
+    assert len(github.calls("pr", "create")) == 1
+    assert github.calls("issue", "create") == []
+
+
+def test_what_may_not_be_pushed_becomes_one_issue(github: GitHub) -> None:
+    # As GitHub does with a change of a workflow, if the token may not change any.
+    program(github.remote / "hooks" / "pre-receive", "#!/bin/sh\nexit 1\n")
+    github.week()
+    github.week()
+    assert github.branches() == ["main"]
+    assert github.calls("pr", "create") == []
+    (call,) = github.calls("issue", "create")
+    assert call[2:4] == ["--title", TITLE]
+    assert "Run `uv run kedro mlflow update`\nyourself" in call[-1]
+    assert f"- What {versions.NEXT} changes." in call[-1]
+
+
+def test_without_a_newer_version_nothing_happens(published: Path, github: GitHub) -> None:
+    work = github.folder.with_name("project")
+    versions.update(work, versions.NEXT)
+    versions.commit(work)
+    answers.git(work, "push", "--quiet", str(github.remote), "main")
+    github.week()
+    assert github.branches() == ["main"]
+    assert github.calls("pr", "create") == []
+
+
+def test_a_template_out_of_reach_is_passed_over_in_silence(github: GitHub) -> None:
+    work = github.folder.with_name("project")
+    out_of_reach(work)
+    answers.git(work, "push", "--quiet", str(github.remote), "main")
+    assert github.week() == ""
+    assert github.branches() == ["main"]
+    assert github.remote.with_name("calls").read_text("utf-8") == ""
+
+
+# --- GitLab ---
+
+
+@pytest.fixture
+def gitlab(published: Path, rendered: Project, tmp_path: Path) -> Iterator[Service]:
+    """A project on GitLab; its API writes down what it is asked."""
+    service = hosted("gitlab", published, rendered, tmp_path)
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            service.requests.append(
+                {name: values[0] for name, values in parse_qs(form).items()}
+                | {"path": self.path, "token": self.headers["PRIVATE-TOKEN"]}
+            )
+            self.send_response(201)
+            self.end_headers()
+
+        def log_message(self, format: str, *values: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        service.api = f"http://127.0.0.1:{server.server_port}/api/v4"
+        yield service
+        server.shutdown()
+
+
+def week(service: Service) -> str:
+    job = yaml.safe_load(service.file("main", ".gitlab-ci.yml"))["template-update"]
+    # The image's own Python would be told to install uv.
+    lines = [line for line in job["before_script"] + job["script"] if "pip install" not in line]
+    variables = {
+        "CI_PROJECT_URL": service.remote.with_suffix("").as_uri(),
+        "CI_DEFAULT_BRANCH": "main",
+        "CI_SERVER_HOST": "gitlab.example.com",
+        "CI_API_V4_URL": service.api,
+        "CI_PROJECT_ID": "42",
+        "TEMPLATE_UPDATE_TOKEN": "CANARY",
+    }
+    return service.run("\n".join(lines), env=variables)
+
+
+def test_a_newer_version_becomes_a_merge_request_on_gitlab_once(gitlab: Service) -> None:
+    screen = week(gitlab) + week(gitlab)
+    assert gitlab.branches() == ["main", BRANCH]
+    (request,) = gitlab.requests
+    assert (
+        request.items()
+        >= {
+            "path": "/api/v4/projects/42/merge_requests",
+            "token": "CANARY",
+            "source_branch": BRANCH,
+            "target_branch": "main",
+            "title": TITLE,
+        }.items()
+    )
+    assert "- `conf/base/mlflow.yml`" in request["description"]
+    assert f"- What {versions.NEXT} changes." in request["description"]
+    assert "<<<<<<< before updating" in gitlab.file(BRANCH, "conf/base/mlflow.yml")
+    assert "CANARY" not in screen
