@@ -12,7 +12,7 @@ import tomli
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.conftest import Render
+from tests.support.answers import Render
 
 SHEETS: list[dict[str, str]] = [
     {},
