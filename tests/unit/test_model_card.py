@@ -24,9 +24,9 @@ def written(mlops: Rooms, project: Path, own: str | None) -> str:
     journal = mlops("tracking.journal").Journal(project / "journal")
     journal.append("run_started", name="training", tags=TAGS)
     journal.append("params", values={"uri": "https://me:CANARY@example.com", "alpha": "1"})
-    journal.append("metrics", values=[("evaluation/rmse", 53.626, 0)])
+    journal.append("metrics", values=[("rmse", 1.0, 0), ("evaluation/rmse", 53.626, 0)])
     journal.append("metrics", values=[("node_seconds/fit", 1.5, 0)])
-    journal.append("metrics", values=[("evaluation/sex_1/rmse", 60.0, 0)])
+    journal.append("metrics", values=[("evaluation/sex_1/rmse", 60.0, 0), ("other/mae", 9.0, 0)])
     source = (project / "data/patients.csv").as_uri()
     schema = [("age", "float64")]
     journal.append("input", name="p", source=source, digest="d" * 32, schema=schema, rows=1442)
@@ -55,14 +55,13 @@ def test_a_card_holds_what_its_owner_says_and_what_the_run_knows(
     assert "| age | double |" in card
     assert "abc123" in card
     assert "node_seconds" not in card
+    assert "mae" not in card
     assert "CANARY" not in card
     assert str(tmp_path) not in card
 
 
 def test_a_card_says_where_its_owners_words_are_missing(mlops: Rooms, tmp_path: Path) -> None:
-    assert "Nobody has written them down yet: they belong into `CARD.md`." in written(
-        mlops, tmp_path, None
-    )
+    assert "Not written yet: they belong in `CARD.md`." in written(mlops, tmp_path, None)
 
 
 def test_a_description_has_as_many_sections_as_the_registry_takes(
@@ -75,5 +74,5 @@ def test_a_description_has_as_many_sections_as_the_registry_takes(
     long = f"# Card\n\n## A\n\nshort\n\n## B\n\n{'long ' * 1000}\n"
     (tmp_path / "MODEL_CARD.md").write_text(long, encoding="utf-8")
     assert describe(tmp_path) == (
-        "# Card\n\n## A\n\nshort\n\nMore stands in `MODEL_CARD.md` among the model's files."
+        "# Card\n\n## A\n\nshort\n\nThe rest is in `MODEL_CARD.md` among the model's files."
     )

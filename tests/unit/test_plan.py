@@ -213,7 +213,7 @@ DECLARED = [
 def test_the_inputs_validator_counts_as_it_does_when_a_batch_is_loaded(
     mlops: Rooms, declared: Any, expected: pd.DataFrame | None
 ) -> None:
-    validator = mlops("model.plan").DeclaredValidator.of("rows", declared)
+    validator = mlops("model.plan").InputValidator.of("rows", declared)
     plan = plan_of(mlops, [node(pd.DataFrame.copy, "rows", "out")], validator=validator)
     catalog = DataCatalog.from_config({"rows": {"type": "MemoryDataset", "validator": declared}})
     vars(catalog["rows"])["_data"] = ROWS

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
+from io import BytesIO
+from pathlib import Path, PurePosixPath
 from typing import Any
+from zipfile import is_zipfile
 
 import fsspec
 from kedro.io.core import (
@@ -13,6 +15,8 @@ from kedro.io.core import (
     get_filepath_str,
     get_protocol_and_path,
 )
+
+from .disk import write_atomically
 
 
 class SkopsDataset(AbstractVersionedDataset[Any, Any]):
@@ -47,24 +51,17 @@ class SkopsDataset(AbstractVersionedDataset[Any, Any]):
             credentials: Arguments of the file system, from `credentials.yml`.
             metadata: For plugins; not used here.
         """
-        protocol, path = get_protocol_and_path(filepath, version)
-        options = {"auto_mkdir": True} if protocol == "file" else {}
-        self._protocol = protocol
+        self._protocol, path = get_protocol_and_path(filepath, version)
         self._trusted = list(trusted or [])
-        self._fs = fsspec.filesystem(protocol, **options, **(credentials or {}))
+        self._fs = fsspec.filesystem(self._protocol, **(credentials or {}))
         self.metadata = metadata
-        super().__init__(
-            filepath=PurePosixPath(path),
-            version=version,
-            exists_function=self._fs.exists,
-            glob_function=self._fs.glob,
-        )
+        super().__init__(PurePosixPath(path), version, self._fs.exists, self._fs.glob)
 
     def load(self) -> Any:
         """Build the object.
 
         Raises:
-            DatasetError: The file is not there, or holds types nobody trusts.
+            DatasetError: The file is missing or damaged, or holds types that are not trusted.
         """
         import skops.io
 
@@ -72,34 +69,39 @@ class SkopsDataset(AbstractVersionedDataset[Any, Any]):
         if not self._fs.exists(path):
             raise DatasetError(f"{path} is not there. Run the pipeline that saves it first.")
         content = self._fs.cat_file(path)
-        self._refuse_untrusted(content, path)
+        if not is_zipfile(BytesIO(content)):
+            raise DatasetError(
+                f"{path} is not a whole skops file ({len(content)} bytes). Run the pipeline that "
+                "saves it again."
+            )
+        self._require_trust(content, path)
         return skops.io.loads(content, trusted=self._trusted)
 
     def save(self, data: Any) -> None:
-        """Write the object.
+        """Write the object; if that fails, the file stays as it was.
 
         Raises:
-            DatasetError: It holds types nobody trusts; nothing is written.
+            DatasetError: It holds types that are not trusted.
         """
         import skops.io
 
         path = get_filepath_str(self._get_save_path(), self._protocol)
         content = skops.io.dumps(data)
-        self._refuse_untrusted(content, path)
-        with self._fs.open(path, "wb") as file:
-            file.write(content)
+        self._require_trust(content, path)
+        if self._protocol == "file":
+            write_atomically(Path(path), content)
+        else:
+            self._fs.pipe_file(path, content)
         self._fs.invalidate_cache(path)
 
-    def _refuse_untrusted(self, content: bytes, path: str) -> None:
+    def _require_trust(self, content: bytes, path: str) -> None:
         import skops.io
 
         found = skops.io.get_untrusted_types(data=content)
-        untrusted = [name for name in found if name not in self._trusted]
-        if untrusted:
+        if untrusted := ", ".join(name for name in found if name not in self._trusted):
             raise DatasetError(
-                f"skops does not trust every type in {path}: {', '.join(untrusted)}. If you know "
-                f"where the object comes from, add `trusted: [{', '.join(untrusted)}]` to its "
-                f"catalog entry."
+                f"skops does not trust every type in {path}: {untrusted}. If you know where the "
+                f"object comes from, add `trusted: [{untrusted}]` to its catalog entry."
             )
 
     def _describe(self) -> dict[str, Any]:
@@ -111,11 +113,7 @@ class SkopsDataset(AbstractVersionedDataset[Any, Any]):
         }
 
     def _exists(self) -> bool:
-        try:
-            path = get_filepath_str(self._get_load_path(), self._protocol)
-        except DatasetError:
-            return False
-        return bool(self._fs.exists(path))
+        return bool(self._fs.exists(get_filepath_str(self._get_load_path(), self._protocol)))
 
     def _release(self) -> None:
         super()._release()

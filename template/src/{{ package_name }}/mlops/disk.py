@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -46,6 +47,20 @@ def atomic(path: Path) -> Iterator[None]:
             else:
                 path.unlink()
         raise
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file in its folder, which is created: readers see the old content or all of the new.
+
+    Raises:
+        OSError: the disk refuses it; the file is as it was.
+    """
+    path = Path(os.path.realpath(path))  # A link stays one.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+    with atomic(beside):
+        beside.write_bytes(content)
+        beside.replace(path)
 
 
 def link(file: str, target: str) -> None:

@@ -21,13 +21,7 @@ logger = logging.getLogger(__name__)
 def use_version(
     options: ModelOptions, version: "ModelVersion", folder: Path, catalog: "DataCatalog"
 ) -> dict[str, str]:
-    """Let the inference pipeline read its fitted data sets from a registered version.
-
-    Args:
-        options: the registered model.
-        version: the version that scores.
-        folder: its files.
-        catalog: the run's data sets; the entries of the fitted ones are replaced.
+    """Let the inference pipeline read its fitted data sets from the files of a registered version.
 
     Returns:
         Tags that name the version and the run that trained it.
@@ -38,13 +32,14 @@ def use_version(
 
     flavor = Model.load(folder).flavors["python_function"]
     output = flavor["config"]["output"]
-    with muted("kedro.io.data_catalog"):  # It warns of each entry that is replaced.
+    with muted("kedro.io.data_catalog"):  # It warns about each entry that is replaced.
         for name, entry in flavor["config"]["datasets"].items():
             catalog[name] = dataset_at(name, entry, folder / flavor["artifacts"][name]["path"])
         if options.traced and output in catalog:
             origin = {"model_version": int(version.version), "model_run_id": str(version.run_id)}
-            catalog[output] = TracedDataset(catalog[output], origin)
-    logger.info("Scoring with %s version %s%s.", version.name, version.version, _aliases(version))
+            catalog[output] = PredictionsDataset(catalog[output], origin)
+    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    logger.info("Scoring with %s version %s%s.", version.name, version.version, aliases)
     return {
         "model.name": version.name,
         "model.version": str(version.version),
@@ -52,24 +47,14 @@ def use_version(
     }
 
 
-def _aliases(version: "ModelVersion") -> str:
-    return f" ({', '.join(version.aliases)})" if version.aliases else ""
+class PredictionsDataset(AbstractDataset[Any, Any]):
+    """Saves tables with columns that say which version of the model has predicted them.
 
-
-class TracedDataset(AbstractDataset[Any, Any]):
-    """Saves tables with columns of their own for what is the same in each row.
-
-    The pipeline returns what it returned before, and so does the served model: only what is kept of
-    a batch says where it comes from.
+    Only what is saved has these columns: the pipeline and the served model return the same.
     """
 
     def __init__(self, dataset: AbstractDataset[Any, Any], columns: Mapping[str, Any]) -> None:
-        """Stand in for a data set.
-
-        Args:
-            dataset: the one that saves and loads.
-            columns: the value of each column that is added.
-        """
+        """Wrap the data set that saves and loads; each added column has one value."""
         self._dataset = dataset
         self._columns = dict(columns)
         self.metadata = getattr(dataset, "metadata", None)
@@ -79,12 +64,12 @@ class TracedDataset(AbstractDataset[Any, Any]):
         return self._dataset.load()
 
     def save(self, data: Any) -> None:
-        """Add the columns to a table, and save it; what is no table is saved as it is.
+        """Add the columns to a table and save it; anything else is saved as it is.
 
         Raises:
             DatasetError: the table has a column of such a name already.
         """
-        self._dataset.save(with_columns(data, self._columns))
+        self._dataset.save(_add_columns(data, self._columns))
 
     def _exists(self) -> bool:
         return self._dataset.exists()
@@ -96,23 +81,18 @@ class TracedDataset(AbstractDataset[Any, Any]):
         return {"dataset": repr(self._dataset), "columns": self._columns}
 
 
-def with_columns(data: Any, columns: Mapping[str, Any]) -> Any:
-    """Add columns that hold one value each to a table of pandas or polars.
-
-    Raises:
-        DatasetError: the table has one of them already.
-    """
+def _add_columns(data: Any, columns: Mapping[str, Any]) -> Any:
     library = type(data).__module__.partition(".")[0]
     if not hasattr(data, "columns") or not (library == "polars" or hasattr(data, "assign")):
         logger.warning(
-            "The predictions are no table of pandas or polars: only the run's tags say which "
+            "The predictions are not a table of pandas or polars: only the run's tags say which "
             "version has made them."
         )
         return data
-    if twice := [name for name in columns if name in data.columns]:
+    if taken := [name for name in columns if name in data.columns]:
         raise DatasetError(
-            f"The predictions have a column '{twice[0]}' already, which is to say which version of "
-            "the model has made them: rename it, or set model.traced to false in mlflow.yml."
+            f"The predictions have a column '{taken[0]}' already. That column is for the version "
+            "that has made them: rename yours, or set model.traced to false in mlflow.yml."
         )
     if library == "polars":
         literal = import_module("polars").lit

@@ -1,10 +1,10 @@
-"""The model card: what the run knows of the model, and what its owner says, as one document.
+"""The model card: what the run knows about the model, and what its owner says, in one document.
 
-It lies in the model's folder, and is the description of its version in the registry. It holds no
-rows of data. What model cards are for: https://arxiv.org/abs/1810.03993.
+It is a file of the model, and the description of its version in the registry. It holds no rows of
+data. What model cards are for: https://arxiv.org/abs/1810.03993.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import KedroMlflowConfig
 from ..redaction import mask_text
 from ..tracking.capture.nodes import inputs_of, records_of
+from ..tracking.capture.values import mend_name
 from ..tracking.journal import Record, all_records
 
 if TYPE_CHECKING:
@@ -19,15 +20,12 @@ if TYPE_CHECKING:
 
 FILE = "MODEL_CARD.md"
 
-
 # As much as the registry of a database takes as a description.
-_LONGEST_DESCRIPTION = 5000
+_MAX_DESCRIPTION = 5000
+_MAX_PARAMETERS = 100
 
-
-_MOST_PARAMETERS = 100
-
-
-_KEPT = ("run_started", "input", "metrics", "params", "tags")
+# The first row is the heading.
+_Table = list[Sequence[str]]
 
 
 def write_card(config: KedroMlflowConfig, project: Path, journal: Path, folder: Path) -> None:
@@ -40,22 +38,11 @@ def write_card(config: KedroMlflowConfig, project: Path, journal: Path, folder: 
         folder: the model, in MLflow's format.
     """
     assert config.model
-    options = config.model.card
-    prefix = f"{config.promotion.evaluation}/"
-    # A run may have a million metrics: the card holds those of its evaluation.
-    records = [
-        record
-        for record in all_records(journal)
-        if record.kind in _KEPT
-        and (record.kind != "metrics" or record.data["values"][0][0].startswith(prefix))
-    ]
-    own = ""
-    if options.text and (path := project / options.text).is_file():
-        own = path.read_text(encoding="utf-8")
-    card = _card(config, records, folder, own, project)
+    records = list(_records(journal, f"{mend_name(config.promotion.evaluation)}/"))
+    card = mask_text("\n\n".join(_sections(config, records, folder, project)) + "\n")
     (folder / FILE).write_text(card, encoding="utf-8")
-    if options.file:
-        copy = project / options.file
+    if config.model.card.file:
+        copy = project / config.model.card.file
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(card, encoding="utf-8")
 
@@ -66,15 +53,29 @@ def description_of(folder: Path) -> str | None:
     if not path.is_file():
         return None
     card = path.read_text(encoding="utf-8")
-    if len(card) <= _LONGEST_DESCRIPTION:
+    if len(card) <= _MAX_DESCRIPTION:
         return card
-    note = f"\n\nMore stands in `{FILE}` among the model's files."
-    return card[: _LONGEST_DESCRIPTION - len(note)].rpartition("\n## ")[0].rstrip() + note
+    note = f"\n\nThe rest is in `{FILE}` among the model's files."
+    return card[: _MAX_DESCRIPTION - len(note)].rpartition("\n## ")[0].rstrip() + note
 
 
-def _card(
-    config: KedroMlflowConfig, records: Sequence[Record], folder: Path, own: str, project: Path
-) -> str:
+def _records(journal: Path, prefix: str) -> Iterator[Record]:
+    """Yield the records that the card is about; metrics without the prefix of the evaluation's."""
+    for record in all_records(journal):
+        if record.kind in ("run_started", "input", "params", "tags"):
+            yield record
+        elif record.kind == "metrics":  # A run may have a million.
+            values = [
+                (name.removeprefix(prefix), value)
+                for name, value, _ in record.data["values"]
+                if name.startswith(prefix)
+            ]
+            yield Record(record.kind, record.time, {"values": values})
+
+
+def _sections(
+    config: KedroMlflowConfig, records: Sequence[Record], folder: Path, project: Path
+) -> Iterator[str]:
     from mlflow.models import Model
 
     assert config.model
@@ -84,39 +85,38 @@ def _card(
         tags |= record.data["values"]
     signature = Model.load(folder).signature
     day = strftime("%Y-%m-%d %H:%M UTC", gmtime(start.time / 1000))
-    metrics, slices = _metrics(records, f"{config.promotion.evaluation}/")
-    sections = [
-        f"# Model card: {config.model.name}",
-        f"Trained on {day} by the pipeline `{start.data['name']}`.",
-        _own(own, config.model.card.text),
-        _section("Metrics", _measured_on(config, tags), metrics),
-        _section("Groups", "The same, for each group alone.", slices) if slices else "",
-        _section("Data", "What the run has read.", _data(records, project)),
-        _section("Input", "", _columns(signature.inputs)),
-        _section("Output", "", _columns(signature.outputs)),
-        _section("Parameters", "", _parameters(records)),
-        _section("Lineage", "", _lineage(tags)),
-    ]
-    return mask_text("\n\n".join(filter(None, sections)) + "\n")
+    overall, groups = _metrics(records)
+    rows = tags.get("holdout.rows")
+    measured_on = f"On {rows} rows of `{config.promotion.holdout}`." if rows else ""
+    yield f"# Model card: {config.model.name}"
+    yield f"Trained on {day} by the pipeline `{start.data['name']}`."
+    yield _sections_of_owner(project, config.model.card.text)
+    yield _section("Metrics", overall, measured_on)
+    if groups:
+        yield _section("Groups", groups, "The same metrics for each group.")
+    yield _section("Data", _data(records, project), "What the run has read.")
+    yield _section("Input", _columns(signature.inputs))
+    yield _section("Output", _columns(signature.outputs))
+    yield _section("Parameters", _parameters(records))
+    yield _section("Lineage", _lineage(tags))
 
 
-def _own(text: str, path: str | None) -> str:
-    """Take the owner's sections: what stands before the first is about the file itself."""
-    _, heading, sections = f"\n{text}".partition("\n## ")
-    if heading:
-        return f"## {sections.strip()}"
-    place = f"`{path}`" if path else "a file that mlflow.yml names (model.card.text)"
-    return (
-        f"## Intended use and limits\n\nNobody has written them down yet: they belong into {place}."
-    )
+def _sections_of_owner(project: Path, path: str | None) -> str:
+    """Read the owner's sections; what is before the first of them is about the file itself."""
+    if path and (project / path).is_file():
+        text = (project / path).read_text(encoding="utf-8")
+        _, heading, sections = f"\n{text}".partition("\n## ")
+        if heading:
+            return f"## {sections.strip()}"
+    file = f"`{path}`" if path else "a file that mlflow.yml names (model.card.text)"
+    return f"## Intended use and limits\n\nNot written yet: they belong in {file}."
 
 
-def _section(title: str, text: str, rows: Sequence[Sequence[str]]) -> str:
-    """Write a section with a table, whose first row is its heading."""
-    if len(rows) < 2:
+def _section(title: str, table: _Table, text: str = "") -> str:
+    heading, *rows = table
+    if not rows:
         return f"## {title}\n\nNot known."
-    heading, *body = rows
-    lines = [_row(heading), "|" + "---|" * len(heading), *map(_row, body)]
+    lines = [_row(heading), "|" + "---|" * len(heading), *map(_row, rows)]
     return "\n\n".join(filter(None, [f"## {title}", text, "\n".join(lines)]))
 
 
@@ -124,70 +124,54 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in cells)} |"
 
 
-def _measured_on(config: KedroMlflowConfig, tags: Mapping[str, str]) -> str:
-    holdout, rows = config.promotion.holdout, tags.get("holdout.rows")
-    return f"On {rows} rows of `{holdout}`." if rows else ""
-
-
-def _metrics(records: Iterable[Record], prefix: str) -> tuple[list[list[str]], list[list[str]]]:
-    """Make a table of the evaluation's overall metrics, and one with a row a group."""
+def _metrics(records: Iterable[Record]) -> tuple[_Table, _Table]:
+    """Make a table of the overall metrics, and one with one row per group; empty without groups."""
     overall: dict[str, str] = {}
     groups: dict[str, dict[str, str]] = {}
     for record in records_of("metrics", records):
-        for name, value, _ in record.data["values"]:
-            if name.startswith(prefix):
-                group, _, metric = name.removeprefix(prefix).rpartition("/")
-                (groups.setdefault(group, {}) if group else overall)[metric] = f"{value:.4g}"
-    names = list(dict.fromkeys(metric for values in groups.values() for metric in values))
-    table = [[group, *(values.get(name, "") for name in names)] for group, values in groups.items()]
-    return (
-        [["Metric", "Value"], *(list(item) for item in overall.items())],
-        [["Group", *names], *table] if table else [],
-    )
+        for path, value in record.data["values"]:
+            group, _, metric = path.rpartition("/")
+            (groups.setdefault(group, {}) if group else overall)[metric] = f"{value:.4g}"
+    names = list(dict.fromkeys(name for values in groups.values() for name in values))
+    rows = [[group, *(values.get(name, "") for name in names)] for group, values in groups.items()]
+    return [("Metric", "Value"), *overall.items()], [("Group", *names), *rows] if rows else []
 
 
-def _data(records: Iterable[Record], project: Path) -> list[list[str]]:
+def _data(records: Iterable[Record], project: Path) -> _Table:
     home = f"{project.absolute().as_uri()}/"
-    rows = [["Data set", "From", "Rows", "Columns", "Digest"]]
-    for data in inputs_of(records):
-        columns = data.get("schema")
-        rows.append(
-            [
+    return [
+        ("Data set", "From", "Rows", "Columns", "Digest"),
+        *(
+            (
                 data["name"],
                 (data["source"] or "memory").removeprefix(home),
                 _number(data.get("rows")),
-                _number(columns and len(columns)),
+                _number(len(data.get("schema") or ())),
                 (data["digest"] or "")[:12],
-            ]
-        )
-    return rows
+            )
+            for data in inputs_of(records)
+        ),
+    ]
 
 
 def _number(value: Any) -> str:
     return f"{value:,}" if value else ""
 
 
-def _columns(schema: "Schema | None") -> list[list[str]]:
-    rows = [["Column", "Type"]]
-    if schema and schema.has_input_names():
-        rows += [
-            [str(column.name), str(column.type).removeprefix("DataType.")]
-            for column in schema.inputs
-        ]
-    return rows
+def _columns(schema: "Schema | None") -> _Table:
+    columns = schema.inputs if schema and schema.has_input_names() else []
+    rows = [(str(column.name), str(column.type).removeprefix("DataType.")) for column in columns]
+    return [("Column", "Type"), *rows]
 
 
-def _parameters(records: Iterable[Record]) -> list[list[str]]:
-    values = {
-        name: str(value)
-        for record in records_of("params", records)
-        for name, value in record.data["values"].items()
-    }
-    listed = sorted(values.items())[:_MOST_PARAMETERS]
-    return [["Parameter", "Value"], *(list(item) for item in listed)]
+def _parameters(records: Iterable[Record]) -> _Table:
+    values: dict[str, str] = {}
+    for record in records_of("params", records):
+        values |= {name: str(value) for name, value in record.data["values"].items()}
+    return [("Parameter", "Value"), *sorted(values.items())[:_MAX_PARAMETERS]]
 
 
-def _lineage(tags: Mapping[str, str]) -> list[list[str]]:
+def _lineage(tags: Mapping[str, str]) -> _Table:
     changed = tags.get("mlflow.source.git.dirty") == "true"
     commit = tags.get("mlflow.source.git.commit", "")
     rows = {
@@ -198,4 +182,4 @@ def _lineage(tags: Mapping[str, str]) -> list[list[str]]:
         "Kedro": tags.get("kedro.version", ""),
         "Template": tags.get("template.version", ""),
     }
-    return [["What", "Value"], *([name, value] for name, value in rows.items() if value)]
+    return [("What", "Value"), *(row for row in rows.items() if row[1])]

@@ -32,53 +32,47 @@ if TYPE_CHECKING:
 
 _EXAMPLE_ROWS = 5
 
-
 # What of a catalog entry says where its data are, and not what they are.
-_PLACE_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
-
+_LOCATION_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
 
 # What predictions may need of the template's code: each file of a model is one more to upload.
-_PREDICTING = {"__init__.py", "datasets.py", "errors.py", "old_names.py", "project.py"}
-_PREDICTING |= {"redaction.py", "model", "validation"}
-_NOT_PREDICTING = {"batch.py", "card.py", "packaging.py"}
+_NEEDED = {"__init__.py", "datasets.py", "disk.py", "errors.py", "old_names.py", "project.py"}
+_NEEDED |= {"redaction.py", "model", "validation"}
+_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "packaging.py"}
 
 
 class Packaging(RunListener):
-    """Packages the model into runs that have fitted all that it consists of."""
+    """Packages the model into runs that have fitted everything that it consists of."""
 
     def __init__(self, options: ModelOptions) -> None:
         self._options = options
 
     def run_starts(self, start: RunStart) -> None:
-        """Check the model's pipeline before anything runs."""
+        """Check the model's pipeline, and announce the model if this run fits it.
+
+        Raises:
+            TrackingError: it cannot be packaged as mlflow.yml says.
+        """
         fitted = fitted_inputs(self._options)
         if fitted and fitted <= start.pipeline.all_outputs():
             start.registers = self._options.name
 
     def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:
-        """Package the model if the run has fitted it."""
-        package_if_fitted(run, catalog)
+        """Write the model into the run's journal, if the run has fitted it.
 
-
-def package_if_fitted(run: "TrackedRun", catalog: "DataCatalog") -> None:
-    """Package the model into the run's journal, if the run has fitted all that it consists of.
-
-    Raises:
-        TrackingError: the pipeline cannot be packaged as mlflow.yml says.
-    """
-    options = run.config.model
-    if options is None:
-        return
-    fitted = fitted_inputs(options)
-    if not fitted or not fitted <= run.outputs().keys():
-        return
-    folder = run.journal.files / "pipeline_model"
-    package(options, catalog, folder, run.config.redaction.patterns)
-    write_card(run.config, run.project_path, run.journal.folder, folder)
-    # A registered model of Unity Catalog has three names with dots between them; MLflow takes none
-    # in a run's own model.
-    name = options.name.rpartition(".")[2]
-    run.journal.append("model", path=str(folder), name=name, register=options.name)
+        Raises:
+            TrackingError: it cannot be packaged.
+        """
+        fitted = fitted_inputs(self._options)
+        if not fitted or not fitted <= run.outputs().keys():
+            return
+        folder = run.journal.files / "pipeline_model"
+        package(self._options, catalog, folder, run.config.redaction.patterns)
+        write_card(run.config, run.project_path, run.journal.folder, folder)
+        # A registered model of Unity Catalog has three names with dots between them; MLflow takes
+        # none in a run's own model.
+        name = self._options.name.rpartition(".")[2]
+        run.journal.append("model", path=str(folder), name=name, register=self._options.name)
 
 
 def fitted_inputs(options: ModelOptions) -> set[str]:
@@ -86,11 +80,10 @@ def fitted_inputs(options: ModelOptions) -> set[str]:
 
     Raises:
         TrackingError: the pipeline that mlflow.yml names is not registered, does not read the input
-            that it names, or has not one output.
+            that it names, or does not have exactly one output.
     """
     inference = registered_pipeline(options.pipeline, "model.pipeline")
-    outputs = inference.outputs()
-    if len(outputs) != 1:
+    if len(outputs := inference.outputs()) != 1:
         raise TrackingError(
             f"mlflow.yml: the pipeline '{options.pipeline}' (model.pipeline) has the outputs "
             f"{', '.join(sorted(outputs))}; a model returns one."
@@ -111,17 +104,11 @@ def fitted_inputs(options: ModelOptions) -> set[str]:
 def package(
     options: ModelOptions, catalog: "DataCatalog", folder: Path, secrets: Patterns = ()
 ) -> None:
-    """Write the inference pipeline as an MLflow pyfunc from code.
+    """Write the inference pipeline into a new folder, as an MLflow pyfunc from code.
 
     The model holds the project's package, the fitted data sets in the formats of their catalog
     entries, the values of the parameters, a signature and an example of the input's rows: no pickle
     of the pipeline.
-
-    Args:
-        options: what mlflow.yml says of the model.
-        catalog: the catalog of the run that has fitted it.
-        folder: where to; must not exist yet.
-        secrets: the owner's patterns for keys of secrets.
 
     Raises:
         TrackingError: a fitted data set has no file, a parameter looks like a secret, or no example
@@ -143,7 +130,7 @@ def package(
             "package": PACKAGE,
             "pipeline": options.pipeline,
             "input": options.input,
-            "output": inference.outputs().pop(),
+            "output": next(iter(inference.outputs())),
             "datasets": entries,
             "parameters": _parameters(inference, catalog, secrets),
             "validator": catalog.validators.get(options.input),
@@ -167,19 +154,18 @@ def package(
 def copy_code(folder: Path) -> Path:
     """Copy the modules that predictions may need into a folder; the copy may not be written to."""
 
-    def left_out(parent: str, names: list[str]) -> set[str]:
+    def skipped(parent: str, names: list[str]) -> set[str]:
         unused = {"__pycache__"}
         if Path(parent) == TEMPLATE_FOLDER:
-            unused |= set(names) - _PREDICTING
+            unused |= set(names) - _NEEDED
         elif Path(parent) == TEMPLATE_FOLDER / "model":
-            unused |= _NOT_PREDICTING
+            unused |= _NOT_NEEDED_OF_MODEL
         return unused & set(names)
 
-    return copytree(PACKAGE_FOLDER, folder / PACKAGE, ignore=left_out, copy_function=link)
+    return copytree(PACKAGE_FOLDER, folder / PACKAGE, ignore=skipped, copy_function=link)
 
 
 def _parameters(inference: "Pipeline", catalog: "DataCatalog", secrets: Patterns) -> dict[str, Any]:
-    """Read the parameters that the model will predict with; none of them may be a secret."""
     values = dict(read_parameters(inference, catalog))
     for name, value in values.items():
         if mask(name, value, secrets) != value:
@@ -196,25 +182,20 @@ def project_requirements() -> list[str]:
     Raises:
         TrackingError: the project is not installed in the environment that it runs in.
     """
-    requirements = [Requirement(text) for text in _project_distribution().requires or []]
-    return sorted(
-        f"{requirement.name}{_extras(requirement)}=={version(requirement.name)}"
-        for requirement in requirements
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    )
+    pinned = []
+    for requirement in map(Requirement, _distribution().requires or []):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+            pinned.append(f"{requirement.name}{extras}=={version(requirement.name)}")
+    return sorted(pinned)
 
 
-def _extras(requirement: Requirement) -> str:
-    return f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-
-
-def _project_distribution() -> Distribution:
+def _distribution() -> Distribution:
     try:
         return distribution(PACKAGE)
     except PackageNotFoundError:
-        for name in packages_distributions().get(
-            PACKAGE, []
-        ):  # The project's name is not its package's.
+        # A project may have another name than its package.
+        for name in packages_distributions().get(PACKAGE, []):
             return distribution(name)
     raise TrackingError(
         f"The package '{PACKAGE}' is not installed in this environment, so its requirements "
@@ -239,20 +220,19 @@ def _copy_dataset(name: str, catalog: "DataCatalog", folder: Path) -> tuple[dict
     """Save a fitted data set once more, into a folder, by the data set class of its catalog entry.
 
     Returns:
-        The entry without its place, and the file.
+        The entry without its location, and the file.
     """
     from .plan import dataset_at
 
     config = catalog.to_config()[0].get(name, {})
-    config = config.get(
-        "dataset", config
-    )  # A CachedDataset holds the entry of the one that has the file.
+    # A CachedDataset holds the entry of the one that has the file.
+    config = config.get("dataset", config)
     if "filepath" not in config:
         raise TrackingError(
             f"The data set '{name}' is fitted by the run and read by the model, but has no file: "
             "give it an entry with a filepath in catalog.yml."
         )
-    entry = {key: config[key] for key in config if key not in _PLACE_KEYS}
+    entry = {key: config[key] for key in config if key not in _LOCATION_KEYS}
     path = folder / f"{name}{Path(config['filepath']).suffix}"
     dataset_at(name, entry, path).save(catalog[name].load())
     return entry, str(path)

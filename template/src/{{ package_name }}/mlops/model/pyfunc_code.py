@@ -1,7 +1,7 @@
 """The code that MLflow runs when it loads the registered model, into which it is copied.
 
 See https://mlflow.org/docs/latest/ml/model/models-from-code/. `kedro mlflow serve` does the same
-without MLflow: see serving/loading.py.
+without MLflow.
 """
 
 from importlib import import_module
@@ -15,10 +15,10 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class PipelineModel(PythonModel):  # type: ignore[misc, unused-ignore]
-    """Predicts by the inference pipeline that lies, with its package, inside the model."""
+    """Predicts by the inference pipeline of the package that is inside the model."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the fitted data sets and make the pipeline; MLflow calls it by this name."""
+        """Load the fitted data sets and the pipeline; MLflow calls it by this name."""
         config = dict(context.model_config)
         plan = import_module(f"{config['package']}.mlops.model.plan")
         self._plan = plan.InferencePlan.load(config, context.artifacts)
