@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 # Errors that more space or other permissions fix.
 _REFUSALS = {
@@ -73,6 +72,8 @@ def link(file: str, target: str) -> None:
 
 def vanished(location: str) -> bool:
     """Return whether a path or `file:` URI names a folder that is gone, with its parent."""
+    from urllib.request import url2pathname  # Imports much, and models hold this module too.
+
     parts = urlsplit(location)
     path = Path(url2pathname(parts.path) if parts.scheme == "file" else location)
     return path.is_absolute() and not path.exists() and not path.parent.exists()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kedro.framework.hooks import hook_impl
 
+from .mlflow_internals import before_thread_pools_end
 from .project import PACKAGE
 from .redaction import mask_error, redacted_log
 from .tracking.process import ProcessState
@@ -69,10 +70,11 @@ class MlflowHook:
     ) -> None:
         """Start the MLflow run, in the background, with the parameters that the run consumes."""
         from .backend.access import credentials, exported, headers_provided
+        from .mlflow_internals import autologging_off
         from .project import State
         from .redaction import secret_values
         from .registry import listeners_of
-        from .tracking.active_run import autologging_off, uses_mlflow
+        from .tracking.active_run import uses_mlflow
         from .tracking.process import thawed_afterwards
         from .tracking.start import is_parallel, start_run
         from .tracking.workers import WorkerKit, send_along
@@ -206,10 +208,10 @@ class MlflowHook:
         folder = Path(os.environ.get(_JOURNAL_VARIABLE, "")) / run_id
         if (folder / "run.json").is_file():
             from .backend.access import headers_provided
+            from .mlflow_internals import forget_connections
             from .registry import listeners_of
             from .tracking.active_run import RunPlace
             from .tracking.capture.recorder import RunCapture
-            from .tracking.workers import forget_connections
 
             forget_connections()
             self._runs[run_id] = RunCapture.join(folder, listeners_of)
@@ -252,10 +254,7 @@ class MlflowHook:
         """End open runs when a script is stopped, while MLflow can still start threads."""
         if not self._ends_at_exit:
             self._ends_at_exit = True
-            # Functions registered with `atexit` come after the end of all thread pools, and these
-            # before; Python's own pools use it, and an interpreter without it may drop it.
-            register = getattr(threading, "_register_atexit", atexit.register)
-            register(self.end_open_runs)
+            before_thread_pools_end(self.end_open_runs)
             # Before it exits Python looks once more at all objects, MLflow's half million included.
             atexit.register(gc.freeze)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import KedroMlflowConfig, RequestHeaderProviderOptions, read_config
 from ..errors import TrackingError, one_line
+from ..mlflow_internals import headers_from
 from .preflight import require_all
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ def headers_provided(
     from mlflow.tracking.request_header.abstract_request_header_provider import (
         RequestHeaderProvider,
     )
-    from mlflow.tracking.request_header.registry import _request_header_provider_registry
 
     extra = {"kedro_context": make_context()} if options.pass_context else {}
     provider = instantiate(
@@ -65,12 +65,8 @@ def headers_provided(
         RequestHeaderProvider,
         options.init_kwargs | extra,
     )
-    registry: Any = _request_header_provider_registry
-    registry.register(lambda: provider)
-    try:
+    with headers_from(provider):
         yield
-    finally:
-        registry._registry.remove(provider)
 
 
 def instantiate(key: str, path: str, base: type[Any], arguments: Mapping[str, Any]) -> Any:

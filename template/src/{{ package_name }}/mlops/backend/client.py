@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
 from ..config import PlaceOptions
 from ..disk import refusal
 from ..errors import TrackingError, one_line
+from ..mlflow_internals import get_response, quieten_mlflow
 from ..project import is_database, is_server
 from ..redaction import mask, mask_text
 from .databases import make_tables, why_closed
@@ -182,15 +183,6 @@ def _is_of_a_store(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in _STORES
 
 
-def quieten_mlflow() -> None:
-    """Let MLflow report nothing but warnings."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # Environments made by uv hold no pip, which MLflow misses each time it saves a model.
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
-    # What a database refuses is raised as well, and told by who has asked.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
-
 @contextmanager
 def muted(logger_name: str) -> Iterator[None]:
     """Keep a logger of another library silent, errors aside."""
@@ -227,16 +219,9 @@ class Answer:
 
 def ask(uri: str, path: str = "/version") -> Answer:
     """Ask a tracking server, with the credentials and certificates that a run would use."""
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    request: Any = http_request
     start = time.time()
     try:
-        creds = get_default_host_creds(uri)
-        response = request(
-            creds, path, "GET", max_retries=0, timeout=_SECONDS_TO_ASK, raise_on_status=False
-        )
+        response = get_response(uri, path, _SECONDS_TO_ASK)
     except Exception as error:
         # MLflow wraps what `requests` raises in an exception of its own.
         return Answer(error=error.__context__ or error)

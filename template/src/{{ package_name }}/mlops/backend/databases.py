@@ -6,6 +6,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..mlflow_internals import initialize_tables
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.exc import SQLAlchemyError
@@ -83,12 +85,11 @@ def make_tables(uri: str) -> None:
 
 def _statements() -> list[str]:
     """Let MLflow migrate a database in memory, and write down what has come of it."""
-    from mlflow.store.db.utils import _initialize_tables
     from sqlalchemy import StaticPool, create_engine
 
     engine = create_engine("sqlite://", poolclass=StaticPool)
     try:
-        _initialize_tables(engine)
+        initialize_tables(engine)
         with engine.connect() as connection:
             memory = connection.connection.driver_connection
             assert isinstance(memory, sqlite3.Connection)

@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from ..mlflow_internals import databricks_host
 from ..project import is_server
 
 if TYPE_CHECKING:
@@ -75,10 +76,7 @@ def front_page(uri: str) -> str | None:
     if is_server(uri):
         return uri
     if is_databricks(uri):
-        from mlflow.utils.databricks_utils import get_databricks_host_creds
-
-        creds = get_databricks_host_creds(uri)
-        return str(creds.host).rstrip("/")
+        return databricks_host(uri)
     if workspace := _AZURE_WORKSPACE.match(uri):
         return (
             "https://ml.azure.com/experiments?wsid="

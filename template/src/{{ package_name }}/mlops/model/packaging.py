@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.requirements import Requirement
 
-from ..backend.client import quieten_mlflow
 from ..config import ModelOptions
 from ..disk import link
 from ..errors import TrackingError
+from ..mlflow_internals import quieten_mlflow
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, registered_pipeline
 from ..redaction import Patterns, mask
 from ..tracking.capture.values import read_parameters
@@ -36,8 +36,8 @@ _EXAMPLE_ROWS = 5
 _LOCATION_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
 
 # What predictions may need of the template's code: each file of a model is one more to upload.
-_NEEDED = {"__init__.py", "datasets.py", "disk.py", "errors.py", "old_names.py", "project.py"}
-_NEEDED |= {"redaction.py", "model", "validation"}
+_NEEDED = {"__init__.py", "datasets.py", "disk.py", "errors.py", "mlflow_internals.py"}
+_NEEDED |= {"old_names.py", "project.py", "redaction.py", "model", "validation"}
 _NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "packaging.py"}
 
 

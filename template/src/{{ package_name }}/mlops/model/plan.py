@@ -17,6 +17,7 @@ from kedro.validation import (
     resolve_validator,
 )
 
+from ..mlflow_internals import call_node, node_outputs
 from ..project import registered_pipeline
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Step:
         Raises:
             ValueError: the function has not returned what the node's outputs are.
         """
-        outputs = self.node._outputs_to_dictionary(self._call(data))
+        outputs = node_outputs(self.node, self._call(data))
         if self.streams:
             # Kedro saves part after part, and a data set in memory holds the last one.
             parts = list(zip(*outputs.values(), strict=False))
@@ -135,16 +136,13 @@ class Step:
         data.update(outputs)
 
     def _call(self, data: dict[str, Any]) -> Any:
-        names = self.node.inputs
         values = {
-            name: deepcopy(data[name]) if name in self.copied else data[name] for name in names
+            name: deepcopy(data[name]) if name in self.copied else data[name]
+            for name in self.node.inputs
         }
         for name in self.released:
             del data[name]
-        by_argument = self.node._inputs
-        if isinstance(by_argument, dict):
-            return self.node.func(**{key: values[name] for key, name in by_argument.items()})
-        return self.node.func(*(values[name] for name in names))
+        return call_node(self.node, values)
 
 
 class InputValidator:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from ..mlflow_internals import unchecked_predict
 from .signature import Column, columns_of_signature
 
 # What the model of a pipeline is configured with, by which it is known: see packaging.py.
@@ -67,7 +68,7 @@ def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]
     else:
         import mlflow.pyfunc
 
-        predict = mlflow.pyfunc.load_model(str(folder))._model_impl.predict
+        predict = unchecked_predict(mlflow.pyfunc.load_model(str(folder)))
     return predict
 
 

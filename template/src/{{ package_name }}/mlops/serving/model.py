@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from kedro.validation import DataValidationError
 
+from ..mlflow_internals import json_value
 from . import inference
 from .loading import load
 from .refusal import RefusalError, listed, shortened
@@ -124,14 +125,7 @@ def records(prediction: Any) -> Any:
     return prediction.tolist() if isinstance(prediction, np.ndarray) else prediction
 
 
-def _of_numpy(value: Any) -> Any:
-    """Turn what is neither a number nor a text into what MLflow makes of it."""
-    from mlflow.utils.proto_json_utils import NumpyEncoder
-
-    return NumpyEncoder().default(value)
-
-
-_strict = json.JSONEncoder(allow_nan=False, default=_of_numpy)
+_strict = json.JSONEncoder(allow_nan=False, default=json_value)
 
 
 def encoded(content: Any) -> bytes:
@@ -139,7 +133,7 @@ def encoded(content: Any) -> bytes:
     try:
         return _strict.encode(content).encode()
     except ValueError:
-        content = json.loads(json.dumps(content, default=_of_numpy))
+        content = json.loads(json.dumps(content, default=json_value))
         return _strict.encode(_without_nan(content)).encode()
 
 

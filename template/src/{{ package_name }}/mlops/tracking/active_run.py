@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import mlflow_internals
+from ..mlflow_internals import active_runs
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
 
 if TYPE_CHECKING:
@@ -110,26 +112,11 @@ def pointed_at(place: RunPlace, run: "Run | None") -> Iterator[None]:
 
     Environment variables that this changes are the caller's to put back.
     """
-    from mlflow.tracking import fluent as fluent_module
-    from mlflow.tracking._model_registry import utils as registry
-    from mlflow.tracking._tracking_service import utils as tracking
-
-    fluent: Any = fluent_module
-    uris = tracking._tracking_uri, registry._registry_uri
-    experiment_id = fluent._active_experiment_id
-    if run:
-        fluent._active_experiment_id = run.info.experiment_id
     # A child run that a node starts would continue this run instead.
     os.environ.pop("MLFLOW_RUN_ID", None)
-    tracking.set_tracking_uri(place.tracking_uri)
-    if place.registry_uri:
-        registry.set_registry_uri(place.registry_uri)
-    try:
+    experiment_id = run.info.experiment_id if run else None
+    with mlflow_internals.pointed_at(place.tracking_uri, place.registry_uri, experiment_id):
         yield
-    finally:
-        tracking.set_tracking_uri(uris[0])  # type: ignore[arg-type]
-        registry.set_registry_uri(uris[1])  # type: ignore[arg-type]
-        fluent._active_experiment_id = experiment_id
 
 
 def activate(run: "Run") -> Callable[[str], None]:
@@ -139,9 +126,8 @@ def activate(run: "Run") -> Callable[[str], None]:
         Undoes it. Child runs that are still open are ended with the status that it is given.
     """
     import mlflow
-    from mlflow.tracking.fluent import _active_run_stack
 
-    stack: list[Run] = _active_run_stack.get()
+    stack = active_runs()
     found = list(stack)
     ours = mlflow.ActiveRun(run)
     stack[:] = [ours]
@@ -153,16 +139,3 @@ def activate(run: "Run") -> Callable[[str], None]:
         stack[:] = found
 
     return undo
-
-
-@contextmanager
-def autologging_off() -> Iterator[None]:
-    """Keep autologging that somebody else has switched on from starting runs of its own.
-
-    Databricks switches it on, and a notebook may. Only for nodes that do not use MLflow themselves.
-    """
-    import mlflow  # noqa: F401  # The whole of it first: another thread may be at it.
-    from mlflow.utils.autologging_utils import disable_autologging
-
-    with disable_autologging():
-        yield

@@ -1,11 +1,11 @@
 """What ParallelRunner's worker processes need before they run a node."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..config import RequestHeaderProviderOptions
+from ..mlflow_internals import send_with_catalog
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -50,7 +50,7 @@ def send_along(kit: WorkerKit, catalog: "DataCatalog") -> None:
     the project's name in the worker, where nobody has set it: no hook is called there. What it
     sends to a worker is node and catalog.
     """
-    catalog.__dict__["_worker_kit"] = kit
+    send_with_catalog(catalog, "_worker_kit", kit)
 
 
 def _unpack(package: str, *rest: Any) -> WorkerKit:
@@ -65,10 +65,3 @@ def _unpack(package: str, *rest: Any) -> WorkerKit:
         if equip := getattr(hook, "equip", None):
             equip(kit)
     return kit
-
-
-def forget_connections() -> None:
-    """Let a forked worker open database connections of its own: its parent uses those it has."""
-    if store := sys.modules.get("mlflow.store.tracking.sqlalchemy_store"):
-        for engine in store.SqlAlchemyStore._engine_map.values():
-            engine.dispose(close=False)

@@ -15,6 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from ...config import ArtifactsOptions
 from ...disk import atomic
 from ...errors import one_line
+from ...mlflow_internals import path_within, storage_of
 from ..journal import Journal
 from .values import mend_name
 
@@ -80,20 +81,14 @@ class _Saved:
 
 
 def _place(dataset: Any) -> tuple["AbstractFileSystem", str] | None:
-    """Tell where a data set has saved its file or folder; none for what has no such place."""
-    dataset = getattr(dataset, "_dataset", dataset)  # A CachedDataset holds the one with the file.
-    path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
-    if path is None:
+    """Return where a data set has saved its file or folder; none for what has no such place."""
+    storage = storage_of(dataset, saved=True)
+    if storage is None:
         return None
-    if getattr(dataset, "_version", None):
-        path = dataset._get_versioned_path(dataset.resolve_save_version())
-    files = getattr(dataset, "_fs", None) or getattr(dataset, "_filesystem", None)
-    if files is None and (
-        "://" in str(path) or getattr(dataset, "_protocol", "file") not in ("file", "local")
-    ):
+    if storage.files is None and not storage.is_local:
         raise ValueError("they are not on this machine")
-    files = files or LocalFileSystem()
-    return files, str(files._strip_protocol(str(path)))
+    files = storage.files or LocalFileSystem()
+    return files, path_within(files, storage.path)
 
 
 def _saved_files(files: "AbstractFileSystem", place: str, started: int) -> list[_Saved]:

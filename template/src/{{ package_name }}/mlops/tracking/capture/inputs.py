@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
+from ...mlflow_internals import storage_of, uncached
 from ...redaction import Patterns, mask
 
 if TYPE_CHECKING:
@@ -45,34 +46,20 @@ def schema_of(value: Any) -> list[tuple[str, str]] | None:
     return list(zip(map(str, columns), names, strict=True))
 
 
-def location_of(dataset: Any) -> str | None:
-    """Tell where a data set's data lie: a path or URI; of a versioned one, the version it loads."""
-    dataset = getattr(dataset, "_dataset", dataset)  # A CachedDataset holds the one with the file.
-    path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
-    if path is None:
-        return None
-    if getattr(dataset, "_version", None):
-        path = dataset._get_versioned_path(dataset.resolve_load_version())
-    protocol = getattr(dataset, "_protocol", "file")
-    if protocol in ("file", "local") or "://" in str(path):
-        return str(path)
-    return f"{protocol}://{path}"
-
-
 def _describe(name: str, dataset: Any, patterns: Patterns) -> dict[str, Any]:
-    kind = type(getattr(dataset, "_dataset", dataset)).__name__
+    kind = type(uncached(dataset)).__name__
     try:
-        location = location_of(dataset)
+        storage = storage_of(dataset)
     except Exception:  # A version that is not there is the run's own error, when it loads.
-        location = None
-    if location is None:
+        storage = None
+    if storage is None:
         return {"source": None, "type": kind, "digest": None}
-    path = Path(location)
+    path = Path(storage.uri)
     if path.exists():
         source, digest = path.absolute().as_uri(), digest_of(path)
     else:
         # What stands behind the question mark of an address is often a signature.
-        source, digest = urlunsplit(urlsplit(location)._replace(query="", fragment="")), None
+        source, digest = urlunsplit(urlsplit(storage.uri)._replace(query="", fragment="")), None
     return {"source": mask(name, source, patterns), "type": kind, "digest": digest}
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ...backend.client import muted, quieten_mlflow
+from ...backend.client import muted
 from ...config import ModelsOptions
+from ...mlflow_internals import quieten_mlflow
 
 # More are data: looking at each entry would cost the run.
 _MOST_ENTRIES = 1000

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...backend.pages import is_databricks
+from ...mlflow_internals import upload_spans
 from ..capture.nodes import nodes_of
 from ..journal import Record, all_records
 
@@ -53,13 +54,10 @@ def log_timeline(
 
 def log_trace(tracing: "TracingClient", info: "TraceInfo", spans: Iterable["Span"]) -> None:
     """Log a trace of an experiment, or the rest of it: what is there already stays as it is."""
-    from mlflow.entities import TraceData
-
     trace, rest = tracing.start_trace(info), iter(spans)
     if is_databricks(tracing.tracking_uri):
         # It keeps the spans of an experiment's trace as a file; only a table takes them by a call.
-        # This is what MLflow's own exporter does there.
-        tracing._upload_trace_data(trace, TraceData(list(rest)))
+        upload_spans(tracing, trace, rest)
         return
     while some := list(islice(rest, _SPANS_A_CALL)):
         tracing.log_spans(str(info.experiment_id), some)

@@ -1,0 +1,245 @@
+"""Every private name of MLflow, Kedro and CPython that the template reaches for.
+
+They may move in any release, and each function has a test that says what breaks then. `mlflow` is
+imported when it is needed: a packaged model is loaded by processes that have none.
+"""
+
+import atexit
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+    from kedro.io import DataCatalog
+    from kedro.pipeline.node import Node
+    from mlflow.entities import Run, Span, TraceInfo
+    from mlflow.pyfunc import PyFuncModel
+    from mlflow.tracing.client import TracingClient
+    from mlflow.tracking.request_header.abstract_request_header_provider import (
+        RequestHeaderProvider,
+    )
+    from requests import Response
+    from sqlalchemy import Engine
+
+
+# --- MLflow: the process's own state ---
+
+
+@contextmanager
+def pointed_at(
+    tracking_uri: str, registry_uri: str | None, experiment_id: str | None
+) -> Iterator[None]:
+    """Set the process's tracking URI, registry URI and active experiment, and put them back.
+
+    The public getters return defaults where nothing was set, and so cannot tell what to put back.
+    MLflow's setters change environment variables as well: the caller puts those back.
+    """
+    from mlflow.tracking import fluent as fluent_module
+    from mlflow.tracking._model_registry import utils as registry
+    from mlflow.tracking._tracking_service import utils as tracking
+
+    fluent: Any = fluent_module
+    before = tracking._tracking_uri, registry._registry_uri, fluent._active_experiment_id
+    tracking.set_tracking_uri(tracking_uri)
+    if registry_uri:
+        registry.set_registry_uri(registry_uri)
+    if experiment_id:
+        fluent._active_experiment_id = experiment_id
+    try:
+        yield
+    finally:
+        tracking.set_tracking_uri(before[0])  # type: ignore[arg-type]
+        registry.set_registry_uri(before[1])  # type: ignore[arg-type]
+        fluent._active_experiment_id = before[2]
+
+
+def active_runs() -> "list[Run]":
+    """Return this thread's stack of active runs, to be changed in place."""
+    from mlflow.tracking.fluent import _active_run_stack
+
+    stack: list[Run] = _active_run_stack.get()
+    return stack
+
+
+@contextmanager
+def autologging_off() -> Iterator[None]:
+    """Switch off autologging, which only a flavour's own `autolog(disable=True)` does publicly."""
+    import mlflow  # noqa: F401  # The whole of it first: another thread may be importing it.
+    from mlflow.utils.autologging_utils import disable_autologging
+
+    with disable_autologging():
+        yield
+
+
+@contextmanager
+def headers_from(provider: "RequestHeaderProvider") -> Iterator[None]:
+    """Add an object to the registry that MLflow's calls take headers from, and remove it."""
+    from mlflow.tracking.request_header.registry import _request_header_provider_registry
+
+    registry: Any = _request_header_provider_registry
+    registry.register(lambda: provider)
+    try:
+        yield
+    finally:
+        registry._registry.remove(provider)
+
+
+def quieten_mlflow() -> None:
+    """Let MLflow's loggers, which have its modules' names, report nothing but warnings."""
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    # Environments made by uv hold no pip, which MLflow misses each time it saves a model.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    # What a database refuses is raised as well, and reported by the caller.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+
+
+# --- MLflow: stores and servers ---
+
+
+def forget_connections() -> None:
+    """Let a forked worker open database connections of its own: its parent uses those it has."""
+    if store := sys.modules.get("mlflow.store.tracking.sqlalchemy_store"):
+        for engine in store.SqlAlchemyStore._engine_map.values():
+            engine.dispose(close=False)
+
+
+def initialize_tables(engine: "Engine") -> None:
+    """Make MLflow's tables in an empty database by MLflow's own migrations."""
+    from mlflow.store.db.utils import _initialize_tables
+
+    _initialize_tables(engine)
+
+
+def upload_spans(tracing: "TracingClient", trace: "TraceInfo", spans: "Iterable[Span]") -> None:
+    """Upload a trace's spans as a file, as MLflow's own exporter does for Databricks."""
+    from mlflow.entities import TraceData
+
+    tracing._upload_trace_data(trace, TraceData(list(spans)))
+
+
+def get_response(uri: str, path: str, seconds: float) -> "Response":
+    """Send a GET request to a tracking server with the credentials and certificates of a run."""
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    request: Any = http_request
+    creds = get_default_host_creds(uri)
+    response: Response = request(
+        creds, path, "GET", max_retries=0, timeout=seconds, raise_on_status=False
+    )
+    return response
+
+
+def databricks_host(uri: str) -> str:
+    """Return the address of the Databricks workspace that a tracking URI means."""
+    from mlflow.utils.databricks_utils import get_databricks_host_creds
+
+    return str(get_databricks_host_creds(uri).host).rstrip("/")
+
+
+# --- MLflow: models ---
+
+
+def unchecked_predict(model: "PyFuncModel") -> Callable[..., Any]:
+    """Return a loaded model's prediction without MLflow's check of its input before it."""
+    predict: Callable[..., Any] = model._model_impl.predict
+    return predict
+
+
+def json_value(value: Any) -> Any:
+    """Turn what JSON does not know, numbers of NumPy for example, into what MLflow serves for it.
+
+    Raises:
+        TypeError: MLflow does not know it either.
+    """
+    from mlflow.utils.proto_json_utils import NumpyEncoder
+
+    return NumpyEncoder().default(value)
+
+
+# --- Kedro ---
+
+
+def call_node(node: "Node", values: Mapping[str, Any]) -> Any:
+    """Call a node with its inputs; `Node.inputs` does not say which argument each is for."""
+    inputs = node._inputs
+    if isinstance(inputs, dict):
+        return node.func(**{argument: values[name] for argument, name in inputs.items()})
+    return node.func(*(values[name] for name in node.inputs))
+
+
+def node_outputs(node: "Node", result: Any) -> dict[str, Any]:
+    """Return what a node's function has returned, by data set.
+
+    Raises:
+        ValueError: it is not what the node's outputs are.
+    """
+    return node._outputs_to_dictionary(result)
+
+
+def send_with_catalog(catalog: "DataCatalog", name: str, value: Any) -> None:
+    """Let a catalog carry an object to worker processes, in its `__dict__`, which is pickled."""
+    catalog.__dict__[name] = value
+
+
+class Storage(NamedTuple):
+    """Where a data set keeps its data.
+
+    Attributes:
+        uri: a path on this machine, or an address with its protocol.
+        path: the same as the data set has it.
+        files: the file system of fsspec's that it uses, if it does.
+    """
+
+    uri: str
+    path: str
+    files: "AbstractFileSystem | None"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the data are on this machine."""
+        return "://" not in self.uri
+
+
+def storage_of(dataset: Any, saved: bool = False) -> Storage | None:
+    """Return where a data set loads from, or saves to; none if it has no such place.
+
+    Kedro's base classes promise no attribute for it: these are the names in kedro-datasets.
+    """
+    dataset = uncached(dataset)
+    path = getattr(dataset, "_filepath", None) or getattr(dataset, "_path", None)
+    if path is None:
+        return None
+    if getattr(dataset, "_version", None):
+        version = dataset.resolve_save_version() if saved else dataset.resolve_load_version()
+        path = dataset._get_versioned_path(version)
+    path, protocol = str(path), getattr(dataset, "_protocol", "file")
+    files = getattr(dataset, "_fs", None) or getattr(dataset, "_filesystem", None)
+    uri = path if protocol in ("file", "local") or "://" in path else f"{protocol}://{path}"
+    return Storage(uri, path, files)
+
+
+def uncached(dataset: Any) -> Any:
+    """Return the data set inside a `CachedDataset`, and any other as it is."""
+    return getattr(dataset, "_dataset", dataset)
+
+
+def path_within(files: "AbstractFileSystem", path: str) -> str:
+    """Return a path as a file system of fsspec's names it, without protocol."""
+    return str(files._strip_protocol(path))
+
+
+# --- CPython ---
+
+
+def before_thread_pools_end(function: Callable[[], None]) -> None:
+    """Call a function at exit while thread pools still work; `atexit` comes after their end.
+
+    Python's own pools use this, and an interpreter without it may drop it.
+    """
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(function)

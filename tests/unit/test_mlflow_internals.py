@@ -1,0 +1,343 @@
+"""Private names of MLflow, Kedro and CPython are still where they were: what breaks when not.
+
+When one of these fails after an upgrade, `mlops/mlflow_internals.py` is the one file to change.
+"""
+
+from __future__ import annotations
+
+import ast
+import logging
+import pickle
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from kedro.io import CachedDataset, DataCatalog, MemoryDataset
+from kedro.pipeline import node
+from kedro_datasets.pandas import CSVDataset
+from kedro_datasets.partitions import PartitionedDataset
+
+from tests.support.rooms import PACKAGE, SOURCE, Rooms
+
+
+@pytest.fixture(scope="module")
+def internals(mlops: Rooms) -> ModuleType:
+    return mlops("mlflow_internals")
+
+
+@pytest.fixture
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Leave out, and at the end put back, what MLflow keeps in the environment."""
+    names = ["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"]
+
+    def leave_out() -> None:
+        for name in names:
+            monkeypatch.setenv(name, "")
+            monkeypatch.delenv(name)
+
+    leave_out()
+    return leave_out
+
+
+def test_nodes_would_log_to_another_server_or_experiment(
+    internals: ModuleType, tmp_path: Path, no_variables: Callable[[], None]
+) -> None:
+    uris = tuple(f"sqlite:///{tmp_path}/{name}.db" for name in ("tracking", "registry"))
+    with internals.pointed_at(*uris, "0"):
+        assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == uris
+        with mlflow.start_run() as run:
+            assert run.info.experiment_id == "0"
+    no_variables()
+    assert mlflow.get_tracking_uri() not in uris
+    assert mlflow.get_registry_uri() not in uris
+
+
+def test_an_address_that_was_never_set_would_stay_set(
+    internals: ModuleType,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_variables: Callable[[], None],
+) -> None:
+    with internals.pointed_at(f"sqlite:///{tmp_path}/tracking.db", None, None):
+        pass
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://from-the-environment")
+    assert mlflow.get_tracking_uri() == "http://from-the-environment"
+
+
+def test_the_tracked_run_would_not_be_the_active_one(internals: ModuleType) -> None:
+    marker = mlflow.ActiveRun.__new__(mlflow.ActiveRun)
+    internals.active_runs().append(marker)
+    try:
+        assert mlflow.active_run() is marker
+    finally:
+        internals.active_runs().remove(marker)
+    assert mlflow.active_run() is None
+
+
+def test_autologging_would_start_stray_runs(
+    internals: ModuleType, tmp_path: Path, no_variables: Callable[[], None]
+) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with internals.pointed_at(uri, None, "0"):
+        mlflow.sklearn.autolog(log_models=False, silent=True)
+        try:
+            with internals.autologging_off():
+                LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0])
+        finally:
+            mlflow.sklearn.autolog(disable=True)
+    assert mlflow.MlflowClient(uri).search_runs(["0"]) == []
+
+
+def test_tokens_would_not_reach_mlflows_calls(internals: ModuleType) -> None:
+    from mlflow.tracking.request_header.abstract_request_header_provider import (
+        RequestHeaderProvider,
+    )
+    from mlflow.tracking.request_header.registry import resolve_request_headers
+
+    class Token(RequestHeaderProvider):  # type: ignore[misc, unused-ignore]
+        def in_context(self) -> bool:
+            return True
+
+        def request_headers(self) -> dict[str, str]:
+            return {"Authorization": "Bearer abc"}
+
+    with internals.headers_from(Token()):
+        assert resolve_request_headers()["Authorization"] == "Bearer abc"
+    assert "Authorization" not in resolve_request_headers()
+
+
+def test_mlflow_would_log_what_is_none_of_the_owners_business(internals: ModuleType) -> None:
+    internals.quieten_mlflow()
+    loud = logging.WARNING
+    for name in ("mlflow", "mlflow.utils.environment", "mlflow.store.db.utils"):
+        assert find_spec(name)
+        assert logging.getLogger(name).getEffectiveLevel() >= loud
+
+
+def test_forked_workers_would_share_their_parents_connections(
+    internals: ModuleType, tmp_path: Path
+) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    mlflow.MlflowClient(uri).search_experiments()
+    pool = SqlAlchemyStore._engine_map[uri].pool
+    internals.forget_connections()
+    assert SqlAlchemyStore._engine_map[uri].pool is not pool
+    assert mlflow.MlflowClient(uri).search_experiments()
+
+
+def test_a_new_database_would_have_no_tables(internals: ModuleType, tmp_path: Path) -> None:
+    from sqlalchemy import create_engine
+
+    path = tmp_path / "mlflow.db"
+    engine = create_engine(f"sqlite:///{path}")
+    internals.initialize_tables(engine)
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone()
+
+
+def test_databricks_would_get_no_timeline(internals: ModuleType) -> None:
+    from mlflow.tracing.client import TracingClient
+
+    class Recorder:
+        """Stands in for a client: only Databricks takes spans this way."""
+
+        def _upload_trace_data(self, info: Any, data: Any) -> None:
+            self.seen = info, data.spans
+
+    assert callable(TracingClient._upload_trace_data)
+    recorder = Recorder()
+    internals.upload_spans(recorder, "info", iter(["span"]))
+    assert recorder.seen == ("info", ["span"])
+
+
+def test_the_doctor_could_ask_no_server(
+    internals: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(403 if self.headers["Authorization"] is None else 200)
+            self.end_headers()
+            self.wfile.write(self.path.encode())
+
+        def log_message(self, *args: object) -> None:
+            """Say nothing."""
+
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "abc")
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}"
+        answer = internals.get_response(uri, "/version", 5)
+        server.shutdown()
+    assert (answer.status_code, answer.text) == (200, "/version")
+
+
+def test_runs_on_databricks_would_have_no_page(
+    internals: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABRICKS_HOST", "https://dbc-1.cloud.databricks.com/")
+    monkeypatch.setenv("DATABRICKS_TOKEN", "token")
+    monkeypatch.setenv("MLFLOW_ENABLE_DB_SDK", "false")
+    assert internals.databricks_host("databricks") == "https://dbc-1.cloud.databricks.com"
+
+
+def test_predictions_would_pass_arguments_in_the_wrong_order(internals: ModuleType) -> None:
+    def work(a: int, b: int) -> int:
+        return a - b
+
+    values = {"x": 10, "y": 3}
+    assert internals.call_node(node(work, ["y", "x"], "out"), values) == -7
+    assert internals.call_node(node(work, {"b": "y", "a": "x"}, "out"), values) == 7
+
+
+def test_predictions_would_not_know_which_output_is_theirs(internals: ModuleType) -> None:
+    two = node(lambda: None, None, ["a", "b"], name="two")
+    assert internals.node_outputs(two, (1, 2)) == {"a": 1, "b": 2}
+    with pytest.raises(ValueError, match="list of outputs"):
+        internals.node_outputs(two, 1)
+
+
+def test_serving_would_not_predict_as_mlflow_does(
+    internals: ModuleType, tmp_path: Path, no_variables: Callable[[], None]
+) -> None:
+    class Doubling(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined, misc, unused-ignore]
+        def load_context(self, context: Any) -> None:
+            pass
+
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            return 2 * model_input
+
+    folder = tmp_path / "model"
+    mlflow.pyfunc.save_model(
+        folder, python_model=Doubling(), pip_requirements=[], uv_project_path=str(tmp_path)
+    )
+    assert internals.unchecked_predict(mlflow.pyfunc.load_model(str(folder)))(21) == 42
+
+
+def test_numbers_of_numpy_would_be_served_in_another_form(internals: ModuleType) -> None:
+    assert internals.json_value(np.float64(0.5)) == 0.5
+    assert internals.json_value(np.array([1.5, 2.5])) == [1.5, 2.5]
+    with pytest.raises(TypeError):
+        internals.json_value(object())
+
+
+def test_spawned_workers_would_have_no_hooks(internals: ModuleType) -> None:
+    catalog = DataCatalog({"a": MemoryDataset(1)})
+    internals.send_with_catalog(catalog, "_worker_kit", {"for": "workers"})
+    received = pickle.loads(pickle.dumps(catalog))
+    assert received.__dict__["_worker_kit"] == {"for": "workers"}
+
+
+def test_files_of_data_sets_would_be_neither_kept_nor_described(
+    internals: ModuleType, tmp_path: Path
+) -> None:
+    table = CSVDataset(filepath=f"{tmp_path}/table.csv")
+    for dataset in (table, CachedDataset(table)):
+        storage = internals.storage_of(dataset)
+        assert storage.uri == storage.path == f"{tmp_path}/table.csv"
+        assert internals.path_within(storage.files, f"file://{tmp_path}/a") == f"{tmp_path}/a"
+    assert type(internals.uncached(CachedDataset(table))) is CSVDataset
+    parts = PartitionedDataset(path="memory://bucket/parts", dataset=CSVDataset)
+    assert internals.storage_of(parts).uri == "memory://bucket/parts"
+    far = CSVDataset(filepath="memory://bucket/table.csv")
+    assert not internals.storage_of(far).is_local
+    assert internals.storage_of(MemoryDataset()) is None
+
+
+def test_of_versioned_data_sets_another_version_would_be_kept(
+    internals: ModuleType, tmp_path: Path
+) -> None:
+    from kedro.io.core import Version
+
+    version = Version("2020-01-01T00.00.00.000Z", "2021-01-01T00.00.00.000Z")
+    dataset = CSVDataset(filepath=f"{tmp_path}/table.csv", version=version)
+    assert "/2020-" in internals.storage_of(dataset).path
+    assert "/2021-" in internals.storage_of(dataset, saved=True).path
+
+
+def test_runs_of_a_stopped_script_would_be_ended_too_late_to_be_delivered() -> None:
+    script = (
+        "import atexit\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from importlib import import_module\n"
+        'internals = import_module("{{ package_name }}.mlops.mlflow_internals")\n'
+        "pool = ThreadPoolExecutor()\n"
+        "internals.before_thread_pools_end(lambda: pool.submit(print, 'still works').result())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "still works\n"
+
+
+def test_a_packaged_models_process_needs_no_mlflow() -> None:
+    script = (
+        "import sys\n"
+        "from importlib import import_module\n"
+        'import_module("{{ package_name }}.mlops.mlflow_internals")\n'
+        "print([name for name in ('mlflow', 'kedro', 'fsspec') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "[]\n"
+
+
+# A named tuple's and the system's own, which are documented.
+PUBLIC = {"_replace", "_asdict", "_exit"}
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
+
+
+def private_names(tree: ast.AST) -> Iterator[str]:
+    """Find what a module reaches for that its owner has not promised to keep."""
+    for each in ast.walk(tree):
+        names: list[str] = []
+        if isinstance(each, ast.Attribute):
+            owner = each.value.func if isinstance(each.value, ast.Call) else each.value
+            own = isinstance(owner, ast.Name) and owner.id in ("self", "cls", "super")
+            names = [] if own else [each.attr]
+        elif isinstance(each, ast.ImportFrom) and each.level == 0:
+            names = [*str(each.module).split("."), *(alias.name for alias in each.names)]
+            if str(each.module).startswith("mlflow.utils"):
+                yield str(each.module)
+        elif isinstance(each, ast.Call) and getattr(each.func, "id", "") == "getattr":
+            names = [str(each.args[1].value)] if isinstance(each.args[1], ast.Constant) else []
+        yield from filter(is_private, names)
+
+
+def test_no_other_file_reaches_for_private_names() -> None:
+    folder = SOURCE / PACKAGE / "mlops"
+    found = {
+        path.relative_to(folder).as_posix(): names
+        for path in sorted(folder.rglob("*.py"))
+        if path.name != "mlflow_internals.py"
+        and (names := list(private_names(ast.parse(path.read_text(encoding="utf-8")))))
+    }
+    assert found == {}
