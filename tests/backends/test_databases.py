@@ -94,7 +94,7 @@ def test_scoring_says_in_a_line_that_the_database_does_not_open(
     away = f"mysql+pymysql://mlflow:CANARY@127.0.0.1:{free_port()}/mlflow"
     arguments = ["run", "--pipelines", "inference"]
     result = kedro.run(project, *arguments, env={"MLFLOW_TRACKING_URI": away}, code=1)
-    assert f"does not say which version of '{PACKAGE}' is the champion" in said(result.stderr)
+    assert f"could not be asked for the alias champion of '{PACKAGE}'" in said(result.stderr)
     assert "Traceback" not in result.stdout + result.stderr
     assert "CANARY" not in result.stdout + result.stderr
 

@@ -135,7 +135,7 @@ def test_on_another_holdout_both_predict_anew_each_with_its_own_code(
     )
     kedro.run(project, "run", "--params", "split.seed=7")
     shown = kedro.run(project, "mlflow", "promote", code=1).stdout
-    assert "predicted anew for the holdout of version 3" in said(shown)
+    assert "predicted again for the holdout of version 3" in said(shown)
     row = re.search(r"^rmse against the champion +(\S+) +(\S+) ", shown, re.MULTILINE)
     assert row
     run = run_of(client, "3")

@@ -129,14 +129,23 @@ def inputs(**changed: Any) -> dict[str, Any]:
     return {"rows": rows, "predictions": pd.DataFrame(), "params:bands": [40]} | changed
 
 
-def test_two_runs_that_were_asked_the_same_have_the_same_digest(
-    mlops: Rooms, tmp_path: Path
-) -> None:
-    keep = mlops("registry.holdout").keep_holdout
+@pytest.fixture
+def state(mlops: Rooms, tmp_path: Path) -> Any:
+    return mlops("project").State(tmp_path)
+
+
+@pytest.fixture
+def capture(mlops: Rooms, state: Any) -> Any:
     options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
+    return mlops("registry.holdout").HoldoutCapture(options, state)
+
+
+def test_two_runs_that_were_asked_the_same_have_the_same_digest(
+    mlops: Rooms, state: Any, capture: Any
+) -> None:
     other = pd.DataFrame({"age": [1.0, 2.5], "name": ["a", "b"]})
     kept = [
-        keep(mlops("project").State(tmp_path), options, EVALUATE, inputs(**changed))
+        capture.node_finished(EVALUATE, inputs(**changed))
         for changed in (
             {},
             {"predictions": other},
@@ -149,52 +158,68 @@ def test_two_runs_that_were_asked_the_same_have_the_same_digest(
     assert digests[0] == digests[1]
     assert len(set(digests)) == 4
     assert kept[0]["holdout.rows"] == "2"
-    asked = mlops("registry.holdout").load_holdout(mlops("project").State(tmp_path), digests[2])
-    assert set(asked) == {"rows", "params:bands"}
-    pd.testing.assert_frame_equal(asked["rows"], other)
+    loaded = mlops("registry.holdout").load_holdout(state, digests[2])
+    assert set(loaded) == {"rows", "params:bands"}
+    pd.testing.assert_frame_equal(loaded["rows"], other)
+    assert mlops("registry.holdout").load_holdout(state, "of another machine") is None
 
 
-def test_only_what_evaluates_has_a_holdout_and_the_oldest_ones_go(
-    mlops: Rooms, tmp_path: Path
-) -> None:
-    keep = mlops("registry.holdout").keep_holdout
-    options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
+def test_a_holdout_that_cannot_be_read_is_refused_in_a_sentence(mlops: Rooms, state: Any) -> None:
+    state.holdouts.mkdir()
+    (state.holdouts / "d.pickle").write_bytes(b"cgone_module\nGone\n.")
+    with pytest.raises(mlops("errors").TrackingError, match=r"ModuleNotFoundError.*: train again"):
+        mlops("registry.holdout").load_holdout(state, "d")
+
+
+def test_only_what_evaluates_has_a_holdout_and_the_oldest_ones_go(state: Any, capture: Any) -> None:
     fit = node(evaluate, ["rows", "predictions", "params:bands"], "model")
-    assert keep(mlops("project").State(tmp_path), options, fit, inputs()) == {}
-    assert not (tmp_path / "holdouts").exists()
+    assert capture.node_finished(fit, inputs()) == {}
+    assert not state.holdouts.exists()
     for band in range(8):
-        keep(
-            mlops("project").State(tmp_path),
-            options,
-            EVALUATE,
-            inputs(**{"params:bands": [band]}),
-        )
-    assert len(list((tmp_path / "holdouts").iterdir())) == 5
+        capture.node_finished(EVALUATE, inputs(**{"params:bands": [band]}))
+    assert len(list(state.holdouts.iterdir())) == 5
 
 
-def test_a_promotion_that_gets_no_answer_is_tried_again_later(mlops: Rooms, tmp_path: Path) -> None:
-    config = mlops("config").parse_config(
-        {
-            "server": {"mlflow_tracking_uri": f"http://127.0.0.1:{free_port()}"},
-            "model": {"name": "sales", "pipeline": "inference", "input": "rows"},
-        }
-    )
-    promotion = mlops("registry.promote")
+def promotion_of(mlops: Rooms, state: Any, **server: str) -> Any:
+    model = {"name": "sales", "pipeline": "inference", "input": "rows"}
+    config = mlops("config").parse_config({"server": server, "model": model})
+    return mlops("registry.promote").Promotion(config, state)
+
+
+@pytest.fixture
+def delivery(mlops: Rooms, tmp_path: Path) -> Any:
+    """A run that has registered a version, and one of a model that the rules are not about."""
+    versions = {"m-1": ["sales", "2", "challenger"], "m-2": ["other", "1", "champion"], "m-3": []}
+    return mlops("tracking.shipping.sink").Delivery(tmp_path / "delivery.json", versions=versions)
+
+
+def test_a_promotion_that_gets_no_answer_is_tried_again_later(
+    mlops: Rooms, state: Any, delivery: Any
+) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(Exception, match="Connection refused") as raised:
-        promotion.promote_at_end(config, mlops("project").State(tmp_path), "sales", "2")
+        promotion_of(mlops, state, mlflow_tracking_uri=away).run_shipped(delivery)
     assert mlops("backend.client").is_transient(raised.value)
 
 
 def test_a_promotion_that_is_forbidden_is_not_tried_again(
-    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mlops: Rooms, state: Any, delivery: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = mlops("config").parse_config(
-        {"model": {"name": "sales", "pipeline": "inference", "input": "rows"}}
-    )
-    promotion = mlops("registry.promote")
+    promotion = promotion_of(mlops, state)
 
-    def forbidden(*_: Any) -> None:
+    def forbidden(_: str) -> None:
         raise MlflowException("not for you", PERMISSION_DENIED) from OSError("403")
 
     monkeypatch.setattr(promotion, "promote", forbidden)
-    assert not promotion.promote_at_end(config, mlops("project").State(tmp_path), "sales", "2")
+    promotion.run_shipped(delivery)
+    assert delivery.versions["m-1"] == ["sales", "2", "challenger"]
+
+
+def test_a_version_that_becomes_the_champion_at_a_runs_end_is_remembered(
+    mlops: Rooms, state: Any, delivery: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promotion = promotion_of(mlops, state)
+    outcome = mlops("registry.promote").Outcome(None, True, "is the champion already")
+    monkeypatch.setattr(promotion, "promote", {"2": outcome}.__getitem__)
+    promotion.run_shipped(delivery)
+    assert delivery.versions["m-1"] == ["sales", "2", "champion"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import subprocess
+import sys
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from kedro.validation import DataValidationError
 from pandera.errors import SchemaErrors
 
-from tests.support.rooms import Rooms
+from tests.support.rooms import PACKAGE, SOURCE, Rooms
 
 
 class Measured(pa.DataFrameModel):
@@ -81,7 +83,7 @@ def tables(draw: st.DrawFn) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def validation(mlops: Rooms) -> ModuleType:
-    return import_module(f"{mlops('project').PACKAGE}.mlops.validation")
+    return mlops("validation.tables")
 
 
 def outcome(validation: ModuleType, table: pd.DataFrame, model: Any = Measured) -> Any:
@@ -219,3 +221,16 @@ def test_the_bundled_models_need_no_pandera_for_valid_tables(
     schemas = import_module(f"{mlops('project').PACKAGE}.pipelines.schemas")
     for model in (schemas.Measurements, schemas.Patients):
         assert validation.rules_of(model.to_schema())
+
+
+def test_parameters_are_checked_without_pandas_and_pandera() -> None:
+    script = (
+        "import sys; from importlib import import_module\n"
+        f"sys.path.insert(0, {str(SOURCE)!r})\n"
+        f"assert import_module({PACKAGE + '.mlops'!r}).Parameters\n"
+        "print(sorted({'numpy', 'pandas', 'pandera', 'mlflow'} & sys.modules.keys()))\n"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout.splitlines()[-1] == "[]"

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from .project import load_environment
     from .tracking.journal import Record, all_records
     from .tracking.shipping.sink import Sink
-    from .validation import validated
-    from .validation.parameters import Parameters
+    from .validation import Parameters
+    from .validation.tables import validated
 
 __all__ = [
     "MlflowHook",
@@ -49,7 +49,7 @@ __all__ = [
 
 _MODULES = {
     "MlflowHook": "hook",
-    "Parameters": "validation.parameters",
+    "Parameters": "validation",
     "Record": "tracking.journal",
     "Sink": "tracking.shipping.sink",
     "SkopsDataset": "datasets",
@@ -58,7 +58,7 @@ _MODULES = {
     "all_records": "tracking.journal",
     "environment_variable": "config",
     "load_environment": "project",
-    "validated": "validation",
+    "validated": "validation.tables",
 }
 
 

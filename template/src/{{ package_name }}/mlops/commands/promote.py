@@ -65,12 +65,12 @@ def command(
 def _promote(
     config: KedroMlflowConfig, state: State, version: str | None, force: str | None, dry_run: bool
 ) -> None:
-    from ..registry.promote import promote
-    from ..registry.report import head, on_screen
+    from ..registry.promote import Promotion
+    from ..registry.report import on_screen
 
-    outcome = promote(config, state, version, force, dry_run)
+    outcome = Promotion(config, state).promote(version, force, dry_run)
     if verdict := outcome.verdict:
-        click.echo(f"{head(verdict)}.")
+        click.echo(f"{verdict.title}.")
         if verdict.how:
             click.echo(verdict.how)
         if verdict.checks:
@@ -90,6 +90,6 @@ def _promote(
 
 
 def _roll_back(config: KedroMlflowConfig, state: State, reason: str, dry_run: bool) -> None:
-    from ..registry.promote import roll_back
+    from ..registry.promote import Promotion
 
-    click.secho(roll_back(config, state, reason, dry_run), fg="green")
+    click.secho(Promotion(config, state).roll_back(reason, dry_run), fg="green")

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ..backend.client import is_transient
+from ..registry.versions import make_registered_model
 from .files import rename
 from .pages import pages
 from .places import FROM_VERSION, Place, registered_name
@@ -29,7 +30,7 @@ def move_registered_model(move: "Move", registered: "RegisteredModel") -> None:
     not change because somebody moves house.
     """
     name = registered_name(registered.name, move.config.model)
-    _find_or_create(move, registered, name)
+    make_registered_model(move.target.client, name, registered.tags, registered.description)
     there = _versions_there(move, name)
     numbers_kept = None not in there
     for version in versions(move.source, registered.name):
@@ -79,17 +80,6 @@ def version_key_of(version: "ModelVersion") -> str | None:
     """Read which version of the source one of the target is; none if it was made there."""
     key: str | None = version.tags.get(FROM_VERSION) or version.tags.get(_FROM_VERSION_BEFORE)
     return key
-
-
-def _find_or_create(move: "Move", registered: "RegisteredModel", name: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    client = move.target.client
-    try:
-        client.create_registered_model(name, registered.tags, registered.description)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
 
 
 def _create(

@@ -13,13 +13,13 @@ from ..tracking.listeners import RunListener
 def listeners_of(config: KedroMlflowConfig, state: State) -> list[RunListener]:
     """Return what takes part in a run beside its tracking: packaging, registration, promotion."""
     from ..model.packaging import Packaging
-    from .holdout import HoldoutKeeping
-    from .promote import AutoPromotion
+    from .holdout import HoldoutCapture
+    from .promote import Promotion
     from .versions import Registration
 
-    listeners: list[RunListener] = [Registration(config), HoldoutKeeping(config.promotion, state)]
+    listeners: list[RunListener] = [Registration(config), HoldoutCapture(config.promotion, state)]
     if config.model:
         listeners.insert(0, Packaging(config.model))
         if config.promotion.auto:
-            listeners.append(AutoPromotion(config, state))
+            listeners.append(Promotion(config, state))
     return listeners

@@ -10,13 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ..backend.client import is_missing, muted
+from ..backend.client import muted
 from ..config import KedroMlflowConfig, MetricsOptions, PromotionOptions
 from ..errors import TrackingError
 from ..project import State, registered_pipelines
 from ..tracking.capture.values import mend_name, metrics_of
 from .holdout import DIGEST_TAG, ROWS_TAG, load_holdout
-from .versions import download
+from .versions import download, if_exists
 
 if TYPE_CHECKING:
     from kedro.pipeline.node import Node
@@ -28,14 +28,14 @@ _SECONDS_TO_PREDICT = 600
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What two versions have reached.
+class Comparison:
+    """The numbers that the rules are about.
 
     Attributes:
-        candidate: the candidate's metrics by name, without the data set's before it.
-        champion: the champion's; none without a champion, or where no rule asks for it.
-        rows: how many rows the holdout has, as far as that is known.
-        how: what the comparison rests on, a sentence; empty without one.
+        candidate: the candidate's metrics by name, without the data set's name before it.
+        champion: the champion's; none without a champion, or if no rule needs them.
+        rows: how many rows the holdout has, if that is known.
+        how: how the two were compared, a sentence; empty if they were not.
     """
 
     candidate: Mapping[str, float]
@@ -44,25 +44,18 @@ class Measured:
     how: str = ""
 
 
-def measure(
+def compare(
     client: "MlflowClient",
     config: KedroMlflowConfig,
     state: State,
     candidate: "ModelVersion",
     champion: "ModelVersion | None",
-) -> Measured:
-    """Bring together the numbers that the rules are about.
+) -> Comparison:
+    """Measure the candidate and, if a rule compares with it, the champion.
 
-    What the champion's own run has measured counts if it was asked the same: the same rows, the
-    same parameters, the same module. Else both versions predict anew for the candidate's holdout,
-    each with the code that it brings along, and today's function measures both.
-
-    Args:
-        client: the tracking server's.
-        config: mlflow.yml, its places absolute.
-        state: the project's state folder.
-        candidate: the version that may become the champion.
-        champion: the version that is.
+    What the champion's own run has measured counts if it answers the same question: the same rows,
+    parameters and module. Else both versions predict again for the candidate's holdout, each with
+    the code that it brings along, and today's function measures both.
 
     Raises:
         TrackingError: they cannot be compared.
@@ -71,50 +64,45 @@ def measure(
     run = client.get_run(str(candidate.run_id))
     metrics, rows = logged_metrics(run, options), run.data.tags.get(ROWS_TAG)
     if champion is None or not options.improvement:
-        return Measured(metrics, None, rows)
+        return Comparison(metrics, None, rows)
     digest = run.data.tags.get(DIGEST_TAG)
-    other = _run_of(client, champion)
+    other = if_exists(client.get_run, str(champion.run_id))
     if digest and other and other.data.tags.get(DIGEST_TAG) == digest:
         how = f"Both runs have measured on the same holdout ({digest[:8]})."
-        return Measured(metrics, logged_metrics(other, options), rows, how)
-    asked = load_holdout(state, digest) if digest else None
-    if digest is None or asked is None:
+        return Comparison(metrics, logged_metrics(other, options), rows, how)
+    inputs = load_holdout(state, digest) if digest else None
+    if digest is None or inputs is None:
         where = "is not on this machine" if digest else "was not kept"
         raise TrackingError(
             f"Version {candidate.version} cannot be compared with the champion, version "
             f"{champion.version}: they were measured on different holdouts, and that of version "
-            f"{candidate.version} {where}. Promote it where it was trained, train anew, or use "
+            f"{candidate.version} {where}. Promote it where it was trained, train again, or use "
             "`--force --reason`."
         )
-    both = [download(version, config.server) for version in (candidate, champion)]
-    ours, theirs = measure_anew(options, asked, both)
-    how = f"Both have predicted anew for the holdout of version {candidate.version} ({digest[:8]})."
-    return Measured({**metrics, **ours}, theirs, rows, how)
+    folders = [download(version, config.server) for version in (candidate, champion)]
+    ours, theirs = evaluate_again(options, inputs, folders)
+    how = f"Both have predicted again for the holdout of version {candidate.version}"
+    return Comparison({**metrics, **ours}, theirs, rows, f"{how} ({digest[:8]}).")
 
 
 def logged_metrics(run: "Run", options: PromotionOptions) -> dict[str, float]:
-    """Pick the metrics of the evaluation out of a run's, without their common beginning."""
+    """Return a run's metrics of the evaluation, without the prefix that they share."""
     return _without_prefix(run.data.metrics, options)
 
 
-def measure_anew(
-    options: PromotionOptions, asked: Mapping[str, Any], folders: Sequence[Path]
+def evaluate_again(
+    options: PromotionOptions, inputs: Mapping[str, Any], folders: Sequence[Path]
 ) -> list[dict[str, float]]:
-    """Let models predict for a holdout, at once, and measure each by the project's own node.
-
-    Args:
-        options: which node it is.
-        asked: what it reads, the predictions aside.
-        folders: the models.
+    """Let models predict for a holdout at the same time, and measure each by the project's node.
 
     Raises:
         TrackingError: there is no such node, or a model does not predict.
     """
     node = _evaluating_node(options)
     found = []
-    for predictions in _predictions(asked[str(options.holdout)], folders):
+    for predictions in _predictions(inputs[str(options.holdout)], folders):
         with muted("kedro.pipeline.node"):
-            outputs = node.run({**asked, str(options.predictions): predictions})
+            outputs = node.run({**inputs, str(options.predictions): predictions})
         metrics = metrics_of(options.evaluation, outputs[options.evaluation], MetricsOptions())
         found.append(_without_prefix({name: value for name, value, _ in metrics}, options))
     return found
@@ -130,59 +118,48 @@ def _without_prefix(metrics: Mapping[str, float], options: PromotionOptions) -> 
 
 
 def _predictions(rows: Any, folders: Sequence[Path]) -> list[Any]:
-    script = str(Path(__file__).with_name("predict.py"))
     with TemporaryDirectory() as scratch:
-        given = Path(scratch) / "rows"
-        given.write_bytes(pickle.dumps(rows))
-        made = [Path(scratch) / f"predictions-{number}" for number, _ in enumerate(folders)]
-        programs = [
-            subprocess.Popen(
-                # Isolated: neither this folder nor PYTHONPATH comes before the model's own code.
-                [sys.executable, "-I", script, str(folder), str(given), str(path)],
-                cwd=scratch,
-                env={**os.environ, "KEDRO_DISABLE_TELEMETRY": "true"},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-            for folder, path in zip(folders, made, strict=True)
+        asked = Path(scratch, "rows")
+        asked.write_bytes(pickle.dumps(rows))
+        results = [Path(scratch, f"predictions-{number}") for number, _ in enumerate(folders)]
+        processes = [
+            _start(folder, asked, result) for folder, result in zip(folders, results, strict=True)
         ]
         try:
-            for program, folder in zip(programs, folders, strict=True):
-                _, errors = program.communicate(timeout=_SECONDS_TO_PREDICT)
-                if program.returncode:
-                    reason = (errors.strip().splitlines() or ["it says nothing"])[-1]
+            for process, folder in zip(processes, folders, strict=True):
+                _, errors = process.communicate(timeout=_SECONDS_TO_PREDICT)
+                if process.returncode:
+                    reason = (errors.strip().splitlines() or ["it gives no reason"])[-1]
                     raise TrackingError(
                         f"The model in {folder} does not predict for the holdout: {reason}"
                     )
         finally:
-            for program in programs:
-                program.kill()
-                program.wait()
-        return [pickle.loads(path.read_bytes()) for path in made]
+            for process in processes:
+                process.kill()
+                process.wait()
+        return [pickle.loads(result.read_bytes()) for result in results]
+
+
+def _start(model: Path, rows: Path, predictions: Path) -> "subprocess.Popen[str]":
+    script = Path(__file__).with_name("predict.py")
+    return subprocess.Popen(
+        # Isolated: neither this folder nor PYTHONPATH comes before the model's own code.
+        [sys.executable, "-I", script, model, rows, predictions],
+        cwd=rows.parent,
+        env={**os.environ, "KEDRO_DISABLE_TELEMETRY": "true"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def _evaluating_node(options: PromotionOptions) -> "Node":
-    pipelines = registered_pipelines()
-    for pipeline in pipelines.values():
+    for pipeline in registered_pipelines().values():
         for node in pipeline.nodes:
             if options.evaluation in node.outputs and options.predictions in node.inputs:
-                found: Node = node
-                return found
+                return node
     raise TrackingError(
         f"mlflow.yml: no node reads '{options.predictions}' (promotion.predictions) and makes "
         f"'{options.evaluation}' (promotion.evaluation)."
     )
-
-
-def _run_of(client: "MlflowClient", version: "ModelVersion") -> "Run | None":
-    """Ask for the run that has trained a version; none if it is gone."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_run(str(version.run_id))
-    except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..config import PromotionOptions
+from ..disk import write_atomically
 from ..errors import TrackingError
 from ..project import State
 from ..tracking.listeners import RunListener
@@ -23,59 +24,38 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
 DIGEST_TAG, ROWS_TAG = "holdout.digest", "holdout.rows"
+_MAX_BYTES = 200_000_000
+_MAX_KEPT = 5
 
 
-_MOST_BYTES = 200_000_000
-
-
-_MOST_KEPT = 5
-
-
-class HoldoutKeeping(RunListener):
-    """Keeps the rows that the evaluating node of a run has read."""
+class HoldoutCapture(RunListener):
+    """Keeps what the evaluating node of a run has read, except the model's predictions."""
 
     subject = "The holdout"
 
     def __init__(self, options: PromotionOptions, state: State) -> None:
         self._options, self._state = options, state
 
-    def node_finished(self, node: "Node", inputs: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return the holdout's digest and number of rows as tags."""
-        return keep_holdout(self._state, self._options, node, inputs)
-
-
-def keep_holdout(
-    state: State, options: PromotionOptions, node: "Node", inputs: Mapping[str, Any]
-) -> dict[str, str]:
-    """Keep what a node has measured on, if it is the one that evaluates.
-
-    Args:
-        state: the project's state folder.
-        options: which node that is, and which of its inputs are the model's predictions.
-        node: the node that has run.
-        inputs: what it has read.
-
-    Returns:
-        Tags of the run: the holdout's digest and number of rows. None for any other node.
-    """
-    if options.evaluation not in node.outputs or options.holdout not in inputs:
-        return {}
-    asked = {name: inputs[name] for name in sorted(inputs) if name != options.predictions}
-    digest = _digest(node, asked)
-    _keep(state.holdouts / f"{digest}.pickle", asked)
-    tags = {DIGEST_TAG: digest}
-    with suppress(TypeError):
-        tags[ROWS_TAG] = str(len(asked[str(options.holdout)]))
-    return tags
+    def node_finished(self, node: "Node", inputs: Mapping[str, Any]) -> dict[str, str]:
+        """Return the holdout's digest and number of rows as tags; none for any other node."""
+        options = self._options
+        if options.evaluation not in node.outputs or options.holdout not in inputs:
+            return {}
+        kept = {name: inputs[name] for name in sorted(inputs) if name != options.predictions}
+        digest = _digest(node, kept)
+        _save(self._state.holdouts / f"{digest}.pickle", kept)
+        tags = {DIGEST_TAG: digest}
+        with suppress(TypeError):
+            tags[ROWS_TAG] = str(len(kept[str(options.holdout)]))
+        return tags
 
 
 def load_holdout(state: State, digest: str) -> dict[str, Any] | None:
-    """Read a holdout; none if it is not on this machine.
+    """Return the inputs of the evaluating node; none if they are not on this machine.
 
     Raises:
-        TrackingError: it cannot be read, as the project's own classes in it have changed.
+        TrackingError: they cannot be read, as the project's own classes in them have changed.
     """
     path = state.holdouts / f"{digest}.pickle"
     if not path.is_file():
@@ -85,37 +65,34 @@ def load_holdout(state: State, digest: str) -> dict[str, Any] | None:
             content: dict[str, Any] = pickle.load(file)
     except Exception as error:
         raise TrackingError(
-            f"The holdout in {path} cannot be read ({type(error).__name__}: {error}): train anew."
+            f"The holdout in {path} cannot be read ({type(error).__name__}: {error}): train again."
         ) from error
     return content
 
 
-def _keep(path: Path, asked: Mapping[str, Any]) -> None:
-    """Write the holdout down, unless it is there or too large, and drop the oldest ones."""
+def _save(path: Path, inputs: Mapping[str, Any]) -> None:
+    """Write the holdout, unless it exists or is too large, and delete the oldest ones."""
     if path.is_file():
         path.touch()
         return
-    content = pickle.dumps(asked, protocol=pickle.HIGHEST_PROTOCOL)
-    if len(content) > _MOST_BYTES:
+    content = pickle.dumps(inputs, protocol=pickle.HIGHEST_PROTOCOL)
+    if len(content) > _MAX_BYTES:
         logger.warning(
-            "The holdout of this run is too large to be kept (%d MB): its model can be compared "
-            "with those alone that were measured on the same one.",
+            "The holdout of this run is too large to be kept (%d MB): its model can only be "
+            "compared with models that were measured on the same holdout.",
             len(content) // 1_000_000,
         )
         return
-    path.parent.mkdir(exist_ok=True)
-    half_written = path.with_suffix(f".{id(content)}")
-    half_written.write_bytes(content)
-    half_written.replace(path)
+    write_atomically(path, content)
     newest_first = sorted(path.parent.glob("*.pickle"), key=lambda each: -each.stat().st_mtime)
-    for old in newest_first[_MOST_KEPT:]:
+    for old in newest_first[_MAX_KEPT:]:
         old.unlink(missing_ok=True)
 
 
-def _digest(node: "Node", asked: Mapping[str, Any]) -> str:
-    """Compute a digest of what is asked, and of the module of the function that asks it."""
+def _digest(node: "Node", inputs: Mapping[str, Any]) -> str:
+    """Compute a digest of what is read, and of the module of the function that reads it."""
     digest = hashlib.sha256(_source(node).encode())
-    for name, value in asked.items():
+    for name, value in inputs.items():
         digest.update(f"\n{name}\n".encode())
         for part in _content(name, value):
             digest.update(part)

@@ -21,7 +21,7 @@ def main(folder: str, rows_path: str, predictions_path: str) -> None:
         rows = rows[schema.input_names()]
     predictions = model.predict(rows)
     if hasattr(predictions, "index") and hasattr(rows, "index"):
-        predictions.index = rows.index  # What evaluates may go by it.
+        predictions.index = rows.index  # The evaluation may use it.
     Path(predictions_path).write_bytes(pickle.dumps(predictions))
 
 

@@ -1,13 +1,12 @@
 """The rules of promotion, on plain numbers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 
 from ..config import BoundOptions, ImprovementOptions, PromotionOptions
 
 Metrics = Mapping[str, float]
-
 
 # What two ways of adding up the same numbers may differ by.
 _ROUNDING = 1e-9
@@ -15,12 +14,12 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, and what became of it.
+    """One rule, and whether it holds: not for a number that was not measured or is not finite.
 
     Attributes:
-        key: the rule's place in mlflow.yml below `promotion`, as `slices.rmse`.
+        key: the rule's key in mlflow.yml below `promotion`, as `slices.rmse`.
         rule: the rule as a person reads it.
-        value: the candidate's number; none if it was not measured.
+        value: the candidate's number.
         champion: the champion's, where the rule compares with it.
         bound: what the number must be, as a person reads it.
         holds: whether it is.
@@ -37,55 +36,47 @@ class Check:
 def judge(
     options: PromotionOptions, candidate: Metrics, champion: Metrics | None = None
 ) -> list[Check]:
-    """Hold a candidate's numbers against the rules.
+    """Check a candidate's numbers against the rules, in the order of mlflow.yml.
 
     Args:
         options: the rules.
         candidate: its metrics by name; that of a group is ``group/metric``.
-        champion: the champion's on the same holdout; none when there is no champion, and then
-            nothing to compare with.
-
-    Returns:
-        A check a rule, in the order of mlflow.yml. A number that was not measured, or is none,
-        holds no rule.
+        champion: the champion's on the same holdout; without a champion nothing is compared.
     """
     checks = [
         _check(f"thresholds.{name}", name, candidate.get(name), bound)
         for name, bound in options.thresholds.items()
     ]
-    for name, bound in options.slices.items():
-        checks.append(_judge_slices(name, candidate, bound))
+    checks += [_check_slices(name, candidate, bound) for name, bound in options.slices.items()]
     if champion is not None:
-        for name, comparison in options.improvement.items():
-            checks.append(_compare(name, candidate.get(name), champion.get(name), comparison))
+        checks += [
+            _compare(name, candidate.get(name), champion.get(name), comparison)
+            for name, comparison in options.improvement.items()
+        ]
     return checks
 
 
-def _judge_slices(name: str, metrics: Metrics, bound: BoundOptions) -> Check:
-    """Judge the group that is farthest from the overall value, to the side that is bounded."""
+def _check_slices(name: str, metrics: Metrics, bound: BoundOptions) -> Check:
+    """Check the group that is farthest from the overall value, on the side that is bounded."""
     key, overall = f"slices.{name}", metrics.get(name)
-    groups = dict(_groups(name, metrics))
-    if not groups or not overall:
+    ratios = {}
+    for path, value in metrics.items():
+        group, _, metric = path.rpartition("/")
+        if overall and group and metric == name:
+            ratios[group] = value / overall
+    if not ratios:
         return _check(key, f"{name} of each group / overall", None, bound)
-    ratios = {group: value / overall for group, value in groups.items()}
 
     def excess(group: str) -> float:
         ratio = ratios[group]
         if not isfinite(ratio):
-            return float("inf")
-        above = ratio - bound.max if bound.max is not None else -float("inf")
-        below = bound.min - ratio if bound.min is not None else -float("inf")
+            return inf
+        above = -inf if bound.max is None else ratio - bound.max
+        below = -inf if bound.min is None else bound.min - ratio
         return max(above, below)
 
     worst = max(ratios, key=excess)
     return _check(key, f"{name} of {worst} / overall", ratios[worst], bound)
-
-
-def _groups(name: str, metrics: Metrics) -> Iterator[tuple[str, float]]:
-    for path, value in metrics.items():
-        group, _, metric = path.rpartition("/")
-        if group and metric == name:
-            yield group, value
 
 
 def _compare(
@@ -105,15 +96,13 @@ def _compare(
 def _check(
     key: str, rule: str, value: float | None, bound: BoundOptions, champion: float | None = None
 ) -> Check:
-    holds = value is not None and isfinite(value)
-    if holds and value is not None and bound.min is not None:
-        holds = value >= bound.min - _ROUNDING * abs(bound.min)
-    if holds and value is not None and bound.max is not None:
-        holds = value <= bound.max + _ROUNDING * abs(bound.max)
-    return Check(key, rule, value, champion, _words(bound), holds)
+    low = -inf if bound.min is None else bound.min - _ROUNDING * abs(bound.min)
+    high = inf if bound.max is None else bound.max + _ROUNDING * abs(bound.max)
+    holds = value is not None and isfinite(value) and low <= value <= high
+    return Check(key, rule, value, champion, _describe(bound), holds)
 
 
-def _words(bound: BoundOptions) -> str:
+def _describe(bound: BoundOptions) -> str:
     if bound.min is None:
         return f"at most {bound.max:.5g}"
     if bound.max is None:

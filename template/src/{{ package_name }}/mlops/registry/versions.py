@@ -1,8 +1,9 @@
-"""Versions of the registered model: registered, found, downloaded, and their aliases."""
+"""Versions of the registered model: found, downloaded, registered, and their aliases."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import gmtime, strftime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..backend.client import UnreachableError, connect, is_missing, reason_of
 from ..config import KedroMlflowConfig, ServerOptions
@@ -12,17 +13,172 @@ from ..model.card import description_of
 from ..redaction import mask
 from ..tracking.journal import Record
 from ..tracking.listeners import RunListener, RunStart, Shipment
-from ..tracking.shipping.sink import Delivery
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
+_T = TypeVar("_T")
+
 CHAMPION, CHALLENGER = "champion", "challenger"
-# Unity Catalog takes no dots in the names of tags, and no long values.
+# Tags of versions. Unity Catalog takes no dots in their names, and no long values.
 PROMOTED_FROM, REASON = "promoted_from", "promotion_reason"
-_LONGEST_REASON = 250
+_MAX_REASON = 250
+
+# --- Finding ---
+
+
+def find_version(name: str, server: ServerOptions, version: str | None = None) -> "ModelVersion":
+    """Ask the registry for a version by its number or an alias; the champion if none is given.
+
+    Raises:
+        TrackingError: it does not exist, or the registry does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    wanted = version or CHAMPION
+    try:
+        client = connect(server)
+        if wanted.isdecimal():
+            return client.get_model_version(name, wanted)
+        return client.get_model_version_by_alias(name, wanted)
+    except (MlflowException, UnreachableError) as error:
+        if isinstance(error, MlflowException) and is_missing(error):
+            raise TrackingError(_missing(name, wanted)) from error
+        role = "the version" if wanted.isdecimal() else "the alias"
+        raise TrackingError(
+            f"MLflow at {mask('', server.registry_uri)} could not be asked for {role} {wanted} of "
+            f"'{name}': {reason_of(error)}."
+        ) from error
+
+
+def _missing(name: str, wanted: str) -> str:
+    if wanted.isdecimal():
+        return f"The model '{name}' has no version {wanted}: `kedro mlflow ui` lists its versions."
+    subject = f"No version of the model '{name}'"
+    by_alias = {
+        CHAMPION: f"{subject} is the champion yet: train one with `kedro run`.",
+        CHALLENGER: f"{subject} is the challenger: train one with `kedro run`, or name another "
+        "version by its number.",
+    }
+    return by_alias.get(wanted, f"{subject} has the alias '{wanted}': give a version's number.")
+
+
+def if_exists(ask: Callable[..., _T], *names: str) -> _T | None:
+    """Return what a call of MLflow's client returns, or None if MLflow has no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return ask(*names)
+    except MlflowException as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def download(version: "ModelVersion", server: ServerOptions) -> Path:
+    """Fetch a version's files; if they are on this machine already, nothing is copied.
+
+    Raises:
+        TrackingError: they are not where the registry says.
+    """
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return Path(
+            download_artifacts(
+                f"models:/{version.name}/{version.version}",
+                tracking_uri=server.mlflow_tracking_uri,
+                registry_uri=server.mlflow_registry_uri,
+            )
+        )
+    except (MlflowException, OSError) as error:
+        raise TrackingError(
+            f"The files of the model '{version.name}', version {version.version}, cannot be read "
+            f"({error}). Was the project moved? Move it back, or train again and make that version "
+            "the champion."
+        ) from error
+
+
+# --- Aliases ---
+
+
+def champion_of(client: "MlflowClient", name: str) -> "ModelVersion | None":
+    """Return the champion, if the registered model has one."""
+    return if_exists(client.get_model_version_by_alias, name, CHAMPION)
+
+
+def promote_alias(
+    client: "MlflowClient",
+    version: "ModelVersion",
+    previous: "ModelVersion | None",
+    reason: str,
+    user: str,
+) -> None:
+    """Make a version the champion: serving and batch scoring change by one call, the last.
+
+    The history is written before: if there is a new champion, the way back is known.
+    """
+    tags = {
+        "promoted_at": _now(),
+        "promoted_by": user,
+        REASON: reason[:_MAX_REASON],
+        PROMOTED_FROM: str(previous.version) if previous else "",
+    }
+    _set_tags(client, version, tags)
+    client.set_registered_model_alias(version.name, CHAMPION, str(version.version))
+
+
+def clear_challenger(client: "MlflowClient", champion: "ModelVersion") -> None:
+    """Take the challenger's alias from a version that has become the champion."""
+    aliases = client.get_registered_model(champion.name).aliases
+    if str(aliases.get(CHALLENGER)) == str(champion.version):
+        client.delete_registered_model_alias(champion.name, CHALLENGER)
+
+
+def previous_of(champion: "ModelVersion") -> str:
+    """Return the number of the version that was the champion before.
+
+    Raises:
+        TrackingError: there was none.
+    """
+    if previous := champion.tags.get(PROMOTED_FROM):
+        return str(previous)
+    raise TrackingError(
+        f"Version {champion.version} of {champion.name} was not promoted over another one: "
+        "there is no way back. `--version N --force --reason` makes any version the champion."
+    )
+
+
+def restore_alias(
+    client: "MlflowClient", champion: "ModelVersion", previous: "ModelVersion", reason: str
+) -> None:
+    """Make the previous champion the champion again, and note it on the other version.
+
+    The alias is last: a rollback that was killed and is started again does not go back twice.
+    """
+    tags = {
+        "rolled_back_at": _now(),
+        "rolled_back_to": str(previous.version),
+        "rollback_reason": reason[:_MAX_REASON],
+    }
+    _set_tags(client, champion, tags)
+    client.set_registered_model_alias(champion.name, CHAMPION, str(previous.version))
+
+
+def _set_tags(client: "MlflowClient", version: "ModelVersion", tags: Mapping[str, str]) -> None:
+    for key, value in tags.items():
+        if value:
+            client.set_model_version_tag(version.name, str(version.version), key, value)
+
+
+def _now() -> str:
+    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
+
+
+# --- Registration ---
 
 
 class Registration(RunListener):
@@ -44,259 +200,68 @@ class Registration(RunListener):
             return
         wanted = (start.run_params.get("runtime_params") or {}).get("model_version")
         version = find_version(options.name, server, None if wanted is None else str(wanted))
-        folder = download(version, server)
-        start.tags |= use_version(options, version, folder, start.catalog)
+        start.tags |= use_version(options, version, download(version, server), start.catalog)
 
     def shipping_starts(self, client: "MlflowClient", started: Record) -> None:
         """Ask for the registered model now, so that the run's end need not wait for the answer."""
-        name = started.data.get("registers")
-        if name and is_registered(client, name):
+        if name := started.data.get("registers"):
+            try:
+                client.get_registered_model(name)
+            except Exception:  # Registering reports what is wrong.
+                return
             self._known.add((client.tracking_uri, name))
 
     def model_shipped(self, shipment: Shipment, model: "LoggedModel", record: Record) -> None:
         """Register a logged model, if mlflow.yml gives it a name."""
-        name = record.data["register"]
+        name, client = record.data["register"], shipment.client
         if not name:
             return
-        # A registry in a database would look up models:/… at the process's own URI.
-        source = f"models:/{model.model_id}" if shipment.is_server else ""
-        if (shipment.client.tracking_uri, name) not in self._known:
-            make_registered_model(shipment.client, name)
-        card = description_of(Path(record.data["path"]))
-        client, delivery, run_id, _ = shipment
-        register(client, delivery, run_id, model, name, source, card)
+        if (client.tracking_uri, name) not in self._known:
+            make_registered_model(client, name)
+        _register(shipment, model, name, description_of(Path(record.data["path"])))
 
 
-def champion_of(client: "MlflowClient", name: str) -> "ModelVersion | None":
-    """Ask who is the champion; none if nobody is."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return client.get_model_version_by_alias(name, CHAMPION)
-    except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
-
-
-def promote_alias(
+def make_registered_model(
     client: "MlflowClient",
-    version: "ModelVersion",
-    previous: "ModelVersion | None",
-    reason: str,
-    user: str,
+    name: str,
+    tags: dict[str, str] | None = None,
+    description: str | None = None,
 ) -> None:
-    """Make a version the champion. Who serves and scores changes in one call.
-
-    What tells the history is written first: who sees the new champion finds the way back.
-    """
-    name, number = version.name, str(version.version)
-    tags = {
-        "promoted_at": _now(),
-        "promoted_by": user,
-        REASON: reason[:_LONGEST_REASON],
-        PROMOTED_FROM: str(previous.version) if previous else "",
-    }
-    for key, value in tags.items():
-        if value:
-            client.set_model_version_tag(name, number, key, value)
-    client.set_registered_model_alias(name, CHAMPION, number)
-
-
-def end_challenge(client: "MlflowClient", champion: "ModelVersion") -> None:
-    """Take the challenger's alias from a version that has become the champion."""
-    if _has(client, champion.name, CHALLENGER, str(champion.version)):
-        client.delete_registered_model_alias(champion.name, CHALLENGER)
-
-
-def previous_of(client: "MlflowClient", champion: "ModelVersion") -> str:
-    """Tell which version was the champion before this one.
-
-    Raises:
-        TrackingError: none was.
-    """
-    previous = champion.tags.get(PROMOTED_FROM)
-    if not previous:
-        raise TrackingError(
-            f"Version {champion.version} of {champion.name} was not promoted over another one: "
-            "there is no way back. `--version N --force --reason` makes any version the champion."
-        )
-    return str(previous)
-
-
-def restore_alias(
-    client: "MlflowClient", champion: "ModelVersion", previous: "ModelVersion", reason: str
-) -> None:
-    """Make the previous champion the champion again, and note at the other one that it is not.
-
-    The alias is last: who starts a rollback again that was stopped does not go back twice.
-    """
-    name, number = champion.name, str(champion.version)
-    tags = {
-        "rolled_back_at": _now(),
-        "rolled_back_to": str(previous.version),
-        "rollback_reason": reason[:_LONGEST_REASON],
-    }
-    for key, value in tags.items():
-        if value:
-            client.set_model_version_tag(name, number, key, value)
-    client.set_registered_model_alias(name, CHAMPION, str(previous.version))
-
-
-def _has(client: "MlflowClient", name: str, alias: str, number: str) -> bool:
+    """Create a registered model, unless it exists."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(client.get_model_version_by_alias(name, alias).version) == number
-    except MlflowException:
-        return False
-
-
-def _now() -> str:
-    return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
-
-
-def find_version(name: str, server: ServerOptions, version: str | None = None) -> "ModelVersion":
-    """Ask the registry for a version of the registered model.
-
-    Args:
-        name: the model's.
-        server: where it is registered.
-        version: a version's number, or an alias; the champion when none is given.
-
-    Raises:
-        TrackingError: there is none, or the registry does not say.
-    """
-    from mlflow.exceptions import MlflowException
-
-    wanted = version or CHAMPION
-    try:
-        client = connect(server)
-        if wanted.isdecimal():
-            return client.get_model_version(name, wanted)
-        return client.get_model_version_by_alias(name, wanted)
-    except MlflowException as error:
-        if is_missing(error):
-            raise TrackingError(_missing(name, wanted)) from error
-        raise TrackingError(_unanswered(name, wanted, server, error)) from error
-    except UnreachableError as error:
-        raise TrackingError(_unanswered(name, wanted, server, error)) from error
-
-
-def _missing(name: str, wanted: str) -> str:
-    if wanted.isdecimal():
-        return (
-            f"The model '{name}' has no version {wanted}: `kedro mlflow ui` shows those that it "
-            "has."
-        )
-    if wanted == CHAMPION:
-        return (
-            f"No version of the model '{name}' is the {CHAMPION} yet: train one with `kedro run`."
-        )
-    if wanted == CHALLENGER:
-        return (
-            f"No version of the model '{name}' is the {CHALLENGER}: train one with `kedro run`, or "
-            "name another version by its number."
-        )
-    return f"No version of the model '{name}' has the alias '{wanted}': give a version's number."
-
-
-def _unanswered(name: str, wanted: str, server: ServerOptions, error: Exception) -> str:
-    place = mask("", server.registry_uri)
-    what = (
-        f"whether '{name}' has a version {wanted}"
-        if wanted.isdecimal()
-        else (f"which version of '{name}' is the {wanted}")
-    )
-    return f"MLflow at {place} does not say {what}: {reason_of(error)}."
-
-
-def download(version: "ModelVersion", server: ServerOptions) -> Path:
-    """Fetch a version's files; where they lie on this machine already, nothing is copied.
-
-    Raises:
-        TrackingError: they are not where the registry says.
-    """
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return Path(
-            download_artifacts(
-                f"models:/{version.name}/{version.version}",
-                tracking_uri=server.mlflow_tracking_uri,
-                registry_uri=server.mlflow_registry_uri,
-            )
-        )
-    except (MlflowException, OSError) as error:
-        raise TrackingError(
-            f"The files of the model '{version.name}', version {version.version}, cannot be read "
-            f"({error}). Was the project moved? Move it back, or train anew and make that version "
-            f"the {CHAMPION}."
-        ) from error
-
-
-def is_registered(client: "MlflowClient", name: str) -> bool:
-    """Tell whether a registered model is known to be there; what is wrong is told on its use."""
-    try:
-        client.get_registered_model(name)
-    except Exception:
-        return False
-    return True
-
-
-def make_registered_model(client: "MlflowClient", name: str) -> None:
-    """Make a registered model, unless it is there."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, tags, description)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
 
 
-def register(
-    client: "MlflowClient",
-    delivery: Delivery,
-    run_id: str,
-    model: "LoggedModel",
-    name: str,
-    source: str,
-    description: str | None = None,
-) -> None:
-    """Make a version of a logged model: the first is champion, a later one challenger.
-
-    Args:
-        client: the tracking server's and the registry's.
-        delivery: where the version is remembered.
-        run_id: the run that has trained it.
-        model: the logged model.
-        name: the registered model's name; it exists.
-        source: where the registry finds the files, if not at the model's own place.
-        description: what the version's page says, in Markdown.
-    """
-    asked_before = model.model_id in delivery.versions or delivery.resumed
+def _register(shipment: Shipment, model: "LoggedModel", name: str, description: str | None) -> None:
+    """Create a version of a logged model, once: the first is champion, a later one challenger."""
+    client, delivery, run_id, is_server = shipment
     if delivery.versions.get(model.model_id):
         return
-    source = source or model.artifact_location
-    made = []
-    if asked_before:  # The version may exist without its number having reached us.
-        # Unity Catalog takes one condition.
+    # A registry in a database would look up models:/… at the process's own URI.
+    source = f"models:/{model.model_id}" if is_server else model.artifact_location
+    existing = []
+    if model.model_id in delivery.versions or delivery.resumed:
+        # The version may exist without its number having reached us. Unity Catalog takes one
+        # condition.
         versions = client.search_model_versions(f"run_id = '{run_id}'")
-        made = [each for each in versions if (each.name, each.source) == (name, source)]
+        existing = [each for each in versions if (each.name, each.source) == (name, source)]
     delivery.versions[model.model_id] = []
     delivery.save()
     version = (
-        made[0]
-        if made
+        existing[0]
+        if existing
         else client.create_model_version(
             name, source, run_id, description=description, model_id=model.model_id
         )
     )
     number = str(version.version)
-    aliases = client.get_registered_model(name).aliases
-    alias = CHALLENGER if str(aliases.get(CHAMPION, number)) != number else CHAMPION
+    champion = client.get_registered_model(name).aliases.get(CHAMPION, number)
+    alias = CHAMPION if str(champion) == number else CHALLENGER
     client.set_registered_model_alias(name, alias, number)
     delivery.versions[model.model_id] = [name, number, alias]
     delivery.save()

@@ -1,196 +1,41 @@
-"""Check a table against a pandera model, and say which rows are wrong.
+"""Parameters that Kedro checks before a run starts, and tables (`tables.py`), refused in words.
 
-Kedro can use a pandera model as it is, but then says neither the row nor the columns it expected.
+Every command imports this module, so it imports neither pandas nor pandera.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import pandas as pd
-import pandera.pandas as pa
-from kedro.validation.exceptions import CheckFailure, DataValidationError
-from pandera.errors import SchemaErrors
-
-from .rules import Rules, rules_of
-
-# As many as Kedro shows of one rule.
-MOST_EXAMPLES = 5
+from kedro.validation.exceptions import ModelInstantiationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
-class Case(NamedTuple):
-    """One value that breaks a rule."""
+class Parameters(BaseModel):
+    """A group of parameters. Unknown keys are refused, and nothing is guessed from text."""
 
-    column: str
-    rule: str
-    row: int | None
-    value: Any
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-
-def validated(data: pd.DataFrame, model: type[pa.DataFrameModel]) -> pd.DataFrame:
-    """Check a table of numbers against a pandera model.
-
-    Returns:
-        The columns of the model, in its order and as floats, with the index of `data`.
-
-    Raises:
-        DataValidationError: Naming every column and rule that is broken, and the first rows that
-            break it. Data row 1 is the first below the header of a file.
-    """
-    if not isinstance(data, pd.DataFrame):
-        _refuse([CheckFailure(f"not a table but {type(data).__name__}")])
-    columns, rules = _expected(model)
-    # A request of one valid row, for which the rest below would take longer than its prediction.
-    if list(data.columns) == columns and len(data) and rules:
-        values = data.to_numpy()
-        if values.dtype.kind in "iuf":
-            values = np.array(values, dtype="float64")
-            if rules.hold(values):
-                return pd.DataFrame(values, data.index, data.columns, copy=False)
-    _refuse(_wrong_columns([str(column) for column in data.columns], columns))
-    if data.empty:
-        _refuse([CheckFailure("no rows: at least one is needed")])
-
-    # Rows are counted, not looked up: the index of a request can be anything.
-    table = data[columns].reset_index(drop=True)
-    cases = [
-        case
-        for column in table.columns[table.dtypes != "float64"]
-        for case in _make_floats(table, column)
-    ]
-    if cases or not (rules and rules.hold(table.to_numpy())):
-        schema = model.to_schema()
+    @model_validator(mode="wrap")
+    @classmethod
+    def _fail_in_one_line(cls, value: Any, handler: Callable[[Any], Any]) -> Any:
+        # Kedro shows this exception's text as it is; pydantic's own takes three lines and a link.
         try:
-            table = schema.validate(table, lazy=True)
-        except SchemaErrors as error:
-            not_numbers = {(case.column, case.row) for case in cases}
-            found = _broken_rules(error.failure_cases, schema)
-            cases += [case for case in found if (case.column, case.row) not in not_numbers]
-    _refuse(_grouped(cases))
-    table.index = data.index
-    return table
+            return handler(value)
+        except ValidationError as error:
+            problems = [_problem(found, list(cls.model_fields)) for found in error.errors()]
+            raise ModelInstantiationError("; ".join(problems)) from error
 
 
-@cache
-def _expected(model: type[pa.DataFrameModel]) -> tuple[list[str], Rules | None]:
-    """Name the columns of a model, and give the rules that need no pandera to be checked."""
-    schema = model.to_schema()
-    return list(schema.columns), rules_of(schema)
-
-
-def _refuse(failures: list[CheckFailure]) -> None:
-    if failures:
-        raise DataValidationError("The data is refused", failures=failures)
-
-
-def _wrong_columns(found: list[str], expected: list[str]) -> list[CheckFailure]:
-    missing = [column for column in expected if column not in found]
-    unexpected = [column for column in found if column not in expected]
-    twice = [column for column in expected if found.count(column) > 1]
-    failures = []
-    if missing:
-        failures.append(
-            CheckFailure(f"missing columns: {', '.join(missing)}", failure_count=len(missing))
-        )
-    if unexpected:
-        named = [_with_guess(column, missing) for column in unexpected]
-        failures.append(
-            CheckFailure(f"unexpected columns: {', '.join(named)}", failure_count=len(unexpected))
-        )
-    if twice:
-        failures.append(
-            CheckFailure(f"more than once: {', '.join(twice)}", failure_count=len(twice))
-        )
-    return failures
-
-
-def _with_guess(column: str, missing: list[str]) -> str:
-    near = get_close_matches(column.strip().lower().replace(" ", "_"), missing, n=1)
-    return f"{column!r} (is it {near[0]}?)" if near else repr(column)
-
-
-def _make_floats(table: pd.DataFrame, column: str) -> list[Case]:
-    """Turn a column into floats in place; what is no number becomes missing and is returned."""
-    values = table[column]
-    if values.dtype.kind in "iuf":
-        table[column] = values.astype("float64")
-        return []
-    floats = [_as_float(value) for value in values]
-    table[column] = pd.Series(floats, index=table.index, dtype="float64")
-    return [
-        Case(column, "must be a number", row, value)
-        for row, (value, number) in enumerate(zip(values, floats, strict=True))
-        if number is None and not _is_missing(value)
-    ]
-
-
-def _as_float(value: Any) -> float | None:
-    # float(True) is 1.0, but nobody's age is "true".
-    if pd.api.types.is_bool(value) or _is_missing(value):
-        return None
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _is_missing(value: Any) -> bool:
-    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
-
-
-def _broken_rules(failure_cases: pd.DataFrame, schema: pa.DataFrameSchema) -> list[Case]:
-    """Read pandera's report."""
-    return [
-        Case(
-            column=str(case["column"]),
-            rule=_rule(str(case["check"]), schema.columns.get(case["column"])),
-            row=None if pd.isna(case["index"]) else int(case["index"]),
-            value=case["failure_case"],
-        )
-        for case in failure_cases.to_dict(orient="records")
-    ]
-
-
-def _rule(check: str, column: pa.Column | None) -> str:
-    """Say in words which check failed; one without words here keeps pandera's name for it."""
-    if check == "not_nullable":
-        return "must not be empty"
-    if column is None:
-        return check
-    for known in column.checks:
-        if check != str(known.error):
-            continue
-        limits = known.statistics
-        if known.name == "in_range":
-            unit = (column.metadata or {}).get("unit", "")
-            return f"must be from {limits['min_value']} to {limits['max_value']} {unit}".rstrip()
-        if known.name == "isin":
-            return f"must be {' or '.join(str(value) for value in limits['allowed_values'])}"
-    return check
-
-
-def _grouped(cases: list[Case]) -> list[CheckFailure]:
-    """One failure for each column and rule, with the first rows that break it."""
-    groups: dict[tuple[str, str], list[Case]] = {}
-    for case in cases:
-        groups.setdefault((case.column, case.rule), []).append(case)
-    return [
-        CheckFailure(
-            message=f"{column} {rule}",
-            check=rule,
-            column=column,
-            failure_count=len(members),
-            failure_examples=[_example(case) for case in members[:MOST_EXAMPLES]],
-        )
-        for (column, rule), members in groups.items()
-    ]
-
-
-def _example(case: Case) -> str:
-    is_number = isinstance(case.value, int | float) and not isinstance(case.value, bool)
-    value = f"{case.value:g}" if is_number else repr(case.value)
-    if case.row is None:
-        return value
-    where = f"data row {case.row + 1}"
-    return where if _is_missing(case.value) else f"{where}: {value}"
+def _problem(found: Mapping[str, Any], known: Sequence[str]) -> str:
+    """Turn one pydantic error into a clause: the key, the value, what it should be."""
+    key = ".".join(map(str, found["loc"]))
+    if found["type"] == "missing":
+        return f"{key} is missing"
+    if found["type"] == "extra_forbidden":
+        nearest = get_close_matches(key, known, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"known: {', '.join(known)}"
+        return f"{key} is not a parameter here ({hint})"
+    expected = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    subject = f"{key} is {found['input']!r}, but" if key else f"{found['input']!r}"
+    return f"{subject} {expected}"

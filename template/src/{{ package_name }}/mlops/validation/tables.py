@@ -1,0 +1,280 @@
+"""Check a table against a pandera model, and name the rows and columns that are wrong.
+
+Kedro can use a pandera model as it is, but then names neither. pandera takes milliseconds for a
+table, however small, which is longer than a prediction: NumPy checks the usual rules first, all
+columns at once. What NumPy accepts, pandera would accept; all else is left to pandera.
+"""
+
+import math
+from difflib import get_close_matches
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pandera.pandas as pa
+from kedro.validation.exceptions import CheckFailure, DataValidationError
+from pandera.errors import SchemaErrors
+
+# As many as Kedro shows of one rule.
+_MAX_EXAMPLES = 5
+
+# The statistics of pandera's checks that bound a number from below and from above.
+_BOUNDS = {
+    "greater_than": ("min_value", None),
+    "greater_than_or_equal_to": ("min_value", None),
+    "less_than": (None, "max_value"),
+    "less_than_or_equal_to": (None, "max_value"),
+    "in_range": ("min_value", "max_value"),
+}
+
+
+def validated(data: pd.DataFrame, model: type[pa.DataFrameModel]) -> pd.DataFrame:
+    """Check a table of numbers against a pandera model.
+
+    Returns:
+        The columns of the model, in its order and as floats, with the index of `data`.
+
+    Raises:
+        DataValidationError: Naming every column and rule that is broken, and the first rows that
+            break it. Data row 1 is the first below the header of a file.
+    """
+    if not isinstance(data, pd.DataFrame):
+        _refuse([CheckFailure(f"not a table but {type(data).__name__}")])
+    columns, rules = _expected(model)
+    # A request of one valid row, for which the rest below would take longer than its prediction.
+    if list(data.columns) == columns and len(data) and rules:
+        values = data.to_numpy()
+        if values.dtype.kind in "iuf":
+            values = np.array(values, dtype="float64")
+            if rules.hold(values):
+                return pd.DataFrame(values, data.index, data.columns, copy=False)
+    _refuse(_wrong_columns([str(column) for column in data.columns], columns))
+    if data.empty:
+        _refuse([CheckFailure("no rows: at least one is needed")])
+
+    # Rows are counted, not looked up: the index of a request can be anything.
+    table = data[columns].reset_index(drop=True)
+    cases = [
+        case
+        for column in table.columns[table.dtypes != "float64"]
+        for case in _make_floats(table, column)
+    ]
+    if cases or not (rules and rules.hold(table.to_numpy())):
+        schema = model.to_schema()
+        try:
+            table = schema.validate(table, lazy=True)
+        except SchemaErrors as error:
+            not_numbers = {(case.column, case.row) for case in cases}
+            found = _broken_rules(error.failure_cases, schema)
+            cases += [case for case in found if (case.column, case.row) not in not_numbers]
+    _refuse(_grouped(cases))
+    table.index = data.index
+    return table
+
+
+class Case(NamedTuple):
+    """One value that breaks a rule."""
+
+    column: str
+    rule: str
+    row: int | None
+    value: Any
+
+
+class Rules(NamedTuple):
+    """What the columns of a table of floats must be.
+
+    Attributes:
+        low: the least that each column may hold.
+        high: the most that each column may hold.
+        codes: the columns that hold nothing but these numbers.
+    """
+
+    low: np.ndarray[Any, Any]
+    high: np.ndarray[Any, Any]
+    codes: tuple[tuple[int, np.ndarray[Any, Any]], ...]
+
+    def hold(self, values: np.ndarray[Any, Any]) -> bool:
+        """Return whether every rule holds for all rows; a missing value breaks each."""
+        return bool(
+            ((values >= self.low) & (values <= self.high)).all()
+            and all(np.isin(values[:, column], allowed).all() for column, allowed in self.codes)
+        )
+
+
+@cache
+def _expected(model: type[pa.DataFrameModel]) -> tuple[list[str], Rules | None]:
+    schema = model.to_schema()
+    return list(schema.columns), rules_of(schema)
+
+
+def rules_of(schema: pa.DataFrameSchema) -> Rules | None:
+    """Return the rules of a pandera schema; none if NumPy cannot check all that it asks for."""
+    if not _asks_for_nothing_else(schema):
+        return None
+    columns = list(schema.columns.values())
+    low, high = np.full(len(columns), -np.inf), np.full(len(columns), np.inf)
+    codes = []
+    for number, column in enumerate(columns):
+        for check in column.checks:
+            if not _is_plain(check):
+                return None
+            limits = check.statistics or {}
+            if check.name == "isin":
+                codes.append((number, np.array(sorted(limits["allowed_values"]), dtype=float)))
+                continue
+            least, most = _interval(check.name, limits)
+            low[number], high[number] = max(low[number], least), min(high[number], most)
+    return Rules(low, high, tuple(codes))
+
+
+def _asks_for_nothing_else(schema: pa.DataFrameSchema) -> bool:
+    """Return whether a schema is one of columns of floats with checks, and nothing beyond."""
+
+    def texts(described: pa.Column | pa.DataFrameSchema) -> dict[str, Any]:
+        return {key: getattr(described, key) for key in ("title", "description", "metadata")}
+
+    columns = {
+        name: pa.Column("float64", column.checks, nullable=column.nullable, **texts(column))
+        for name, column in schema.columns.items()
+    }
+    return bool(schema == pa.DataFrameSchema(columns, name=schema.name, **texts(schema)))
+
+
+def _is_plain(check: pa.Check) -> bool:
+    """Return whether a check is one of those known here, of numbers, with no option of its own."""
+    limits = check.statistics or {}
+    if check.name == "isin":
+        numbers = list(limits.get("allowed_values", [None]))
+    elif check.name in _BOUNDS:
+        numbers = [limits.get(key) for key in _BOUNDS[check.name] if key]
+    else:
+        return False
+    are_finite = all(
+        isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+        for number in numbers
+    )
+    return bool(are_finite and check == getattr(pa.Check, check.name)(**limits))
+
+
+def _interval(name: str, limits: dict[str, Any]) -> tuple[float, float]:
+    """Return the least and the most number that a check accepts."""
+    low_key, high_key = _BOUNDS[name]
+    low = float(limits[low_key]) if low_key else -math.inf
+    high = float(limits[high_key]) if high_key else math.inf
+    if name == "greater_than" or not limits.get("include_min", True):
+        low = math.nextafter(low, math.inf)
+    if name == "less_than" or not limits.get("include_max", True):
+        high = math.nextafter(high, -math.inf)
+    return low, high
+
+
+def _refuse(failures: list[CheckFailure]) -> None:
+    if failures:
+        raise DataValidationError("The data is refused", failures=failures)
+
+
+def _wrong_columns(found: list[str], expected: list[str]) -> list[CheckFailure]:
+    missing = [column for column in expected if column not in found]
+    problems = {
+        "missing columns": missing,
+        "unexpected columns": [
+            _with_guess(column, missing) for column in found if column not in expected
+        ],
+        "more than once": [column for column in expected if found.count(column) > 1],
+    }
+    return [
+        CheckFailure(f"{problem}: {', '.join(columns)}", failure_count=len(columns))
+        for problem, columns in problems.items()
+        if columns
+    ]
+
+
+def _with_guess(column: str, missing: list[str]) -> str:
+    near = get_close_matches(column.strip().lower().replace(" ", "_"), missing, n=1)
+    return f"{column!r} (is it {near[0]}?)" if near else repr(column)
+
+
+def _make_floats(table: pd.DataFrame, column: str) -> list[Case]:
+    """Turn a column into floats in place; what is not a number becomes missing and is returned."""
+    values = table[column]
+    if values.dtype.kind in "iuf":
+        table[column] = values.astype("float64")
+        return []
+    floats = [_as_float(value) for value in values]
+    table[column] = pd.Series(floats, index=table.index, dtype="float64")
+    return [
+        Case(column, "must be a number", row, value)
+        for row, (value, number) in enumerate(zip(values, floats, strict=True))
+        if number is None and not _is_missing(value)
+    ]
+
+
+def _as_float(value: Any) -> float | None:
+    # float(True) is 1.0, but an age is never "true".
+    if pd.api.types.is_bool(value) or _is_missing(value):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
+
+
+def _is_missing(value: Any) -> bool:
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+def _broken_rules(failure_cases: pd.DataFrame, schema: pa.DataFrameSchema) -> list[Case]:
+    """Read pandera's report."""
+    return [
+        Case(
+            column=str(case["column"]),
+            rule=_rule(str(case["check"]), schema.columns.get(case["column"])),
+            row=None if pd.isna(case["index"]) else int(case["index"]),
+            value=case["failure_case"],
+        )
+        for case in failure_cases.to_dict(orient="records")
+    ]
+
+
+def _rule(check: str, column: pa.Column | None) -> str:
+    """Return in words which check failed; one without words here keeps pandera's name for it."""
+    if check == "not_nullable":
+        return "must not be empty"
+    if column is None:
+        return check
+    for known in column.checks:
+        limits = known.statistics
+        if check == str(known.error) and known.name == "in_range":
+            unit = (column.metadata or {}).get("unit", "")
+            return f"must be from {limits['min_value']} to {limits['max_value']} {unit}".rstrip()
+        if check == str(known.error) and known.name == "isin":
+            return f"must be {' or '.join(map(str, limits['allowed_values']))}"
+    return check
+
+
+def _grouped(cases: list[Case]) -> list[CheckFailure]:
+    """Return one failure for each column and rule, with the first rows that break it."""
+    groups: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        groups.setdefault((case.column, case.rule), []).append(case)
+    return [
+        CheckFailure(
+            message=f"{column} {rule}",
+            check=rule,
+            column=column,
+            failure_count=len(members),
+            failure_examples=[_example(case) for case in members[:_MAX_EXAMPLES]],
+        )
+        for (column, rule), members in groups.items()
+    ]
+
+
+def _example(case: Case) -> str:
+    is_number = isinstance(case.value, int | float) and not isinstance(case.value, bool)
+    value = f"{case.value:g}" if is_number else repr(case.value)
+    if case.row is None:
+        return value
+    where = f"data row {case.row + 1}"
+    return where if _is_missing(case.value) else f"{where}: {value}"
