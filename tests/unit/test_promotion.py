@@ -190,7 +190,7 @@ def promotion_of(mlops: Rooms, state: Any, **server: str) -> Any:
 def delivery(mlops: Rooms, tmp_path: Path) -> Any:
     """A run that has registered a version, and one of a model that the rules are not about."""
     versions = {"m-1": ["sales", "2", "challenger"], "m-2": ["other", "1", "champion"], "m-3": []}
-    return mlops("tracking.shipping.sink").Delivery(tmp_path / "delivery.json", versions=versions)
+    return mlops("tracking.shipping").Delivery(tmp_path / "delivery.json", versions=versions)
 
 
 def test_a_promotion_that_gets_no_answer_is_tried_again_later(

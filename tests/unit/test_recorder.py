@@ -36,7 +36,7 @@ def recorder(mlops: Rooms, folder: Path, **options: Any) -> Any:
     """Open a recorder with these options of `tracking.capture`, which reads the data set `raw`."""
     parsed = mlops("config").TrackingOptions(capture=options)
     inputs = {"raw": {"source": "file:///raw.csv", "type": "CSVDataset", "digest": "d"}}
-    return mlops("tracking.capture.recorder").RunCapture(folder, parsed, inputs)
+    return mlops("tracking.capture").RunCapture(folder, parsed, inputs)
 
 
 def records(mlops: Rooms, folder: Path, kind: str) -> list[Any]:
@@ -110,7 +110,7 @@ def test_a_figure_that_the_catalog_has_drawn_is_copied_as_soon_as_it_is_there(
     drawn = tmp_path / "plot.png"
     options = mlops("config").TrackingOptions()
     figures = {"doubled": str(drawn), "score": str(tmp_path / "missing.png")}
-    capture = mlops("tracking.capture.recorder").RunCapture(folder, options, figures=figures)
+    capture = mlops("tracking.capture").RunCapture(folder, options, figures=figures)
     drawn.write_bytes(b"first")
     capture.node_started(FIRST)
     for name in ("doubled", "other"):
@@ -148,7 +148,7 @@ def test_a_worker_joins_with_the_same_options_and_inputs(mlops: Rooms, folder: P
         given.append((config.tracking.capture, state.folder))
         return ["listener"]
 
-    joined = mlops("tracking.capture.recorder").RunCapture.join(folder, listeners_of)
+    joined = mlops("tracking.capture").RunCapture.join(folder, listeners_of)
     assert joined.shared(config) == first.shared(config)
     assert given == [(config.tracking.capture, folder.parents[1])]
     assert joined.listeners == ["listener"]

@@ -27,7 +27,7 @@ class Collecting:
         fail: Callable[[int], Exception | None] = lambda attempt: None,
     ) -> None:
         self.folder = folder
-        self.delivery = mlops("tracking.shipping.sink").Delivery.load(folder, "server")
+        self.delivery = mlops("tracking.shipping").Delivery.load(folder, "server")
         self.begun: list[str] = []
         self.numbers: list[int] = []
         self.ended: list[str] = []

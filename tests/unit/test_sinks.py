@@ -41,14 +41,14 @@ def sinks_of(mlops: Rooms, folder: Path, mirrors: list[dict[str, Any]]) -> Any:
     config = mlops("config").parse_config(
         {"server": {"mlflow_tracking_uri": "http://127.0.0.1:1"}, "mirrors": mirrors}
     )
-    return mlops("tracking.shipping.sinks").sinks_of(folder, config, config.tracking.experiment)
+    return mlops("tracking.shipping.shipper").sinks_of(folder, config, config.tracking.experiment)
 
 
 @pytest.fixture
 def own(mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A module with a sink of the user's own."""
     # The template's package has no name that Python could import before it is rendered.
-    base = mlops("tracking.shipping.sink").__name__
+    base = mlops("tracking.shipping").__name__
     (tmp_path / "own_sink.py").write_text(SINK.replace("BASE", base), encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     return "own_sink"

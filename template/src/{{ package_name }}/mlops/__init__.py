@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .hook import MlflowHook
     from .project import load_environment
     from .tracking.journal import Record, all_records
-    from .tracking.shipping.sink import Sink
+    from .tracking.shipping import Sink
     from .validation import Parameters
     from .validation.tables import validated
 
@@ -51,7 +51,7 @@ _MODULES = {
     "MlflowHook": "hook",
     "Parameters": "validation",
     "Record": "tracking.journal",
-    "Sink": "tracking.shipping.sink",
+    "Sink": "tracking.shipping",
     "SkopsDataset": "datasets",
     "TokenCommand": "backend.token_command",
     "TrackingError": "errors",

@@ -15,7 +15,13 @@ from kedro.framework.hooks import hook_impl
 from .mlflow_internals import before_thread_pools_end
 from .project import PACKAGE
 from .redaction import mask_error, redacted_log
-from .tracking.process import ProcessState
+from .tracking.process import (
+    ProcessState,
+    WorkerKit,
+    paused_collector,
+    send_along,
+    thawed_afterwards,
+)
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -26,9 +32,8 @@ if TYPE_CHECKING:
 
     from .config import KedroMlflowConfig
     from .tracking.active_run import RunPlace
-    from .tracking.capture.recorder import RunCapture
+    from .tracking.capture import RunCapture
     from .tracking.run import TrackedRun
-    from .tracking.workers import WorkerKit
 
 logger = logging.getLogger(__name__)
 # Tells worker processes, forked or spawned, where the runs' journals lie.
@@ -75,9 +80,7 @@ class MlflowHook:
         from .redaction import secret_values
         from .registry import listeners_of
         from .tracking.active_run import uses_mlflow
-        from .tracking.process import thawed_afterwards
         from .tracking.start import is_parallel, start_run
-        from .tracking.workers import WorkerKit, send_along
 
         context = self._thread.context
         config: KedroMlflowConfig = context.mlflow
@@ -155,8 +158,6 @@ class MlflowHook:
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any], catalog: "DataCatalog") -> None:
         """Package the model if this run has fitted it, and end the MLflow run."""
-        from .tracking.process import paused_collector
-
         run_id = run_params["run_id"]
         if run := cast("TrackedRun | None", self._runs.get(run_id)):
             with paused_collector():
@@ -211,7 +212,7 @@ class MlflowHook:
             from .mlflow_internals import forget_connections
             from .registry import listeners_of
             from .tracking.active_run import RunPlace
-            from .tracking.capture.recorder import RunCapture
+            from .tracking.capture import RunCapture
 
             forget_connections()
             self._runs[run_id] = RunCapture.join(folder, listeners_of)

@@ -10,7 +10,7 @@ from threading import enumerate as enumerate_threads
 from ..config import KedroMlflowConfig, MirrorOptions, ServerOptions
 from ..errors import TrackingError
 from ..project import State, is_database, is_server
-from ..tracking.shipping.sinks import custom_sink
+from ..tracking.shipping.shipper import custom_sink
 from .artifacts import artifacts
 from .database import database, tables
 from .experiment import experiment

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..backend.client import is_transient, reason_of
-from ..tracking.shipping.models import output_ids
+from ..tracking.shipping.lineage import output_ids
 from .files import RunFiles, copy
 from .pages import chunks, pages
 from .places import ENDED, FROM_RUN, PARENT_RUN, Place

@@ -20,8 +20,8 @@ from ..errors import TrackingError
 from ..mlflow_internals import quieten_mlflow
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, registered_pipeline
 from ..redaction import Patterns, mask
+from ..tracking import RunListener, RunStart
 from ..tracking.capture.values import read_parameters
-from ..tracking.listeners import RunListener, RunStart
 from .card import write_card
 
 if TYPE_CHECKING:

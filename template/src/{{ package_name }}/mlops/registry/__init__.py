@@ -7,7 +7,7 @@ of its own (`predict.py`); `report.py` shows the verdict.
 
 from ..config import KedroMlflowConfig
 from ..project import State
-from ..tracking.listeners import RunListener
+from ..tracking import RunListener
 
 
 def listeners_of(config: KedroMlflowConfig, state: State) -> list[RunListener]:

@@ -17,7 +17,7 @@ from ..config import PromotionOptions
 from ..disk import write_atomically
 from ..errors import TrackingError
 from ..project import State
-from ..tracking.listeners import RunListener
+from ..tracking import RunListener
 
 if TYPE_CHECKING:
     from kedro.pipeline.node import Node

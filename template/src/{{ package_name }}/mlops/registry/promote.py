@@ -12,9 +12,9 @@ from ..config import KedroMlflowConfig
 from ..disk import FileLock
 from ..errors import TrackingError
 from ..project import State
+from ..tracking import RunListener
 from ..tracking.capture.tags import user_name
-from ..tracking.listeners import RunListener
-from ..tracking.shipping.sink import Delivery
+from ..tracking.shipping import Delivery
 from .comparison import Comparison, compare, logged_metrics
 from .report import Verdict, has_verdict, number, save_verdict
 from .rules import judge

@@ -11,8 +11,8 @@ from ..errors import TrackingError
 from ..model.batch import use_version
 from ..model.card import description_of
 from ..redaction import mask
+from ..tracking import RunListener, RunStart, Shipment
 from ..tracking.journal import Record
-from ..tracking.listeners import RunListener, RunStart, Shipment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -3,6 +3,91 @@
     Kedro events ──> capture ──> journal ──> shipper ──> MLflow
 
 `capture/` decides what of an event is worth keeping, `journal.py` writes it to disk at once, and
-`shipping/` sends it to MLflow from a thread of its own. `listeners.py` is how other rooms take
-part. `mlflow` is imported only when a run starts.
+`shipping/` sends it to MLflow from a thread of its own. Other rooms take part as listeners, which
+`hook.py` chooses. `mlflow` is imported only when a run starts.
 """
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
+    from kedro.pipeline.node import Node
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+    from .journal import Record
+    from .run import TrackedRun
+    from .shipping import Delivery
+
+
+@dataclass
+class RunStart:
+    """A Kedro run that is about to start.
+
+    Attributes:
+        run_params: what Kedro passes to its hooks.
+        names: the pipelines' names.
+        pipeline: the nodes to run.
+        catalog: their data sets; a listener may replace some.
+        tags: the run's tags; a listener may add some.
+        registers: the registered model that this run will add a version to, if it succeeds.
+    """
+
+    run_params: Mapping[str, Any]
+    names: Sequence[str]
+    pipeline: "Pipeline"
+    catalog: "DataCatalog"
+    tags: dict[str, str] = field(default_factory=dict)
+    registers: str | None = None
+
+
+class Shipment(NamedTuple):
+    """A run on its way to one MLflow server.
+
+    Attributes:
+        client: the server's.
+        delivery: what has been delivered so far.
+        run_id: the MLflow run.
+        is_server: whether a tracking server answers, and not a database.
+    """
+
+    client: "MlflowClient"
+    delivery: "Delivery"
+    run_id: str
+    is_server: bool
+
+
+class RunListener:
+    """Base class: every method does nothing.
+
+    Attributes:
+        subject: what `node_finished` keeps, for the warning when it fails.
+    """
+
+    subject = "What a listener returns"
+
+    def run_starts(self, start: RunStart) -> None:
+        """Prepare the run, before anything of it runs.
+
+        Raises:
+            TrackingError: the run must not start.
+        """
+
+    def node_finished(self, node: "Node", inputs: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return tags for the run; called in worker processes too."""
+        return {}
+
+    def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:
+        """Add to a run whose nodes have all finished."""
+
+    def shipping_starts(self, client: "MlflowClient", started: "Record") -> None:
+        """Ask the server what is needed later, before the run exists there."""
+
+    def model_shipped(self, shipment: Shipment, model: "LoggedModel", record: "Record") -> None:
+        """Continue after a model was logged; may be called again for the same model."""
+
+    def run_shipped(self, delivery: "Delivery") -> None:
+        """Continue after a finished run arrived; may be called again for the same run."""

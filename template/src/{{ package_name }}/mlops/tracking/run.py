@@ -14,17 +14,16 @@ from uuid import uuid4
 from ..backend.client import reason_of, require_reachable
 from ..config import KedroMlflowConfig
 from ..disk import FileLock
+from . import RunListener
+from .capture import RunCapture
 from .capture.artifacts import capture_artifacts
 from .capture.nodes import FOLDER as RECORD_FOLDER
 from .capture.nodes import local_name, write_run_record
-from .capture.recorder import RunCapture
 from .capture.values import to_mlflow
 from .journal import Record, now
-from .listeners import RunListener
 from .shipping.batches import describe_changes
 from .shipping.mlflow_sink import MlflowSink
-from .shipping.shipper import Shipper
-from .shipping.sinks import sinks_of
+from .shipping.shipper import Shipper, sinks_of
 from .shipping.sync import put_away, sync
 
 if TYPE_CHECKING:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from ..backend.preflight import require_all
 from ..config import KedroMlflowConfig
 from ..project import PACKAGE, State
+from . import RunListener, RunStart
 from .capture.artifacts import files_of_figures
 from .capture.inputs import describe_inputs
 from .capture.nodes import count_nodes, parts_of
 from .capture.tags import run_tags
 from .capture.values import consumed_parameters
-from .listeners import RunListener, RunStart
 from .run import RunDescription, TrackedRun
 
 if TYPE_CHECKING:

@@ -1,1 +1,157 @@
-"""From the journal to MLflow: a thread a sink, batches, retries, and what was delivered."""
+"""From the journal to MLflow: a thread per sink, which sends batches and retries what fails.
+
+A sink is where runs are delivered. MLflow's is one; the project may define others.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ...backend.client import reason_of
+from ...project import State
+from ..journal import Record
+
+
+@dataclass
+class Delivery:
+    """How far one sink has got with one run.
+
+    Attributes:
+        path: the file that keeps it.
+        resumed: whether another process has begun with it: what exists is looked for before it is
+            made, for the disk may have refused to remember it.
+        run_id: the run in MLflow, once it was created.
+        experiment_id: the experiment that the run belongs to.
+        attempted: whether the run's creation was ever asked for; if so, it may exist without its id
+            having reached us.
+        children: the child runs in MLflow, by their namespaces; empty while one was asked for and
+            its id has not reached us.
+        joined: whether the run is somebody else's, who ends it.
+        models: the ids of models that were logged, by the folders that they were saved in; empty
+            while one was asked for and its id has not reached us.
+        versions: name, number and alias of the registered versions, by the model's id; empty while
+            a version was asked for and its number has not reached us.
+        refused: how many records the server has refused for good.
+        changed: parameters that a continued run keeps: their value there, and this time's.
+        offsets: how much of each of the journal's files was delivered, in bytes.
+        done: whether all of the run was delivered.
+    """
+
+    path: Path
+    resumed: bool = False
+    run_id: str | None = None
+    experiment_id: str = ""
+    attempted: bool = False
+    children: dict[str, str] = field(default_factory=dict)
+    joined: bool = False
+    models: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, list[str]] = field(default_factory=dict)
+    refused: int = 0
+    changed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    offsets: dict[str, int] = field(default_factory=dict)
+    done: bool = False
+
+    @classmethod
+    def load(cls, folder: Path, sink: str, resumed: bool = False) -> "Delivery":
+        """Read how far a sink has got with the run in this folder."""
+        path = folder / f"delivery-{sink}.json"
+        if not path.exists():
+            return cls(path, resumed)
+        return cls(path, resumed, **json.loads(path.read_text(encoding="utf-8")))
+
+    def save(self) -> None:
+        """Write it down at once: a process that dies leaves the old state or the new one.
+
+        What the disk refuses is remembered by this process alone: it is delivered once more if
+        another one has to go on.
+        """
+        content = asdict(self)
+        del content["path"], content["resumed"]
+        half_written = self.path.with_suffix(".tmp")
+        with suppress(OSError):
+            half_written.write_text(json.dumps(content), encoding="utf-8")
+            half_written.replace(self.path)
+
+
+class Sink(ABC):
+    """Where a run is delivered to. An object serves one run, from one thread.
+
+    What is delivered twice must change nothing: after a failure the same records come again, and so
+    they do in another process that goes on where one was killed. What may go through later is told
+    by raising a ConnectionError or TimeoutError; any other exception ends the delivery, until
+    `kedro mlflow sync` or the next run tries again.
+
+    Attributes:
+        place: what messages call it.
+        name: names its own files in the run's journal.
+        folder: the run's journal, where it may keep files of its own.
+        delivery: how far it has got; kept there.
+    """
+
+    place: str
+    name: str
+    folder: Path
+    delivery: Delivery
+
+    def attach(self, name: str, folder: Path, resumed: bool = False) -> None:
+        """Say which run it serves.
+
+        Args:
+            name: the sink's.
+            folder: the run's journal.
+            resumed: whether another process has begun to deliver the run.
+        """
+        self.name, self.folder = name, folder
+        self.delivery = Delivery.load(folder, name, resumed)
+
+    @abstractmethod
+    def begin(self, started: Record) -> None:
+        """Open the run, before anything else and in each process that delivers it.
+
+        Args:
+            started: the run's first record, ``run_started``.
+        """
+
+    @abstractmethod
+    def deliver(self, records: list[Record], patient: bool) -> None:
+        """Take the run's next records, in their order.
+
+        Args:
+            records: what has happened.
+            patient: whether to raise what may go through later. If not, it has been tried often
+                while the place was well: `set_aside` what does not go through, or raise.
+        """
+
+    @abstractmethod
+    def end(self, ended: Record, patient: bool) -> None:
+        """Close the run, after everything else.
+
+        Args:
+            ended: the run's last record, ``run_ended``.
+            patient: as in `deliver`.
+        """
+
+    def is_well(self) -> bool:
+        """Tell whether the place answers as if nothing was wrong with it; if unsure, it is not."""
+        return False
+
+    @property
+    def refusals(self) -> str | None:
+        """Say in a sentence what has been set aside; none if nothing has."""
+        if not self.delivery.refused:
+            return None
+        return (
+            f"{self.place} has refused {self.delivery.refused} records of the run for good: "
+            f"{State.of_journal(self.folder).refused} says which."
+        )
+
+    def set_aside(self, what: str, error: Exception) -> None:
+        """Keep the reason why something is refused for good; the rest goes on."""
+        # No `.jsonl`, which a run's events have: this is none.
+        path = self.folder / f"{self.name}.refused"
+        with suppress(OSError), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"what": what, "reason": reason_of(error)}) + "\n")
+        self.delivery.refused += 1
+        self.delivery.save()

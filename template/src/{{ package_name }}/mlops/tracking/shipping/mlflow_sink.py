@@ -11,15 +11,14 @@ from ...backend.pages import page
 from ...config import CaptureOptions, ExperimentOptions, PlaceOptions
 from ...project import is_server
 from ...redaction import mask
+from .. import RunListener, Shipment
 from ..capture.values import mend_model_name
 from ..journal import Record, all_records
-from ..listeners import RunListener, Shipment
 from ..process import frozen_afterwards
+from . import Sink
 from .batches import Batch, batches, one_by_one, without_known_parameters
-from .lineage import log_inputs
-from .models import log_model
+from .lineage import log_inputs, log_model
 from .runs import create_child, create_run, end_children, join_run
-from .sink import Sink
 from .timeline import log_timeline
 
 if TYPE_CHECKING:

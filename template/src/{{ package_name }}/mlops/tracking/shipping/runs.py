@@ -8,7 +8,7 @@ from ...disk import vanished
 from ...errors import TrackingError
 from ..capture.nodes import is_inside, nodes_of, parent_of
 from ..journal import Record
-from .sink import Delivery
+from . import Delivery
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,12 +11,11 @@ from ...backend.client import reason_of
 from ...config import ExperimentOptions, KedroMlflowConfig
 from ...disk import FileLock
 from ...project import State
+from .. import RunListener
 from ..capture.nodes import FOLDER, write_run_record
 from ..journal import Record, all_records, first_record
-from ..listeners import RunListener
 from .batches import describe_changes
-from .shipper import Shipper
-from .sinks import sinks_of
+from .shipper import Shipper, sinks_of
 
 
 @dataclass(frozen=True)
