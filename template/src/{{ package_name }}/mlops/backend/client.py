@@ -6,11 +6,11 @@ import re
 import sqlite3
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -25,7 +25,8 @@ from .pages import public
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
+
+_T = TypeVar("_T")
 
 _SECONDS_TO_ANSWER = 5
 
@@ -135,9 +136,20 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, OSError) and (error.errno is None or refusal(error) is not None)
 
 
-def is_missing(error: "MlflowException") -> bool:
-    """Tell whether what was asked for is not there, in the words of whichever store it is."""
-    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+def is_missing(error: Exception) -> bool:
+    """Return whether MLflow has no such thing; the database store calls it an invalid value."""
+    code = getattr(error, "error_code", None)
+    return code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")
+
+
+def if_exists(ask: Callable[..., _T], *names: str) -> _T | None:
+    """Return what a call of MLflow's client returns, or None if MLflow has no such thing."""
+    try:
+        return ask(*names)
+    except Exception as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def is_final(error: Exception) -> bool:

@@ -9,7 +9,7 @@ import click
 from kedro.framework.startup import ProjectMetadata
 
 from ..backend.access import project_config
-from ..backend.client import connect
+from ..backend.client import connect, is_missing
 from ..backend.databases import why_closed
 from ..backend.pages import find_page, front_page, has_pages, way_in
 from ..config import KedroMlflowConfig, PlaceOptions
@@ -95,7 +95,7 @@ def _page(client: "MlflowClient", uri: str, experiment: str, run_id: str | None)
             return address
         click.echo(f"There is no run of this project yet: no experiment '{experiment}'.")
     except MlflowException as error:
-        if run_id and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if run_id and is_missing(error):
             raise TrackingError(f"--run-id: MLflow knows no run '{run_id}'.") from error
         click.echo(
             "MLflow did not say which page is this project's: `uv run kedro mlflow doctor` "

@@ -1,5 +1,6 @@
 """Can models be registered? Shown by a tag that comes and goes, or by a model that does."""
 
+from ..backend.client import if_exists
 from .finding import Finding, failed, ok, reason
 from .setup import MARK, Setup
 
@@ -11,11 +12,7 @@ def registry(setup: Setup) -> Finding:
     assert setup.config.model is not None
     client, name = setup.client, setup.config.model.name
     try:
-        try:
-            client.get_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+        if if_exists(client.get_registered_model, name) is None:
             another = f"{name}_{setup.name}".replace("-", "_")
             client.create_registered_model(another)
             setup.remove_later(

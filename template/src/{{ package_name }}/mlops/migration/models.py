@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError
+from ..tracking.shipping.batches import MAX_METRICS
 from .files import ModelFiles, copy, sizes
 from .pages import chunks, pages
 from .places import FROM_MODEL, Place
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Metric
 
     from .move import Move
-
-# The limit of one log-batch call.
-_MOST_METRICS = 1000
 
 
 def move_model(move: "Move", model: "LoggedModel") -> None:
@@ -76,7 +74,7 @@ def move_model_metrics(move: "Move", model: "LoggedModel") -> None:
         if run_id and identity(metric) not in there:
             missing.setdefault(run_id, []).append(_of_model(metric, target.model_id))
     for run_id, metrics in missing.items():
-        for some in chunks(metrics, _MOST_METRICS):
+        for some in chunks(metrics, MAX_METRICS):
             move.target.client.log_batch(run_id, some)
 
 

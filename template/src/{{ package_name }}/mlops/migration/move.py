@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from ..backend.client import if_exists
 from ..config import KedroMlflowConfig
 from .experiments import move_experiment
 from .models import move_model, move_model_metrics
@@ -17,9 +18,6 @@ from .versions import move_registered_model
 if TYPE_CHECKING:
     from mlflow.entities import Experiment, LoggedModel, Run
     from mlflow.entities.model_registry import RegisteredModel
-
-Found = TypeVar("Found")
-
 
 # MLflow makes this experiment itself, everywhere.
 _DEFAULT_EXPERIMENT = "0"
@@ -92,7 +90,7 @@ class Move:
             Its id; none if it stays: it is deleted, or it or its parent have not ended.
         """
         if run_id not in self.runs:
-            run = _found(lambda: self.source.client.get_run(run_id))
+            run = if_exists(self.source.client.get_run, run_id)
             if run is None or not self._may_go(run):
                 self.runs[run_id] = None
             else:
@@ -106,7 +104,7 @@ class Move:
             Its id; none if it stays: it is deleted, or was never finished.
         """
         if model_id not in self.models:
-            model = _found(lambda: self.source.client.get_logged_model(model_id))
+            model = if_exists(self.source.client.get_logged_model, model_id)
             if model is None or str(model.status) == "PENDING":
                 self.models[model_id] = None
             else:
@@ -140,16 +138,5 @@ class Move:
         if run.info.lifecycle_stage != "active" or run.info.status not in ENDED:
             return False
         parent_id = run.data.tags.get(PARENT_RUN)
-        parent = parent_id and _found(lambda: self.source.client.get_run(parent_id))
+        parent = parent_id and if_exists(self.source.client.get_run, parent_id)
         return not parent or parent.info.lifecycle_stage != "active" or self._may_go(parent)
-
-
-def _found(ask: Callable[[], Found]) -> Found | None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return ask()
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None

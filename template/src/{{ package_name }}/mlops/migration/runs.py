@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..backend.client import is_transient, reason_of
+from ..tracking.shipping.batches import MAX_METRICS, MAX_PARAMS, MAX_TAGS
 from ..tracking.shipping.lineage import output_ids
 from .files import RunFiles, copy
 from .pages import chunks, pages
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 # Tags that name another run.
 _RUN_TAGS = (PARENT_RUN, "model.run_id")
-
-
-# The limits of one log-batch call.
-_MOST_PARAMS, _MOST_TAGS, _MOST_METRICS = 100, 100, 1000
 
 
 def move_run(move: "Move", run: "Run") -> None:
@@ -42,11 +39,11 @@ def move_run(move: "Move", run: "Run") -> None:
     move.runs[source_id] = target_id
     if target.info.status in ENDED:
         return
-    for params in chunks(run.data.params.items(), _MOST_PARAMS):
+    for params in chunks(run.data.params.items(), MAX_PARAMS):
         _log(move, run, target_id, params=[Param(*item) for item in params])
-    for metrics in chunks(_missing_metrics(move, run, target), _MOST_METRICS):
+    for metrics in chunks(_missing_metrics(move, run, target), MAX_METRICS):
         _log(move, run, target_id, metrics=metrics)
-    for some in chunks(tags.items(), _MOST_TAGS):
+    for some in chunks(tags.items(), MAX_TAGS):
         _log(move, run, target_id, tags=[RunTag(*item) for item in some])
     _log_inputs(move, run, target)
     _log_outputs(move, run, target)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ..backend.client import is_missing
 from ..tracking.shipping.timeline import log_trace
 from .pages import pages
 from .places import Place
@@ -23,10 +24,6 @@ _OF_ITS_PLACE = {
     "mlflow.trace.archiveLocation",
     "mlflow.trace.archivalFailure",
 }
-
-
-# The last one: it has been started, by a move that was stopped before its spans were sent.
-_MISSING = ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "BAD_REQUEST")
 
 
 def trace_ids(place: Place, experiment_id: str) -> Iterable[str]:
@@ -73,7 +70,8 @@ def find_trace(place: Place, trace_id: str) -> "Trace | None":
     try:
         return place.traces.get_trace(trace_id)
     except MlflowException as error:
-        if error.error_code not in _MISSING:
+        # A bad request: an earlier migration was stopped before it sent the trace's spans.
+        if not is_missing(error) and error.error_code != "BAD_REQUEST":
             raise
         return None
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from ..backend.client import muted
+from ..backend.client import if_exists, muted
 from ..config import KedroMlflowConfig, MetricsOptions, PromotionOptions
 from ..errors import TrackingError
 from ..project import State, registered_pipelines
 from ..tracking.capture.values import mend_name, metrics_of
 from .holdout import DIGEST_TAG, ROWS_TAG, load_holdout
-from .versions import download, if_exists
+from .versions import download
 
 if TYPE_CHECKING:
     from kedro.pipeline.node import Node

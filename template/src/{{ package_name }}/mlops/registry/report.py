@@ -7,9 +7,8 @@ from functools import partial
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
-from ..backend.client import is_transient, reason_of
+from ..backend.client import if_exists, is_transient, reason_of
 from .rules import Check
-from .versions import if_exists
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -1,11 +1,11 @@
 """Versions of the registered model: found, downloaded, registered, and their aliases."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from time import gmtime, strftime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from ..backend.client import UnreachableError, connect, is_missing, reason_of
+from ..backend.client import UnreachableError, connect, if_exists, is_missing, reason_of
 from ..config import KedroMlflowConfig, ServerOptions
 from ..errors import TrackingError
 from ..model.batch import use_version
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
-
-_T = TypeVar("_T")
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 # Tags of versions. Unity Catalog takes no dots in their names, and no long values.
@@ -44,7 +42,7 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
             return client.get_model_version(name, wanted)
         return client.get_model_version_by_alias(name, wanted)
     except (MlflowException, UnreachableError) as error:
-        if isinstance(error, MlflowException) and is_missing(error):
+        if is_missing(error):
             raise TrackingError(_missing(name, wanted)) from error
         role = "the version" if wanted.isdecimal() else "the alias"
         raise TrackingError(
@@ -63,18 +61,6 @@ def _missing(name: str, wanted: str) -> str:
         "version by its number.",
     }
     return by_alias.get(wanted, f"{subject} has the alias '{wanted}': give a version's number.")
-
-
-def if_exists(ask: Callable[..., _T], *names: str) -> _T | None:
-    """Return what a call of MLflow's client returns, or None if MLflow has no such thing."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return ask(*names)
-    except MlflowException as error:
-        if is_missing(error):
-            return None
-        raise
 
 
 def download(version: "ModelVersion", server: ServerOptions) -> Path:

@@ -16,10 +16,8 @@ _T = TypeVar("_T")
 
 
 # https://mlflow.org/docs/latest/api_reference/rest-api.html#log-batch: 1,000 of all kinds together.
-_MAX_PARAMS = _MAX_TAGS = 100
-
-
-_MAX_METRICS = 800
+MAX_PARAMS = MAX_TAGS = 100
+MAX_METRICS = 800
 
 
 @dataclass(frozen=True)
@@ -43,16 +41,16 @@ def batches(records: list[Record]) -> Iterator[Batch]:
         for name, value, step in record.data["values"]
     ]
     count = max(
-        ceil(len(params) / _MAX_PARAMS),
-        ceil(len(metrics) / _MAX_METRICS),
-        ceil(len(tags) / _MAX_TAGS),
+        ceil(len(params) / MAX_PARAMS),
+        ceil(len(metrics) / MAX_METRICS),
+        ceil(len(tags) / MAX_TAGS),
     )
     for number in range(count):
         # MLflow's objects are large: those of one batch are enough at a time.
         yield Batch(
-            [Metric(*each) for each in _part(metrics, number, _MAX_METRICS)],
-            [Param(*each) for each in _part(params, number, _MAX_PARAMS)],
-            [RunTag(*each) for each in _part(tags, number, _MAX_TAGS)],
+            [Metric(*each) for each in _part(metrics, number, MAX_METRICS)],
+            [Param(*each) for each in _part(params, number, MAX_PARAMS)],
+            [RunTag(*each) for each in _part(tags, number, MAX_TAGS)],
         )
 
 
