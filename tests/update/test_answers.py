@@ -9,7 +9,6 @@ import pytest
 from copier import Settings, run_update
 
 from tests.support import answers, versions
-from tests.support.rooms import room
 
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
 
@@ -93,7 +92,7 @@ def test_an_edited_file_that_the_new_answer_does_without_stays_and_is_named(
     # Its neighbours, which nobody has edited, are gone.
     assert {path.name for path in (project / SERVER).parent.iterdir()} == {"server.py"}
     assert not (project / "src/diabetes_progression/commands/serve.py").exists()
-    assert SERVER in room("update.report").on_screen(update)
+    assert SERVER in update.screen()
 
 
 def test_a_kept_file_is_its_owners_from_then_on(published: Path, tmp_path: Path) -> None:

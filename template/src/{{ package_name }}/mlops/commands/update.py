@@ -2,14 +2,15 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from kedro.framework.startup import ProjectMetadata
 
-from ..update.git import UpdateError
-from ..update.origin import changelog, newest_version, origin
-from ..update.report import as_request, on_screen
-from ..update.update import update
+from ..update import update
+from ..update.origin import UpdateError, changelog, newest_version, origin
+
+if TYPE_CHECKING:
+    from kedro.framework.startup import ProjectMetadata
 
 _CONFLICTS = 3
 
@@ -19,16 +20,16 @@ _CONFLICTS = 3
     "--data", "-d", "answers", multiple=True, metavar="KEY=VALUE", help="Change an answer."
 )
 @click.option("--defaults", is_flag=True, help="Answer new questions by their defaults.")
-@click.option("--check", is_flag=True, help="Say whether there is a newer version, and stop.")
+@click.option("--check", is_flag=True, help="Print whether there is a newer version, and stop.")
 @click.option(
     "--request",
     type=click.Path(path_type=Path, dir_okay=False),
     help="For CI: ask nothing, and write the text of a merge request to this file if there is "
-    "something to merge. A template out of reach counts as nothing new.",
+    "something to merge. An unreachable template counts as nothing new.",
 )
 @click.pass_obj
 def command(
-    metadata: ProjectMetadata,
+    metadata: "ProjectMetadata",
     answers: tuple[str, ...],
     defaults: bool,
     check: bool,
@@ -36,7 +37,7 @@ def command(
 ) -> None:
     """Bring this project to the newest version of its template.
 
-    Your edits stay. Where one meets one of the template's, both stand in the file between conflict
+    Your edits stay. Where one conflicts with the template's, the file holds both between conflict
     markers, and the exit code is 3.
     """
     project = Path(metadata.project_path)
@@ -55,8 +56,8 @@ def command(
     # Other answers alone: the version stays.
     ask = sys.stdin.isatty() and not (defaults or request)
     done = update(project, newest or ":current:", answers, ask=ask)
-    click.echo(on_screen(done))
+    click.echo(done.screen())
     if request and done.changed:
-        request.write_text(as_request(done, notes), encoding="utf-8")
+        request.write_text(done.request(notes), encoding="utf-8")
     elif done.conflicts:
         raise SystemExit(_CONFLICTS)

@@ -1,1 +1,186 @@
-"""`copier update` with a net under it: what it loses is kept, what it leaves open is named."""
+"""`copier update`, made safe: copier merges, and what the owner wrote stays.
+
+Copier removes a file that the new version or the new answers do without, edited or not. Here it
+stays if the owner has edited it, which a second copy of the project's old version shows.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+
+from .origin import ANSWERS, Origin, UpdateError, git, origin
+
+# Takes the arguments of the command line `copier`.
+Copier: TypeAlias = Callable[[Sequence[str]], None]
+
+UNDO = "git checkout HEAD -- . && git clean -fd ."
+
+_REQUIREMENTS = ["--from", "copier>=9.15,<10", "--with", "copier-template-extensions>=0.3,<1"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update did: from which version to which, its conflicts, and the files it kept."""
+
+    old: str
+    new: str
+    changed: bool
+    conflicts: list[str]
+    kept: list[str]
+
+    @property
+    def title(self) -> str:
+        """The update in a line, without a full stop."""
+        if self.old == self.new:
+            return f"Render {self.new} of the template with other answers"
+        return f"Update from {self.old} to {self.new} of the template"
+
+    def screen(self) -> str:
+        """Write for the terminal what has changed, what to look at, and what to type next."""
+        if not self.changed:
+            return f"Nothing changes: the project is as {self.new} of its template renders it."
+        lines, see = [self.title], "what has changed"
+        if self.conflicts:
+            lines += ["", "Your edit and the template's conflict, between <<<<<<< and >>>>>>> in:"]
+            lines += [f"    {path}" for path in self.conflicts]
+            see = "settle what is between the markers"
+        if self.kept:
+            lines += ["", "No longer in the template; they stay, because you edited them:"]
+            lines += [f"    {path}" for path in self.kept]
+        lines += [
+            *("", "Next:"),
+            f"    git diff                  # {see}",
+            "    uv sync                   # install what has changed",
+            "    uv run pytest",
+            '    git add . && git commit -m "Update from the template"',
+            *("", f"Or take it back: {UNDO}"),
+        ]
+        return "\n".join(lines)
+
+    def request(self, changelog: str) -> str:
+        """Write the text of a merge request in Markdown: title, empty line, and the rest."""
+        paragraphs = [self.title]
+        if self.conflicts:
+            paragraphs.append(
+                "**Edits of yours and of the template conflict** in the files below. Each holds "
+                "both, between `<<<<<<<` and `>>>>>>>`: settle them on this branch before you "
+                f"merge.\n\n{_bullets(self.conflicts)}"
+            )
+        if self.kept:
+            paragraphs.append(
+                "These files are no longer in the template. They stay, because they were edited "
+                f"here; delete them if you do not need them.\n\n{_bullets(self.kept)}"
+            )
+        paragraphs += [changelog] if changelog else []
+        paragraphs.append(
+            "Your own files (pipelines, catalog, parameters, data) are as they were. After "
+            "merging: `uv sync`."
+        )
+        return "\n\n".join(paragraphs) + "\n"
+
+
+def _bullets(paths: list[str]) -> str:
+    return "\n".join(f"- `{path}`" for path in paths)
+
+
+def uvx(arguments: Sequence[str]) -> None:
+    """Run copier in an environment that uv makes for it.
+
+    Raises:
+        UpdateError: uv is missing, or copier refuses or fails.
+    """
+    uv = os.environ.get("UV") or shutil.which("uv")
+    if uv is None:
+        raise UpdateError("uv is not on the PATH: an update runs copier with it.")
+    command = [uv, "tool", "run", *_REQUIREMENTS, "copier", *arguments]
+    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if result.returncode != 0:
+        raise UpdateError(_last_sentence(result.stderr))
+
+
+def update(
+    project: Path,
+    version: str | None = None,
+    answers: Sequence[str] = (),
+    *,
+    ask: bool = False,
+    copier: Copier = uvx,
+) -> Update:
+    """Bring a project to a version of its template, the newest if none is named.
+
+    Args:
+        project: the project's folder; all its files are committed.
+        version: a tag of the template.
+        answers: answers that change, each as ``key=value``.
+        ask: ask the questions that are new, instead of taking their defaults.
+        copier: what runs copier.
+
+    Raises:
+        UpdateError: the project has changes that are not committed, or copier refuses.
+    """
+    if git(project, "status", "--porcelain", "--", "."):
+        raise UpdateError("Commit or stash your changes first: an update merges with them.")
+    before = origin(project)
+    command = ["update", "--trust", "--quiet", "--skip-answered"]
+    command += [] if ask else ["--defaults"]
+    command += ["--vcs-ref", version] if version else []
+    for answer in answers:
+        command += ["--data", answer]
+    copier([*command, str(project)])
+    kept = _restore_edited(project, before, copier)
+    return Update(
+        old=before.version,
+        new=origin(project).version,
+        kept=kept,
+        changed=git(project, "status", "--porcelain", "--", ".") != "",
+        conflicts=_changed_paths(project, "--diff-filter=U"),
+    )
+
+
+def _restore_edited(project: Path, before: Origin, copier: Copier) -> list[str]:
+    """Of the files that are gone, restore those that the old version had rendered otherwise."""
+    gone = _changed_paths(project, "--diff-filter=D", "HEAD")
+    if not gone:
+        return []
+    git(project, "checkout", "HEAD", "--", *gone)
+    with TemporaryDirectory() as folder:
+        answers, rendered = Path(folder, ANSWERS), Path(folder, "rendered")
+        answers.write_text(git(project, "show", f"HEAD:./{ANSWERS}"), encoding="utf-8")
+        command = ["copy", "--trust", "--quiet", "--defaults", "--vcs-ref", before.version]
+        copier([*command, "--data-file", str(answers), before.address, str(rendered)])
+        unedited = [path for path in gone if _same(project / path, rendered / path)]
+    for path in unedited:
+        _remove(project, project / path)
+    return sorted(set(gone) - set(unedited))
+
+
+def _changed_paths(project: Path, *options: str) -> list[str]:
+    printed = git(project, "diff", "--name-only", "--relative", *options, "-z")
+    return [path for path in printed.split("\0") if path]
+
+
+def _same(mine: Path, rendered: Path) -> bool:
+    return rendered.is_file() and mine.is_file() and mine.read_bytes() == rendered.read_bytes()
+
+
+def _remove(project: Path, path: Path) -> None:
+    """Delete a file, and the folders that it leaves empty."""
+    path.unlink()
+    for folder in path.parents:
+        if folder == project or any(folder.iterdir()):
+            return
+        folder.rmdir()
+
+
+def _last_sentence(screen: str) -> str:
+    """Return the sentence in what copier wrote; a validator's ends a traceback, behind its key."""
+    last_line = (screen.strip().splitlines() or ["copier failed without a message."])[-1]
+    sentence = re.sub(r"^\w+Error: |Validation error for question '\w+': ", "", last_line)
+    # The question has no default.
+    return re.sub(r'^Question "(\w+)" is required$', r"Answer \1 as well: -d \1=VALUE.", sentence)

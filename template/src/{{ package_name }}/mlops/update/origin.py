@@ -1,22 +1,29 @@
-"""Where the project's template is, which version of it the project has, and which there are."""
+"""The template that the project is from: its address, its versions, and git, which knows them."""
 
+import os
 import re
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import yaml
-
-from .git import UpdateError, git
+from click import ClickException
+from packaging.version import InvalidVersion, Version
 
 ANSWERS = ".copier-answers.yml"
 
-
-# As copier writes the addresses of the two services in short.
+# As copier shortens the addresses of the two services.
 _SERVICES = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
 
-
 _SECONDS = 20
+
+# Neither a password nor the passphrase of a key is ever asked for.
+_ASK_NOTHING = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+
+
+class UpdateError(ClickException):
+    """An update that is not possible; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +42,24 @@ class Origin:
                 return f"{full}{repository}.git"
         return self.address.removeprefix("git+")
 
+    def is_older_than(self, tag: str) -> bool:
+        """Return whether a release is newer than the project's version.
+
+        Where no tag is before the commit that a project was rendered from, copier writes the
+        commit's bare hash: each release came later.
+        """
+        ours, theirs = _version(self.version), _version(tag)
+        return theirs is not None and (ours is None or ours < theirs)
+
 
 def origin(project: Path) -> Origin:
-    """What the answers file says of the template.
+    """Read the template and its version from the answers file.
 
     Raises:
         UpdateError: the project was not made from a template with versions.
     """
-    content = (
-        yaml.safe_load((project / ANSWERS).read_bytes()) if (project / ANSWERS).is_file() else {}
-    )
+    file = project / ANSWERS
+    content = yaml.safe_load(file.read_bytes()) if file.is_file() else {}
     address, version = content.get("_src_path"), content.get("_commit")
     if not address or not version:
         raise UpdateError(
@@ -55,22 +70,22 @@ def origin(project: Path) -> Origin:
 
 
 def newest_version(template: Origin, seconds: float = _SECONDS) -> str | None:
-    """The tag of the template's newest version; none if there is none newer than the project's.
+    """Return the tag of the template's newest release; none if the project has it.
 
     Raises:
-        UpdateError: the template cannot be reached.
+        UpdateError: the template is not reachable.
     """
-    listed = git(
-        Path(), "ls-remote", "--tags", "--refs", "--", template.git_address, seconds=seconds
-    )
+    address = template.git_address
+    listed = git(Path(), "ls-remote", "--tags", "--refs", "--", address, seconds=seconds)
     tags = [line.partition("refs/tags/")[2] for line in listed.splitlines()]
-    released = [tag for tag in tags if re.fullmatch(r"v?\d+(\.\d+)*", tag)]
-    newest = max(released, key=numbers, default="")
-    return newest if numbers(newest) > numbers(template.version) else None
+    newer = [
+        tag for tag in tags if re.fullmatch(r"v?\d+(\.\d+)*", tag) and template.is_older_than(tag)
+    ]
+    return max(newer, key=Version, default=None)
 
 
 def pending(project: Path, seconds: float = 5) -> str | None:
-    """The newest version, if the project is of an older one and that can be found out."""
+    """Return the newest version, if the project has an older one and that can be found out."""
     try:
         return newest_version(origin(project), seconds)
     except UpdateError:
@@ -78,12 +93,10 @@ def pending(project: Path, seconds: float = 5) -> str | None:
 
 
 def changelog(template: Origin, upto: str) -> str:
-    """What the template's CHANGELOG.md says of the versions after the project's, newest first.
-
-    Empty where it says nothing.
+    """Return what the template's CHANGELOG.md says of the versions after the project's.
 
     Raises:
-        UpdateError: the template cannot be reached.
+        UpdateError: the template is not reachable.
     """
     with TemporaryDirectory() as folder:
         clone = ["clone", "--quiet", "--depth", "1", "--no-checkout", "--branch", upto]
@@ -92,16 +105,47 @@ def changelog(template: Origin, upto: str) -> str:
             text = git(Path(folder, "template"), "show", "HEAD:CHANGELOG.md")
         except UpdateError:
             return ""
-    sections = re.split(r"^(?=## )", text, flags=re.MULTILINE)
-    new = [
-        section.strip()
-        for section in sections
-        if numbers(template.version) < numbers(section.partition("\n")[0]) <= numbers(upto)
-    ]
+    newest = Origin("", upto)
+    new = []
+    for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
+        version = "v" + "".join(re.findall(r"^## \[?v?(\d[\w.-]*)", section))
+        if template.is_older_than(version) and not newest.is_older_than(version):
+            new.append(section.strip())
     return "\n\n".join(new)
 
 
-def numbers(text: str) -> tuple[int, ...]:
-    """The first version in a text, as numbers to compare: v1.2.0 gives (1, 2, 0)."""
-    found = re.search(r"\d+(\.\d+)*", text)
-    return tuple(map(int, found[0].split("."))) if found else ()
+def _version(text: str) -> Version | None:
+    """Read a tag, also that of `git describe` for a commit after it; none for a bare hash."""
+    if not text.startswith("v") and "." not in text:
+        return None
+    try:
+        return Version(re.sub(r"-\d+-g[0-9a-f]+$", "", text))
+    except InvalidVersion:
+        return None
+
+
+def git(folder: Path, *arguments: str, seconds: float | None = None) -> str:
+    """Run git in a folder and return what it prints.
+
+    Raises:
+        UpdateError: git is missing, fails, or takes longer than ``seconds``.
+    """
+    try:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=folder,
+            env=_ASK_NOTHING | os.environ,
+            capture_output=True,
+            # A name or a line that is not in UTF-8 comes back as it was.
+            encoding="utf-8",
+            errors="surrogateescape",
+            timeout=seconds,
+            check=True,
+        ).stdout
+    except FileNotFoundError as error:
+        raise UpdateError("git is not on the PATH: an update merges with it.") from error
+    except subprocess.TimeoutExpired as error:
+        raise UpdateError(f"git {arguments[0]} got no answer within {seconds} s.") from error
+    except subprocess.CalledProcessError as error:
+        lines = str(error.stderr).strip().splitlines() or [f"exit code {error.returncode}"]
+        raise UpdateError(f"git {arguments[0]} failed: {lines[-1]}") from error

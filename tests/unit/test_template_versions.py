@@ -1,0 +1,85 @@
+"""Which version of the template is newer than a project's, and what is new in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support import answers
+from tests.support.rooms import Rooms
+
+TAGS = ["v1.2.0", "v1.3.0-rc1", "v1.3.0", "nightly"]
+
+
+def template_with(folder: Path, tags: list[str]) -> Path:
+    folder.mkdir()
+    answers.git(folder, "init", "--quiet")
+    for tag in tags:
+        sections = [f"## [{each.removeprefix('v')}] - 2030-01-01\n\n- {each}.\n" for each in tags]
+        (folder / "CHANGELOG.md").write_text("## [Unreleased]\n\n" + "\n".join(sections), "utf-8")
+        answers.git(folder, "add", "--all")
+        answers.git(folder, "commit", "--quiet", "--allow-empty", "--message", tag)
+        answers.git(folder, "tag", tag)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return template_with(tmp_path_factory.mktemp("versions") / "template", TAGS)
+
+
+@pytest.mark.parametrize(
+    ("version", "newest"),
+    [
+        ("v1.2.0", "v1.3.0"),
+        ("v1.3.0", None),
+        ("v1.3.0-rc1", "v1.3.0"),
+        # What `git describe` calls a commit after a tag.
+        ("v1.2.0-1-g8320fa8", "v1.3.0"),
+        ("v1.3.0-1-g29a2d4d", None),
+        # A commit before the first tag: a hash may begin like a version, and may be all digits.
+        ("f58f7e5", "v1.3.0"),
+        ("58e2711", "v1.3.0"),
+        ("5812711", "v1.3.0"),
+        ("12a3456", "v1.3.0"),
+        ("v2.0.0", None),
+    ],
+)
+def test_a_newer_release_is_found(
+    mlops: Rooms, template: Path, version: str, newest: str | None
+) -> None:
+    origin = mlops("update.origin")
+    assert origin.newest_version(origin.Origin(str(template), version)) == newest
+
+
+@pytest.mark.parametrize(
+    ("tags", "newest"),
+    [
+        (["1.2.0", "1.10.0"], "1.10.0"),
+        (["v1.2.0", "1.3.0", "v2", "not-a-version"], "v2"),
+        (["v1.1.1", "v1.2.1-rc1"], None),
+        ([], None),
+    ],
+)
+def test_only_released_versions_count(
+    mlops: Rooms, tmp_path: Path, tags: list[str], newest: str | None
+) -> None:
+    origin, template = mlops("update.origin"), template_with(tmp_path / "template", tags)
+    assert origin.newest_version(origin.Origin(str(template), "v1.1.2")) == newest
+
+
+@pytest.mark.parametrize(
+    ("version", "new"),
+    [
+        ("v1.2.0", ["v1.3.0-rc1", "v1.3.0"]),
+        ("v1.3.0-rc1", ["v1.3.0"]),
+        ("f58f7e5", ["v1.2.0", "v1.3.0-rc1", "v1.3.0"]),
+    ],
+)
+def test_the_changelog_is_of_the_versions_since(
+    mlops: Rooms, template: Path, version: str, new: list[str]
+) -> None:
+    origin = mlops("update.origin")
+    text = origin.changelog(origin.Origin(str(template), version), "v1.3.0")
+    assert [line.removeprefix("- ")[:-1] for line in text.splitlines() if line[:2] == "- "] == new
