@@ -60,7 +60,7 @@ def test_a_wrong_password_and_a_missing_database_are_told_apart(
     assert "kedro mlflow doctor" in screen
     assert "CANARY" not in screen
     missing = {"MLFLOW_TRACKING_URI": postgresql.uri("nowhere")}
-    assert "Make the database" in examine(kedro, project, missing, code=1)["database"][1]
+    assert "Create the database" in examine(kedro, project, missing, code=1)["database"][1]
 
 
 def test_a_database_that_does_not_answer_is_not_waited_for(

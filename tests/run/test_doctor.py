@@ -159,7 +159,7 @@ def test_a_silent_server_is_named_and_what_needs_it_is_skipped(
     findings = examine(kedro, project, {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}, code=1)
     status, words = findings["address"]
     assert status == "failed"
-    assert f"nobody listens at 127.0.0.1:{port}" in words
+    assert f"no server listens at 127.0.0.1:{port}" in words
     assert "MLFLOW_TRACKING_URI" in words
     skipped = [name for name, (status, _) in findings.items() if status == "skipped"]
     assert skipped == [
@@ -290,7 +290,7 @@ def test_a_missing_variable_is_named(
     assert findings["variables"] == (
         "failed",
         "MLFLOW_TRACKING_PASSWORD not set -> "
-        "Put what is missing into .env: .env.example says what it holds.",
+        "Put what is missing into .env: .env.example explains each variable.",
     )
     assert findings["sign-in"] == ("skipped", "needs variables -> ")
     project.edit("conf/base/mlflow.yml", ',"sqlite:///mlflow.db"}', "}")
@@ -379,7 +379,7 @@ def test_runs_that_wait_are_counted(project: Project, kedro: Kedro) -> None:
     (refused / "2026-01-01T00.00.00.000Z-server.jsonl").write_text("{}\n")
     findings = examine(kedro, project)
     assert statuses(findings)["journal"] == statuses(findings)["refused"] == "warning"
-    assert "1 run waits to be delivered, from 2" in findings["journal"][1]
+    assert "1 run waits for delivery, from 2" in findings["journal"][1]
     assert "uv run kedro mlflow sync" in findings["journal"][1]
     assert ".kedro_mlflow/refused/ says what" in findings["refused"][1]
 

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import requests
+from mlflow.version import VERSION
+from sqlalchemy.exc import OperationalError
 
 from tests.support.rooms import Rooms
 
 SERVER = "https://mlflow.example.com"
+
+# Makes a set-up: its tracking URI, what the server has answered, and what else mlflow.yml says.
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def setup_of(mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_INSECURE_TLS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def make(uri: str = SERVER, answer: dict[str, Any] | None = None, **content: Any) -> Any:
+        server = {"mlflow_tracking_uri": uri} | content.pop("server", {})
+        config = mlops("config").parse_config({"server": server} | content)
+        setup = mlops("doctor.setup").Setup(tmp_path, config)
+        setup.answer = mlops("backend.client").Answer(**(answer or {"status": 200}))
+        return setup
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -46,13 +68,18 @@ SERVER = "https://mlflow.example.com"
 )
 def test_a_variable_without_the_ones_it_needs_is_named(
     mlops: Rooms,
+    setup_of: Make,
+    monkeypatch: pytest.MonkeyPatch,
     uri: str,
     location: str | None,
     given: list[str],
     missing: str,
 ) -> None:
-    environ = dict.fromkeys(given, "CANARY-value")
-    finding = mlops("doctor.variables").judge_variables(uri, location, environ, {})
+    for name in given:
+        monkeypatch.setenv(name, "CANARY-value")
+    experiment = {"create_experiment_kwargs": {"artifact_location": location}}
+    setup = setup_of(uri, tracking={"experiment": experiment})
+    finding = mlops("doctor.server").variables(setup)
     assert finding.status == ("failed" if missing else "ok")
     assert finding.message.startswith(missing)
     assert "CANARY" not in finding.message
@@ -60,13 +87,15 @@ def test_a_variable_without_the_ones_it_needs_is_named(
         assert name in finding.message
 
 
-def test_an_exported_variable_that_overrules_the_one_in_dotenv_is_named(
-    mlops: Rooms,
+def test_an_exported_variable_that_overrides_the_one_in_dotenv_is_named(
+    mlops: Rooms, setup_of: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judge = mlops("doctor.variables").judge_variables
-    dotenv = {"MLFLOW_TRACKING_TOKEN": "CANARY-new", "KEDRO_ENV": "local", "EMPTY": None}
-    environ = {"MLFLOW_TRACKING_TOKEN": "CANARY-old", "KEDRO_ENV": "local"}
-    finding = judge(SERVER, None, environ, dotenv)
+    setup = setup_of()
+    dotenv = "MLFLOW_TRACKING_TOKEN=CANARY-new\nKEDRO_ENV=local\nEMPTY=\n"
+    (setup.project_path / ".env").write_text(dotenv)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "CANARY-old")
+    monkeypatch.setenv("KEDRO_ENV", "local")
+    finding = mlops("doctor.server").variables(setup)
     assert finding.status == "warning"
     assert finding.message.startswith("MLFLOW_TRACKING_TOKEN:")
     assert "CANARY" not in finding.message + finding.remedy
@@ -89,14 +118,18 @@ def test_an_exported_variable_that_overrules_the_one_in_dotenv_is_named(
             "no host of the name mlflow.example.com",
         ),
         ({"error": requests.exceptions.ConnectionError("BadStatusLine")}, "failed", "BadStatus"),
+        (
+            {"error": requests.exceptions.ConnectionError("Connection refused")},
+            "failed",
+            "no server listens at mlflow.example.com",
+        ),
         ({"error": requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED")}, "ok", "answers"),
     ],
 )
 def test_an_address_is_judged_by_what_came_back(
-    mlops: Rooms, answer: dict[str, object], status: str, words: str
+    mlops: Rooms, setup_of: Make, answer: dict[str, object], status: str, words: str
 ) -> None:
-    given = mlops("backend.client").Answer(**answer)
-    finding = mlops("doctor.server").judge_address(SERVER, given)
+    finding = mlops("doctor.server").address(setup_of(answer=answer))
     assert finding.status == status
     assert words in finding.message
     assert (status == "ok") == (finding.remedy == "")
@@ -107,18 +140,26 @@ def test_an_address_is_judged_by_what_came_back(
     [
         (SERVER, False, "ok", "good"),
         (SERVER, True, "warning", "MLFLOW_TRACKING_INSECURE_TLS"),
-        ("http://mlflow.example.com", False, "warning", "who is in between"),
-        ("http://10.0.0.7:5000", False, "warning", "who is in between"),
+        ("http://mlflow.example.com", False, "warning", "others on the network"),
+        ("http://10.0.0.7:5000", False, "warning", "others on the network"),
         ("http://127.0.0.1:5000", False, "ok", "this machine"),
         ("http://[::1]:5000", False, "ok", "this machine"),
         ("http://localhost", False, "ok", "this machine"),
     ],
 )
 def test_only_this_machine_needs_no_encryption(
-    mlops: Rooms, uri: str, unchecked: bool, status: str, words: str
+    mlops: Rooms,
+    setup_of: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    uri: str,
+    unchecked: bool,
+    status: str,
+    words: str,
 ) -> None:
-    answer = mlops("backend.client").Answer(status=200)
-    finding = mlops("doctor.server").judge_encryption(uri, answer, unchecked)
+    setup = setup_of(uri)
+    if unchecked:
+        monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+    finding = mlops("doctor.server").encryption(setup)
     assert finding.status == status
     assert words in finding.message
 
@@ -134,16 +175,22 @@ def test_only_this_machine_needs_no_encryption(
         (-86400 * 400, "failed", "400 days behind"),
     ],
 )
-def test_clocks_may_differ_by_seconds(mlops: Rooms, off: float, status: str, words: str) -> None:
+def test_clocks_may_differ_by_seconds(
+    mlops: Rooms, setup_of: Make, off: float, status: str, words: str
+) -> None:
     now = time.time()
-    finding = mlops("doctor.server").judge_clock(formatdate(now - off, usegmt=True), now)
+    answer = {"date": formatdate(now - off, usegmt=True), "asked": now}
+    finding = mlops("doctor.server").clock(setup_of(answer=answer))
     assert finding.status == status
     assert words in finding.message
 
 
 @pytest.mark.parametrize("date", [None, "", "yesterday"])
-def test_a_server_without_a_clock_is_no_trouble(mlops: Rooms, date: str | None) -> None:
-    assert mlops("doctor.server").judge_clock(date, time.time()).status == "ok"
+def test_a_server_without_a_clock_is_no_trouble(
+    mlops: Rooms, setup_of: Make, date: str | None
+) -> None:
+    setup = setup_of(answer={"date": date, "asked": time.time()})
+    assert mlops("doctor.server").clock(setup).status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -154,16 +201,17 @@ def test_a_server_without_a_clock_is_no_trouble(mlops: Rooms, date: str | None) 
         ("3.0.1", "warning"),
         ("3.3.2", "warning"),
         ("3.4.0", "ok"),
-        ("3.17.2", "ok"),
+        (VERSION, "ok"),
         ("3.20.0rc1", "ok"),
         ("4.0.0", "warning"),
         ("<html>", "ok"),
     ],
 )
 def test_a_server_must_know_models_and_should_know_timelines(
-    mlops: Rooms, server: str, status: str
+    mlops: Rooms, setup_of: Make, server: str, status: str
 ) -> None:
-    assert mlops("doctor.server").judge_versions(server, "3.17.2").status == status
+    setup = setup_of(answer={"text": f"{server}\n"})
+    assert mlops("doctor.server").version(setup).status == status
 
 
 @pytest.mark.parametrize(
@@ -177,22 +225,27 @@ def test_a_server_must_know_models_and_should_know_timelines(
         ),
     ],
 )
-def test_who_is_not_let_in_hears_what_was_not_accepted(
-    mlops: Rooms, shown: dict[str, str], remedy: str
+def test_who_gets_no_access_reads_what_was_not_accepted(
+    mlops: Rooms,
+    setup_of: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    shown: dict[str, str],
+    remedy: str,
 ) -> None:
-    sign_in, config = mlops("doctor.sign_in"), mlops("config").KedroMlflowConfig()
-    finding = sign_in.judge_refusal(401, sign_in.credential(config, shown))
+    for name, value in shown.items():
+        monkeypatch.setenv(name, value)
+    sign_in = mlops("doctor.server").sign_in
+    finding = sign_in(setup_of(answer={"status": 401}))
     assert finding.status == "failed"
     assert remedy in finding.remedy
     assert "CANARY" not in finding.message + finding.remedy
     provider = {"request_header_provider": {"type": "package.Provider"}}
-    config = mlops("config").parse_config({"server": provider})
-    finding = sign_in.judge_refusal(401, sign_in.credential(config, shown))
+    finding = sign_in(setup_of(answer={"status": 401}, server=provider))
     assert "package.Provider" in finding.message
 
 
 def test_tables_are_of_this_mlflow_or_of_an_older_or_of_a_newer_one(mlops: Rooms) -> None:
-    judge = mlops("doctor.database").judge_revision
+    judge = mlops("doctor.stores").judge_revision
     known = ["c", "b", "a"]
     assert judge("c", known, "3.17.2", "upgrade it").status == "ok"
     older = judge("a", known, "3.17.2", "upgrade it")
@@ -205,22 +258,33 @@ def test_tables_are_of_this_mlflow_or_of_an_older_or_of_a_newer_one(mlops: Rooms
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [
-        ('FATAL:  password authentication failed for user "x"', "user and password"),
+        ('FATAL: password authentication failed for user "x"', "user and password"),
         ("(1045, \"Access denied for user 'x'@'h'\")", "user and password"),
-        ('FATAL:  database "x" does not exist', "Make the database"),
-        ("(1049, \"Unknown database 'x'\")", "Make the database"),
+        ('FATAL: database "x" does not exist', "Create the database"),
+        ("(1049, \"Unknown database 'x'\")", "Create the database"),
         ("connection refused", "Start the database"),
         ("unable to open database file", "read and write the file"),
     ],
 )
-def test_a_databases_refusal_leads_to_its_remedy(mlops: Rooms, words: str, remedy: str) -> None:
-    finding = mlops("doctor.database").judge_refusal("PostgreSQL", words)
+def test_a_databases_refusal_leads_to_its_remedy(
+    mlops: Rooms,
+    setup_of: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    remedy: str,
+) -> None:
+    def refuse(uri: str) -> None:
+        raise OperationalError("connect", {}, Exception(words))
+
+    monkeypatch.setattr(mlops("doctor.stores"), "opened", refuse)
+    finding = mlops("doctor.stores").database(setup_of("postgresql+psycopg://x:y@host/runs"))
+    assert finding.message == f"PostgreSQL at host does not open ({words})"
     assert finding.status == "failed"
     assert remedy in finding.remedy
 
 
 def test_files_on_another_machine_are_not_written_to_this_one(mlops: Rooms, tmp_path: Path) -> None:
-    judge = mlops("doctor.artifacts").judge_location
+    judge = mlops("doctor.stores").judge_location
     assert "its own machine" in judge("/srv/artifacts/1", SERVER).message
     assert "its own machine" in judge("file:///srv/artifacts/1", SERVER).message
     assert judge(str(tmp_path), "http://127.0.0.1:5000") is None
@@ -230,37 +294,39 @@ def test_files_on_another_machine_are_not_written_to_this_one(mlops: Rooms, tmp_
 
 
 def test_what_others_say_is_shown_without_secrets(mlops: Rooms) -> None:
-    said = mlops("doctor.finding").failed("CANARY-1 is wrong at http://x:CANARY-2@host", "Mend.")
+    said = mlops("doctor.setup").failed(
+        "CANARY-1 is wrong at http://x:CANARY-2@host", "Correct it."
+    )
     assert said.masked(["CANARY-1"]).message == "******** is wrong at http://********@host"
 
 
 def test_a_check_that_hangs_ends_in_seconds(mlops: Rooms) -> None:
-    diagnosis = mlops("doctor.diagnosis")
+    doctor = mlops("doctor")
     over = threading.Event()
-    check = diagnosis.Check("address", lambda _: over.wait())
-    finding = diagnosis.within(0.1, check, None)
-    assert diagnosis.waits()
+    check = doctor.Check("address", lambda _: over.wait())
+    finding = doctor.within(0.1, check, None)
+    assert doctor.is_waiting()
     over.set()
     assert finding.status == "failed"
     assert "no answer within 0.1 seconds" in finding.message
 
 
 def test_what_needs_a_failed_check_is_skipped_and_says_which(mlops: Rooms) -> None:
-    diagnosis, finding = mlops("doctor.diagnosis"), mlops("doctor.finding")
+    doctor, finding = mlops("doctor"), mlops("doctor.setup")
     looks = {
-        "first": ((), finding.failed("broken", "Mend it.")),
+        "first": ((), finding.failed("broken", "Correct it.")),
         "second": (("first",), finding.ok("never looked at")),
         "third": (("second",), finding.ok("never looked at")),
         "fourth": ((), finding.warning("so so", "Think.")),
         "fifth": (("fourth",), finding.ok("fine")),
     }
     checks = [
-        diagnosis.Check(name, lambda _, found=found: found, needs)
+        doctor.Check(name, lambda _, found=found: found, needs)
         for name, (needs, found) in looks.items()
     ]
     setup = mlops("doctor.setup").Setup(Path(), SimpleNamespace())
     setup.remove_later("the file x", lambda: 1 / 0)
-    found = dict(diagnosis.diagnose(checks, setup))
+    found = dict(doctor.diagnose(checks, setup))
     assert [each.status for each in found.values()] == [
         *("failed", "skipped", "skipped", "warning", "ok"),
         "warning",
@@ -270,6 +336,6 @@ def test_what_needs_a_failed_check_is_skipped_and_says_which(mlops: Rooms) -> No
 
 
 def test_a_check_that_fails_in_its_own_way_is_a_finding(mlops: Rooms) -> None:
-    diagnosis = mlops("doctor.diagnosis")
-    check = diagnosis.Check("address", lambda _: 1 / 0)
-    assert diagnosis.within(5, check, None).status == "failed"
+    doctor = mlops("doctor")
+    check = doctor.Check("address", lambda _: 1 / 0)
+    assert doctor.within(5, check, None).status == "failed"

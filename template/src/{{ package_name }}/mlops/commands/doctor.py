@@ -7,98 +7,54 @@ import shutil
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import asdict
 from textwrap import TextWrapper
 
 import click
-from kedro.framework.startup import ProjectMetadata
 
-from ..backend.access import project_config
-from ..doctor.diagnosis import checks_of, diagnose, waits
-from ..doctor.finding import Finding, failed, ok, reason
-from ..doctor.journals import journal, refused
-from ..doctor.setup import Setup
-from ..errors import TrackingError
-from ..project import State
-from ..redaction import mask, mask_text, secret_values
-from ..update.origin import pending
+from ..doctor import examine, is_waiting
+from ..doctor.setup import Finding
+from . import Project, for_project
 
 _COLOURS = {"ok": "green", "warning": "yellow", "failed": "red", "skipped": "bright_black"}
 
-
 # As wide as the longest status, and as the longest name of a check.
 _STATUS, _NAME = 9, 13
-
 
 _WIDEST = 100
 
 
 @click.command("doctor")
-@click.option("--env", "-e", help="Kedro environment whose mlflow.yml counts.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON, for machines.")
-@click.pass_obj
-def command(metadata: ProjectMetadata, env: str | None, as_json: bool) -> None:
+@for_project
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def command(project: Project, as_json: bool) -> None:
     """Check whether runs can be tracked, and say what to do if not.
 
-    What it writes to find that out it removes again. Exits with 1 when a check has failed.
+    What is written for the checks is removed again. Exits with 1 if a check has failed.
     """
     # What is worth saying is a finding.
     warnings.simplefilter("ignore")
     logging.disable()
-    # Somebody waits at the screen: who sets this variable is obeyed.
+    # Somebody waits at the screen; a variable that is set counts.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     found: list[tuple[str, Finding]] = []
-    for name, finding in _findings(Path(metadata.project_path), env):
+    for name, finding in examine(project.path, project.env):
         found.append((name, finding))
         if not as_json:
             _show(name, finding)
-    broken = any(finding.status == "failed" for _, finding in found)
+    statuses: Counter[str] = Counter(finding.status for _, finding in found)
     if as_json:
-        checks = [
-            {"name": name, "status": it.status, "message": it.message, "remedy": it.remedy}
-            for name, it in found
-        ]
-        click.echo(json.dumps({"ok": not broken, "checks": checks}, indent=2))
+        keys = ("status", "message", "remedy")
+        checks = [{"name": name, **{key: asdict(it)[key] for key in keys}} for name, it in found]
+        click.echo(json.dumps({"ok": not statuses["failed"], "checks": checks}, indent=2))
     else:
-        click.echo(f"\n{_summary([finding for _, finding in found])}")
-    if waits():
+        first_run = any(finding.not_yet for _, finding in found)
+        click.echo(f"\n{_summary(statuses, first_run)}")
+    if is_waiting():
         # A library still waits for an answer, and Python would wait with it.
         sys.stdout.flush()
         os._exit(1)
-    raise SystemExit(1 if broken else 0)
-
-
-def _findings(project_path: Path, env: str | None) -> Iterator[tuple[str, Finding]]:
-    """Look at mlflow.yml, and then at what it names; secrets masked."""
-    journals = State.of(project_path).journals
-    try:
-        config = project_config(project_path, env)
-    except Exception as error:
-        yield "settings", _judge_settings(error)
-        yield "journal", journal(journals)
-        yield "refused", refused(journals)
-        return
-    uri = str(config.server.mlflow_tracking_uri)
-    secrets = secret_values({**os.environ, "uri": uri}, config.redaction.patterns)
-    where = env or os.environ.get("KEDRO_ENV") or "local"
-    shown = mask("", uri).replace(f"{project_path.as_posix()}/", "")
-    yield "settings", ok(f"environment {where}, tracking at {shown}")
-    for name, finding in diagnose(checks_of(config), Setup(project_path, config)):
-        yield name, finding.masked(secrets)
-    if newer := pending(project_path):
-        yield "template", Finding("ok", f"{newer} is there", "`kedro mlflow update` brings it.")
-
-
-def _judge_settings(error: Exception) -> Finding:
-    """Say why mlflow.yml cannot be followed; our own errors hold their remedy."""
-    secrets = secret_values(os.environ)
-    if isinstance(error, TrackingError):
-        return failed(mask_text(" ".join(str(error).split()), secrets), "")
-    return failed(
-        mask_text(f"the project's configuration cannot be read ({reason(error)})", secrets),
-        "Correct the files in conf/.",
-    )
+    raise SystemExit(1 if statuses["failed"] else 0)
 
 
 def _show(name: str, finding: Finding) -> None:
@@ -114,13 +70,9 @@ def _show(name: str, finding: Finding) -> None:
     click.echo(f"{name:{_NAME}}" + f"\n{margin}".join(lines))
 
 
-def _summary(findings: list[Finding]) -> str:
-    """Say in a sentence how it stands."""
-    statuses = Counter(finding.status for finding in findings)
+def _summary(statuses: Counter[str], first_run: bool) -> str:
     if number := statuses["failed"]:
         return f"{number} check has failed." if number == 1 else f"{number} checks have failed."
-    if any(finding.ends for finding in findings):
+    if first_run:
         return "Nothing is wrong. `uv run kedro run` makes the first run."
-    if statuses["warning"]:
-        return "Runs are tracked; see the warnings."
-    return "All is well."
+    return "Runs are tracked; see the warnings." if statuses["warning"] else "All is well."

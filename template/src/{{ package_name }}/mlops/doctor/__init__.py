@@ -1,1 +1,168 @@
-"""What `kedro mlflow doctor` looks at: a module a subject, the order in `diagnosis`."""
+"""What `kedro mlflow doctor` checks, and in which order."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from threading import enumerate as enumerate_threads
+
+from ..backend.access import project_config
+from ..config import KedroMlflowConfig, MirrorOptions, ServerOptions
+from ..errors import TrackingError, one_line
+from ..project import State, is_database, is_server
+from ..redaction import mask, mask_text, secret_values
+from ..tracking.shipping.shipper import custom_sink
+from ..update.origin import pending
+from . import server, stores
+from .setup import Finding, Setup, failed, ok, skipped, warning
+
+SECONDS = 15
+
+_THREAD = "kedro mlflow doctor"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        name: what it is about.
+        look: what it does.
+        needs: the checks without whose success there is nothing to look at.
+        where: the kinds of tracking URI that it is for.
+    """
+
+    name: str
+    look: Callable[[Setup], Finding]
+    needs: Sequence[str] = ()
+    where: Sequence[str] = ("server", "database", "service")
+
+
+CHECKS = (
+    Check("variables", server.variables),
+    Check("address", server.address, (), ["server"]),
+    Check("encryption", server.encryption, ["address"], ["server"]),
+    Check("clock", server.clock, ["encryption"], ["server"]),
+    Check("sign-in", server.sign_in, ["variables", "encryption"], ["server", "service"]),
+    Check("version", server.version, ["sign-in"], ["server"]),
+    Check("database", stores.database, ["variables"], ["database"]),
+    Check("tables", stores.tables, ["database"], ["database"]),
+    Check("experiment", stores.experiment, ["sign-in", "tables"]),
+    Check("artifacts", stores.artifacts, ["experiment"]),
+    Check("registry", stores.registry, ["sign-in", "tables"]),
+)
+
+_CHECKS_OF_A_MIRROR = ("address", "encryption", "sign-in", "database", "tables")
+
+
+def examine(project_path: Path, env: str | None) -> Iterator[tuple[str, Finding]]:
+    """Check mlflow.yml of a Kedro environment, then what it names; findings hold no secret."""
+    state = State.of(project_path)
+    try:
+        config = project_config(project_path, env)
+    except Exception as error:
+        yield "settings", _unreadable(error)
+        yield "journal", stores.journal(state)
+        yield "refused", stores.refused(state)
+        return
+    uri = config.server.uri
+    secrets = secret_values({**os.environ, "uri": uri}, config.redaction.patterns)
+    where = env or os.environ.get("KEDRO_ENV") or "local"
+    shown = mask("", uri).replace(f"{project_path.as_posix()}/", "")
+    yield "settings", ok(f"environment {where}, tracking at {shown}")
+    for name, finding in diagnose(checks_of(config), Setup(project_path, config)):
+        yield name, finding.masked(secrets)
+    if newer := pending(project_path):
+        yield "template", ok(f"{newer} is there", "`kedro mlflow update` brings it.")
+
+
+def _unreadable(error: Exception) -> Finding:
+    """Return why mlflow.yml cannot be used; our own errors hold their remedy."""
+    secrets = secret_values(os.environ)
+    if isinstance(error, TrackingError):
+        return failed(mask_text(" ".join(str(error).split()), secrets))
+    message = f"the project's configuration cannot be read ({one_line(error)})"
+    return failed(mask_text(message, secrets), "Correct the files in conf/.")
+
+
+def checks_of(config: KedroMlflowConfig) -> list[Check]:
+    """List the checks of a set-up, in their order."""
+    return [
+        *(
+            check
+            for check in CHECKS
+            if _kind(config.server.uri) in check.where
+            and (config.model or check.name != "registry")
+        ),
+        *(
+            Check(f"mirror {number + 1}", partial(_mirror, number, mirror))
+            for number, mirror in enumerate(config.mirrors)
+        ),
+        Check("journal", lambda setup: stores.journal(State.of(setup.project_path))),
+        Check("refused", lambda setup: stores.refused(State.of(setup.project_path))),
+    ]
+
+
+def _kind(uri: str) -> str:
+    return "server" if is_server(uri) else "database" if is_database(uri) else "service"
+
+
+def _mirror(number: int, options: MirrorOptions, setup: Setup) -> Finding:
+    try:
+        if sink := custom_sink(number, options):
+            return ok(f"{sink.place}, by {options.type}")
+    except TrackingError as error:
+        return failed(error.message, "No run starts like this: correct it, or remove it.")
+    mirror = ServerOptions(
+        mlflow_tracking_uri=options.mlflow_tracking_uri,
+        mlflow_registry_uri=options.mlflow_registry_uri,
+    )
+    its_setup = Setup(setup.project_path, setup.config.model_copy(update={"server": mirror}))
+    for check in CHECKS:
+        if check.name in _CHECKS_OF_A_MIRROR and _kind(mirror.uri) in check.where:
+            finding = check.look(its_setup)
+            if finding.status == "failed" or finding.not_yet:
+                break
+    return finding
+
+
+def diagnose(checks: Sequence[Check], setup: Setup) -> Iterator[tuple[str, Finding]]:
+    """Run checks one after the other; at the end, remove what they have written."""
+    why_skipped: dict[str, str] = {}
+    with setup.cleanup:
+        for check in checks:
+            missing = next((why_skipped[name] for name in check.needs if name in why_skipped), "")
+            finding = skipped(missing) if missing else within(SECONDS, check, setup)
+            if missing or finding.not_yet:
+                why_skipped[check.name] = missing or finding.not_yet
+            elif finding.status == "failed":
+                why_skipped[check.name] = f"needs {check.name}"
+            yield check.name, finding
+    if setup.left_behind:
+        remedy = "Nothing reads it: a user with permission to delete can remove it."
+        yield "left behind", warning(", ".join(setup.left_behind), remedy)
+
+
+def within(seconds: float, check: Check, setup: Setup) -> Finding:
+    """Run a check, but no longer than some seconds: many libraries retry for minutes."""
+    found: SimpleQueue[Finding] = SimpleQueue()
+
+    def look() -> None:
+        try:
+            found.put(check.look(setup))
+        except Exception as error:
+            found.put(failed(one_line(error), "This error was not expected here."))
+
+    Thread(target=look, name=_THREAD, daemon=True).start()
+    try:
+        return found.get(timeout=seconds)
+    except Empty:
+        return failed(f"no answer within {seconds:g} seconds", "Try again, or ask who runs it.")
+
+
+def is_waiting() -> bool:
+    """Return whether a check still waits, after its time was up."""
+    return any(thread.name == _THREAD for thread in enumerate_threads())

@@ -1,17 +1,241 @@
-"""A tracking server's address: is it there, is the way to it safe, do clock and version agree."""
+"""Checks of the tracking server: variables, address, encryption, clock, sign-in and version."""
 
+import json
 import os
 import re
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from ..backend.client import Answer
-from .finding import Finding, failed, ok, reason, warning
-from .setup import Setup
+from ..backend.client import ask
+from ..errors import one_line
+from ..project import is_server
+from .setup import Case, Finding, Setup, failed, first_of, ok, warning
+
+# By the beginning of a tracking URI or an artifact location: variables of which none works without
+# the others, and further ones that are read.
+_VARIABLES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
+    (
+        r"https?:",
+        ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+        ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_SERVER_CERT_PATH"),
+    ),
+    (
+        r"databricks(://|$)",
+        ("DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"),
+        ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE"),
+    ),
+    (
+        r"arn:|s3:",
+        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+        ("AWS_PROFILE", "MLFLOW_S3_ENDPOINT_URL"),
+    ),
+    (r"azureml:", ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"), ()),
+    (r"wasbs:", (), ("AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING")),
+    (r"gs:", (), ("GOOGLE_APPLICATION_CREDENTIALS",)),
+]
+
+
+def variables(setup: Setup) -> Finding:
+    """Check which environment variables are set; no value is ever shown."""
+    from dotenv import dotenv_values
+
+    location = setup.config.tracking.experiment.create_experiment_kwargs.artifact_location
+    missing, read = [], ["MLFLOW_TRACKING_URI"]
+    for beginning, together, others in _VARIABLES:
+        if not any(re.match(beginning, each) for each in (setup.uri, location or "")):
+            continue
+        read = [*together, *read, *others]
+        if together[:1] == ("AZURE_CLIENT_SECRET",) and not os.environ.get(together[0]):
+            continue  # A managed identity has a client id at most.
+        if any(map(os.environ.get, together)):
+            missing += [name for name in together if not os.environ.get(name)]
+    if missing:
+        remedy = "Put what is missing into .env: .env.example explains each variable."
+        return failed(f"{' and '.join(missing)} not set", remedy)
+    dotenv = dotenv_values(setup.project_path / ".env")
+    hidden = [name for name, value in dotenv.items() if value and os.environ.get(name) != value]
+    if hidden:
+        return warning(
+            f"{', '.join(hidden)}: exported with another value than in .env, and overrides it",
+            "Unset what was exported, if you mean the value in .env.",
+        )
+    found = [name for name in read if os.environ.get(name)]
+    return ok(f"{', '.join(found)} set" if found else "none is needed")
+
+
+_ADDRESS = "server.mlflow_tracking_uri in mlflow.yml, or MLFLOW_TRACKING_URI"
+_CORRECT = f"Correct {_ADDRESS}."
+_LOG = "Read the server's own log."
+
+_NO_ANSWER: list[Case] = [
+    (
+        "^ProxyError",
+        "the proxy on the way to {host} does not answer",
+        "Correct HTTP_PROXY and HTTPS_PROXY, or put the host into NO_PROXY.",
+    ),
+    (
+        r"^\w*Timeout|timed out",
+        "{host} does not answer within seconds",
+        "Check for a VPN or a firewall in between. The server may also be starting.",
+    ),
+    (
+        "NameResolution|getaddrinfo|Name or service not known",
+        "there is no host of the name {name}",
+        _CORRECT,
+    ),
+    (
+        "^ConnectionError.*refused",
+        "no server listens at {host}",
+        f"Start it, or correct {_ADDRESS}.",
+    ),
+    ("", "{host} does not answer as an HTTP server does ({reason})", _CORRECT),
+]
+
+
+def address(setup: Setup) -> Finding:
+    """Check whether a server answers."""
+    host, answer = urlsplit(setup.uri).netloc.rpartition("@")[2], setup.answer
+    if (error := answer.error) and type(error).__name__ != "SSLError":
+        values = {"host": host, "name": host.partition(":")[0], "reason": one_line(error)}
+        return first_of(_NO_ANSWER, f"{type(error).__name__}: {error}", **values)
+    if answer.status == 403 and "Invalid Host header" in answer.text:
+        remedy = "Start the server with this name in MLFLOW_SERVER_ALLOWED_HOSTS."
+        return failed(f"the server answers, but not to the name {host}", remedy)
+    if answer.status >= 500 or answer.status == 429:
+        return failed(f"{host} answers with {answer.status}", _LOG)
+    return ok(f"{host} answers")
+
+
+# By the words of OpenSSL, which are all that there is.
+_NO_TLS: list[Case] = [
+    (
+        "mismatch",  # Of the host's name, or of its IP address.
+        "the certificate is for another name than the address has",
+        "Use the name that the certificate is for.",
+    ),
+    ("certificate has expired", "the certificate has expired", "Ask for a new one."),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "the certificate is signed by an authority that this machine does not know",
+        "Name the file of the authority's certificate in MLFLOW_TRACKING_SERVER_CERT_PATH.",
+    ),
+    (
+        "WRONG_VERSION_NUMBER|record layer failure",
+        "the server speaks no TLS",
+        "Begin the address with http://.",
+    ),
+    ("", "TLS is refused ({reason})", _LOG),
+]
+
+
+def encryption(setup: Setup) -> Finding:
+    """Check whether the connection is encrypted, and with a good certificate."""
+    if error := setup.answer.error:
+        return first_of(_NO_TLS, str(error), reason=one_line(error))
+    parts = urlsplit(setup.uri)
+    if parts.scheme == "http" and is_this_machine(parts.hostname or ""):
+        return ok("none, and none is needed on this machine")
+    if parts.scheme == "http":
+        return warning(
+            "none: others on the network can read passwords and runs",
+            "Give the server a certificate and an address with https://.",
+        )
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
+        return warning(
+            "the certificate is not checked, because of MLFLOW_TRACKING_INSECURE_TLS",
+            "Name the file of its authority in MLFLOW_TRACKING_SERVER_CERT_PATH instead.",
+        )
+    return ok("the certificate is good")
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether a host is the machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
 
 # Beyond the first, runs are out of order; beyond the second, clouds and tokens refuse requests.
 _SECONDS_OFF, _SECONDS_REFUSED = 30, 300
+
+
+def clock(setup: Setup) -> Finding:
+    """Compare the server's clock with this machine's."""
+    try:
+        theirs = parsedate_to_datetime(setup.answer.date or "").timestamp()
+    except ValueError:
+        return ok("the server does not tell its time")
+    off = setup.answer.asked - (theirs + 0.5)  # The header leaves the fraction of the second out.
+    if abs(off) <= _SECONDS_OFF:
+        return ok("agrees with the server's")
+    units = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
+    unit, length = next(each for each in units if abs(off) >= 2 * each[1])
+    ahead = "ahead of" if off > 0 else "behind"
+    message = f"this machine is {abs(off) / length:.0f} {unit} {ahead} the server"
+    remedy = "Let both set their clocks by the network (NTP)."
+    if abs(off) <= _SECONDS_REFUSED:
+        return warning(message, remedy)
+    return failed(f"{message}: signed requests and tokens will be refused", remedy)
+
+
+# By status and credential.
+_NO_ACCESS: list[Case] = [
+    ("^403", "the server knows us and lets us see nothing", "Ask who runs it for permissions."),
+    (
+        "^401 $",
+        "the server asks who we are",
+        "Put MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD into .env, or "
+        "MLFLOW_TRACKING_TOKEN.",
+    ),
+    ("TOKEN", "the server does not accept {credential}", "Renew it: it may have expired."),
+    (
+        "USERNAME",
+        "the server does not accept {credential}",
+        "Correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in .env.",
+    ),
+    ("", "the server does not accept {credential}", "Check server.request_header_provider."),
+]
+
+
+def sign_in(setup: Setup) -> Finding:
+    """Ask for something that only users with access get."""
+    credential = _credential(setup)
+    if not is_server(setup.uri):
+        try:
+            setup.client.search_experiments(max_results=1)
+        except Exception as error:
+            remedy = "Check the variables of the sign-in: .env.example lists them."
+            return failed(f"the sign-in failed ({one_line(error)})", remedy)
+        return ok("signed in")
+    if (status := setup.answer.status) in (401, 403):
+        return first_of(_NO_ACCESS, f"{status} {credential}", credential=credential)
+    try:
+        setup.client.search_experiments(max_results=1)
+    except Exception as error:
+        return failed(f"there is an answer, but not MLflow's ({one_line(error)})", _CORRECT)
+    try:
+        user = json.loads(ask(setup.uri, "/api/2.0/mlflow/users/current").text)["user"]
+        rights = ", an administrator" if user["is_admin"] else ""
+    except (ValueError, LookupError, TypeError):  # A server without users answers otherwise.
+        no_users = f"signed in with {credential}"
+        return ok(no_users if credential else "the server asks for no sign-in")
+    by_name = "USERNAME" in credential
+    name = "the user of MLFLOW_TRACKING_USERNAME" if by_name else user["username"]
+    return ok(f"signed in as {name}{rights}")
+
+
+def _credential(setup: Setup) -> str:
+    """Name what we show to the server; empty for nothing.
+
+    The order is MLflow's: headers of a provider come on top, and a user name wins over a token.
+    """
+    if provider := setup.config.server.request_header_provider.type:
+        return f"the headers of {provider}"
+    if all(map(os.environ.get, ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"))):
+        return "MLFLOW_TRACKING_USERNAME and its password"
+    return "MLFLOW_TRACKING_TOKEN" if os.environ.get("MLFLOW_TRACKING_TOKEN") else ""
 
 
 # MLflow 3.0 brought the models that a run logs, 3.4 the call that takes a timeline: both tried with
@@ -19,187 +243,22 @@ _SECONDS_OFF, _SECONDS_REFUSED = 30, 300
 _OLDEST, _COMPLETE = (3, 0), (3, 4)
 
 
-WHERE_IT_STANDS = (
-    "The address is server.mlflow_tracking_uri in mlflow.yml, or MLFLOW_TRACKING_URI: correct it."
-)
-
-
-def address(setup: Setup) -> Finding:
-    """Look whether something answers."""
-    return judge_address(setup.uri, setup.answer)
-
-
-def encryption(setup: Setup) -> Finding:
-    """Look whether the way there is safe from others."""
-    unchecked = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
-    return judge_encryption(setup.uri, setup.answer, unchecked)
-
-
-def clock(setup: Setup) -> Finding:
-    """Compare the server's clock with ours."""
-    return judge_clock(setup.answer.date, setup.answer.asked)
-
-
 def version(setup: Setup) -> Finding:
-    """Compare the server's MLflow with ours."""
-    from mlflow.version import VERSION
+    """Compare the server's version of MLflow with the one that is installed."""
+    from mlflow.version import VERSION as INSTALLED
 
-    return judge_versions(setup.answer.text.strip(), VERSION)
-
-
-def judge_address(uri: str, answer: Answer) -> Finding:
-    """Judge whether an MLflow server can be there."""
-    host = urlsplit(uri).netloc.rpartition("@")[2]
-    if answer.error is not None:
-        return _judge_silence(host, answer.error)
-    if answer.status == 403 and "Invalid Host header" in answer.text:
-        return failed(
-            f"the server answers, but not to the name {host}",
-            "Start the server with this name in MLFLOW_SERVER_ALLOWED_HOSTS.",
-        )
-    if answer.status >= 500 or answer.status == 429:
-        return failed(f"{host} answers with {answer.status}", "Look at the server's own log.")
-    return ok(f"{host} answers")
-
-
-def _judge_silence(host: str, error: BaseException) -> Finding:
-    from requests import exceptions
-
-    text = str(error)
-    if isinstance(error, exceptions.SSLError):
-        return ok(f"{host} answers")
-    if isinstance(error, exceptions.ProxyError):
-        return failed(
-            f"the proxy on the way to {host} does not answer",
-            "Correct HTTP_PROXY and HTTPS_PROXY, or put the host into NO_PROXY.",
-        )
-    if isinstance(error, exceptions.Timeout) or "timed out" in text:
-        return failed(
-            f"{host} does not answer within seconds",
-            "Is a VPN or a firewall in between, or is the server still starting?",
-        )
-    if re.search(r"NameResolution|getaddrinfo|Name or service not known", text):
-        return failed(
-            f"there is no host of the name {host.partition(':')[0]}",
-            WHERE_IT_STANDS,
-        )
-    if isinstance(error, exceptions.ConnectionError) and "refused" in text:
-        return failed(
-            f"nobody listens at {host}",
-            f"Start the server there. {WHERE_IT_STANDS}",
-        )
-    return failed(
-        f"{host} does not answer as an HTTP server does ({reason(error)})",
-        WHERE_IT_STANDS,
-    )
-
-
-def judge_encryption(uri: str, answer: Answer, unchecked: bool) -> Finding:
-    """Judge whether others can read along.
-
-    Args:
-        uri: the server's address.
-        answer: what came back from there.
-        unchecked: whether MLFLOW_TRACKING_INSECURE_TLS lets any certificate pass.
-    """
-    if answer.error is not None:
-        return _judge_certificate(str(answer.error))
-    parts = urlsplit(uri)
-    if parts.scheme == "http":
-        if is_this_machine(parts.hostname or ""):
-            return ok("none, and none is needed on this machine")
-        return warning(
-            "none: who is in between reads passwords and runs",
-            "Give the server a certificate and an address with https://.",
-        )
-    if unchecked:
-        return warning(
-            "the certificate is not looked at, because of MLFLOW_TRACKING_INSECURE_TLS",
-            "Name the file of its authority in MLFLOW_TRACKING_SERVER_CERT_PATH instead.",
-        )
-    return ok("the certificate is good")
-
-
-def _judge_certificate(text: str) -> Finding:
-    """Judge by the words of OpenSSL, which are all there is."""
-    if "mismatch" in text:  # Of the host's name, or of its number.
-        return failed(
-            "the certificate is for another name than the address has",
-            "Use the name that the certificate is for.",
-        )
-    if "certificate has expired" in text:
-        return failed("the certificate has expired", "Ask who runs the server to renew it.")
-    if "CERTIFICATE_VERIFY_FAILED" in text:
-        return failed(
-            "the certificate is signed by an authority that this machine does not know",
-            "Name the file of the authority's certificate in MLFLOW_TRACKING_SERVER_CERT_PATH.",
-        )
-    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
-        return failed("the server speaks no TLS", "Begin the address with http://.")
-    return failed(f"TLS is refused ({reason(Exception(text))})", "Look at the server's own log.")
-
-
-def is_this_machine(host: str) -> bool:
-    """Tell whether a host is the machine itself."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def judge_clock(date: str | None, ours: float) -> Finding:
-    """Judge how far two clocks are apart.
-
-    Args:
-        date: the server's time, as its header says.
-        ours: our time then, in seconds since 1970.
-    """
-    try:
-        theirs = parsedate_to_datetime(date or "").timestamp()
-    except ValueError:
-        return ok("the server does not tell its time")
-    off = ours - (theirs + 0.5)  # The header leaves the fraction of the second out.
-    if abs(off) <= _SECONDS_OFF:
-        return ok("agrees with the server's")
-    ahead = "ahead of" if off > 0 else "behind"
-    message = f"this machine is {_duration(abs(off))} {ahead} the server"
-    remedy = "Let both set their clocks by the network (NTP)."
-    if abs(off) <= _SECONDS_REFUSED:
-        return warning(message, remedy)
-    return failed(f"{message}: signed requests and tokens will be refused", remedy)
-
-
-def _duration(seconds: float) -> str:
-    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} seconds"
-
-
-def judge_versions(server: str, client: str) -> Finding:
-    """Judge whether a server takes what this client sends.
-
-    Args:
-        server: what the server says of itself.
-        client: the version of MLflow that is installed here.
-    """
-    theirs, ours = (re.match(r"(\d+)\.(\d+)", text) for text in (server, client))
+    server = setup.answer.text.strip()
+    theirs, ours = (re.match(r"(\d+)\.(\d+)", text) for text in (server, INSTALLED))
     if theirs is None or ours is None:
-        return ok(f"the server does not tell its own; here it is MLflow {client}")
+        return ok(f"the server does not tell its own; here it is MLflow {INSTALLED}")
     release = tuple(map(int, theirs.groups()))
+    message = f"the server is MLflow {server}"
+    remedy = "Ask who runs it for MLflow 3.4 or newer."
     if release < _OLDEST:
-        return failed(
-            f"the server is MLflow {server}, which takes no models of MLflow {client}",
-            "Ask who runs it for MLflow 3.4 or newer.",
-        )
+        return failed(f"{message}, which takes no models of MLflow {INSTALLED}", remedy)
     if release < _COMPLETE:
-        return warning(
-            f"the server is MLflow {server}, which takes no timelines of runs",
-            "Ask who runs it for MLflow 3.4 or newer.",
-        )
+        return warning(f"{message}, which takes no timelines of runs", remedy)
     if release[0] > int(ours[1]):
-        return warning(
-            f"the server is MLflow {server}, a generation newer than {client} here",
-            "Raise mlflow in pyproject.toml, and run `uv sync`.",
-        )
-    return ok(f"MLflow {server} on the server, {client} here")
+        remedy = "Raise mlflow in pyproject.toml, and run `uv sync`."
+        return warning(f"{message}, a generation newer than {INSTALLED} here", remedy)
+    return ok(f"MLflow {server} on the server, {INSTALLED} here")
