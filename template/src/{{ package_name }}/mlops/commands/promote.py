@@ -1,51 +1,45 @@
-"""`kedro mlflow promote`: makes a version of the model the champion, or takes it back."""
+"""`kedro mlflow promote`: makes a version of the model the champion, or takes that back."""
 
 import os
-from pathlib import Path
 
 import click
-from kedro.framework.startup import ProjectMetadata
 
-from ..backend.access import project_config
 from ..backend.client import reason_of
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..project import State
 from ..redaction import mask, mask_text, secret_values
+from . import Project, for_project
 
 
 @click.command("promote")
-@click.option("--env", "-e", help="Kedro environment whose mlflow.yml counts.")
+@for_project
 @click.option("--version", "-v", metavar="N", help="The version. [default: the challenger]")
-@click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
-@click.option("--force", is_flag=True, help="Whatever the rules say; needs --reason.")
-@click.option("--rollback", is_flag=True, help="Back to the champion before this one.")
-@click.option("--reason", metavar="TEXT", help="Why; it is kept with the version.")
-@click.pass_obj
+@click.option("--dry-run", is_flag=True, help="Print what would happen, and change nothing.")
+@click.option("--force", is_flag=True, help="Promote even if a rule does not hold; needs --reason.")
+@click.option("--rollback", is_flag=True, help="Go back to the previous champion.")
+@click.option("--reason", metavar="TEXT", help="Why; stored with the version.")
 def command(
-    metadata: ProjectMetadata,
-    env: str | None,
+    project: Project,
     version: str | None,
     dry_run: bool,
     force: bool,
     rollback: bool,
     reason: str | None,
 ) -> None:
-    """Make a version the champion, if the rules of mlflow.yml (promotion) hold.
+    """Make a version the champion, if the promotion rules hold.
 
-    The champion is what scores and serves. The rules and what became of them stand on the screen,
-    and on the version's run. Exits with 1 when a rule does not hold.
+    Batch scoring and serving use the champion. The rules are under `promotion` in mlflow.yml. Their
+    results are printed, and stored on the version's run. Exits with 1 if a rule does not hold.
     """
+    reason = mask_text((reason or "").strip(), secret_values(os.environ))
     if rollback and (force or version):
         raise click.UsageError(
             "--rollback goes back to the previous champion: it takes no --version or --force."
         )
-    if force and not (reason or "").strip():
-        raise click.UsageError("--force needs --reason: why the rules are passed over.")
-    project_path = Path(metadata.project_path)
-    config = project_config(project_path, env)
-    state = State.of(project_path)
-    reason = mask_text((reason or "").strip(), secret_values(os.environ))
+    if force and not reason:
+        raise click.UsageError("--force needs --reason: why the rules are overridden.")
+    config, state = project.config, State.of(project.path)
     try:
         if rollback:
             _roll_back(config, state, reason, dry_run)
@@ -58,8 +52,10 @@ def command(
 
         if not isinstance(error, MlflowException | OSError):
             raise
-        place = mask("", config.server.registry_uri)
-        raise TrackingError(f"MLflow at {place} does not go along: {reason_of(error)}.") from error
+        address = mask("", config.server.registry_uri)
+        raise TrackingError(
+            f"MLflow at {address} rejected the request: {reason_of(error)}."
+        ) from error
 
 
 def _promote(

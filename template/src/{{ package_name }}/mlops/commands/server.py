@@ -17,13 +17,13 @@ _FOLDER = Path("deploy") / "tracking-server"
 @click.command("server")
 @click.option("--host", help="Address to listen on. [default: MLFLOW_HOST, or 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on. [default: MLFLOW_PORT, or 5000]")
-@click.option("--no-auth", is_flag=True, help="Ask nobody who they are; for this machine alone.")
+@click.option("--no-auth", is_flag=True, help="Disable sign-in; for this machine only.")
 @click.pass_obj
 def command(metadata: ProjectMetadata, host: str | None, port: int | None, no_auth: bool) -> None:
     """Run the team's tracking server, from the variables of its compose file."""
     folder = Path(metadata.project_path) / _FOLDER
     if not (folder / "start.py").is_file():
-        raise TrackingError(f"{folder}/start.py is gone: bring it back with git or copier update.")
+        raise TrackingError(f"{folder}/start.py is missing: restore it with git.")
     load_dotenv(folder / ".env", override=False)
     given = {"MLFLOW_HOST": host, "MLFLOW_PORT": port and str(port)}
     os.environ.update({name: value for name, value in given.items() if value})

@@ -1,65 +1,60 @@
-"""`kedro mlflow sync`: delivers runs that MLflow has not taken yet, or those of another MLflow."""
-
-from pathlib import Path
+"""`kedro mlflow sync`: delivers runs that wait on disk, or migrates those of another MLflow."""
 
 import click
-from kedro.framework.startup import ProjectMetadata
 
-from ..backend.access import project_config
-from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..project import State
 from ..registry import listeners_of
 from ..tracking.shipping.sync import sync
+from . import Project, for_project
 
 _ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "was stopped"}
 
 
 @click.command("sync")
-@click.option("--env", "-e", help="Kedro environment whose mlflow.yml counts.")
+@for_project
 @click.option(
     "--from",
     "source",
     metavar="URI",
-    help="Bring runs, models and versions from another MLflow, as sqlite:///mlflow.db.",
+    help="Migrate runs, models and versions from another MLflow, such as sqlite:///mlflow.db.",
 )
-@click.pass_obj
-def command(metadata: ProjectMetadata, env: str | None, source: str | None) -> None:
-    """Deliver the runs that MLflow has not taken yet, or move those of another MLflow here.
+def command(project: Project, source: str | None) -> None:
+    """Deliver the runs that wait, or migrate those of another MLflow.
 
-    With --from, all finished runs of that MLflow go to the one that mlflow.yml names, with their
-    models, files, traces and registered versions, and both ends are compared. It can be stopped
-    and started again at any time: nothing goes twice.
+    A run waits on disk if MLflow was not reachable, or if its process was killed.
+
+    With --from, all finished runs of that MLflow are copied to the one that mlflow.yml names, with
+    their models, files, traces and registered versions, and both ends are compared. It can be
+    stopped and started again at any time: nothing is copied twice.
     """
-    project_path = Path(metadata.project_path)
-    config = project_config(project_path, env)
     if source:
-        _move(source, config, project_path)
+        _migrate(project, source)
     else:
-        _deliver(config, project_path)
+        _deliver(project)
 
 
-def _move(source: str, config: KedroMlflowConfig, project_path: Path) -> None:
+def _migrate(project: Project, source: str) -> None:
     try:
-        from ..migration.house import move_house
+        from ..migration.house import move_house as migrate
     except ModuleNotFoundError as error:
         raise TrackingError(
             "--from: this project was rendered for runs in its own database, to which none are "
             "migrated. Answer where runs go now: `uv run kedro mlflow update -d tracking_preset=…`."
         ) from error
 
-    report = move_house(source, config, project_path, click.echo)
+    report = migrate(source, project.config, project.path, click.echo)
     click.echo("\n".join(report.lines))
     if not report.complete:
-        raise click.ClickException("What has arrived is not what is here: see above.")
+        raise click.ClickException("Not everything was migrated as it is here: see above.")
 
 
-def _deliver(config: KedroMlflowConfig, project_path: Path) -> None:
-    state = State.of(project_path)
+def _deliver(project: Project) -> None:
+    state = State.of(project.path)
     failed = delivered = 0
-    for outcome in sync(state.journals, config, listeners_of(config, state)):
+    for outcome in sync(state.journals, project.config, listeners_of(project.config, state)):
         if outcome.status is None:
-            click.echo(f"{outcome.kedro_run_id}: still running, left alone")
+            click.echo(f"{outcome.kedro_run_id}: still running, skipped")
         elif outcome.error:
             failed += 1
             click.echo(f"{outcome.kedro_run_id}: kept, MLflow did not take it ({outcome.error})")

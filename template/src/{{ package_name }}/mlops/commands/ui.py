@@ -1,59 +1,58 @@
-"""`kedro mlflow ui`: the page of the tracked runs."""
+"""`kedro mlflow ui`: the MLflow page of the tracked runs."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from kedro.framework.startup import ProjectMetadata
 
-from ..backend.access import project_config
 from ..backend.client import connect, is_missing
 from ..backend.databases import why_closed
 from ..backend.pages import find_page, front_page, has_pages, way_in
 from ..config import KedroMlflowConfig, PlaceOptions
 from ..errors import TrackingError
-from ..project import is_database
+from ..project import State, is_database
 from ..redaction import mask
-from ._page_server import page_server
+from . import Project, for_project
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_SECONDS_TO_START = 120
+
 
 @click.command("ui")
-@click.option("--env", "-e", help="Kedro environment whose mlflow.yml counts.")
-@click.option("--run-id", help="Open the page of this run, not that of all of them.")
+@for_project
+@click.option("--run-id", help="Open the page of this run, not of the experiment.")
 @click.option("--host", help="Address to listen on. [default: ui.host in mlflow.yml]")
 @click.option("--port", type=int, help="Port to listen on. [default: ui.port in mlflow.yml]")
-@click.pass_obj
-def command(
-    metadata: ProjectMetadata,
-    env: str | None,
-    run_id: str | None,
-    host: str | None,
-    port: int | None,
-) -> None:
+def command(project: Project, run_id: str | None, host: str | None, port: int | None) -> None:
     """Open the MLflow page of this project's runs.
 
-    A tracking server has a page of its own. For a database one is made, as long as this command
-    runs: --host and --port are its address.
+    A tracking server has its own page. For a database, this command starts a server and stops it
+    when it ends: --host and --port are its address.
     """
-    project_path = Path(metadata.project_path)
-    config = project_config(project_path, env)
+    config = project.config
     # Somebody waits at the screen.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    if is_database(str(config.server.mlflow_tracking_uri)):
-        log = project_path / ".kedro_mlflow" / "ui.log"
-        _serve_page(config, run_id, host or config.ui.host, port or config.ui.port, log)
+    if is_database(config.server.uri):
+        url = f"http://{host or config.ui.host}:{port or config.ui.port}"
+        _serve_page(config, run_id, url, State.of(project.path).folder / "ui.log")
     else:
         _open_page(config, run_id)
 
 
 def _open_page(config: KedroMlflowConfig, run_id: str | None) -> None:
-    """Open the page that the tracking server itself has."""
-    uri = str(config.server.mlflow_tracking_uri)
+    """Open the page of the tracking server."""
+    uri = config.server.uri
     if has_pages(uri):
         address = _page(connect(config.server), uri, config.tracking.experiment.name, run_id)
     else:
@@ -65,23 +64,21 @@ def _open_page(config: KedroMlflowConfig, run_id: str | None) -> None:
     webbrowser.open(address)
 
 
-def _serve_page(
-    config: KedroMlflowConfig, run_id: str | None, host: str, port: int, log: Path
-) -> None:
-    """Open a page for the runs in a database, until Ctrl-C."""
-    if reason := why_closed(str(config.server.mlflow_tracking_uri)):
+def _serve_page(config: KedroMlflowConfig, run_id: str | None, url: str, log: Path) -> None:
+    """Serve a page for the runs in a database, until Ctrl-C."""
+    if reason := why_closed(config.server.uri):
         raise TrackingError(
             f"The runs cannot be shown, {reason}. `uv run kedro mlflow doctor` says what to do."
         )
     try:
-        with page_server(config.server, host, port, log) as server:
+        with _server(config.server, url, log) as process:
             # It imports MLflow, which takes the server as long: both at once.
-            client = connect(PlaceOptions(mlflow_tracking_uri=server.url))
-            server.wait_until_up()
-            address = _page(client, server.url, config.tracking.experiment.name, run_id)
-            click.echo(f"The runs of this project: {address}\nCtrl-C closes the page.")
+            client = connect(PlaceOptions(mlflow_tracking_uri=url))
+            _wait_until_up(url, process, log)
+            address = _page(client, url, config.tracking.experiment.name, run_id)
+            click.echo(f"The runs of this project: {address}\nCtrl-C stops the page.")
             webbrowser.open(str(address))
-            server.wait()
+            process.wait()
     except KeyboardInterrupt:
         click.echo()
 
@@ -102,3 +99,60 @@ def _page(client: "MlflowClient", uri: str, experiment: str, run_id: str | None)
             "finds out why."
         )
     return front_page(uri)
+
+
+@contextmanager
+def _server(options: PlaceOptions, url: str, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run MLflow's own server for the block; stop it at the block's end, or at SIGTERM."""
+    if _is_up(url):
+        raise TrackingError(f"A server answers at {url} already: choose another --port.")
+    host, port = url.removeprefix("http://").rsplit(":", 1)
+    log.parent.mkdir(exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # So that the server below ends too.
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "mlflow", "server"),
+                *("--host", host, "--port", port, "--workers", "1"),
+            ],
+            env=os.environ | _variables(options),
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _variables(options: PlaceOptions) -> dict[str, str]:
+    """Return the variables that name the server's databases.
+
+    Everybody on the machine can read a process's arguments, and an address may hold a password.
+    """
+    variables = {
+        "MLFLOW_BACKEND_STORE_URI": options.uri,
+        # A page for one person: without the job runner it is 2 processes instead of 15.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    if options.mlflow_registry_uri:
+        variables["MLFLOW_REGISTRY_STORE_URI"] = options.mlflow_registry_uri
+    return variables
+
+
+def _wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _SECONDS_TO_START
+    while not _is_up(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            (*_, last) = log.read_text().strip().splitlines() or ["it printed nothing"]
+            raise TrackingError(f"The page could not be started ({last}). See {log}.")
+        time.sleep(0.2)
+
+
+def _is_up(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5):
+            return True
+    except OSError:
+        return False
