@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support import issuer
+from tests.support.answers import REPOSITORY
 from tests.support.forked_kedro import Kedro
 from tests.support.issuer import bearer, issued
 from tests.support.machine import free_port
@@ -64,10 +65,14 @@ def front(server: str, folder: Path) -> Iterator[Proxy]:
 
 def with_tokens(project: Project, front: Proxy, folder: Path, seconds: float) -> dict[str, str]:
     """Name the token command in mlflow.yml; the variables of who uses it."""
+    # With tracking_preset=server the template renders it.
+    module = "mlops/backend/token_command.py"
+    source = REPOSITORY / "template" / "src" / "{{ package_name }}" / module
+    project.write(f"src/{PACKAGE}/{module}", source.read_text(encoding="utf-8"))
     project.edit(
         "conf/base/mlflow.yml",
         "    type: null\n",
-        f"    type: {PACKAGE}.tracking.token_command.TokenCommand\n",
+        f"    type: {PACKAGE}.mlops.TokenCommand\n",
     )
     project.edit(
         "conf/base/mlflow.yml", "init_kwargs: {} ", "init_kwargs: {command: '${oc.env:TOKENS}'} "

@@ -14,7 +14,7 @@
     validation/         tables and parameters, checked and refused in words
     config.py           mlflow.yml
 
-Imports go down this list only. The names in `__all__` are for the project's own code; each is
+Imports go down this list only. The names in `PUBLIC` are for the project's own code; each is
 imported when it is first used, so that `kedro --help` stays fast.
 """
 
@@ -22,47 +22,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .backend.token_command import TokenCommand
-    from .config import environment_variable
-    from .datasets import SkopsDataset
-    from .errors import TrackingError
-    from .hook import MlflowHook
-    from .project import load_environment
-    from .tracking.journal import Record, all_records
-    from .tracking.shipping import Sink
-    from .validation import Parameters
-    from .validation.tables import validated
+    from .backend.token_command import TokenCommand as TokenCommand
+    from .config import environment_variable as environment_variable
+    from .datasets import SkopsDataset as SkopsDataset
+    from .errors import TrackingError as TrackingError
+    from .hook import MlflowHook as MlflowHook
+    from .project import load_environment as load_environment
+    from .tracking.journal import Record as Record
+    from .tracking.journal import all_records as all_records
+    from .tracking.shipping.sink import Sink as Sink
+    from .validation import validated as validated
+    from .validation.parameters import Parameters as Parameters
 
-__all__ = [
-    "MlflowHook",
-    "Parameters",
-    "Record",
-    "Sink",
-    "SkopsDataset",
-    "TokenCommand",
-    "TrackingError",
-    "all_records",
-    "environment_variable",
-    "load_environment",
-    "validated",
-]
-
-_MODULES = {
+PUBLIC = {
     "MlflowHook": "hook",
-    "Parameters": "validation",
+    "Parameters": "validation.parameters",
     "Record": "tracking.journal",
-    "Sink": "tracking.shipping",
+    "Sink": "tracking.shipping.sink",
     "SkopsDataset": "datasets",
     "TokenCommand": "backend.token_command",
     "TrackingError": "errors",
     "all_records": "tracking.journal",
     "environment_variable": "config",
     "load_environment": "project",
-    "validated": "validation.tables",
+    "validated": "validation",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in PUBLIC:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    try:
+        return getattr(import_module(f".{PUBLIC[name]}", __name__), name)
+    except ModuleNotFoundError as error:
+        if name != "TokenCommand" or error.name != f"{__name__}.{PUBLIC[name]}":
+            raise
+        raise AttributeError(
+            "TokenCommand is part of projects that track on a server: run "
+            "`uv run kedro mlflow update -d tracking_preset=server`"
+        ) from error
