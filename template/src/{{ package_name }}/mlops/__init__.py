@@ -30,22 +30,22 @@ if TYPE_CHECKING:
     from .project import load_environment as load_environment
     from .tracking.journal import Record as Record
     from .tracking.journal import all_records as all_records
-    from .tracking.shipping.sink import Sink as Sink
-    from .validation import validated as validated
-    from .validation.parameters import Parameters as Parameters
+    from .tracking.shipping import Sink as Sink
+    from .validation import Parameters as Parameters
+    from .validation.tables import validated as validated
 
 PUBLIC = {
     "MlflowHook": "hook",
-    "Parameters": "validation.parameters",
+    "Parameters": "validation",
     "Record": "tracking.journal",
-    "Sink": "tracking.shipping.sink",
+    "Sink": "tracking.shipping",
     "SkopsDataset": "datasets",
     "TokenCommand": "backend.token_command",
     "TrackingError": "errors",
     "all_records": "tracking.journal",
     "environment_variable": "config",
     "load_environment": "project",
-    "validated": "validation",
+    "validated": "validation.tables",
 }
 
 
