@@ -120,7 +120,7 @@ def fetch(project: Project) -> None:
         "from kedro.framework.startup import bootstrap_project\n"
         "folder = Path.cwd(); bootstrap_project(folder)\n"
         f"from {PACKAGE}.deployment.image import fetch\n"
-        f"from {PACKAGE}.tracking.pipeline_model.scoring import find_version\n"
+        f"from {PACKAGE}.mlops.registry.versions import find_version\n"
         f"from {PACKAGE}.tracking.start import project_config\n"
         "config = project_config(folder, None)\n"
         "version = find_version(config.model.name, config.server)\n"

@@ -6,12 +6,12 @@ training patients. There is no second place: a change here changes both.
 
 from typing import Any
 
-import pandas as pd
+from pandas import DataFrame
 
 TARGET = "progression"
 
 
-def fit_preparation(train_patients: pd.DataFrame) -> Any:
+def fit_preparation(train_patients: DataFrame) -> Any:
     """Learn the preparation from the training patients alone.
 
     Every measurement is brought to mean 0 and standard deviation 1, so that one penalty suits all
@@ -26,7 +26,7 @@ def fit_preparation(train_patients: pd.DataFrame) -> Any:
     return StandardScaler().set_output(transform="pandas").fit(measurements)
 
 
-def prepare(patients: pd.DataFrame, preparation: Any) -> pd.DataFrame:
+def prepare(patients: DataFrame, preparation: Any) -> DataFrame:
     """Turn patients into features: one row each, same index, the columns of the training.
 
     Columns the preparation was not fitted on, the target among them, are left out.

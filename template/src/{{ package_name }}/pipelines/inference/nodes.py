@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import pandas as pd
+from pandas import DataFrame
 
 from ..preparation import TARGET
 
 
-def predict(features: pd.DataFrame, regressor: Any) -> pd.DataFrame:
+def predict(features: DataFrame, regressor: Any) -> DataFrame:
     """Predict the progression of each patient: one column, `progression`, and the same index."""
-    return pd.DataFrame({TARGET: regressor.predict(features)}, index=features.index)
+    return DataFrame({TARGET: regressor.predict(features)}, index=features.index)

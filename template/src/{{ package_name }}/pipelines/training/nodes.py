@@ -1,8 +1,9 @@
 """Nodes of the training pipeline."""
 
+from itertools import pairwise
 from typing import Any
 
-import pandas as pd
+from pandas import DataFrame, Series
 
 from ..preparation import TARGET
 from .parameters import Evaluation, Model, Split
@@ -11,17 +12,17 @@ from .parameters import Evaluation, Model, Split
 FEWEST_FOR_R2 = 2
 
 
-def split(patients: pd.DataFrame, parameters: Split) -> list[pd.DataFrame]:
+def split(patients: DataFrame, parameters: Split) -> list[DataFrame]:
     """Divide the patients at random into [training, test]; the same seed gives the same split."""
     from sklearn.model_selection import train_test_split
 
-    parts: list[pd.DataFrame] = train_test_split(
+    parts: list[DataFrame] = train_test_split(
         patients, test_size=parameters.test_fraction, random_state=parameters.seed
     )
     return parts
 
 
-def fit(train_features: pd.DataFrame, train_patients: pd.DataFrame, parameters: Model) -> Any:
+def fit(train_features: DataFrame, train_patients: DataFrame, parameters: Model) -> Any:
     """Fit a ridge regression of the progression on the features."""
     from sklearn.linear_model import Ridge
 
@@ -29,14 +30,14 @@ def fit(train_features: pd.DataFrame, train_patients: pd.DataFrame, parameters: 
 
 
 def evaluate(
-    test_patients: pd.DataFrame, test_predictions: pd.DataFrame, parameters: Evaluation
+    test_patients: DataFrame, test_predictions: DataFrame, parameters: Evaluation
 ) -> dict[str, Any]:
     """Measure the errors on the test patients, over all and within each sex and age band.
 
     Returns:
         `rmse` and `mae` (in units of progression), `r2` and the number of `patients`, and the same
-        below one key a slice: `sex_1`, `age_under_40`. A slice nobody is in is left out, and so is
-        the `r2` of a slice of one.
+        below one key per slice: `sex_1`, `age_under_40`. Empty slices are left out, and so is the
+        `r2` of a slice of one.
     """
     measured, predicted = test_patients[TARGET], test_predictions[TARGET]
     slices = {
@@ -47,7 +48,7 @@ def evaluate(
     return {**_errors(measured, predicted), **slices}
 
 
-def _errors(measured: pd.Series, predicted: pd.Series) -> dict[str, float]:
+def _errors(measured: Series, predicted: Series) -> dict[str, float]:
     from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
     errors = {
@@ -60,15 +61,13 @@ def _errors(measured: pd.Series, predicted: pd.Series) -> dict[str, float]:
     return errors
 
 
-def _slices(patients: pd.DataFrame, age_bands: list[int]) -> dict[str, pd.Series]:
-    """Name each slice and mark its members: one a code of sex, one an age band."""
+def _slices(patients: DataFrame, age_bands: list[int]) -> dict[str, Series]:
+    """Name each slice and mark its members: one slice per code of sex and per age band."""
     sex, age = patients["sex"], patients["age"]
     slices = {f"sex_{code:g}": sex == code for code in sorted(sex.unique())}
-    for low, high in zip([None, *age_bands], [*age_bands, None], strict=True):
-        if low is None and high is not None:
-            slices[f"age_under_{high}"] = age < high
-        elif low is not None and high is None:
-            slices[f"age_{low}_and_over"] = age >= low
-        elif low is not None and high is not None:
+    if age_bands:
+        slices[f"age_under_{age_bands[0]}"] = age < age_bands[0]
+        for low, high in pairwise(age_bands):
             slices[f"age_{low}_to_{high - 1}"] = (age >= low) & (age < high)
+        slices[f"age_{age_bands[-1]}_and_over"] = age >= age_bands[-1]
     return slices

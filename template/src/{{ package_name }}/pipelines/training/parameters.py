@@ -1,7 +1,7 @@
-"""The parameters of the training pipeline: their types, their limits, and words for what is wrong.
+"""The parameters of the training pipeline: their types and limits.
 
 The nodes' type hints name these classes, so Kedro checks `parameters.yml` before a run starts.
-The values stand in `conf/base/parameters.yml` and nowhere else: there are no defaults here.
+The values are in `conf/base/parameters.yml` and nowhere else: there are no defaults here.
 """
 
 from itertools import pairwise

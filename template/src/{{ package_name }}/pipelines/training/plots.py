@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+from pandas import DataFrame
 
 from ..preparation import TARGET
 from .parameters import Importance
@@ -19,7 +19,7 @@ INK, GREY, PALE = "#262626", "#5F5F5F", "#E3E3E3"
 SIZE = (9, 5.4)
 
 
-def residual_plot(test_patients: pd.DataFrame, test_predictions: pd.DataFrame) -> Figure:
+def residual_plot(test_patients: DataFrame, test_predictions: DataFrame) -> Figure:
     """Draw measured minus predicted progression of each test patient over the prediction."""
     import numpy as np
     from matplotlib.figure import Figure
@@ -73,8 +73,8 @@ def residual_plot(test_patients: pd.DataFrame, test_predictions: pd.DataFrame) -
 
 def feature_importance_plot(
     regressor: Any,
-    test_features: pd.DataFrame,
-    test_patients: pd.DataFrame,
+    test_features: DataFrame,
+    test_patients: DataFrame,
     parameters: Importance,
 ) -> Figure:
     """Draw how much the RMSE on the test patients grows when one feature is shuffled.
