@@ -106,7 +106,7 @@ def test_a_report_is_a_table_that_names_what_does_not_hold(mlops: Rooms) -> None
     report = mlops("registry.report")
     rules = {"thresholds": {"r2": {"min": 0.3}}, "improvement": {"rmse": {"better": "lower"}}}
     checks = judged(mlops, rules, {"rmse": 45.0})
-    verdict = report.Verdict("model", "3", "1", checks, "89")
+    verdict = mlops("registry.rules").Verdict("model", "3", "1", checks, "89")
     assert not verdict.holds
     assert verdict.broken == "rmse against the champion"
     text = report.as_markdown(verdict, report.REFUSED, "worse")

@@ -1,12 +1,6 @@
 """Packaging: writes the inference pipeline and what a run has fitted for it as one MLflow model."""
 
-from importlib.metadata import (
-    Distribution,
-    PackageNotFoundError,
-    distribution,
-    packages_distributions,
-    version,
-)
+from importlib import metadata
 from pathlib import Path
 from shutil import copytree
 from tempfile import TemporaryDirectory
@@ -48,21 +42,13 @@ class Packaging(RunListener):
         self._options = options
 
     def run_starts(self, start: RunStart) -> None:
-        """Check the model's pipeline, and announce the model if this run fits it.
-
-        Raises:
-            TrackingError: it cannot be packaged as mlflow.yml says.
-        """
+        """Check the model's pipeline, and announce the model if this run fits it."""
         fitted = fitted_inputs(self._options)
         if fitted and fitted <= start.pipeline.all_outputs():
             start.registers = self._options.name
 
     def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:
-        """Write the model into the run's journal, if the run has fitted it.
-
-        Raises:
-            TrackingError: it cannot be packaged.
-        """
+        """Write the model into the run's journal, if the run has fitted it."""
         fitted = fitted_inputs(self._options)
         if not fitted or not fitted <= run.outputs().keys():
             return
@@ -186,17 +172,17 @@ def project_requirements() -> list[str]:
     for requirement in map(Requirement, _distribution().requires or []):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-            pinned.append(f"{requirement.name}{extras}=={version(requirement.name)}")
+            pinned.append(f"{requirement.name}{extras}=={metadata.version(requirement.name)}")
     return sorted(pinned)
 
 
-def _distribution() -> Distribution:
+def _distribution() -> metadata.Distribution:
     try:
-        return distribution(PACKAGE)
-    except PackageNotFoundError:
+        return metadata.distribution(PACKAGE)
+    except metadata.PackageNotFoundError:
         # A project may have another name than its package.
-        for name in packages_distributions().get(PACKAGE, []):
-            return distribution(name)
+        for name in metadata.packages_distributions().get(PACKAGE, []):
+            return metadata.distribution(name)
     raise TrackingError(
         f"The package '{PACKAGE}' is not installed in this environment, so its requirements "
         "are unknown: run `uv sync` and start Kedro by `uv run kedro`."

@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ..errors import TrackingError
 from ..project import State, registered_pipelines
 from ..tracking.capture.values import mend_name, metrics_of
 from .holdout import DIGEST_TAG, ROWS_TAG, load_holdout
+from .rules import Metrics, Verdict, judge
 from .versions import download
 
 if TYPE_CHECKING:
@@ -27,67 +27,68 @@ if TYPE_CHECKING:
 _SECONDS_TO_PREDICT = 600
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """The numbers that the rules are about.
-
-    Attributes:
-        candidate: the candidate's metrics by name, without the data set's name before it.
-        champion: the champion's; none without a champion, or if no rule needs them.
-        rows: how many rows the holdout has, if that is known.
-        how: how the two were compared, a sentence; empty if they were not.
-    """
-
-    candidate: Mapping[str, float]
-    champion: Mapping[str, float] | None = None
-    rows: str | None = None
-    how: str = ""
-
-
-def compare(
+def judge_version(
     client: "MlflowClient",
     config: KedroMlflowConfig,
     state: State,
-    candidate: "ModelVersion",
+    version: "ModelVersion",
     champion: "ModelVersion | None",
-) -> Comparison:
-    """Measure the candidate and, if a rule compares with it, the champion.
+    forced: bool,
+) -> Verdict:
+    """Judge a version by the rules and, if one compares with the champion, measure that as well.
+
+    Raises:
+        TrackingError: they cannot be compared. A forced verdict goes without, and says so.
+    """
+    options = config.promotion
+    run = client.get_run(str(version.run_id))
+    metrics, rows = _without_prefix(run.data.metrics, options), run.data.tags.get(ROWS_TAG)
+    theirs, how, note = None, "", ""
+    if champion and options.improvement:
+        try:
+            ours, theirs, how = _compare(client, config, state, run, version, champion)
+            metrics |= ours
+        except TrackingError as error:
+            if not forced:
+                raise
+            note = str(error.message)
+    number = str(champion.version) if champion else None
+    checks = judge(options, metrics, theirs)
+    return Verdict(version.name, str(version.version), number, checks, rows, how, note)
+
+
+def _compare(
+    client: "MlflowClient",
+    config: KedroMlflowConfig,
+    state: State,
+    run: "Run",
+    version: "ModelVersion",
+    champion: "ModelVersion",
+) -> tuple[Metrics, Metrics, str]:
+    """Return metrics of both on the same holdout, and how they were measured, as a sentence.
 
     What the champion's own run has measured counts if it answers the same question: the same rows,
     parameters and module. Else both versions predict again for the candidate's holdout, each with
     the code that it brings along, and today's function measures both.
-
-    Raises:
-        TrackingError: they cannot be compared.
     """
-    options = config.promotion
-    run = client.get_run(str(candidate.run_id))
-    metrics, rows = logged_metrics(run, options), run.data.tags.get(ROWS_TAG)
-    if champion is None or not options.improvement:
-        return Comparison(metrics, None, rows)
+    options, number = config.promotion, version.version
     digest = run.data.tags.get(DIGEST_TAG)
     other = if_exists(client.get_run, str(champion.run_id))
     if digest and other and other.data.tags.get(DIGEST_TAG) == digest:
         how = f"Both runs have measured on the same holdout ({digest[:8]})."
-        return Comparison(metrics, logged_metrics(other, options), rows, how)
+        return {}, _without_prefix(other.data.metrics, options), how
     inputs = load_holdout(state, digest) if digest else None
     if digest is None or inputs is None:
         where = "is not on this machine" if digest else "was not kept"
         raise TrackingError(
-            f"Version {candidate.version} cannot be compared with the champion, version "
-            f"{champion.version}: they were measured on different holdouts, and that of version "
-            f"{candidate.version} {where}. Promote it where it was trained, train again, or use "
-            "`--force --reason`."
+            f"Version {number} cannot be compared with the champion, version {champion.version}: "
+            f"they were measured on different holdouts, and that of version {number} {where}. "
+            "Promote it where it was trained, train again, or use `--force --reason`."
         )
-    folders = [download(version, config.server) for version in (candidate, champion)]
+    folders = [download(each, config.server) for each in (version, champion)]
     ours, theirs = evaluate_again(options, inputs, folders)
-    how = f"Both have predicted again for the holdout of version {candidate.version}"
-    return Comparison({**metrics, **ours}, theirs, rows, f"{how} ({digest[:8]}).")
-
-
-def logged_metrics(run: "Run", options: PromotionOptions) -> dict[str, float]:
-    """Return a run's metrics of the evaluation, without the prefix that they share."""
-    return _without_prefix(run.data.metrics, options)
+    how = f"Both have predicted again for the holdout of version {number} ({digest[:8]})."
+    return ours, theirs, how
 
 
 def evaluate_again(

@@ -15,9 +15,9 @@ from ..project import State
 from ..tracking import RunListener
 from ..tracking.capture.tags import user_name
 from ..tracking.shipping import Delivery
-from .comparison import Comparison, compare, logged_metrics
-from .report import Verdict, has_verdict, number, save_verdict
-from .rules import judge
+from .comparison import judge_version
+from .report import has_verdict, number, save_verdict
+from .rules import Verdict
 from .versions import (
     CHALLENGER,
     CHAMPION,
@@ -87,7 +87,9 @@ class Promotion(RunListener):
                         self._complete(client, version)
                     summary = f"Version {version.version} of {name} is the champion already."
                     return Outcome(None, True, summary)
-                verdict = self._judge(client, version, champion, bool(force))
+                verdict = judge_version(
+                    client, self._config, self._state, version, champion, bool(force)
+                )
                 promoted = verdict.holds or bool(force)
                 if dry_run or not promoted:
                     break
@@ -159,26 +161,6 @@ class Promotion(RunListener):
             raise TrackingError("mlflow.yml names no registered model: set model.name.")
         return self._config.model.name
 
-    def _judge(
-        self,
-        client: "MlflowClient",
-        version: "ModelVersion",
-        champion: "ModelVersion | None",
-        forced: bool,
-    ) -> Verdict:
-        note, rules = "", self._config.promotion
-        try:
-            found = compare(client, self._config, self._state, version, champion)
-        except TrackingError as error:
-            if not forced:
-                raise
-            # Force needs no comparison: the report shows what is known.
-            run = client.get_run(str(version.run_id))
-            found, note = Comparison(logged_metrics(run, rules)), str(error.message)
-        checks = judge(rules, found.candidate, found.champion)
-        numbers = str(version.version), _number(champion)
-        return Verdict(version.name, *numbers, checks, found.rows, found.how, note)
-
     def _complete(self, client: "MlflowClient", champion: "ModelVersion") -> None:
         """Do the rest of a promotion that was killed after its version had become the champion."""
         reason = champion.tags.get(REASON)
@@ -189,7 +171,9 @@ class Promotion(RunListener):
             except TrackingError as error:
                 logger.warning("Version %s gets no verdict: %s", champion.version, error.message)
             else:
-                verdict = self._judge(client, champion, previous, forced=True)
+                verdict = judge_version(
+                    client, self._config, self._state, champion, previous, forced=True
+                )
                 save_verdict(client, str(champion.run_id), verdict, reason)
         clear_challenger(client, champion)
 

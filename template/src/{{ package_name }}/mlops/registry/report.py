@@ -1,14 +1,12 @@
 """The report of a promotion: on the screen, and kept on the run."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
 from ..backend.client import if_exists, is_transient, reason_of
-from .rules import Check
+from .rules import Verdict
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,54 +15,6 @@ logger = logging.getLogger(__name__)
 
 PROMOTED, FORCED, REFUSED = "promoted", "promoted by force", "not promoted"
 _RESULT_TAG = "promotion.verdict"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the rules say about a version.
-
-    Attributes:
-        name: the registered model's.
-        version: the version that is judged.
-        champion: the version that is the champion so far, if there is one.
-        checks: one per rule.
-        rows: how many rows they are about, if that is known.
-        how: how the two were compared, a sentence; empty if they were not.
-        note: another sentence, or empty.
-    """
-
-    name: str
-    version: str
-    champion: str | None
-    checks: Sequence[Check] = field(default_factory=list)
-    rows: str | None = None
-    how: str = ""
-    note: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """Whether all rules hold."""
-        return all(check.holds for check in self.checks)
-
-    @property
-    def why(self) -> str:
-        """Why all rules hold, as part of a sentence."""
-        count = len(self.checks)
-        if count == 0:
-            return "there are no rules in mlflow.yml"
-        return "its rule holds" if count == 1 else f"all {count} rules hold"
-
-    @property
-    def broken(self) -> str:
-        """The rules that do not hold, as a list in a sentence."""
-        return ", ".join(check.rule for check in self.checks if not check.holds)
-
-    @property
-    def title(self) -> str:
-        """What is judged, on how many rows."""
-        against = f" against the champion, version {self.champion}" if self.champion else ""
-        rows = f", on {self.rows} rows" if self.rows else ""
-        return f"Version {self.version} of {self.name}{against}{rows}"
 
 
 def on_screen(verdict: Verdict) -> list[str]:

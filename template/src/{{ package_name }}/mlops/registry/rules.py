@@ -1,7 +1,7 @@
 """The rules of promotion, on plain numbers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import inf, isfinite
 
 from ..config import BoundOptions, ImprovementOptions, PromotionOptions
@@ -31,6 +31,54 @@ class Check:
     champion: float | None
     bound: str
     holds: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rules say about a version.
+
+    Attributes:
+        name: the registered model's.
+        version: its number.
+        champion: the champion's number so far, if there is one.
+        checks: one per rule.
+        rows: how many rows the holdout has, if that is known.
+        how: how the two were measured, a sentence; empty if they were not compared.
+        note: why they were not compared, a sentence; empty if nothing is missing.
+    """
+
+    name: str
+    version: str
+    champion: str | None
+    checks: Sequence[Check] = field(default_factory=list)
+    rows: str | None = None
+    how: str = ""
+    note: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether all of them hold."""
+        return all(check.holds for check in self.checks)
+
+    @property
+    def why(self) -> str:
+        """Why all rules hold, as part of a sentence."""
+        count = len(self.checks)
+        if count == 0:
+            return "there are no rules in mlflow.yml"
+        return "its rule holds" if count == 1 else f"all {count} rules hold"
+
+    @property
+    def broken(self) -> str:
+        """The rules that do not hold, as a list in a sentence."""
+        return ", ".join(check.rule for check in self.checks if not check.holds)
+
+    @property
+    def title(self) -> str:
+        """What is judged, on how many rows."""
+        against = f" against the champion, version {self.champion}" if self.champion else ""
+        rows = f", on {self.rows} rows" if self.rows else ""
+        return f"Version {self.version} of {self.name}{against}{rows}"
 
 
 def judge(

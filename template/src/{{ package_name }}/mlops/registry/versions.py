@@ -1,6 +1,7 @@
 """Versions of the registered model: found, downloaded, registered, and their aliases."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING
@@ -23,8 +24,11 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 # Tags of versions. Unity Catalog takes no dots in their names, and no long values.
 PROMOTED_FROM, REASON = "promoted_from", "promotion_reason"
 _MAX_REASON = 250
-
-# --- Finding ---
+_MISSING = {
+    CHAMPION: "is the champion yet: train one with `kedro run`.",
+    CHALLENGER: "is the challenger: train one with `kedro run`, or name another version by its "
+    "number.",
+}
 
 
 def find_version(name: str, server: ServerOptions, version: str | None = None) -> "ModelVersion":
@@ -54,13 +58,8 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
 def _missing(name: str, wanted: str) -> str:
     if wanted.isdecimal():
         return f"The model '{name}' has no version {wanted}: `kedro mlflow ui` lists its versions."
-    subject = f"No version of the model '{name}'"
-    by_alias = {
-        CHAMPION: f"{subject} is the champion yet: train one with `kedro run`.",
-        CHALLENGER: f"{subject} is the challenger: train one with `kedro run`, or name another "
-        "version by its number.",
-    }
-    return by_alias.get(wanted, f"{subject} has the alias '{wanted}': give a version's number.")
+    otherwise = f"has the alias '{wanted}': give a version's number."
+    return f"No version of the model '{name}' {_MISSING.get(wanted, otherwise)}"
 
 
 def download(version: "ModelVersion", server: ServerOptions) -> Path:
@@ -86,9 +85,6 @@ def download(version: "ModelVersion", server: ServerOptions) -> Path:
             f"({error}). Was the project moved? Move it back, or train again and make that version "
             "the champion."
         ) from error
-
-
-# --- Aliases ---
 
 
 def champion_of(client: "MlflowClient", name: str) -> "ModelVersion | None":
@@ -164,9 +160,6 @@ def _now() -> str:
     return strftime("%Y-%m-%dT%H:%M:%SZ", gmtime())
 
 
-# --- Registration ---
-
-
 class Registration(RunListener):
     """Registers the models that a run ships, and lets batch scoring use a registered version."""
 
@@ -191,11 +184,9 @@ class Registration(RunListener):
     def shipping_starts(self, client: "MlflowClient", started: Record) -> None:
         """Ask for the registered model now, so that the run's end need not wait for the answer."""
         if name := started.data.get("registers"):
-            try:
+            with suppress(Exception):  # Registering reports what is wrong.
                 client.get_registered_model(name)
-            except Exception:  # Registering reports what is wrong.
-                return
-            self._known.add((client.tracking_uri, name))
+                self._known.add((client.tracking_uri, name))
 
     def model_shipped(self, shipment: Shipment, model: "LoggedModel", record: Record) -> None:
         """Register a logged model, if mlflow.yml gives it a name."""
