@@ -14,7 +14,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.support import laptop
+from tests.support import laptop, rooms
 from tests.support.forked_kedro import Kedro
 from tests.support.project import PACKAGE, Project, Trained, tracking_server
 from tests.support.proxy import kill_before, proxy_of
@@ -48,10 +48,16 @@ class Moved:
 def furnished(
     trained: Trained, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, dict[str, str]]:
-    """The trained project, with more in its database."""
+    """The trained project as an update to a server's leaves it, with more in its database."""
     folder = tmp_path_factory.mktemp("laptop")
     project = Project(folder / "project", trained.project.environment)
     shutil.copytree(trained.project.folder, project.folder)
+    migration = f"src/{PACKAGE}/mlops/migration"
+    shutil.copytree(
+        rooms.SOURCE / rooms.PACKAGE / "mlops/migration",
+        project.folder / migration,
+        dirs_exist_ok=True,
+    )
     return project, laptop.furnish(project.client, folder)
 
 
@@ -89,7 +95,7 @@ def rows(folder: Path) -> dict[str, int]:
 
 def test_the_report_counts_what_was_compared(moved: Moved) -> None:
     assert "2 experiments, 6 runs, " in moved.screen
-    assert "Stayed here: 2 runs that have not ended." in moved.screen
+    assert "Not copied: 2 runs that have not ended." in moved.screen
     assert moved.screen.rstrip().endswith("All the same.")
 
 
@@ -215,7 +221,7 @@ def test_the_champion_that_has_moved_scores_a_batch(
 def test_moving_twice_changes_nothing(moved: Moved, kedro: Kedro) -> None:
     before = rows(moved.folder)
     screen = move(kedro, moved.project, moved.url)
-    assert "is there, as" not in screen
+    assert "Copied" not in screen
     assert screen.rstrip().endswith("All the same.")
     assert rows(moved.folder) == before
 

@@ -1,4 +1,4 @@
-"""What things are called at the other end of a move."""
+"""What things are called at the target of a migration."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_an_experiment_goes_beside_the_projects_own(
     mlops: Rooms, name: str, own: str, there: str
 ) -> None:
     options = mlops("config").ExperimentOptions(name=own)
-    assert mlops("migration.places").experiment_name(name, options) == there
+    assert mlops("migration.endpoints").experiment_name(name, options) == there
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_registered_model_goes_into_the_schema_of_the_projects_own(
     mlops: Rooms, name: str, own: str, there: str
 ) -> None:
     options = mlops("config").ModelOptions(name=own)
-    assert mlops("migration.places").registered_name(name, options) == there
+    assert mlops("migration.endpoints").registered_name(name, options) == there
 
 
 def test_names_inside_of_names_are_replaced_once(mlops: Rooms) -> None:

@@ -36,7 +36,7 @@ def command(project: Project, source: str | None) -> None:
 
 def _migrate(project: Project, source: str) -> None:
     try:
-        from ..migration.house import move_house as migrate
+        from ..migration import migrate
     except ModuleNotFoundError as error:
         raise TrackingError(
             "--from: this project was rendered for runs in its own database, to which none are "

@@ -1,4 +1,4 @@
-"""Files of runs and of logged models: copied and compared one at a time."""
+"""Files of runs and of logged models, copied and compared one at a time."""
 
 import hashlib
 import re
@@ -6,63 +6,49 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
-from .places import Place
+from .endpoints import Endpoint
 
 if TYPE_CHECKING:
     from mlflow.entities import FileInfo, LoggedModel
 
-# It names the run and the model that it belongs to.
-_NAMES_ITS_OWNER = "MLmodel"
-
+# This file names the run and the model that it belongs to.
+_MLMODEL = "MLmodel"
 
 _CHUNK_BYTES = 1_000_000
-
-
-class Files(Protocol):
-    """The files of one run, or of one logged model."""
-
-    def children(self, folder: str | None) -> "list[FileInfo]":
-        """List a folder, or the top one."""
-
-    def fetch(self, path: str, into: str) -> Path:
-        """Copy one file to this machine."""
-
-    def put(self, file: Path, folder: str | None) -> None:
-        """Add one file."""
 
 
 @dataclass(frozen=True)
 class RunFiles:
     """The artifacts of a run."""
 
-    place: Place
+    endpoint: Endpoint
     run_id: str
 
     def children(self, folder: str | None) -> "list[FileInfo]":
         """List a folder, or the top one."""
-        return self.place.client.list_artifacts(self.run_id, folder)
+        return self.endpoint.client.list_artifacts(self.run_id, folder)
 
     def fetch(self, path: str, into: str) -> Path:
         """Copy one file to this machine."""
-        return Path(self.place.client.download_artifacts(self.run_id, path, into))
+        return Path(self.endpoint.client.download_artifacts(self.run_id, path, into))
 
     def put(self, file: Path, folder: str | None) -> None:
         """Add one file."""
-        self.place.client.log_artifact(self.run_id, str(file), folder)
+        self.endpoint.client.log_artifact(self.run_id, str(file), folder)
 
 
 @dataclass(frozen=True)
 class ModelFiles:
     """The artifacts of a logged model."""
 
-    place: Place
+    endpoint: Endpoint
     model: "LoggedModel"
 
     def children(self, folder: str | None) -> "list[FileInfo]":
         """List a folder, or the top one."""
-        return self.place.client.list_logged_model_artifacts(self.model.model_id, folder)
+        return self.endpoint.client.list_logged_model_artifacts(self.model.model_id, folder)
 
     def fetch(self, path: str, into: str) -> Path:
         """Copy one file to this machine."""
@@ -70,12 +56,15 @@ class ModelFiles:
 
         uri = f"{self.model.artifact_location.rstrip('/')}/{path}"
         return Path(
-            download_artifacts(artifact_uri=uri, dst_path=into, tracking_uri=self.place.uri)
+            download_artifacts(artifact_uri=uri, dst_path=into, tracking_uri=self.endpoint.uri)
         )
 
     def put(self, file: Path, folder: str | None) -> None:
         """Add one file."""
-        self.place.client.log_model_artifact(self.model.model_id, str(file), folder)
+        self.endpoint.client.log_model_artifact(self.model.model_id, str(file), folder)
+
+
+Files: TypeAlias = RunFiles | ModelFiles
 
 
 def sizes(files: Files, folder: str | None = None) -> Iterator[tuple[str, int]]:
@@ -87,13 +76,13 @@ def sizes(files: Files, folder: str | None = None) -> Iterator[tuple[str, int]]:
             yield child.path, int(child.file_size or 0)
 
 
-def copy(source: Files, target: Files, renamed: Mapping[str, str]) -> None:
-    """Copy files that the target does not have, or has not whole.
+def copy_files(source: Files, target: Files, renamed: Mapping[str, str]) -> None:
+    """Copy files that the target does not have, or not completely.
 
     Args:
         source: where they are.
         target: where they go.
-        renamed: what the owner of the files is called at the target, by what it was called.
+        renamed: new names of their run or model, by the old ones.
     """
     there = dict(sizes(target))
     for path, _ in sizes(source):
@@ -105,10 +94,10 @@ def copy(source: Files, target: Files, renamed: Mapping[str, str]) -> None:
 
 
 def differences(source: Files, target: Files, renamed: Mapping[str, str]) -> Iterator[str]:
-    """Tell which files are missing at the target, too many there, or of other content."""
+    """List the files that are missing at the target, are only there, or differ."""
     expected, found = dict(sizes(source)), dict(sizes(target))
     yield from (f"the file {path} is missing" for path in sorted(expected.keys() - found.keys()))
-    yield from (f"the file {path} is too many" for path in sorted(found.keys() - expected.keys()))
+    yield from (f"the file {path} is only there" for path in sorted(found.keys() - expected.keys()))
     for path in sorted(expected.keys() & found.keys()):
         if _digest(source, path, renamed) != _digest(target, path, {}):
             yield f"the file {path} has another content"
@@ -127,7 +116,7 @@ def _digest(files: Files, path: str, renamed: Mapping[str, str]) -> str:
 
 def _fetch_renamed(files: Files, path: str, folder: str, renamed: Mapping[str, str]) -> Path:
     file = files.fetch(path, folder)
-    if renamed and file.name == _NAMES_ITS_OWNER:
+    if renamed and file.name == _MLMODEL:
         file.write_text(rename(file.read_text(encoding="utf-8"), renamed), encoding="utf-8")
     return file
 

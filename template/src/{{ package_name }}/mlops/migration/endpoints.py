@@ -1,0 +1,145 @@
+"""Both ends of a migration, and which thing of the source is which at the target."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..backend.client import connect, is_transient, reason_of
+from ..config import ExperimentOptions, KedroMlflowConfig, ModelOptions, PlaceOptions
+from ..errors import TrackingError
+from ..project import is_server
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.store.entities import PagedList
+    from mlflow.tracing.client import TracingClient
+
+# Tags at the target: which run, model or version of the source something is.
+FROM_RUN = "kedro.moved_from_run"
+FROM_MODEL = "kedro.moved_from_model"
+FROM_VERSION = "moved_from_version"  # Unity Catalog takes no dots in the names of tags.
+
+PARENT_RUN = "mlflow.parentRunId"
+
+# A run with one of these does not change any more.
+ENDED = ("FINISHED", "FAILED", "KILLED")
+
+_SQLITE = "sqlite:///"
+_PAGE = 100
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One MLflow: tracking server or database, and its registry."""
+
+    uri: str
+    client: "MlflowClient"
+
+    @property
+    def traces(self) -> "TracingClient":
+        """The client of its traces: MLflow's functions for them use the process's own URI."""
+        from mlflow.tracing.client import TracingClient
+
+        return TracingClient(self.uri)
+
+    @property
+    def is_server(self) -> bool:
+        """Whether it is reached through a server."""
+        return is_server(self.uri)
+
+
+def open_source(uri: str) -> Endpoint:
+    """Open the MLflow that is copied.
+
+    Raises:
+        TrackingError: it is a database file that does not exist. MLflow would create an empty one.
+    """
+    file = Path(uri.removeprefix(_SQLITE).partition("?")[0])
+    if uri.startswith(_SQLITE) and not file.is_file():
+        raise TrackingError(f"--from: there is no database {file}.")
+    return open_target(PlaceOptions(mlflow_tracking_uri=uri, mlflow_registry_uri=uri))
+
+
+def open_target(options: PlaceOptions) -> Endpoint:
+    """Open the MLflow that is copied to."""
+    return Endpoint(options.uri, connect(options))
+
+
+@dataclass
+class Ids:
+    """Ids at the target, by those at the source; none for what stays. Traces keep theirs."""
+
+    experiments: dict[str, str] = field(default_factory=dict)
+    runs: dict[str, str | None] = field(default_factory=dict)
+    models: dict[str, str | None] = field(default_factory=dict)
+    traces: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One migration.
+
+    Attributes:
+        source: what is copied.
+        target: what it is copied to.
+        config: mlflow.yml, resolved.
+        tell: shows a line of progress.
+        ids: what was copied, now or by an earlier migration.
+        problems: what could not be copied, and why.
+    """
+
+    source: Endpoint
+    target: Endpoint
+    config: KedroMlflowConfig
+    tell: Callable[[str], None]
+    ids: Ids = field(default_factory=Ids)
+    problems: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def noting(problems: list[str], what: str) -> Iterator[None]:
+    """Note why the block has failed; raise what would fail everything after it as well."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, TrackingError, OSError) as error:
+        if is_transient(error):
+            raise
+        problems.append(f"{what}: {reason_of(error)}")
+
+
+def experiment_name(name: str, options: ExperimentOptions) -> str:
+    """Name an experiment at the target: where names are paths, beside the project's own."""
+    folder = options.name.rpartition("/")[0]
+    is_path = options.name.startswith("/") and not name.startswith("/")
+    return f"{folder}/{name}" if is_path else name
+
+
+def registered_name(name: str, options: ModelOptions | None) -> str:
+    """Name a registered model at the target: where names have a schema, in the project's own."""
+    schema = options.name.rpartition(".")[0] if options else ""
+    return f"{schema}.{name}" if schema and "." not in name else name
+
+
+def pages(search: "Callable[..., PagedList[_T]]", *args: Any, **kwargs: Any) -> Iterator[_T]:
+    """Yield what a search of MLflow's client finds, page by page: it may not fit into memory."""
+    token = None
+    while True:
+        page = search(*args, max_results=_PAGE, page_token=token, **kwargs)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:
+    """Gather items into lists of at most this size."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
