@@ -6,11 +6,21 @@ Keys of kedro-mlflow 2.x keep their meaning. An unknown key is refused by name.
 import logging
 import os
 import re
+from copy import deepcopy
 from difflib import get_close_matches
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .errors import TrackingError, one_line
 from .project import PACKAGE, anchor, is_database
@@ -76,6 +86,25 @@ class PromotionOptions(_Options):
         return self
 
 
+def _endpoint(pattern: str, characters: str) -> Any:
+    """Make the type of an endpoint's name."""
+
+    def check(name: str) -> str:
+        if not re.fullmatch(pattern, name, re.ASCII):
+            raise ValueError(
+                f"'{name}' is no name for an endpoint, which has up to 63 characters: {characters}"
+            )
+        return name
+
+    return AfterValidator(check)
+
+
+_SAGEMAKER_NAME = _endpoint(
+    r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", "letters, digits and, inside, hyphens"
+)
+_DATABRICKS_NAME = _endpoint(r"[\w-]{1,63}", "letters, digits, hyphens and underscores")
+
+
 class DockerOptions(_Options):
     """A container on this machine."""
 
@@ -98,7 +127,7 @@ class SageMakerOptions(_Options):
     """An endpoint of SageMaker."""
 
     target: Literal["sagemaker"]
-    endpoint: str
+    endpoint: Annotated[str, _SAGEMAKER_NAME]
     region: str | None = None
     role: str | None = None
     image: str | None = None
@@ -109,19 +138,12 @@ class SageMakerOptions(_Options):
     environment: dict[str, str] = {}
     timeout: float = Field(default=1200, gt=0)
 
-    @field_validator("endpoint")
-    @classmethod
-    def _is_a_name(cls, name: str) -> str:
-        return _named(
-            name, r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", "letters, digits and, inside, hyphens"
-        )
-
 
 class DatabricksOptions(_Options):
     """A serving endpoint of Databricks."""
 
     target: Literal["databricks"]
-    endpoint: str
+    endpoint: Annotated[str, _DATABRICKS_NAME]
     workload_type: str = "CPU"
     workload_size: str = "Small"
     scale_to_zero: bool = True
@@ -129,11 +151,6 @@ class DatabricksOptions(_Options):
     environment: dict[str, str] = {}
     secrets: dict[str, str] = {}
     timeout: float = Field(default=1800, gt=0)
-
-    @field_validator("endpoint")
-    @classmethod
-    def _is_a_name(cls, name: str) -> str:
-        return _named(name, r"[\w-]{1,63}", "letters, digits, hyphens and underscores")
 
     @field_validator("secrets")
     @classmethod
@@ -143,14 +160,6 @@ class DatabricksOptions(_Options):
                 # Not the value: it may be the secret itself.
                 raise ValueError(f"{variable} must name a secret of Databricks, as SCOPE/KEY")
         return secrets
-
-
-def _named(name: str, pattern: str, of: str) -> str:
-    if not re.fullmatch(pattern, name, re.ASCII):
-        raise ValueError(
-            f"'{name}' is no name for an endpoint, which has up to 63 characters: {of}"
-        )
-    return name
 
 
 class RequestHeaderProviderOptions(_Options):
@@ -362,12 +371,22 @@ class KedroMlflowConfig(_Options):
 
 
 def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
-    """Read mlflow.yml of the context's Kedro environment, resolved.
+    """Read mlflow.yml of the context's Kedro environment, and resolve it.
 
     Raises:
-        TrackingError: as `load_config`.
+        TrackingError: a key is unknown, a value is of the wrong kind, or an environment variable is
+            not set.
     """
-    return resolve(load_config(context), project_path)
+    from kedro.config import MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        content = context.config_loader["mlflow"]
+    except MissingConfigException:
+        content = {}
+    except OmegaConfBaseException as error:
+        raise TrackingError(_unreadable(error)) from error
+    return resolve(parse_config(content), project_path)
 
 
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
@@ -399,31 +418,10 @@ def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
 
 
 def _anchored(place: _Place, project_path: Path) -> _Place:
-    registry = place.mlflow_registry_uri
+    uris = {"mlflow_tracking_uri": place.uri, "mlflow_registry_uri": place.mlflow_registry_uri}
     return place.model_copy(
-        update={
-            "mlflow_tracking_uri": anchor(place.uri, project_path),
-            "mlflow_registry_uri": registry and anchor(registry, project_path),
-        }
+        update={key: uri and anchor(uri, project_path) for key, uri in uris.items()}
     )
-
-
-def load_config(context: "KedroContext") -> KedroMlflowConfig:
-    """Read mlflow.yml of the context's Kedro environment.
-
-    Raises:
-        TrackingError: a key is unknown, a value is of the wrong kind, or an environment variable is
-            not set.
-    """
-    from kedro.config import MissingConfigException
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        return parse_config(context.config_loader["mlflow"])
-    except MissingConfigException:
-        return KedroMlflowConfig()
-    except OmegaConfBaseException as error:
-        raise TrackingError(unreadable(error)) from error
 
 
 def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
@@ -464,9 +462,11 @@ def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
     kinds: list[type[BaseModel]] = [KedroMlflowConfig]
     for name in location[:-1]:
         if len(kinds) > 1:  # One kind a serving target, and this is the target's name.
-            kinds = [kind for kind in kinds if name in get_args(_annotation(kind, "target"))]
+            kinds = [
+                kind for kind in kinds if name in get_args(kind.model_fields["target"].annotation)
+            ]
         elif name in kinds[0].model_fields:
-            annotation = _annotation(kinds[0], str(name))
+            annotation = kinds[0].model_fields[str(name)].annotation
             candidates = getattr(annotation, "__args__", (annotation,))
             kinds = [
                 kind
@@ -475,10 +475,6 @@ def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
             ] or kinds
         # Else an entry of a list or mapping: of the kind that it is of.
     return list(kinds[0].model_fields)
-
-
-def _annotation(options: type[BaseModel], name: str) -> Any:
-    return options.model_fields[name].annotation
 
 
 # New names by old ones, both from the top: {"tracking.capture.plots": "tracking.capture.figures"};
@@ -492,14 +488,16 @@ def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
     Where both names are used, the old one wins: only the project's owner can have written it, and
     the new one has a value from the template.
     """
+    content = deepcopy(content)
     for old, new in RENAMED_KEYS.items():
-        content, found = _taken(content, old.split("."))
-        if found is None:
+        try:
+            value = _pop(content, old.split("."))
+        except LookupError:
             continue
         if new is None:
             logger.warning("mlflow.yml: '%s' does nothing any more: delete it.", old)
             continue
-        content = _over(content, _nested(new.split("."), found[0]))
+        _merge(content, reduce(lambda inner, key: {key: inner}, reversed(new.split(".")), value))
         logger.warning(
             "mlflow.yml: '%s' is called '%s' now. The old name works until the next major version "
             "of the project's template.",
@@ -509,28 +507,24 @@ def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
-def _taken(content: Any, keys: list[str]) -> tuple[Any, tuple[Any] | None]:
-    """Remove a value; return the rest, without mappings that are empty then, and the value."""
+def _pop(content: Any, keys: list[str]) -> Any:
+    """Remove and return a nested value, and the mappings that are empty then."""
     if not isinstance(content, dict) or keys[0] not in content:
-        return content, None
-    rest = {key: value for key, value in content.items() if key != keys[0]}
+        raise LookupError
     if len(keys) == 1:
-        return rest, (content[keys[0]],)
-    inner, found = _taken(content[keys[0]], keys[1:])
-    return (content if found is None else rest | ({keys[0]: inner} if inner else {})), found
-
-
-def _nested(keys: list[str], value: Any) -> Any:
-    for key in reversed(keys):
-        value = {key: value}
+        return content.pop(keys[0])
+    value = _pop(content[keys[0]], keys[1:])
+    if not content[keys[0]]:
+        del content[keys[0]]
     return value
 
 
-def _over(below: Any, above: Any) -> Any:
-    """Merge mappings key by key; the second one wins."""
-    if not isinstance(below, dict) or not isinstance(above, dict):
-        return above
-    return below | {key: _over(below.get(key), value) for key, value in above.items()}
+def _merge(content: dict[str, Any], above: dict[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(content.get(key), dict):
+            _merge(content[key], value)
+        else:
+            content[key] = value
 
 
 def environment_variable(variable: str, *default: str | None) -> str | None:
@@ -548,7 +542,7 @@ def environment_variable(variable: str, *default: str | None) -> str | None:
     raise KeyError(f"Environment variable '{variable}' not found")
 
 
-def unreadable(error: Exception) -> str:
+def _unreadable(error: Exception) -> str:
     """Explain why OmegaConf cannot read mlflow.yml: usually a variable has no value."""
     key = getattr(error, "full_key", None) or "it"
     if found := re.search(r"Environment variable '(.+?)' not found", str(error)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ..backend.access import exported
-from ..config import KedroMlflowConfig, load_config
+from ..config import KedroMlflowConfig, read_config
 from ..errors import TrackingError
 from ..registry.versions import download, find_version
 from .supervisor import ServedVersion
@@ -84,4 +84,4 @@ def config_without_places(project_path: Path, env: str | None) -> KedroMlflowCon
 
     with exported(_PLACES):
         session = KedroSession.create(project_path, save_on_close=False, env=env)
-        return load_config(session.load_context())
+        return read_config(session.load_context(), project_path)
