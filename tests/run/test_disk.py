@@ -96,7 +96,7 @@ def test_a_journal_that_grows_no_more_costs_what_comes_then_and_not_the_run(
     variables = {"MLFLOW_TRACKING_URI": server, "PYTHONDONTWRITEBYTECODE": "1"}
     screen = run(slow, variables, prefix)
     assert "Pipeline execution completed successfully" in screen
-    assert screen.count("(File too large): the pipeline goes on") == 1
+    assert screen.count("(File too large): the pipeline continues") == 1
     assert "kedro mlflow sync" not in screen
     (run_,) = runs(server, experiment)
     assert run_.info.status == "FINISHED"
@@ -121,7 +121,7 @@ def test_a_disk_that_is_full_leaves_the_pipeline_its_own_outcome(
 ) -> None:
     slow.write(f"src/{PACKAGE}/pipeline_registry.py", FILLING.replace("AFTERWARDS", afterwards))
     screen = run(slow, {"MLFLOW_TRACKING_URI": server}, code=code)
-    assert screen.count("(No space left on device): the pipeline goes on") == 1
+    assert screen.count("(No space left on device): the pipeline continues") == 1
     assert ("of my own" in screen) == bool(afterwards)
     (found,) = runs(server, experiment)
     assert found.info.status == status
@@ -167,7 +167,7 @@ def test_a_folder_that_becomes_read_only_is_said_once_and_makes_no_run_twice(
     drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
     variables = {"MLFLOW_TRACKING_URI": server}
     screen = run(slow, variables, drop if os.geteuid() == 0 else ())
-    assert screen.count("(Permission denied): the pipeline goes on") == 1
+    assert screen.count("(Permission denied): the pipeline continues") == 1
     assert len(journals(slow)) == 1
     for path in [slow.folder / ".kedro_mlflow", *(slow.folder / ".kedro_mlflow").rglob("*")]:
         path.chmod(0o755)

@@ -184,6 +184,6 @@ def test_what_has_no_file_is_said_and_costs_nothing(
     catalog["elsewhere"] = Elsewhere()
     with caplog.at_level(logging.WARNING):
         found = captured(mlops, tmp_path / "journal", catalog, datasets=["*"])
-    assert "'elsewhere' are not tracked: they are not on this machine" in caplog.text
+    assert "'elsewhere' is not tracked: it is not on this machine" in caplog.text
     assert "'memory'" not in caplog.text
     assert list(found) == ["data/table/table.csv"]

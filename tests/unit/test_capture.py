@@ -107,7 +107,7 @@ def test_a_value_at_the_limit_is_kept_whole_and_one_above_it_as_configured(
 @example("x" * 249 + "/y")
 @example("..a/.")
 def test_mended_names_are_names_that_mlflow_takes(mlops: Rooms, name: str) -> None:
-    mended = mlops("tracking.capture.values").mend_name(name)
+    mended = mlops("tracking.capture.values").valid_name(name)
     _validate_param_name(mended)
     _validate_metric_name(mended)
     assert len(mended) <= MAX_ENTITY_KEY_LENGTH
@@ -115,7 +115,7 @@ def test_mended_names_are_names_that_mlflow_takes(mlops: Rooms, name: str) -> No
 
 @pytest.mark.parametrize("name", ["model.alpha", "evaluation/sex_1/r2", "a b-c:d", "größe"])
 def test_a_name_that_mlflow_takes_stays_as_it_is(mlops: Rooms, name: str) -> None:
-    assert mlops("tracking.capture.values").mend_name(name) == name
+    assert mlops("tracking.capture.values").valid_name(name) == name
 
 
 def metrics_of(mlops: Rooms, value: Any, **options: Any) -> Any:

@@ -45,7 +45,7 @@ def test_a_run_is_one_trace_with_a_span_a_node(
 ) -> None:
     record = mlops("tracking.journal").Record
     timeline = mlops("tracking.shipping.timeline")
-    monkeypatch.setattr(timeline, "_SPANS_A_CALL", 2)  # A large run's come in several calls.
+    monkeypatch.setattr(timeline, "_SPANS_PER_CALL", 2)  # A large run's come in several calls.
     start = time.time_ns() - 10 * SECOND
     reason = {"error": "ValueError: no"} if status == "FAILED" else {}
     records = [

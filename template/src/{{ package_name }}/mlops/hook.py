@@ -18,7 +18,7 @@ from .redaction import mask_error, redacted_log
 from .tracking.process import (
     ProcessState,
     WorkerKit,
-    paused_collector,
+    garbage_collection_paused,
     send_along,
     thawed_afterwards,
 )
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from .config import KedroMlflowConfig
-    from .tracking.active_run import RunPlace
+    from .tracking.active_run import RunAddress
     from .tracking.capture import RunCapture
     from .tracking.run import TrackedRun
 
@@ -88,7 +88,7 @@ class MlflowHook:
         self._process.enter()
         try:
             server = config.server
-            self._process.change("collector", thawed_afterwards())
+            self._process.change("garbage collection", thawed_afterwards())
             self._process.change("credentials", exported(credentials(context, server.credentials)))
             self._process.change("log", redacted_log(self._secrets))
             self._secrets |= secret_values(os.environ)
@@ -160,7 +160,7 @@ class MlflowHook:
         """Package the model if this run has fitted it, and end the MLflow run."""
         run_id = run_params["run_id"]
         if run := cast("TrackedRun | None", self._runs.get(run_id)):
-            with paused_collector():
+            with garbage_collection_paused():
                 try:
                     run.complete(catalog)
                 except Exception:
@@ -211,37 +211,37 @@ class MlflowHook:
             from .backend.access import headers_provided
             from .mlflow_internals import forget_connections
             from .registry import listeners_of
-            from .tracking.active_run import RunPlace
+            from .tracking.active_run import RunAddress
             from .tracking.capture import RunCapture
 
             forget_connections()
             self._runs[run_id] = RunCapture.join(folder, listeners_of)
-            if place := RunPlace.load(folder):
+            if address := RunAddress.load(folder):
                 if self._kit:
                     headers = headers_provided(self._kit.headers, self._kit.context)
                     self._process.change("headers", headers)
-                self._point_at(place, run_id)
+                self._point_at(address, run_id)
         return self._runs.get(run_id)
 
     def _wait_for(self, run: "TrackedRun", run_id: str) -> None:
         """Wait until the MLflow run exists: nodes use it. Else it comes when it comes."""
-        from .tracking.active_run import RunPlace
+        from .tracking.active_run import RunAddress
 
         server = run.config.server
-        place = RunPlace(
+        address = RunAddress(
             server.uri,
             server.mlflow_registry_uri,
             run.wait_for_run_ids(run.config.shipping.deadline),
         )
         with run.journal.tolerating():
-            place.save(run.journal.folder)
-        self._point_at(place, run_id)
+            address.save(run.journal.folder)
+        self._point_at(address, run_id)
 
-    def _point_at(self, place: "RunPlace", run_id: str) -> None:
+    def _point_at(self, address: "RunAddress", run_id: str) -> None:
         from .tracking.active_run import pointed_at
 
-        runs = place.fetch()
-        self._process.change("MLflow", pointed_at(place, runs.get("")))
+        runs = address.fetch()
+        self._process.change("MLflow", pointed_at(address, runs.get("")))
         if runs:
             self._active[run_id] = runs
         else:

@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -39,22 +39,25 @@ def pointed_at(
     MLflow's setters change environment variables as well: the caller puts those back.
     """
     from mlflow.tracking import fluent as fluent_module
-    from mlflow.tracking._model_registry import utils as registry
-    from mlflow.tracking._tracking_service import utils as tracking
+    from mlflow.tracking._model_registry import utils as registry_module
+    from mlflow.tracking._tracking_service import utils as tracking_module
 
     fluent: Any = fluent_module
-    before = tracking._tracking_uri, registry._registry_uri, fluent._active_experiment_id
-    tracking.set_tracking_uri(tracking_uri)
-    if registry_uri:
-        registry.set_registry_uri(registry_uri)
-    if experiment_id:
-        fluent._active_experiment_id = experiment_id
-    try:
-        yield
-    finally:
-        tracking.set_tracking_uri(before[0])  # type: ignore[arg-type]
-        registry.set_registry_uri(before[1])  # type: ignore[arg-type]
-        fluent._active_experiment_id = before[2]
+    registry: Any = registry_module
+    tracking: Any = tracking_module
+    with ExitStack() as undo:
+        undo.callback(setattr, fluent, "_active_experiment_id", fluent._active_experiment_id)
+        undo.callback(registry.set_registry_uri, registry._registry_uri)
+        undo.callback(tracking.set_tracking_uri, tracking._tracking_uri)
+        tracking.set_tracking_uri(tracking_uri)
+        if registry_uri:
+            registry.set_registry_uri(registry_uri)
+        if experiment_id:
+            fluent._active_experiment_id = experiment_id
+        try:
+            yield
+        except GeneratorExit:  # A worker process ends: half of MLflow is gone already.
+            undo.pop_all()
 
 
 def active_runs() -> "list[Run]":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import KedroMlflowConfig
 from ..redaction import mask_text
 from ..tracking.capture.nodes import inputs_of, records_of
-from ..tracking.capture.values import mend_name
+from ..tracking.capture.values import valid_name
 from ..tracking.journal import Record, all_records
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def write_card(config: KedroMlflowConfig, project: Path, journal: Path, folder: 
         folder: the model, in MLflow's format.
     """
     assert config.model
-    records = list(_records(journal, f"{mend_name(config.promotion.evaluation)}/"))
+    records = list(_records(journal, f"{valid_name(config.promotion.evaluation)}/"))
     card = mask_text("\n\n".join(_sections(config, records, folder, project)) + "\n")
     (folder / FILE).write_text(card, encoding="utf-8")
     if config.model.card.file:

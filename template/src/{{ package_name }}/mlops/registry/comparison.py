@@ -13,7 +13,7 @@ from ..backend.client import if_exists, muted
 from ..config import KedroMlflowConfig, MetricsOptions, PromotionOptions
 from ..errors import TrackingError
 from ..project import State, registered_pipelines
-from ..tracking.capture.values import mend_name, metrics_of
+from ..tracking.capture.values import metrics_of, valid_name
 from .holdout import DIGEST_TAG, ROWS_TAG, load_holdout
 from .rules import Metrics, Verdict, judge
 from .versions import download
@@ -110,7 +110,7 @@ def evaluate_again(
 
 
 def _without_prefix(metrics: Mapping[str, float], options: PromotionOptions) -> dict[str, float]:
-    prefix = f"{mend_name(options.evaluation)}/"
+    prefix = f"{valid_name(options.evaluation)}/"
     return {
         name.removeprefix(prefix): value
         for name, value in metrics.items()

@@ -2,7 +2,7 @@
 
     Kedro events ──> capture ──> journal ──> shipper ──> MLflow
 
-`capture/` decides what of an event is worth keeping, `journal.py` writes it to disk at once, and
+`capture/` decides what of an event is worth logging, `journal.py` writes it to disk at once, and
 `shipping/` sends it to MLflow from a thread of its own. Other rooms take part as listeners, which
 `hook.py` chooses. `mlflow` is imported only when a run starts.
 """
@@ -33,7 +33,7 @@ class RunStart:
         pipeline: the nodes to run.
         catalog: their data sets; a listener may replace some.
         tags: the run's tags; a listener may add some.
-        registers: the registered model that this run will add a version to, if it succeeds.
+        registers: the registered model that this run adds a version to, if it succeeds.
     """
 
     run_params: Mapping[str, Any]
@@ -45,14 +45,7 @@ class RunStart:
 
 
 class Shipment(NamedTuple):
-    """A run on its way to one MLflow server.
-
-    Attributes:
-        client: the server's.
-        delivery: what has been delivered so far.
-        run_id: the MLflow run.
-        is_server: whether a tracking server answers, and not a database.
-    """
+    """A run on its way to one MLflow server; `is_server` is false for a database."""
 
     client: "MlflowClient"
     delivery: "Delivery"
@@ -64,7 +57,7 @@ class RunListener:
     """Base class: every method does nothing.
 
     Attributes:
-        subject: what `node_finished` keeps, for the warning when it fails.
+        subject: what `node_finished` captures, for the warning when it fails.
     """
 
     subject = "What a listener returns"

@@ -5,7 +5,6 @@ taken off after it: `mlflow.start_run(run_id=…)` would set the run's status at
 `mlflow.end_run`, which ends the run, undoes it.
 """
 
-import inspect
 import json
 import os
 import re
@@ -13,13 +12,12 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import mlflow_internals
-from ..mlflow_internals import active_runs
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
+from .capture.nodes import undecorated
 
 if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
@@ -27,18 +25,17 @@ if TYPE_CHECKING:
 
 # Kedro's settings name MLflow's configuration file.
 _SETTINGS = PACKAGE_FOLDER / "settings.py"
-
-
 _IMPORT = re.compile(rb"""\bimport\b.*\bmlflow\b|\bfrom\s+mlflow\b|["']mlflow\b""")
+_FILE = "active_run.json"
 
 
 @dataclass(frozen=True)
-class RunPlace:
+class RunAddress:
     """Where a run and its child runs are; worker processes read it from a file in its journal.
 
     Attributes:
         tracking_uri: the tracking server.
-        registry_uri: the registry, if it is another place.
+        registry_uri: the registry, if it is another server.
         run_ids: the run's id, under "", and those of child runs, by their namespaces.
     """
 
@@ -47,16 +44,16 @@ class RunPlace:
     run_ids: Mapping[str, str]
 
     def save(self, folder: Path) -> None:
-        """Write down which runs they are, for worker processes.
+        """Write the ids for worker processes.
 
         Not the URIs, which may hold a password: workers inherit them in the environment.
         """
-        (folder / "active_run.json").write_text(json.dumps(self.run_ids), encoding="utf-8")
+        (folder / _FILE).write_text(json.dumps(self.run_ids), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> "RunPlace | None":
+    def load(cls, folder: Path) -> "RunAddress | None":
         """Read it; there is none where nodes do not use MLflow."""
-        path = folder / "active_run.json"
+        path = folder / _FILE
         if not path.is_file():
             return None
         run_ids = json.loads(path.read_text(encoding="utf-8"))
@@ -75,18 +72,22 @@ class RunPlace:
 
 
 def uses_mlflow(pipeline: "Pipeline") -> bool:
-    """Tell whether a node may call MLflow itself: some source text of the project's imports it.
+    """Return whether a node may call MLflow itself: some source text of the project's imports it.
 
-    Looked at are the package's modules, whether loaded yet or not (a node may import one when it
-    runs), and what is loaded of other packages that node functions come from. A function typed into
-    a notebook may do anything.
+    That is text of the package's modules, whether loaded yet or not (a node may import one when it
+    runs), and of what is loaded of other packages that node functions come from. A function typed
+    into a notebook may do anything.
     """
     files = {
         path
         for path in PACKAGE_FOLDER.rglob("*.py")
         if path != _SETTINGS and not path.is_relative_to(TEMPLATE_FOLDER)
     }
-    packages = {_module(node.func).partition(".")[0] for node in pipeline.nodes}
+    functions = (undecorated(node.func) for node in pipeline.nodes)
+    packages = {
+        str(getattr(function, "__module__", None) or type(function).__module__).partition(".")[0]
+        for function in functions
+    }
     if "__main__" in packages and not hasattr(sys.modules["__main__"], "__file__"):
         return True
     for name, module in list(sys.modules.items()):
@@ -96,26 +97,20 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
     return any(_IMPORT.search(path.read_bytes()) for path in files)
 
 
-def _module(function: Callable[..., Any]) -> str:
-    while isinstance(function, partial):
-        function = function.func
-    function = inspect.unwrap(function)
-    return str(getattr(function, "__module__", None) or type(function).__module__)
-
-
 @contextmanager
-def pointed_at(place: RunPlace, run: "Run | None") -> Iterator[None]:
+def pointed_at(address: RunAddress, run: "Run | None") -> Iterator[None]:
     """Let the process's MLflow calls go where the run is: URIs and experiment.
 
-    Where the run is not there yet, as its server does not answer, they go there nonetheless, and
-    fail: a stray run in a database of the working directory would be found by nobody.
+    Also while the server does not answer and there is no run yet: they fail then, but a stray run
+    in a database of the working directory would never be found.
 
     Environment variables that this changes are the caller's to put back.
     """
     # A child run that a node starts would continue this run instead.
     os.environ.pop("MLFLOW_RUN_ID", None)
     experiment_id = run.info.experiment_id if run else None
-    with mlflow_internals.pointed_at(place.tracking_uri, place.registry_uri, experiment_id):
+    uris = address.tracking_uri, address.registry_uri
+    with mlflow_internals.pointed_at(*uris, experiment_id):
         yield
 
 
@@ -123,12 +118,12 @@ def activate(run: "Run") -> Callable[[str], None]:
     """Make a run MLflow's active one in this thread.
 
     Returns:
-        Undoes it. Child runs that are still open are ended with the status that it is given.
+        Undoes it, and ends child runs that are still open with the status that it is given.
     """
     import mlflow
 
-    stack = active_runs()
-    found = list(stack)
+    stack = mlflow_internals.active_runs()
+    before = list(stack)
     ours = mlflow.ActiveRun(run)
     stack[:] = [ours]
 
@@ -136,6 +131,6 @@ def activate(run: "Run") -> Callable[[str], None]:
         while stack and stack[-1] is not ours:
             with suppress(Exception):  # The pipeline does not depend on the server.
                 mlflow.end_run(status)
-        stack[:] = found
+        stack[:] = before
 
     return undo

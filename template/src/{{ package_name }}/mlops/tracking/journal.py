@@ -1,16 +1,16 @@
-"""The journal: one JSON line an event, appended at once, with the files it speaks of beside it.
+"""The journal: one JSON line per event, written at once, with the files that it names beside it.
 
 A run has a folder of its own, named by Kedro's run id:
 
     .kedro_mlflow/journal/<run id>/
         run.json              what a worker process, or a later `sync`, needs to know of the run
         <process>.jsonl       the events that one process saw, in their order
-        files/                what those events speak of: figures, models
+        files/                what those events name: figures, models
         delivery-<sink>.json  how far a sink has got
         lock                  held as long as a process of the run lives
 
 A line that was written is on disk when the process dies the next moment. Worker processes only
-append. A disk that refuses to write costs what it refuses, and never the pipeline.
+append. A full disk may lose tracking data but never fails the pipeline.
 """
 
 import json
@@ -25,17 +25,17 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..disk import refusal
+from ..errors import one_line
 
 logger = logging.getLogger(__name__)
 
-
-# As much of one process's file as is read at once: memory stays bounded, however long a run is.
+# How much of one process's file is read at once: memory stays bounded, however long a run is.
 _CHUNK_BYTES = 250_000
 
 
 @dataclass(frozen=True)
 class Record:
-    """One event: its kind, when it happened (ms since 1970) and what is worth keeping of it."""
+    """One event: its kind, when it happened (ms since 1970) and what is logged of it."""
 
     kind: str
     time: int
@@ -43,7 +43,7 @@ class Record:
 
 
 class Journal:
-    """Writes the events of one process, in one run's folder; safe to call from several threads."""
+    """Writes the events of one process into a run's folder; safe to call from several threads."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -67,7 +67,7 @@ class Journal:
         Args:
             kind: what has happened.
             namespace: whose child run it belongs to; empty for the run itself.
-            data: what is worth keeping of it.
+            data: what is logged of it.
         """
         with self.tolerating():
             self.write(kind, namespace, **data)
@@ -86,7 +86,7 @@ class Journal:
 
     @contextmanager
     def tolerating(self) -> Iterator[None]:
-        """Go on when the disk refuses to write, and say so the first time."""
+        """Continue when the disk refuses to write, with a message the first time."""
         try:
             yield
         except Exception as error:
@@ -96,11 +96,20 @@ class Journal:
             if not self._refused:
                 self._refused = True
                 logger.error(
-                    "The disk refuses %s (%s): the pipeline goes on, and what it does from here on "
-                    "is not all tracked.",
+                    "The disk refuses %s (%s): the pipeline continues, and not all of the rest is "
+                    "tracked.",
                     refused.filename or self.folder,
                     refused.strerror,
                 )
+
+    @contextmanager
+    def capturing(self, what: str) -> Iterator[None]:
+        """Warn of whatever fails: what cannot be captured must not cost its owner the run."""
+        try:
+            with self.tolerating():
+                yield
+        except Exception as error:
+            logger.warning("%s is not tracked: %s", what, one_line(error))
 
     def close(self) -> None:
         """Close this process's file."""
@@ -109,7 +118,7 @@ class Journal:
             self._file = None
 
     def _write(self, line: bytes) -> None:
-        # Without a buffer of Python's: what the disk refuses would be written with the next line.
+        # Unbuffered: else what the disk refuses would be written with the next line.
         if self._file is None:
             self.create()
             self._file = self._path.open("ab", buffering=0)
@@ -118,7 +127,7 @@ class Journal:
             while written < len(line):
                 written += self._file.write(line[written:])
         except OSError:
-            # A half of a line would swallow the next one.
+            # Half a line would swallow the next one.
             self._file.truncate(self._path.stat().st_size - written)
             raise
 
@@ -148,18 +157,18 @@ class JournalReader:
                 # A line without its end is still being written: it is read the next time.
                 chunk = file.read(_CHUNK_BYTES)
                 self.has_more |= len(chunk) == _CHUNK_BYTES
-                whole, newline, _ = (chunk + _rest_of_line(file)).rpartition(b"\n")
+                whole, newline, _ = (chunk + file.readline()).rpartition(b"\n")
             self._read[path.name] = start + len(whole) + len(newline)
             records += [Record(**json.loads(line)) for line in whole.splitlines()]
         return records
 
     def acknowledge(self) -> None:
-        """Take what was read last as delivered: it is not read again."""
+        """Mark what was read last as delivered: it is not read again."""
         self.offsets.update(self._read)
 
 
 def all_records(folder: Path) -> Iterator[Record]:
-    """Read a run's events so far, of one process after the other."""
+    """Read a run's events so far, of one process after another."""
     reader = JournalReader(folder)
     while records := reader.read():
         yield from records
@@ -176,11 +185,6 @@ def first_record(folder: Path) -> Record | None:
     return None
 
 
-def _rest_of_line(file: Any) -> bytes:
-    rest: bytes = file.readline()
-    return rest
-
-
 def now() -> int:
-    """Return the time in milliseconds since 1970, as MLflow counts it."""
+    """Return the time in ms since 1970, as MLflow counts it."""
     return time.time_ns() // 1_000_000

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class ProcessState:
-    """Changes that the first run makes and that stay until the last one of them has ended."""
+    """Changes that the first run makes and that stay until the last run has ended."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
@@ -52,15 +52,15 @@ class ProcessState:
 
 @contextmanager
 def _environment() -> Iterator[None]:
-    """Put the variables of MLflow, and of ours, back."""
+    """Put MLflow's environment variables, and ours, back."""
     prefixes = ("MLFLOW_", "KEDRO_MLFLOW_")
     found = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
     try:
         yield
     finally:
-        for name in [name for name in os.environ if name.startswith(prefixes)]:
-            if name not in found:
-                del os.environ[name]
+        added = [name for name in os.environ if name.startswith(prefixes) and name not in found]
+        for name in added:
+            del os.environ[name]
         os.environ.update(found)
 
 
@@ -69,7 +69,7 @@ def _sigterm_exits() -> Iterator[None]:
     """Let SIGTERM end the program as Ctrl-C does, so that its runs are ended.
 
     A program that handles the signal itself is left alone, and so is a thread: Python allows
-    handlers in the main one alone.
+    handlers in the main thread only.
     """
     if not _in_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -96,7 +96,7 @@ def _in_main_thread() -> bool:
 
 
 @contextmanager
-def paused_collector() -> Iterator[None]:
+def garbage_collection_paused() -> Iterator[None]:
     """Do something that is over soon without garbage collection."""
     was_on = gc.isenabled()
     gc.disable()
@@ -109,12 +109,12 @@ def paused_collector() -> Iterator[None]:
 
 @contextmanager
 def frozen_afterwards() -> Iterator[None]:
-    """Load libraries without garbage collection, and leave out later what was loaded.
+    """Load libraries without garbage collection, and exclude from it later what was loaded.
 
     MLflow and SQLAlchemy make several hundred thousand objects that stay. Each time their number
     has grown by a quarter Python looks at all of them: half of what their import costs.
     """
-    with paused_collector():
+    with garbage_collection_paused():
         yield
         if gc.get_freeze_count() == 0:
             gc.freeze()
@@ -122,7 +122,7 @@ def frozen_afterwards() -> Iterator[None]:
 
 @contextmanager
 def thawed_afterwards() -> Iterator[None]:
-    """Let the collector look at all objects again at the end, unless somebody else froze some."""
+    """Include all objects in garbage collection again at the end, if none was frozen before."""
     untouched = gc.get_freeze_count() == 0
     try:
         yield
@@ -131,16 +131,17 @@ def thawed_afterwards() -> Iterator[None]:
             gc.unfreeze()
 
 
+# What of `run_params` a worker needs to make Kedro's context.
 _NAMES = ("project_path", "env", "runtime_params")
 
 
 @dataclass(frozen=True)
 class WorkerKit:
-    """What a worker that was not forked cannot know: it reaches it through a pipe, never a file.
+    """What a worker that was not forked cannot know; it is sent through a pipe, never a file.
 
     Attributes:
         package: the project's package.
-        run_params: what Kedro tells its hooks of the run: project, environment and parameters.
+        run_params: what Kedro passes to its hooks.
         headers: what gives headers to MLflow's calls.
         secrets: the values that are masked in the log.
     """
@@ -151,12 +152,11 @@ class WorkerKit:
     secrets: frozenset[str]
 
     def context(self) -> "KedroContext":
-        """Make Kedro's context anew, as the parent's is."""
+        """Make Kedro's context as the parent's is."""
         from kedro.framework.session import KedroSession
 
-        return KedroSession.create(
-            save_on_close=False, **{name: self.run_params[name] for name in _NAMES}
-        ).load_context()
+        params = {name: self.run_params[name] for name in _NAMES}
+        return KedroSession.create(save_on_close=False, **params).load_context()
 
     def __reduce__(self) -> tuple[Any, ...]:
         params = {name: self.run_params[name] for name in _NAMES}
@@ -167,8 +167,8 @@ def send_along(kit: WorkerKit, catalog: "DataCatalog") -> None:
     """Let workers unpack the kit before they run a node.
 
     Kedro 1.7 means to load the project's settings, hooks included, in `Task.execute`, but asks for
-    the project's name in the worker, where nobody has set it: no hook is called there. What it
-    sends to a worker is node and catalog.
+    the project's name in the worker, where it is never set: no hook is called there. What it sends
+    to a worker is node and catalog.
     """
     send_with_catalog(catalog, "_worker_kit", kit)
 

@@ -4,8 +4,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +13,15 @@ from uuid import uuid4
 from ..backend.client import reason_of, require_reachable
 from ..config import KedroMlflowConfig
 from ..disk import FileLock
-from . import RunListener
+from ..project import PACKAGE
+from . import RunListener, RunStart
 from .capture import RunCapture
-from .capture.artifacts import capture_artifacts
+from .capture.artifacts import capture_artifacts, files_of_figures
+from .capture.inputs import describe_inputs
 from .capture.nodes import FOLDER as RECORD_FOLDER
-from .capture.nodes import local_name, write_run_record
-from .capture.values import to_mlflow
+from .capture.nodes import count_nodes, local_name, parts_of, write_run_record
+from .capture.tags import run_tags
+from .capture.values import consumed_parameters, to_mlflow
 from .journal import Record, now
 from .shipping.batches import describe_changes
 from .shipping.mlflow_sink import MlflowSink
@@ -32,34 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 # A record is read as a whole: it must not grow with the number of parameters.
-_PARAMETERS_A_RECORD = 1000
+_PARAMETERS_PER_RECORD = 1000
 _ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "been stopped"}
-
-
-@dataclass(frozen=True)
-class RunDescription:
-    """What is known of a run before its first node.
-
-    Attributes:
-        name: the run's name in MLflow.
-        tags: the run's tags.
-        parameters: names and values that the nodes consume, secrets masked; by the namespace that
-            has a child run, and of the run itself under "".
-        nodes: how many nodes run in each of these namespaces, including those nested in it.
-        join: an MLflow run that was started elsewhere and is ended there.
-        inputs: the data that the run reads, as `describe_inputs` describes them.
-        figures: the files of figures that the catalog saves, by data set.
-        registers: the registered model that the run adds a version to, if it succeeds.
-    """
-
-    name: str
-    tags: Mapping[str, str]
-    parameters: Mapping[str, Iterable[tuple[str, Any]]]
-    nodes: Mapping[str, int]
-    join: str | None = None
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    figures: Mapping[str, str] = field(default_factory=dict)
-    registers: str | None = None
 
 
 class TrackedRun(RunCapture):
@@ -69,39 +45,27 @@ class TrackedRun(RunCapture):
         self,
         folder: Path,
         config: KedroMlflowConfig,
-        description: RunDescription,
+        run_start: RunStart,
+        join: str | None = None,
         listeners: Sequence[RunListener] = (),
     ) -> None:
-        """Describe the run; nothing is written before `start`.
+        """Describe the run; nothing is read or written before `start`.
 
         Args:
             folder: the run's journal.
             config: mlflow.yml, resolved.
-            description: the run.
+            run_start: the run, as listeners have prepared it.
+            join: an MLflow run that was started elsewhere and is ended there.
             listeners: what takes part in it.
         """
-        super().__init__(
-            folder, config.tracking, description.inputs, description.figures, listeners
-        )
+        super().__init__(folder, config.tracking, listeners=listeners)
         self.config = config
-        self._description = description
-        self._namespaces = sorted(description.parameters)
+        self._run_start, self._join = run_start, join
+        # What each child run tracks, by namespace, and the run itself under "".
+        self._parts = parts_of(run_start.pipeline, config.tracking.run)
         self._started = 0
         self._lock = FileLock(folder / "lock")
         self._shippers: list[Shipper] = []
-
-    @classmethod
-    def begin(
-        cls,
-        folder: Path,
-        config: KedroMlflowConfig,
-        description: RunDescription,
-        listeners: Sequence[RunListener] = (),
-    ) -> "TrackedRun":
-        """Make a run and start it."""
-        run = cls(folder, config, description, listeners)
-        run.start()
-        return run
 
     def start(self) -> None:
         """Write the run's first records; the MLflow run is created in the background.
@@ -110,17 +74,20 @@ class TrackedRun(RunCapture):
             TrackingError: a parameter is too long, or the server must answer and does not.
             OSError: the journal cannot be written.
         """
-        config, folder = self.config, self.journal.folder
+        config = self.config
         if config.shipping.on_unreachable == "fail":
             require_reachable(config.server)
-        sinks = sinks_of(folder, config, config.tracking.experiment, self.listeners)
+        experiment = config.tracking.experiment
+        sinks = sinks_of(self.journal.folder, config, experiment, self.listeners)
         self.journal.create()
         self._started = now()
         self._lock.take()
         try:
             self._write_start()
-        except BaseException:
-            self._forget()
+        except BaseException:  # Nothing is left of a run that must not start.
+            self.journal.close()
+            self._lock.release()
+            shutil.rmtree(self.journal.folder)
             raise
         self._shippers = [Shipper(sink) for sink in sinks]
         for shipper in self._shippers:
@@ -134,7 +101,7 @@ class TrackedRun(RunCapture):
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._shippers[0].error:
-            if run_ids := self._server.run_ids(self._namespaces):
+            if run_ids := self._server.run_ids(self._parts):
                 return run_ids
             time.sleep(0.01)
         return {}
@@ -177,39 +144,36 @@ class TrackedRun(RunCapture):
         return sink
 
     def _write_start(self) -> None:
-        description, config = self._description, self.config
+        run, config, secrets = self._run_start, self.config, self.config.redaction.patterns
+        if config.tracking.capture.lineage:
+            self._inputs.update(describe_inputs(run.pipeline, run.catalog, secrets))
+        self._figures.update(files_of_figures(run.pipeline, run.catalog))
         content = {**self.shared(config), "experiment": config.tracking.experiment.model_dump()}
         path = self.journal.folder / "run.json"
         path.write_text(json.dumps(content), encoding="utf-8")
-        tags = dict(description.tags)
+        tags = run_tags(run.run_params, list(run.names), PACKAGE, secrets) | run.tags
         self.journal.write(
             "run_started",
-            name=description.name,
+            name=config.tracking.run.name or ", ".join(run.names),
             tags=tags,
             journal=uuid4().hex,
-            join=description.join,
-            registers=description.registers,
+            join=self._join,
+            registers=run.registers,
         )
-        for namespace in self._namespaces:
+        nodes = count_nodes(self._parts)
+        for namespace, part in self._parts.items():
             if namespace:
-                nodes = description.nodes[namespace]
-                self.journal.append("child_started", namespace, nodes=nodes, tags=tags)
-            self._keep_parameters(namespace, description.parameters[namespace])
+                self.journal.append("child_started", namespace, nodes=nodes[namespace], tags=tags)
+            self._keep_parameters(namespace, consumed_parameters(part, run.catalog, secrets))
 
     def _keep_parameters(self, namespace: str, parameters: Iterable[tuple[str, Any]]) -> None:
         local = ((local_name(name, namespace), value) for name, value in parameters)
         flat = to_mlflow(local, self.config.tracking.params)
-        while some := list(islice(flat, _PARAMETERS_A_RECORD)):
+        while some := list(islice(flat, _PARAMETERS_PER_RECORD)):
             for kind in ("params", "tags"):
                 values = {name: text for each, name, text in some if each == kind}
                 if values:
                     self.journal.append(kind, namespace, values=values)
-
-    def _forget(self) -> None:
-        """Leave nothing of a run that must not start."""
-        self.journal.close()
-        self._lock.release()
-        shutil.rmtree(self.journal.folder)
 
     def _report(self, status: str, drained: Sequence[bool]) -> None:
         server = self._server

@@ -1,4 +1,4 @@
-"""The start of a tracked run: mlflow.yml, Kedro's run and its listeners, put together."""
+"""The start of a tracked run: what is decided before its journal is opened."""
 
 import logging
 import os
@@ -9,14 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..backend.preflight import require_all
 from ..config import KedroMlflowConfig
-from ..project import PACKAGE, State
+from ..project import State
 from . import RunListener, RunStart
-from .capture.artifacts import files_of_figures
-from .capture.inputs import describe_inputs
-from .capture.nodes import count_nodes, parts_of
-from .capture.tags import run_tags
-from .capture.values import consumed_parameters
-from .run import RunDescription, TrackedRun
+from .run import TrackedRun
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
@@ -49,10 +44,10 @@ def start_run(
         TrackingError: mlflow.yml cannot be followed.
     """
     require_all(config)
-    start = RunStart(run_params, pipeline_names(run_params), pipeline, catalog)
+    run_start = RunStart(run_params, pipeline_names(run_params), pipeline, catalog)
     for listener in listeners:
-        listener.run_starts(start)
-    if set(start.names) <= set(config.tracking.disable_tracking.pipelines):
+        listener.run_starts(run_start)
+    if set(run_start.names) <= set(config.tracking.disable_tracking.pipelines):
         return None
     if is_parallel(run_params):
         # Workers are forked: one that starts while the shipper's thread imports something would
@@ -61,11 +56,13 @@ def start_run(
         import mlflow.tracing.client  # noqa: F401
     config, join = run_to_join(config)
     folder = State.of(Path(run_params["project_path"])).journals / run_params["run_id"]
+    run = TrackedRun(folder, config, run_start, join, listeners)
     try:
-        return TrackedRun.begin(folder, config, _describe(config, start, join), listeners)
+        run.start()
     except OSError as error:
         logger.error("The journal cannot be written (%s): the run is not tracked.", error)
         return None
+    return run
 
 
 def is_parallel(run_params: Mapping[str, Any]) -> bool:
@@ -103,23 +100,3 @@ def pipeline_names(run_params: Mapping[str, Any]) -> list[str]:
         if name != "__default__" and set(other.nodes) == nodes
     ]
     return names[:1] or ["__default__"]
-
-
-def _describe(config: KedroMlflowConfig, start: RunStart, join: str | None) -> RunDescription:
-    secrets = config.redaction.patterns
-    pipeline, catalog = start.pipeline, start.catalog
-    parts = parts_of(pipeline, config.tracking.run)
-    lineage = config.tracking.capture.lineage
-    return RunDescription(
-        name=config.tracking.run.name or ", ".join(start.names),
-        tags=run_tags(start.run_params, list(start.names), PACKAGE, secrets) | start.tags,
-        parameters={
-            namespace: consumed_parameters(part, catalog, secrets)
-            for namespace, part in parts.items()
-        },
-        nodes=count_nodes(parts),
-        join=join,
-        inputs=describe_inputs(pipeline, catalog, secrets) if lineage else {},
-        figures=files_of_figures(pipeline, catalog),
-        registers=start.registers,
-    )

@@ -1,7 +1,6 @@
 """Capture: what nodes do and return goes into the run's journal; one module per kind of thing."""
 
 import json
-import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +18,18 @@ from .artifacts import copy_figure, save_figure
 from .inputs import schema_of
 from .models import models_in, registered_name, save_model
 from .nodes import describe_node, local_name, namespace_of, nodes_of
-from .values import Metric, mend_name, metrics_of
+from .values import Metric, metrics_of, valid_name
 
 if TYPE_CHECKING:
     from kedro.pipeline.node import Node
 
-logger = logging.getLogger(__name__)
-
-
 ListenersOf = Callable[[KedroMlflowConfig, State], Sequence[RunListener]]
+
+# What of mlflow.yml a worker process needs; no address and no secret is written to run.json.
+_SHARED: dict[str, Any] = {
+    "tracking": {"capture": True, "metrics": True, "models": True, "run": True},
+    "promotion": True,
+}
 
 
 class RunCapture:
@@ -37,6 +39,7 @@ class RunCapture:
         process: the id of the process that captures.
         journal: where to.
         project_path: the project's folder.
+        listeners: what else takes part in the run.
     """
 
     def __init__(
@@ -47,7 +50,7 @@ class RunCapture:
         figures: Mapping[str, str] | None = None,
         listeners: Sequence[RunListener] = (),
     ) -> None:
-        """Take what is captured; nothing is written yet.
+        """Prepare to capture; nothing is written yet.
 
         Args:
             folder: the run's journal, ``.kedro_mlflow/journal/<run id>`` in the project.
@@ -59,10 +62,10 @@ class RunCapture:
         self.process = os.getpid()
         self.journal = Journal(folder)
         self.project_path = State.of_journal(folder).project_path
+        self.listeners = list(listeners)
         self._options = options
         self._inputs = dict(inputs or {})
         self._figures = dict(figures or {})
-        self.listeners = list(listeners)
         self._started_ns: dict[str, int] = {}
 
     @classmethod
@@ -75,75 +78,56 @@ class RunCapture:
 
     def shared(self, config: KedroMlflowConfig) -> dict[str, Any]:
         """Return what ``join`` needs in run.json."""
-        kept: dict[str, Any] = {
-            "tracking": {"capture": True, "metrics": True, "models": True, "run": True},
-            "promotion": True,
-        }
-        return {
-            "config": config.model_dump(include=kept),
-            "inputs": self._inputs,
-            "figures": self._figures,
-        }
+        options = config.model_dump(include=_SHARED)
+        return {"config": options, "inputs": self._inputs, "figures": self._figures}
 
     def node_started(self, node: "Node") -> None:
-        """Note that a node starts: what of it is left if the process is killed."""
-        self._started_ns[node.name] = time.time_ns()
-        self.journal.append(
-            "node_started",
-            self.namespace_of(node),
-            **self._described(node),
-            started_ns=self._started_ns[node.name],
-        )
+        """Capture that a node starts: this is all of it if the process is killed."""
+        self._started_ns[node.name] = started_ns = time.time_ns()
+        self._append("node_started", node, started_ns=started_ns)
 
     def node_finished(
         self, node: "Node", inputs: Mapping[str, Any], outputs: Mapping[str, Any]
     ) -> None:
-        """Keep what is worth keeping of a node's outputs, and of what it has read."""
-        started_ns, ended_ns = self._times(node)
+        """Capture a node's outputs, and what it has read."""
+        times = self._times(node)
         namespace = self.namespace_of(node)
-        self._keep_inputs(inputs)
-        self._tell_listeners(node, inputs)
+        self._capture_inputs(inputs)
+        for listener in self.listeners:
+            with self.journal.capturing(listener.subject):
+                if tags := listener.node_finished(node, inputs):
+                    self.journal.append("tags", values=dict(tags))
         metrics: list[Metric] = []
         for name, value in outputs.items():
-            try:
-                with self.journal.tolerating():
-                    metrics += self._capture(name, value, namespace)
-            except Exception as error:
-                # What cannot be captured must not cost its owner the run.
-                logger.warning("The output '%s' is not tracked: %s", name, one_line(error))
+            with self.journal.capturing(f"The output '{name}'"):
+                metrics += self._capture(name, value, namespace)
         if self._options.capture.node_times:
             # Named with its unit, which MLflow's page shows nowhere else.
-            name = mend_name(f"node_seconds/{local_name(node.name, namespace)}")
-            metrics.append((name, (ended_ns - started_ns) / 1e9, 0))
+            name = valid_name(f"node_seconds/{local_name(node.name, namespace)}")
+            metrics.append((name, (times["ended_ns"] - times["started_ns"]) / 1e9, 0))
         if metrics:
             self.journal.append("metrics", namespace, values=metrics)
-        self._end(node, "FINISHED", started_ns, ended_ns)
+        self._append("node", node, **times, status="FINISHED")
 
     def dataset_saved(self, node: "Node", name: str) -> None:
         """Keep the figure that the catalog has drawn, at once: the process may be killed."""
-        if not (self._options.capture.figures and name in self._figures):
-            return
-        try:
-            with self.journal.tolerating():
-                path = self.journal.files / mend_name(name)
-                if figure := copy_figure(Path(self._figures[name]), path):
-                    namespace = self.namespace_of(node)
-                    self.journal.append("artifact", namespace, path=str(figure), folder="figures")
-        except Exception as error:
-            logger.warning("The figure '%s' is not tracked: %s", name, one_line(error))
+        if self._options.capture.figures and name in self._figures:
+            with self.journal.capturing(f"The figure '{name}'"):
+                figure = copy_figure(Path(self._figures[name]), self._path_of(name))
+                self._append_figure(figure, self.namespace_of(node))
 
     def node_failed(self, node: "Node", error: BaseException) -> None:
-        """Note that a node has failed, and why."""
-        started_ns, ended_ns = self._times(node)
-        self._keep_inputs(dict.fromkeys(node.inputs))
+        """Capture that a node has failed, and why."""
+        times = self._times(node)
+        self._capture_inputs(dict.fromkeys(node.inputs))
         reason = mask("", f"{type(error).__name__}: {one_line(error)}")
-        self._end(node, "FAILED", started_ns, ended_ns, error=reason)
+        self._append("node", node, **times, status="FAILED", error=reason)
 
     def outputs(self) -> dict[str, str]:
-        """List the data sets that nodes of this run, in whatever process, have returned.
+        """Return the data sets that nodes of this run, in whatever process, have returned.
 
         Returns:
-            Their names, and the namespace of the node if it has a child run.
+            The namespaces of the nodes that have a child run, by the data sets' names.
         """
         return {
             name: node.get("namespace", "")
@@ -153,59 +137,51 @@ class RunCapture:
         }
 
     def namespace_of(self, node: "Node") -> str:
-        """Tell the namespace in whose child run a node is tracked; empty for the run itself."""
+        """Return the namespace in whose child run a node is tracked; empty for the run itself."""
         return namespace_of(node, self._options.run)
 
-    def _described(self, node: "Node") -> dict[str, Any]:
-        return describe_node(node, self.project_path) | {"process": os.getpid()}
+    def _append(self, kind: str, node: "Node", **more: Any) -> None:
+        described = describe_node(node, self.project_path)
+        namespace = self.namespace_of(node)
+        self.journal.append(kind, namespace, **described, process=os.getpid(), **more)
 
-    def _times(self, node: "Node") -> tuple[int, int]:
+    def _path_of(self, name: str) -> Path:
+        return self.journal.files / valid_name(name).replace("/", "_")
+
+    def _append_figure(self, path: Path | None, namespace: str) -> None:
+        if path:
+            self.journal.append("artifact", namespace, path=str(path), folder="figures")
+
+    def _times(self, node: "Node") -> dict[str, int]:
         ended_ns = time.time_ns()
         # The machine's clock may have been set back meanwhile.
-        return min(self._started_ns.pop(node.name, ended_ns), ended_ns), ended_ns
+        started_ns = min(self._started_ns.pop(node.name, ended_ns), ended_ns)
+        return {"started_ns": started_ns, "ended_ns": ended_ns}
 
-    def _end(self, node: "Node", status: str, started_ns: int, ended_ns: int, **more: Any) -> None:
-        times = {"started_ns": started_ns, "ended_ns": ended_ns}
-        namespace = self.namespace_of(node)
-        described = self._described(node)
-        self.journal.append("node", namespace, **described, **times, status=status, **more)
-
-    def _keep_inputs(self, values: Mapping[str, Any]) -> None:
-        """Write down what the run reads once a node has read it: its columns are known then."""
+    def _capture_inputs(self, values: Mapping[str, Any]) -> None:
+        """Write what the run reads once a node has read it: its columns are known then."""
         for name in self._inputs.keys() & values.keys():
             if source := self._inputs.pop(name, None):  # Another thread may have been faster.
                 schema = schema_of(values[name])
                 rows = len(values[name]) if schema and hasattr(values[name], "__len__") else None
                 self.journal.append("input", name=name, **source, schema=schema, rows=rows)
 
-    def _tell_listeners(self, node: "Node", inputs: Mapping[str, Any]) -> None:
-        for listener in self.listeners:
-            try:
-                with self.journal.tolerating():
-                    if tags := listener.node_finished(node, inputs):
-                        self.journal.append("tags", values=dict(tags))
-            except Exception as error:
-                logger.warning("%s is not kept: %s", listener.subject, one_line(error))
-
     def _capture(self, name: str, value: Any, namespace: str) -> list[Metric]:
-        """Save what of an output is a figure or a model, and return what of it is a metric."""
+        """Save the figures and models of an output, and return its metrics."""
         capture = self._options.capture
-        path = self.journal.files / mend_name(name).replace("/", "_")
-        drawn_by_catalog = name in self._figures
-        if capture.figures and not drawn_by_catalog and (figure := save_figure(value, path)):
-            self.journal.append("artifact", namespace, path=str(figure), folder="figures")
+        if capture.figures and name not in self._figures:
+            self._append_figure(save_figure(value, self._path_of(name)), namespace)
         if capture.models:
-            for key, model in models_in(mend_name(name), value).items():
-                folder = self.journal.files / key.replace("/", "_")
+            for key, model in models_in(valid_name(name), value).items():
+                folder = self._path_of(key)
                 with atomic(folder):
                     save_model(model, folder)
-                register = registered_name(key, self._options.models)
                 self.journal.append(
                     "model",
                     namespace,
                     path=str(folder),
                     name=local_name(folder.name, namespace),
-                    register=register,
+                    register=registered_name(key, self._options.models),
                 )
         if not capture.metrics:
             return []

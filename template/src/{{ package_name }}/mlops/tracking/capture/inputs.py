@@ -1,4 +1,4 @@
-"""Inputs: where the data come from that a run reads, and what they look like; never their rows."""
+"""Inputs: where the data that a run reads come from, and what they look like; never their rows."""
 
 import hashlib
 from pathlib import Path
@@ -12,10 +12,8 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
-# A larger file is told by its size, its start and its end: reading all of it would cost the run.
+# Of a larger file, size, start and end are enough: reading all of it would slow down the run.
 _WHOLE_BYTES = 16_000_000
-
-
 _PART_BYTES = 1_000_000
 
 
@@ -26,14 +24,13 @@ def describe_inputs(
 
     Returns:
         By name: ``source`` (a URI without credentials, none for data in memory), ``type`` of the
-        data set and ``digest`` of a local file or folder (none for what lies elsewhere).
+        data set and ``digest`` of a local file or folder (none for any other).
     """
-    names = [
-        name
+    return {
+        name: _describe(name, catalog[name], patterns)
         for name in sorted(pipeline.inputs())
         if name != "parameters" and not name.startswith("params:")
-    ]
-    return {name: _describe(name, catalog[name], patterns) for name in names}
+    }
 
 
 def schema_of(value: Any) -> list[tuple[str, str]] | None:
@@ -47,20 +44,21 @@ def schema_of(value: Any) -> list[tuple[str, str]] | None:
 
 
 def _describe(name: str, dataset: Any, patterns: Patterns) -> dict[str, Any]:
-    kind = type(uncached(dataset)).__name__
+    described = {"source": None, "type": type(uncached(dataset)).__name__, "digest": None}
     try:
         storage = storage_of(dataset)
     except Exception:  # A version that is not there is the run's own error, when it loads.
         storage = None
     if storage is None:
-        return {"source": None, "type": kind, "digest": None}
+        return described
     path = Path(storage.uri)
     if path.exists():
-        source, digest = path.absolute().as_uri(), digest_of(path)
+        source = path.absolute().as_uri()
+        described["digest"] = digest_of(path)
     else:
-        # What stands behind the question mark of an address is often a signature.
-        source, digest = urlunsplit(urlsplit(storage.uri)._replace(query="", fragment="")), None
-    return {"source": mask(name, source, patterns), "type": kind, "digest": digest}
+        # What is behind the question mark of an address is often a signature.
+        source = urlunsplit(urlsplit(storage.uri)._replace(query="", fragment=""))
+    return {**described, "source": mask(name, source, patterns)}
 
 
 def digest_of(path: Path) -> str:
@@ -74,9 +72,8 @@ def digest_of(path: Path) -> str:
     if path.is_dir():
         for each in sorted(path.rglob("*")):
             if each.is_file():
-                digest.update(
-                    f"{each.relative_to(path).as_posix()}\n{each.stat().st_size}\n".encode()
-                )
+                name = each.relative_to(path).as_posix()
+                digest.update(f"{name}\n{each.stat().st_size}\n".encode())
         return digest.hexdigest()[:32]
     size = path.stat().st_size
     with path.open("rb") as file:

@@ -13,19 +13,19 @@ from ...backend.client import muted
 from ...config import ModelsOptions
 from ...mlflow_internals import quieten_mlflow
 
-# More are data: looking at each entry would cost the run.
-_MOST_ENTRIES = 1000
+# A larger collection is data: checking each entry would slow down the run.
+_MAX_ENTRIES = 1000
 
 
 @dataclass(frozen=True)
 class Flavor:
-    """How models of one library are told and saved.
+    """How models of one library are recognised and saved.
 
     Attributes:
         name: MLflow's module for them.
         attributes: what an object of this library has if it is a model.
-        packages: what loading it takes, besides MLflow, and under which other names the same comes;
-            those that are not installed are left out.
+        packages: what loading it takes, besides MLflow, and other names of the same package; those
+            that are not installed are left out.
         format: chooses how a model is written, where MLflow leaves that open.
         backend: names the package that does the work, where the user has chosen one.
     """
@@ -48,7 +48,7 @@ def models_in(name: str, value: Any) -> dict[str, Any]:
     for path, each in waiting:
         if flavor_of(each):
             models[path] = each
-        elif isinstance(each, Mapping | list | tuple) and seen + len(each) <= _MOST_ENTRIES:
+        elif isinstance(each, Mapping | list | tuple) and seen + len(each) <= _MAX_ENTRIES:
             seen += len(each)
             entries = each.items() if isinstance(each, Mapping) else enumerate(each)
             waiting += [
@@ -60,7 +60,7 @@ def models_in(name: str, value: Any) -> dict[str, Any]:
 
 
 def flavor_of(value: Any) -> Flavor | None:
-    """Tell a model by the library of its class, or of the nearest class that it is derived from.
+    """Recognise a model by the library of its class, or of the nearest base class.
 
     A model of LightGBM is one of scikit-learn too, and one of Keras may be one of PyTorch.
     """
@@ -72,12 +72,7 @@ def flavor_of(value: Any) -> Flavor | None:
 
 
 def save_model(model: Any, folder: Path) -> None:
-    """Save a model beside the journal, in MLflow's format.
-
-    Args:
-        model: what ``models_in`` has found.
-        folder: where to; must not exist yet.
-    """
+    """Save a model that ``models_in`` has found in MLflow's format; the folder must not exist."""
     flavor = flavor_of(model)
     assert flavor
     quieten_mlflow()
@@ -103,20 +98,16 @@ def save_model(model: Any, folder: Path) -> None:
 
 
 def registered_name(name: str, options: ModelsOptions) -> str | None:
-    """Tell under which name mlflow.yml has a model registered, by the first pattern that fits."""
-    fitting = (
-        registered
-        for pattern, registered in options.register_as.items()
-        if fnmatchcase(name, pattern)
-    )
-    return next(fitting, None)
+    """Return the name under which mlflow.yml has a model registered, by the first pattern."""
+    fits = (given for pattern, given in options.register_as.items() if fnmatchcase(name, pattern))
+    return next(fits, None)
 
 
 def _sklearn_format(model: Any) -> str:
     """Choose skops where that works.
 
-    MLflow loads nothing but types that skops trusts: a forest or a custom transformer would be
-    saved and never load again, and what holds a lambda is not even saved.
+    MLflow loads only types that skops trusts: a forest or a custom transformer would be saved and
+    never load again, and what holds a lambda is not even saved.
     """
     try:
         from skops.io import dumps, get_untrusted_types
@@ -126,35 +117,29 @@ def _sklearn_format(model: Any) -> str:
         return "cloudpickle"
 
 
-def _cloudpickle(model: Any) -> str:
-    return "cloudpickle"
-
-
-def _pickle(model: Any) -> str:
-    return "pickle"
-
-
-def _keras_backend() -> str:
-    return str(import_module("keras").config.backend())
-
-
 _FORMAT_PACKAGES = {
     "skops": ("skops",),
     "cloudpickle": ("cloudpickle",),
     "pickle": ("cloudpickle",),  # As MLflow's module for PyTorch calls it.
 }
 
-
 _FLAVORS = {
     "sklearn": Flavor("sklearn", ("fit", "predict"), ("scikit-learn",), _sklearn_format),
     "xgboost": Flavor(
         "xgboost", ("predict", "save_model"), ("xgboost", "xgboost-cpu", "scikit-learn")
     ),
-    "lightgbm": Flavor("lightgbm", ("predict",), ("lightgbm", "scikit-learn"), _cloudpickle),
+    "lightgbm": Flavor(
+        "lightgbm", ("predict",), ("lightgbm", "scikit-learn"), lambda model: "cloudpickle"
+    ),
     "catboost": Flavor("catboost", ("predict", "save_model"), ("catboost",)),
     # The other format is a trace of one call, which takes an example of the input.
-    "torch": Flavor("pytorch", ("forward", "state_dict"), ("torch",), _pickle),
-    "keras": Flavor("keras", ("predict", "save"), ("keras",), backend=_keras_backend),
+    "torch": Flavor("pytorch", ("forward", "state_dict"), ("torch",), lambda model: "pickle"),
+    "keras": Flavor(
+        "keras",
+        ("predict", "save"),
+        ("keras",),
+        backend=lambda: str(import_module("keras").config.backend()),
+    ),
     "statsmodels": Flavor("statsmodels", ("predict", "save"), ("statsmodels",)),
     "onnx": Flavor("onnx", ("graph", "opset_import"), ("onnx", "onnxruntime", "onnxruntime-gpu")),
     "mlflow": Flavor("pyfunc", ("load_context", "predict"), ("cloudpickle",)),
@@ -162,7 +147,7 @@ _FLAVORS = {
 
 
 def _packages_inside(model: Any) -> tuple[str, ...]:
-    """List what the steps of a scikit-learn pipeline, or of any model of models, come from."""
+    """List the packages of a scikit-learn pipeline's steps, or of any model made of models."""
     if not hasattr(model, "get_params"):
         return ()
     flavors = {flavor_of(part) for part in model.get_params().values()}

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,26 +14,27 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
 
+FOLDER, FILE = "kedro", "run.json"
+
 
 def describe_node(node: "Node", project_path: Path) -> dict[str, Any]:
     """Describe a node: its name, function, data sets, and where its function is written."""
-    function = _function(node.func)
+    function = undecorated(node.func)
     return {
         "name": node.name,
         "function": f"{function.__module__}.{getattr(function, '__qualname__', type(function))}",
-        "source": source_location(node.func, project_path),
+        "source": source_location(function, project_path),
         "inputs": list(node.inputs),
         "outputs": list(node.outputs),
     }
 
 
-def source_location(function: Callable[..., Any], project_path: Path) -> str | None:
-    """Tell a function's file and line, relative to the project if it is part of it.
+def source_location(function: Any, project_path: Path) -> str | None:
+    """Return ``src/package/nodes.py:12`` for a function of the project, or an absolute path.
 
-    Returns:
-        ``src/package/nodes.py:12``; none for what is not written in Python.
+    None if it is not written in Python.
     """
-    code = getattr(_function(function), "__code__", None)
+    code = getattr(undecorated(function), "__code__", None)
     if code is None:
         return None
     path = Path(code.co_filename)
@@ -42,15 +43,18 @@ def source_location(function: Callable[..., Any], project_path: Path) -> str | N
     return f"{path.as_posix()}:{code.co_firstlineno}"
 
 
-def _function(function: Any) -> Any:
-    """Look through decorators, partial applications and bound methods."""
+def undecorated(function: Any) -> Any:
+    """Return the function inside decorators and partial applications."""
     while isinstance(function, partial):
         function = function.func
     return inspect.unwrap(function)
 
 
+# --- Namespaces ---
+
+
 def namespace_of(node: "Node", options: RunOptions) -> str:
-    """Tell the namespace in whose child run a node is tracked; empty for the run itself."""
+    """Return the namespace in whose child run a node is tracked; empty for the run itself."""
     return (node.namespace or "") if options.nested == "namespace" else ""
 
 
@@ -87,13 +91,8 @@ def count_nodes(parts: Mapping[str, "Pipeline"]) -> dict[str, int]:
 
 
 def is_inside(name: str, namespace: str) -> bool:
-    """Tell whether a namespace is another one or inside it."""
+    """Return whether a namespace is another one or inside it."""
     return not namespace or f"{name}.".startswith(f"{namespace}.")
-
-
-def parent_of(namespace: str) -> str:
-    """Name the namespace around one; empty for the run itself."""
-    return namespace.rpartition(".")[0]
 
 
 def local_name(name: str, namespace: str) -> str:
@@ -101,7 +100,7 @@ def local_name(name: str, namespace: str) -> str:
     return name.removeprefix(f"{namespace}.")
 
 
-FOLDER, FILE = "kedro", "run.json"
+# --- The record of a run ---
 
 
 def write_run_record(journal: Path, end: Record) -> Path:
@@ -167,7 +166,7 @@ def nodes_of(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
 
 
 def inputs_of(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """List the data that a run has read, each once: two processes may have written it down."""
+    """List the data that a run has read, each once: two processes may have captured the same."""
     inputs = {record.data["name"]: dict(record.data) for record in records_of("input", records)}
     return [inputs[name] for name in sorted(inputs)]
 

@@ -5,16 +5,16 @@ import re
 import shlex
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from getpass import getuser
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...redaction import Patterns, mask
 from .values import MAX_TAG_LENGTH, flatten
 
-# Kedro's options of `kedro run` by their name in `run_params`, and what stands between several
-# values.
+_SECONDS_FOR_GIT = 5
+
+# Kedro's options of `kedro run` by their name in `run_params`, and what separates several values.
 _OPTIONS = {
     "pipeline_names": ("--pipelines", ","),
     "env": ("--env", ""),
@@ -40,7 +40,7 @@ def run_tags(
         run_params: what Kedro's ``before_pipeline_run`` hook receives.
         pipelines: the names of the pipelines that run.
         project_name: what MLflow's page shows as the run's source.
-        patterns: the owner's own of what is a secret.
+        patterns: the owner's own for names of secrets.
 
     Returns:
         Kedro's run id, version, environment and runner, the template's version, the git commit, the
@@ -71,8 +71,7 @@ def replay_command(run_params: Mapping[str, Any], patterns: Patterns = ()) -> st
     """Write the `kedro run` command that starts the same run, whatever started this one."""
     words = ["kedro", "run"]
     for name, (option, separator) in _OPTIONS.items():
-        value = run_params.get(name)
-        if value:
+        if value := run_params.get(name):
             words += [option, value if isinstance(value, str) else separator.join(value)]
     if run_params.get("runtime_params"):
         runtime_params = flatten(mask("", run_params["runtime_params"], patterns), ".")
@@ -81,9 +80,9 @@ def replay_command(run_params: Mapping[str, Any], patterns: Patterns = ()) -> st
 
 
 def runner_name(runner: str) -> str:
-    """Read the runner's class out of what Kedro tells of it, ``<module.Class object at 0x7f…>``.
+    """Read the runner's class out of what Kedro passes, ``<module.Class object at 0x7f…>``.
 
-    Kedro says ``None`` when it chooses by itself, and then takes the SequentialRunner.
+    Kedro passes ``None`` when it chooses by itself, and then takes the SequentialRunner.
     """
     if runner == "None":
         return "SequentialRunner"
@@ -101,18 +100,14 @@ def template_version(project_path: Path) -> str:
 
 
 def user_name() -> str:
-    """Tell who runs this process, as far as the machine knows."""
+    """Return the user of this process, as far as the machine knows."""
     try:
         return getuser()
     except (KeyError, OSError):  # A container may run under a user id that has no name.
         return "unknown"
 
 
-_SECONDS_FOR_GIT = 5
-
-
-@dataclass(frozen=True)
-class GitState:
+class GitState(NamedTuple):
     """The commit that is checked out, and whether the project's files differ from it."""
 
     commit: str
@@ -124,12 +119,11 @@ def git_state(project_path: Path) -> GitState | None:
 
     Files that git does not know count as changes: a pipeline may import them.
     """
-    command = ["git", "status", "--porcelain=v2", "--branch", "--", "."]
     try:
         answer = subprocess.run(
-            command,
+            ["git", "status", "--porcelain=v2", "--branch", "--", "."],
             cwd=project_path,
-            # Looking must not take the index's lock from the user's own git.
+            # It must not take the index's lock from the user's own git.
             env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"},
             capture_output=True,
             text=True,

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...config import MetricsOptions
+from ...config import MetricsOptions, ParamsOptions
 from ...errors import TrackingError
 from ...redaction import Patterns, mask
 
@@ -15,34 +15,27 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
 
-    from ...config import ParamsOptions
-
+# MLflow's limits of a name, a parameter's value and a tag's.
 MAX_NAME_LENGTH = 250
-
-
 MAX_PARAM_LENGTH = 6000
-
-
 MAX_TAG_LENGTH = 8000
 
-
 _REFUSED_CHARACTERS = re.compile(r"[^\w\-. /:]")
-
-
 # What makes a name, read as a path, another path: `a//b`, `/a`, `a/`, `a/./b`, `..`.
 _REFUSED_IN_PATHS = re.compile(r"(?<=/)/|^/|/$|(?<![^/])\.{1,2}(?![^/])|^\.\.")
-
-
 _REFUSED_IN_MODELS = re.compile(r"[/:.%\"']")
 
+# Name, value and step.
+Metric = tuple[str, float, int]
 
-def mend_name(name: str) -> str:
+
+def valid_name(name: str) -> str:
     """Replace each character that MLflow refuses in a name by ``_``, and cut it to its length."""
     name = _REFUSED_CHARACTERS.sub("_", name)[:MAX_NAME_LENGTH]
     return _REFUSED_IN_PATHS.sub(lambda found: "_" * len(found[0]), name) or "_"
 
 
-def mend_model_name(name: str) -> str:
+def valid_model_name(name: str) -> str:
     """Replace each character that MLflow refuses in the name of a logged model by ``_``."""
     return _REFUSED_IN_MODELS.sub("_", name) or "_"
 
@@ -86,11 +79,11 @@ def plain(value: Any) -> Any:
 
 
 def to_mlflow(
-    values: Iterable[tuple[str, Any]], options: "ParamsOptions"
+    values: Iterable[tuple[str, Any]], options: ParamsOptions
 ) -> Iterator[tuple[Literal["params", "tags"], str, str]]:
     """Flatten, name and shorten parameters as ``tracking.params`` in mlflow.yml says.
 
-    A run may have very many of them: they come and go one by one.
+    A run may have very many of them: they are handled one by one.
 
     Yields:
         Kind, name and text. A tag is what is too long for a parameter under
@@ -105,16 +98,17 @@ def to_mlflow(
         flat = flatten({name: value}, dict_params.sep, depth if dict_params.flatten else 0)
         for key, leaf in flat:
             text = str(leaf)
-            if len(text) > MAX_PARAM_LENGTH and options.long_params_strategy == "fail":
+            too_long = len(text) > MAX_PARAM_LENGTH
+            if too_long and options.long_params_strategy == "fail":
                 raise TrackingError(
                     f"Parameter '{key}' is {len(text)} characters long and MLflow takes "
                     f"{MAX_PARAM_LENGTH}: set tracking.params.long_params_strategy to 'truncate' "
                     "or 'tag' in mlflow.yml."
                 )
-            if len(text) > MAX_PARAM_LENGTH and options.long_params_strategy == "tag":
-                yield "tags", mend_name(key), text[:MAX_TAG_LENGTH]
+            if too_long and options.long_params_strategy == "tag":
+                yield "tags", valid_name(key), text[:MAX_TAG_LENGTH]
             else:
-                yield "params", mend_name(key), text[:MAX_PARAM_LENGTH]
+                yield "params", valid_name(key), text[:MAX_PARAM_LENGTH]
 
 
 def flatten(
@@ -124,7 +118,7 @@ def flatten(
 
     Args:
         values: the dictionary; keys of any type are named by their text.
-        sep: what stands between the names of two levels.
+        sep: separates the names of two levels.
         depth: how many levels below this one are flattened; all of them by default.
     """
     for name, value in values.items():
@@ -135,20 +129,12 @@ def flatten(
             yield str(name), value
 
 
-Metric = tuple[str, float, int]
-
-
 def metrics_of(dataset: str, value: Any, options: MetricsOptions) -> list[Metric]:
-    """Read the metrics of one node output.
-
-    Args:
-        dataset: the output's name in the catalog.
-        value: what the node returned for it.
-        options: which names are kept, and how long a history may be.
+    """Read the metrics of one node output, as ``tracking.metrics`` in mlflow.yml says.
 
     Returns:
         Names, values and steps. The name is ``dataset`` for a number or a history, ``dataset/key``
-        for an entry of a dictionary (MLflow's page groups metrics by what stands before a slash). A
+        for an entry of a dictionary (MLflow's page groups metrics by what is before a slash). A
         history is a list of numbers, whose steps count from 0, or of (step, value) pairs. Nothing
         when the output is anything else, or holds anything else.
     """
@@ -160,8 +146,8 @@ def metrics_of(dataset: str, value: Any, options: MetricsOptions) -> list[Metric
         points = _points(leaf, options.max_history)
         if not points:
             return []
-        name = mend_name(key)
-        if _is_kept(name, options):
+        name = valid_name(key)
+        if _fits(name, options.include) and not _fits(name, options.exclude):
             metrics += [(name, number, step) for step, number in points]
     return metrics
 
@@ -172,9 +158,9 @@ def _points(value: Any, longest: int) -> list[tuple[int, float]]:
         return [(0, float(value))]
     if not isinstance(value, list) or len(value) > longest:
         return []
-    if all(_is_number(entry) for entry in value):
+    if all(map(_is_number, value)):
         return [(step, float(entry)) for step, entry in enumerate(value)]
-    if all(_is_point(entry) for entry in value):
+    if all(map(_is_point, value)):
         return [(int(step), float(entry)) for step, entry in value]
     return []
 
@@ -184,16 +170,9 @@ def _is_number(value: Any) -> bool:
 
 
 def _is_point(value: Any) -> bool:
-    return (
-        isinstance(value, list | tuple)
-        and len(value) == 2
-        and isinstance(value[0], Integral)
-        and _is_number(value[0])
-        and _is_number(value[1])
-    )
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    return is_pair and isinstance(value[0], Integral) and all(map(_is_number, value))
 
 
-def _is_kept(name: str, options: MetricsOptions) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in options.include) and not any(
-        fnmatchcase(name, pattern) for pattern in options.exclude
-    )
+def _fits(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

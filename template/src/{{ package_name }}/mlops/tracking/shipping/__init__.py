@@ -18,21 +18,20 @@ from ..journal import Record
 class Delivery:
     """How far one sink has got with one run.
 
+    What is empty in `children`, `models` and `versions` was asked for, and its id has not reached
+    us: it may exist.
+
     Attributes:
         path: the file that keeps it.
         resumed: whether another process has begun with it: what exists is looked for before it is
             made, for the disk may have refused to remember it.
         run_id: the run in MLflow, once it was created.
         experiment_id: the experiment that the run belongs to.
-        attempted: whether the run's creation was ever asked for; if so, it may exist without its id
-            having reached us.
-        children: the child runs in MLflow, by their namespaces; empty while one was asked for and
-            its id has not reached us.
-        joined: whether the run is somebody else's, who ends it.
-        models: the ids of models that were logged, by the folders that they were saved in; empty
-            while one was asked for and its id has not reached us.
-        versions: name, number and alias of the registered versions, by the model's id; empty while
-            a version was asked for and its number has not reached us.
+        attempted: whether the run's creation was ever asked for.
+        children: the child runs in MLflow, by their namespaces.
+        joined: whether the run was started, and is ended, elsewhere.
+        models: the ids of logged models, by the folders that they were saved in.
+        versions: name, number and alias of the registered versions, by the model's id.
         refused: how many records the server has refused for good.
         changed: parameters that a continued run keeps: their value there, and this time's.
         offsets: how much of each of the journal's files was delivered, in bytes.
@@ -57,15 +56,14 @@ class Delivery:
     def load(cls, folder: Path, sink: str, resumed: bool = False) -> "Delivery":
         """Read how far a sink has got with the run in this folder."""
         path = folder / f"delivery-{sink}.json"
-        if not path.exists():
-            return cls(path, resumed)
-        return cls(path, resumed, **json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return cls(path, resumed, **content)
 
     def save(self) -> None:
-        """Write it down at once: a process that dies leaves the old state or the new one.
+        """Write it at once: a process that dies leaves the old state or the new one.
 
-        What the disk refuses is remembered by this process alone: it is delivered once more if
-        another one has to go on.
+        What the disk refuses is remembered by this process only: another one that continues
+        delivers it once more.
         """
         content = asdict(self)
         del content["path"], content["resumed"]
@@ -79,15 +77,15 @@ class Sink(ABC):
     """Where a run is delivered to. An object serves one run, from one thread.
 
     What is delivered twice must change nothing: after a failure the same records come again, and so
-    they do in another process that goes on where one was killed. What may go through later is told
-    by raising a ConnectionError or TimeoutError; any other exception ends the delivery, until
+    they do in another process that continues where one was killed. A ConnectionError or
+    TimeoutError says that a call may succeed later; any other exception ends the delivery, until
     `kedro mlflow sync` or the next run tries again.
 
     Attributes:
         place: what messages call it.
         name: names its own files in the run's journal.
         folder: the run's journal, where it may keep files of its own.
-        delivery: how far it has got; kept there.
+        delivery: how far it has got; saved there.
     """
 
     place: str
@@ -96,7 +94,7 @@ class Sink(ABC):
     delivery: Delivery
 
     def attach(self, name: str, folder: Path, resumed: bool = False) -> None:
-        """Say which run it serves.
+        """Set which run it serves.
 
         Args:
             name: the sink's.
@@ -120,8 +118,8 @@ class Sink(ABC):
 
         Args:
             records: what has happened.
-            patient: whether to raise what may go through later. If not, it has been tried often
-                while the place was well: `set_aside` what does not go through, or raise.
+            patient: whether to raise what may succeed later. If not, it was tried often while the
+                server was well: `set_aside` what fails, or raise.
         """
 
     @abstractmethod
@@ -134,12 +132,12 @@ class Sink(ABC):
         """
 
     def is_well(self) -> bool:
-        """Tell whether the place answers as if nothing was wrong with it; if unsure, it is not."""
+        """Return whether it answers as if nothing was wrong with it; if unsure, it does not."""
         return False
 
     @property
     def refusals(self) -> str | None:
-        """Say in a sentence what has been set aside; none if nothing has."""
+        """A sentence on what has been set aside; none if nothing has."""
         if not self.delivery.refused:
             return None
         return (
@@ -148,8 +146,8 @@ class Sink(ABC):
         )
 
     def set_aside(self, what: str, error: Exception) -> None:
-        """Keep the reason why something is refused for good; the rest goes on."""
-        # No `.jsonl`, which a run's events have: this is none.
+        """Keep the reason why something is refused for good; the rest is delivered."""
+        # Not `.jsonl`, which is the suffix of a run's events.
         path = self.folder / f"{self.name}.refused"
         with suppress(OSError), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"what": what, "reason": reason_of(error)}) + "\n")

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-
 # https://mlflow.org/docs/latest/api_reference/rest-api.html#log-batch: 1,000 of all kinds together.
 MAX_PARAMS = MAX_TAGS = 100
 MAX_METRICS = 800
+
+# How many characters of a long value are shown.
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,7 @@ def batches(records: list[Record]) -> Iterator[Batch]:
     params, tags = _items("params", records), _items("tags", records)
     metrics = [
         (name, value, record.time, step)
-        for record in records
-        if record.kind == "metrics"
+        for record in records_of("metrics", records)
         for name, value, step in record.data["values"]
     ]
     count = max(
@@ -69,23 +70,13 @@ def _part(values: list[_T], number: int, size: int) -> list[_T]:
 
 
 def _items(kind: str, records: list[Record]) -> list[tuple[str, str]]:
-    return [
-        item for record in records if record.kind == kind for item in record.data["values"].items()
-    ]
-
-
-# Of a long value, as much as fits on a line with others.
-_SHOWN = 60
+    return [item for record in records_of(kind, records) for item in record.data["values"].items()]
 
 
 def without_known_parameters(
     records: list[Record], known: Mapping[str, str]
 ) -> tuple[list[Record], dict[str, tuple[str, str]]]:
     """Leave out the parameters that a run has already: with another value, MLflow refuses them.
-
-    Args:
-        records: what is about to be delivered to the run.
-        known: the parameters that the run has.
 
     Returns:
         The records without these parameters, and the old and the new value of those that differ,
@@ -98,7 +89,7 @@ def without_known_parameters(
         new = {name: value for name, value in values.items() if name not in known}
         kept.append(Record(record.kind, record.time, {**record.data, "values": new}))
         for name in values.keys() & known.keys():
-            # Of what is masked nobody can tell whether it has changed.
+            # Whether a masked value has changed cannot be known.
             if values[name] != known[name] and MASK not in values[name]:
                 changed[name] = _shown(mask(name, known[name])), _shown(values[name])
     return kept, changed

@@ -20,12 +20,9 @@ if TYPE_CHECKING:
 
 # The limits of MLflow's log-inputs call (mlflow.utils.validation).
 _MAX_NAME = 500
-
-
 _MAX_SCHEMA = 1_048_575
 
-
-# MLflow's names of column types, by what the names of pandas, polars and Spark begin with.
+# MLflow's names of column types, by how the names of pandas, polars and Spark begin.
 _TYPES = {
     "int64": "long",
     "uint": "long",
@@ -44,37 +41,32 @@ _TYPES = {
 
 def log_inputs(client: "MlflowClient", run_id: str, records: Iterable[Record]) -> None:
     """Log the inputs among a run's records as its data sets; logging them again changes nothing."""
-    if inputs := [dataset_input(data) for data in inputs_of(records)]:
+    if inputs := [_dataset_input(data) for data in inputs_of(records)]:
         client.log_inputs(run_id, datasets=inputs)
 
 
-def dataset_input(data: Mapping[str, Any]) -> "DatasetInput":
-    """Make MLflow's data set of an ``input`` record."""
+def _dataset_input(data: Mapping[str, Any]) -> "DatasetInput":
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    uri = data["source"]
+    uri, columns, rows = data["source"], data.get("schema"), data.get("rows")
     source_type = urlsplit(uri or "").scheme or "memory"
-    schema = _schema(data.get("schema"))
-    described = json.dumps([uri, data.get("schema"), data.get("rows")])
+    schema = None if columns is None else _schema(columns)
+    shape = json.dumps([uri, columns, rows])
     return DatasetInput(
         Dataset(
             name=data["name"][:_MAX_NAME],
-            # What cannot be read for a digest, data in memory or far away, is told by its shape.
-            digest=data["digest"] or hashlib.sha256(described.encode()).hexdigest()[:32],
+            # The digest of data in memory or far away is that of their shape.
+            digest=data["digest"] or hashlib.sha256(shape.encode()).hexdigest()[:32],
             source_type="local" if source_type == "file" else source_type,
             source=json.dumps({"url" if source_type in ("http", "https") else "uri": uri}),
             schema=schema if schema and len(schema) <= _MAX_SCHEMA else None,
-            profile=json.dumps({"num_rows": data["rows"]})
-            if data.get("rows") is not None
-            else None,
+            profile=None if rows is None else json.dumps({"num_rows": rows}),
         ),
         [InputTag("mlflow.data.context", data["type"])],
     )
 
 
-def _schema(columns: list[tuple[str, str]] | None) -> str | None:
-    if columns is None:
-        return None
+def _schema(columns: Iterable[tuple[str, str]]) -> str:
     specs = [{"name": name, "type": _type(kind), "required": True} for name, kind in columns]
     return json.dumps({"mlflow_colspec": specs})
 
@@ -87,11 +79,11 @@ def _type(kind: str) -> str:
 def log_model(
     client: "MlflowClient", delivery: Delivery, run_id: str, folder: Path, name: str
 ) -> "LoggedModel":
-    """Log a model as MLflow's own ``log_model`` would have.
+    """Log a saved model as MLflow's own ``log_model`` would have; it may be called again.
 
     Args:
         client: the tracking server's.
-        delivery: where it is remembered which model was created for the folder.
+        delivery: remembers which model was created for the folder.
         run_id: the run that the model is an output of.
         folder: the saved model, in MLflow's format.
         name: the model's name in the run.
@@ -100,12 +92,10 @@ def log_model(
     from mlflow.models import Model
 
     asked_before = folder.name in delivery.models or delivery.resumed
-    model_id = delivery.models.get(folder.name)
-    logged = (
-        client.get_logged_model(model_id)
-        if model_id
-        else _create(client, delivery, run_id, folder.name, name, asked_before)
-    )
+    if model_id := delivery.models.get(folder.name):
+        logged = client.get_logged_model(model_id)
+    else:
+        logged = _create(client, delivery, run_id, folder.name, name, asked_before)
     if str(logged.status) == "READY":
         return logged
     model = Model.load(folder)
@@ -119,7 +109,7 @@ def log_model(
         (own / "MLmodel").unlink()
         model.save(own / "MLmodel")
         client.log_model_artifacts(logged.model_id, str(own))
-    # MLflow refuses to be told twice.
+    # MLflow refuses an output that it has.
     if not (asked_before and logged.model_id in output_ids(client.get_run(run_id))):
         client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, step=0)])
     return client.finalize_logged_model(logged.model_id, "READY")
@@ -133,7 +123,7 @@ def _create(
     if asked_before:
         own = f"name = '{name}' AND source_run_id = '{run_id}'"
         found = client.search_logged_models([delivery.experiment_id], own)
-        # One that is ready in a run that was there before may be somebody else's.
+        # One that is ready in a run that was there before may be another program's.
         made = [model for model in found if not delivery.joined or str(model.status) != "READY"]
     delivery.models[key] = ""
     delivery.save()
@@ -144,5 +134,5 @@ def _create(
 
 
 def output_ids(run: "Run") -> set[str]:
-    """List the logged models that are known to be a run's outputs."""
+    """Return the ids of the logged models that are known to be a run's outputs."""
     return {each.model_id for each in run.outputs.model_outputs} if run.outputs else set()

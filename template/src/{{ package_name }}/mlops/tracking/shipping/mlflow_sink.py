@@ -1,10 +1,10 @@
 """The MLflow sink: turns a run's records into calls of MLflow's client."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ...backend.client import connect, is_final, is_reachable, is_transient, require_answer
 from ...backend.pages import page
@@ -12,7 +12,8 @@ from ...config import CaptureOptions, ExperimentOptions, PlaceOptions
 from ...project import is_server
 from ...redaction import mask
 from .. import RunListener, Shipment
-from ..capture.values import mend_model_name
+from ..capture.nodes import records_of
+from ..capture.values import valid_model_name
 from ..journal import Record, all_records
 from ..process import frozen_afterwards
 from . import Sink
@@ -43,7 +44,7 @@ class MlflowSink(Sink):
         listeners: Sequence[RunListener] = (),
         mirror: bool = False,
     ) -> None:
-        """Say where the run goes.
+        """Set where the run goes.
 
         Args:
             server: the tracking server and the registry.
@@ -52,15 +53,16 @@ class MlflowSink(Sink):
             listeners: what takes part in the delivery.
             mirror: whether another server is the one that the run belongs to.
         """
-        self.place = f"MLflow at {mask('', str(server.mlflow_tracking_uri))}"
+        self.place = f"MLflow at {mask('', server.uri)}"
         self.address = "uv run kedro mlflow ui"
         self.run_name = ""
+        self._uri = server.uri
         self._server = server
         self._experiment = experiment
         self._capture = capture
         self._mirror = mirror
         self._listeners = listeners
-        self._client: MlflowClient | None = None
+        self._opened: MlflowClient | None = None
 
     @property
     def registered(self) -> list[str]:
@@ -70,35 +72,31 @@ class MlflowSink(Sink):
             for name, number, alias in filter(None, self.delivery.versions.values())
         ]
 
-    @property
-    def _uri(self) -> str:
-        return self._server.uri
-
-    def run_ids(self, namespaces: Sequence[str]) -> dict[str, str]:
-        """Tell the ids of the run, under "", and of its child runs, once all of them exist."""
+    def run_ids(self, namespaces: Collection[str]) -> dict[str, str]:
+        """Return the ids of the run, under "", and of its child runs, once all of them exist."""
         ids = {"": self.delivery.run_id or "", **self.delivery.children}
         made = {namespace: ids.get(namespace, "") for namespace in namespaces}
         return made if all(made.values()) else {}
 
     def is_well(self) -> bool:
-        """Tell whether the server answers; a database is never known to be well."""
+        """Return whether the server answers; a database is never known to be well."""
         return is_reachable(self._server)
 
     def begin(self, started: Record) -> None:
         """Create the run, or join it."""
-        if self._client is None:
+        if self._opened is None:
             require_answer(self._server)
             with frozen_afterwards():
-                self._client = connect(self._server)
+                self._opened = connect(self._server)
             # Before the run exists: from then on workers may be forked.
             for listener in self._listeners:
-                listener.shipping_starts(self._client, started)
+                listener.shipping_starts(self._opened, started)
         self.run_name = started.data["name"]
         if self.delivery.run_id is None:
             if not self._mirror and (run_id := started.data.get("join")):
-                join_run(self._client, self.delivery, run_id, started)
+                join_run(self._opened, self.delivery, run_id, started)
             else:
-                create_run(self._client, self.delivery, self._experiment, started)
+                create_run(self._opened, self.delivery, self._experiment, started)
         if is_server(self._uri):
             self.address = page(self._uri, self.delivery.experiment_id, self.delivery.run_id)
         if not self._mirror and not self.delivery.resumed:
@@ -111,49 +109,51 @@ class MlflowSink(Sink):
 
     def deliver(self, records: list[Record], patient: bool) -> None:
         """Send records; their params, metrics and tags go in as few calls as MLflow allows."""
-        assert self._client
-        for record in _of("child_started", records):
+        for record in records_of("child_started", records):
             create_child(self._client, self.delivery, record)
-        for namespace, some in _by_namespace(records).items():
-            self._deliver_to_run(self._client, self._run_of(namespace), some, patient)
-
-    def _deliver_to_run(
-        self, client: "MlflowClient", run_id: str, records: list[Record], patient: bool
-    ) -> None:
-        if self.delivery.joined and _of("params", records):
-            records = self._without_known_parameters(client, run_id, records)
-        for batch in batches(records):
-            self._log_batch(client, run_id, batch, patient)
-        for record in _of("artifact", records):
-            self._log_artifact(client, run_id, record)
-        for record in _of("model", records):
-            self._log_model(client, run_id, record)
+        parts: dict[str, list[Record]] = {}
+        for record in records:
+            parts.setdefault(record.data.get("namespace", ""), []).append(record)
+        for namespace, part in parts.items():
+            run_id = self.delivery.children[namespace] if namespace else str(self.delivery.run_id)
+            self._deliver_to_run(run_id, part, patient)
 
     def end(self, ended: Record, patient: bool) -> None:
-        """Log what is known of the whole run at its end alone, and set its status and end."""
-        assert self._client
-        client, run_id = self._client, str(self.delivery.run_id)
+        """Log what is known of the whole run only at its end, and set its status and end."""
+        client, delivery, run_id = self._client, self.delivery, str(self.delivery.run_id)
         if self._capture.lineage:
             inputs = partial(log_inputs, client, run_id, all_records(self.folder))
             self._try(inputs, "the inputs", patient)
         if self._capture.timeline:
-            experiment_id = self.delivery.experiment_id
-            timeline = partial(log_timeline, client, experiment_id, run_id, self.folder, ended)
-            self._try(timeline, "the timeline", patient)
-        end_children(client, self.delivery, all_records(self.folder), ended)
-        if not self.delivery.joined:
+            where = delivery.experiment_id, run_id, self.folder
+            self._try(partial(log_timeline, client, *where, ended), "the timeline", patient)
+        end_children(client, delivery, all_records(self.folder), ended)
+        if not delivery.joined:
             client.set_terminated(run_id, ended.data["status"], ended.time)
         if ended.data["status"] == "FINISHED" and not self._mirror:
             for listener in self._listeners:
-                self._try(partial(listener.run_shipped, self.delivery), "the promotion", patient)
+                self._try(partial(listener.run_shipped, delivery), "the promotion", patient)
 
-    def _run_of(self, namespace: str) -> str:
-        return self.delivery.children[namespace] if namespace else str(self.delivery.run_id)
+    @property
+    def _client(self) -> "MlflowClient":
+        assert self._opened
+        return self._opened
 
-    def _without_known_parameters(
-        self, client: "MlflowClient", run_id: str, records: list[Record]
-    ) -> list[Record]:
-        known = client.get_run(run_id).data.params
+    def _deliver_to_run(self, run_id: str, records: list[Record], patient: bool) -> None:
+        if self.delivery.joined and records_of("params", records):
+            records = self._without_known_parameters(run_id, records)
+        for batch in batches(records):
+            self._log_batch(self._client, run_id, batch, patient)
+        for record in records_of("artifact", records):
+            path, folder = record.data["path"], record.data["folder"]
+            log = partial(self._client.log_artifact, run_id, path, folder)
+            self._try(log, f"the file {folder}/{Path(path).name}")
+        for record in records_of("model", records):
+            name = valid_model_name(record.data["name"])
+            self._try(partial(self._log_model, run_id, name, record), f"the model {name}")
+
+    def _without_known_parameters(self, run_id: str, records: list[Record]) -> list[Record]:
+        known = self._client.get_run(run_id).data.params
         records, changed = without_known_parameters(records, known)
         if changed:
             self.delivery.changed.update(changed)
@@ -171,23 +171,11 @@ class MlflowSink(Sink):
                 send = partial(client.log_batch, run_id, piece.metrics, piece.params, piece.tags)
                 self._try(send, what, patient)
 
-    def _log_artifact(self, client: "MlflowClient", run_id: str, record: Record) -> None:
-        path, folder = record.data["path"], record.data["folder"]
-        self._try(
-            lambda: client.log_artifact(run_id, path, folder),
-            f"the file {folder}/{Path(path).name}",
-        )
-
-    def _log_model(self, client: "MlflowClient", run_id: str, record: Record) -> None:
-        folder, name = Path(record.data["path"]), mend_model_name(record.data["name"])
-
-        def deliver() -> None:
-            model = log_model(client, self.delivery, run_id, folder, name)
-            shipment = Shipment(client, self.delivery, run_id, is_server(self._uri))
-            for listener in self._listeners:
-                listener.model_shipped(shipment, model, record)
-
-        self._try(deliver, f"the model {name}")
+    def _log_model(self, run_id: str, name: str, record: Record) -> None:
+        model = log_model(self._client, self.delivery, run_id, Path(record.data["path"]), name)
+        shipment = Shipment(self._client, self.delivery, run_id, is_server(self._uri))
+        for listener in self._listeners:
+            listener.model_shipped(shipment, model, record)
 
     def _try(self, call: Callable[[], object], what: str, patient: bool = True) -> None:
         """Make a call, and set aside what it was for if the server refuses it for good.
@@ -200,14 +188,3 @@ class MlflowSink(Sink):
             if (is_transient(error) and patient) or not is_final(error):
                 raise
             self.set_aside(what, error)
-
-
-def _by_namespace(records: list[Record]) -> dict[str, list[Record]]:
-    parts: dict[str, list[Record]] = {}
-    for record in records:
-        parts.setdefault(record.data.get("namespace", ""), []).append(record)
-    return parts
-
-
-def _of(kind: str, records: list[Record]) -> list[Any]:
-    return [record for record in records if record.kind == kind]

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING
 from ...config import ExperimentOptions
 from ...disk import vanished
 from ...errors import TrackingError
-from ..capture.nodes import is_inside, nodes_of, parent_of
+from ..capture.nodes import is_inside, nodes_of, records_of
 from ..journal import Record
 from . import Delivery
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# What the experiment is for, as MLflow's page asks otherwise.
+# What the experiment is for, which MLflow's page asks otherwise.
 _EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
-
-
 # Finds a run again whose id never reached us.
 _JOURNAL_TAG = "kedro.journal"
 
@@ -26,24 +24,15 @@ def create_run(
 ) -> None:
     """Create the run of a ``run_started`` record, unless an earlier try has done so."""
     delivery.experiment_id = find_experiment(client, options)
-    found = None
-    journal = record.data["journal"]
-    if delivery.attempted or delivery.resumed:
-        found = _find_run(client, delivery.experiment_id, journal)
-    delivery.attempted = True
+    journal, name, tags = (record.data[key] for key in ("journal", "name", "tags"))
+    asked_before, delivery.attempted = delivery.attempted or delivery.resumed, True
     delivery.save()
-    delivery.run_id = found or _create_run(
-        client,
-        delivery.experiment_id,
-        record.time,
-        record.data["name"],
-        record.data["tags"] | {_JOURNAL_TAG: journal},
-    )
+    delivery.run_id = _find_or_create(client, delivery, journal, asked_before, record, name, tags)
     delivery.save()
 
 
 def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Record) -> None:
-    """Join a run that somebody else has started, and will end."""
+    """Join a run that was started elsewhere, and is ended there."""
     delivery.experiment_id = str(client.get_run(run_id).info.experiment_id)
     for name, value in record.data["tags"].items():
         if not name.startswith("mlflow."):  # Those are the run's owner's.
@@ -55,22 +44,20 @@ def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Re
 
 def create_child(client: "MlflowClient", delivery: Delivery, record: Record) -> None:
     """Create the child run of a ``child_started`` record, unless an earlier try has done so."""
-    namespace = record.data["namespace"]
-    if delivery.children.get(namespace):
+    namespace, children = record.data["namespace"], delivery.children
+    if children.get(namespace):
         return
-    run_id, parent = str(delivery.run_id), parent_of(namespace)
-    found, mark = None, f"{run_id}/{namespace}/{record.time}"
-    if namespace in delivery.children or delivery.resumed:
-        found = _find_run(client, delivery.experiment_id, mark)
-    delivery.children[namespace] = ""
+    run_id, parent = str(delivery.run_id), namespace.rpartition(".")[0]
+    mark = f"{run_id}/{namespace}/{record.time}"
+    asked_before = namespace in children or delivery.resumed
+    children[namespace] = ""
     delivery.save()
-    tags = {
-        "mlflow.parentRunId": delivery.children[parent] if parent else run_id,
+    tags = record.data["tags"] | {
+        "mlflow.parentRunId": children[parent] if parent else run_id,
         "kedro.namespace": namespace,
-        _JOURNAL_TAG: mark,
     }
-    delivery.children[namespace] = found or _create_run(
-        client, delivery.experiment_id, record.time, namespace, record.data["tags"] | tags
+    children[namespace] = _find_or_create(
+        client, delivery, mark, asked_before, record, namespace, tags
     )
     delivery.save()
 
@@ -91,7 +78,7 @@ def end_children(
     kept = ("child_started", "node_started", "node")
     records = [record for record in records if record.kind in kept]
     nodes = list(nodes_of(records))
-    for child in (record for record in records if record.kind == "child_started"):
+    for child in records_of("child_started", records):
         namespace = child.data["namespace"]
         inside = [node for node in nodes if is_inside(node.get("namespace", ""), namespace)]
         finished = [node["ended_ns"] for node in inside if node["status"] == "FINISHED"]
@@ -109,12 +96,10 @@ def find_experiment(client: "MlflowClient", options: ExperimentOptions) -> str:
     """
     experiment = client.get_experiment_by_name(options.name)
     if experiment is None:
+        creation = options.create_experiment_kwargs
+        tags = _EXPERIMENT_KIND | (creation.tags or {})
         try:
-            return client.create_experiment(
-                options.name,
-                artifact_location=options.create_experiment_kwargs.artifact_location,
-                tags=_EXPERIMENT_KIND | (options.create_experiment_kwargs.tags or {}),
-            )
+            return client.create_experiment(options.name, creation.artifact_location, tags)
         except Exception:  # Another run may have made it just now.
             experiment = client.get_experiment_by_name(options.name)
             if experiment is None:
@@ -131,13 +116,21 @@ def find_experiment(client: "MlflowClient", options: ExperimentOptions) -> str:
     return str(experiment.experiment_id)
 
 
-def _find_run(client: "MlflowClient", experiment_id: str, mark: str) -> str | None:
-    found = client.search_runs([experiment_id], f"tags.`{_JOURNAL_TAG}` = '{mark}'")
-    return str(found[0].info.run_id) if found else None
-
-
-def _create_run(
-    client: "MlflowClient", experiment_id: str, started: int, name: str, tags: dict[str, str]
+def _find_or_create(
+    client: "MlflowClient",
+    delivery: Delivery,
+    mark: str,
+    asked_before: bool,
+    record: Record,
+    name: str,
+    tags: dict[str, str],
 ) -> str:
-    run = client.create_run(experiment_id, start_time=started, run_name=name, tags=tags)
+    """Return the id of the run that bears the mark, which is made unless an earlier try has."""
+    experiment_id = delivery.experiment_id
+    if asked_before:
+        found = client.search_runs([experiment_id], f"tags.`{_JOURNAL_TAG}` = '{mark}'")
+        if found:
+            return str(found[0].info.run_id)
+    tags = tags | {_JOURNAL_TAG: mark}
+    run = client.create_run(experiment_id, start_time=record.time, run_name=name, tags=tags)
     return str(run.info.run_id)

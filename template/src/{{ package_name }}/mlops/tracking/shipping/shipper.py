@@ -4,10 +4,9 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
 
 from ...backend.access import instantiate
 from ...backend.client import is_transient
@@ -19,19 +18,12 @@ from .mlflow_sink import MlflowSink
 
 logger = logging.getLogger(__name__)
 
-
-# How often the journal is looked at: seldom enough for few calls, often enough to watch a run. The
-# pause grows with the run: as long as the run has taken so far.
+# How often the journal is read: seldom enough for few calls, often enough to watch a run. The pause
+# grows with the run: as long as the run has taken so far.
 _SHORTEST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 2.0, 30.0
-
-
 _FIRST_BACKOFF_SECONDS, _LONGEST_BACKOFF_SECONDS = 0.5, 15.0
-
-
-# How long a run's end waits for a sink that is not there.
+# How long a run's end waits for an unreachable sink.
 _GRACE_SECONDS = 5.0
-
-
 # A record that fails this often while the server itself is well is what is wrong.
 _PATIENCE = 6
 
@@ -51,8 +43,9 @@ class Shipper:
         self._reader = JournalReader(sink.folder, sink.delivery.offsets)
         self._finishing = threading.Event()
         self._stopped = threading.Event()
+        # The run's end, from the journal, or else from the process that has ended it.
         self._end: Record | None = None
-        self._end_told: Record | None = None
+        self._known_end: Record | None = None
         self._thread = threading.Thread(
             target=self._work, name=f"mlflow-shipper-{sink.folder.name}", daemon=True
         )
@@ -62,20 +55,20 @@ class Shipper:
         self._thread.start()
 
     def finish(self, end: Record | None = None) -> None:
-        """Say that nothing is appended any more.
+        """Stop waiting for more records.
 
         Args:
             end: the run's end, should the disk have refused it to the journal.
         """
-        self._end_told = end
+        self._known_end = end
         self._finishing.set()
 
     def drain(self, deadline: float) -> bool:
         """Wait, after `finish`, until everything in the journal is delivered.
 
         Args:
-            deadline: until when, in seconds of ``time.monotonic``. A sink that is not there is
-                waited for only a few seconds.
+            deadline: until when, in seconds of ``time.monotonic``; for an unreachable sink, only a
+                few seconds.
 
         Returns:
             Whether all of it was delivered. If not, ``error`` says why, or is none when time ran
@@ -84,7 +77,7 @@ class Shipper:
         asked = time.monotonic()
         while self._thread.is_alive() and (now := time.monotonic()) < deadline:
             if self.error and now >= max(asked, self._failing_since) + _GRACE_SECONDS:
-                # One that is there may have lost an answer, and be at it again.
+                # A reachable sink may have lost an answer, and be busy again.
                 if not self.sink.is_well():
                     break
                 asked = now
@@ -93,9 +86,11 @@ class Shipper:
         return self.sink.delivery.done
 
     def _work(self) -> None:
-        started = time.monotonic()
+        began = time.monotonic()
         try:
-            self._begin()
+            started = first_record(self.sink.folder)
+            assert started
+            self._retry(lambda patient: self.sink.begin(started))
             while not self._stopped.is_set():
                 # Asked before the journal is read: what was appended until then is in this read.
                 finishing = self._finishing.is_set()
@@ -105,37 +100,35 @@ class Shipper:
                     self._deliver_end()
                     return
                 if not finishing and not self._reader.has_more:
-                    pause = max(time.monotonic() - started, _SHORTEST_PAUSE_SECONDS)
+                    pause = max(time.monotonic() - began, _SHORTEST_PAUSE_SECONDS)
                     self._finishing.wait(min(pause, _LONGEST_PAUSE_SECONDS))
         except Exception as error:
             self.error = error
 
-    def _begin(self) -> None:
-        started = first_record(self.sink.folder)
-        assert started
-        self._until_it_works(lambda patient: self.sink.begin(started))
-
     def _deliver(self, records: list[Record]) -> None:
+        events = []
         for record in records:
             if record.kind == "run_ended":
                 self._end = record
-        events = [record for record in records if record.kind != "run_ended"]
-        self._until_it_works(lambda patient: self.sink.deliver(events, patient))
+            else:
+                events.append(record)
+        self._retry(lambda patient: self.sink.deliver(events, patient))
         if self._stopped.is_set():
             return
         self._reader.acknowledge()
-        if self._end is None:  # Else what was read last is read again by who goes on from here.
+        if self._end is None:  # Else another process that continues must read the end again.
             self.sink.delivery.offsets = dict(self._reader.offsets)
             self.sink.delivery.save()
 
     def _deliver_end(self) -> None:
-        if end := self._end or self._end_told:
-            self._until_it_works(lambda patient: self.sink.end(end, patient))
+        if end := self._end or self._known_end:
+            self._retry(lambda patient: self.sink.end(end, patient))
         if not self._stopped.is_set():
             self.sink.delivery.done = True
             self.sink.delivery.save()
 
-    def _until_it_works(self, attempt: "Attempt") -> None:
+    def _retry(self, attempt: Callable[[bool], None]) -> None:
+        """Try until it works; an attempt is passed whether it is to be patient, as in `Sink`."""
         failures, backoff = 0, _FIRST_BACKOFF_SECONDS
         while not self._stopped.is_set():
             try:
@@ -148,20 +141,13 @@ class Shipper:
                 if self.error is None:
                     self._failing_since = time.monotonic()
                     logger.warning(
-                        "%s does not answer: the run goes on, what it leaves is kept.",
+                        "%s does not answer: the run continues, and its data are kept.",
                         self.sink.place,
                     )
                 self.error = error
             failures += 1
             self._stopped.wait(backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
-
-
-class Attempt(Protocol):
-    """One try at a delivery."""
-
-    def __call__(self, patient: bool) -> None:
-        """Deliver, patiently or not; see `Sink.deliver`."""
 
 
 def sinks_of(
@@ -184,16 +170,16 @@ def sinks_of(
         TrackingError: a mirror's class cannot be loaded or made, or is no sink.
     """
     capture = config.tracking.capture
-    server = MlflowSink(config.server, experiment, capture, listeners)
-    server.attach("server", folder, resumed)
-    sinks: list[Sink] = [server]
+    sinks: dict[str, Sink] = {"server": MlflowSink(config.server, experiment, capture, listeners)}
     for number, mirror in enumerate(config.mirrors):
-        sink = custom_sink(number, mirror) or MlflowSink(
-            mirror, experiment, capture, listeners, mirror=True
-        )
-        sink.attach(_name(mirror), folder, resumed)
-        sinks.append(sink)
-    return sinks
+        # Named by what it is: its position in mlflow.yml may change before a run is delivered.
+        content = json.dumps(mirror.model_dump(), sort_keys=True, default=str)
+        sinks[f"mirror-{sha256(content.encode()).hexdigest()[:8]}"] = custom_sink(
+            number, mirror
+        ) or MlflowSink(mirror, experiment, capture, listeners, mirror=True)
+    for name, sink in sinks.items():
+        sink.attach(name, folder, resumed)
+    return list(sinks.values())
 
 
 def custom_sink(number: int, mirror: MirrorOptions) -> Sink | None:
@@ -202,9 +188,3 @@ def custom_sink(number: int, mirror: MirrorOptions) -> Sink | None:
         return None
     sink: Sink = instantiate(f"mirrors.{number}.type", mirror.type, Sink, mirror.init_kwargs)
     return sink
-
-
-def _name(mirror: MirrorOptions) -> str:
-    """Name a mirror by what it is: its place in mlflow.yml may change before a run is delivered."""
-    content = json.dumps(mirror.model_dump(), sort_keys=True, default=str)
-    return f"mirror-{sha256(content.encode()).hexdigest()[:8]}"

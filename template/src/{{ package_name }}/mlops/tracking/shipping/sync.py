@@ -24,10 +24,10 @@ class Outcome:
 
     Attributes:
         kedro_run_id: the run in Kedro, which names its journal.
-        status: how it ended; none while a process is still at it.
+        status: how it ended; none while its process lives.
         run_id: the run in MLflow, if it was created.
         error: why not all of it was delivered, if so.
-        notes: what its owner should know of it, a sentence each.
+        notes: what its owner should know of it, one sentence each.
     """
 
     kedro_run_id: str
@@ -40,10 +40,10 @@ class Outcome:
 def sync(
     journals: Path, config: KedroMlflowConfig, listeners: Sequence[RunListener] = ()
 ) -> Iterator[Outcome]:
-    """Deliver what lies in the journals of a project, the oldest run first.
+    """Deliver what is in the journals of a project, the oldest run first.
 
-    A run whose process has died without ending it is ended as killed, at its last event. A run that
-    is still going on is left alone. Doing this twice, or stopping it in between, changes nothing.
+    A run whose process has died without ending it is ended as killed, at its last event. A run
+    whose process lives is left alone. Doing this twice, or stopping it in between, changes nothing.
     """
     for folder in sorted(journals.iterdir()) if journals.is_dir() else []:
         if not (folder / "run.json").is_file():
@@ -68,8 +68,8 @@ def _deliver(folder: Path, config: KedroMlflowConfig, listeners: Sequence[RunLis
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     experiment = ExperimentOptions(**content["experiment"])
     status = _complete(folder)
-    server, *mirrors = sinks_of(folder, config, experiment, listeners, resumed=True)
-    shippers = [Shipper(sink) for sink in (server, *mirrors) if not sink.delivery.done]
+    sinks = sinks_of(folder, config, experiment, listeners, resumed=True)
+    shippers = [Shipper(sink) for sink in sinks if not sink.delivery.done]
     for shipper in shippers:
         shipper.start()
         shipper.finish()
@@ -81,7 +81,7 @@ def _deliver(folder: Path, config: KedroMlflowConfig, listeners: Sequence[RunLis
     ]
     if not errors:
         put_away(folder)
-    delivery = server.delivery
+    delivery = sinks[0].delivery
     notes = [describe_changes(delivery.changed)] if delivery.changed else []
     notes += [shipper.sink.refusals for shipper in shippers if shipper.sink.refusals]
     error = errors[0] if errors else None
@@ -95,7 +95,11 @@ def _complete(folder: Path) -> str:
         if record.kind == "run_ended":
             return str(record.data["status"])
         last = max(last, record.time)
-    _end_half_written_lines(folder)
+    for path in folder.glob("*.jsonl"):
+        # Cut off a line that its process could not finish: the event was not captured.
+        written = path.read_bytes()
+        if not written.endswith(b"\n"):
+            path.write_bytes(written[: written.rfind(b"\n") + 1])
     end = Record("run_ended", last, {"status": "KILLED"})
     path = write_run_record(folder, end)
     record = Record("artifact", last, {"path": str(path), "folder": FOLDER})
@@ -104,21 +108,13 @@ def _complete(folder: Path) -> str:
     return "KILLED"
 
 
-def _end_half_written_lines(folder: Path) -> None:
-    """Cut off a line that its process could not finish: the event was not captured."""
-    for path in folder.glob("*.jsonl"):
-        content = path.read_bytes()
-        if not content.endswith(b"\n"):
-            path.write_bytes(content[: content.rfind(b"\n") + 1])
-
-
 def put_away(folder: Path) -> None:
     """Remove a delivered run's journal; what a server has refused is kept, with its reasons."""
+    state = State.of_journal(folder)
     for refused in folder.glob("*.refused"):
-        kept = State.of_journal(folder).refused
-        kept.mkdir(exist_ok=True)
-        refused.rename(kept / f"{folder.name}-{refused.stem}.jsonl")
+        state.refused.mkdir(exist_ok=True)
+        refused.rename(state.refused / f"{folder.name}-{refused.stem}.jsonl")
     # Another process may be about to put its lock into the folder: at once, or not at all.
-    delivered = State.of_journal(folder).folder / f"delivered-{folder.name}"
+    delivered = state.folder / f"delivered-{folder.name}"
     folder.rename(delivered)
     shutil.rmtree(delivered)

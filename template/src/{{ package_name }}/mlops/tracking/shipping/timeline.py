@@ -1,10 +1,10 @@
-"""The timeline: one MLflow trace a run, a span a node."""
+"""The timeline: one MLflow trace per run, one span per node."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...backend.pages import is_databricks
 from ...mlflow_internals import upload_spans
@@ -17,13 +17,10 @@ if TYPE_CHECKING:
     from mlflow.tracing.client import TracingClient
 
 _STATES = {"FINISHED": "OK", "FAILED": "ERROR", "KILLED": "ERROR", "UNFINISHED": "ERROR"}
-
-
 _SPAN_TYPE = "TASK"
-
-
-# As many spans as are in memory, and in a call, at once: one takes several kB.
-_SPANS_A_CALL = 250
+_ATTRIBUTES = ("function", "source", "inputs", "outputs", "process", "status", "error")
+# How many spans are in memory, and in a call, at once: one takes several kB.
+_SPANS_PER_CALL = 250
 
 
 def log_timeline(
@@ -31,8 +28,8 @@ def log_timeline(
 ) -> None:
     """Log where a run's time went, as a trace that belongs to the run.
 
-    The trace's id is the run's, and a span's its place: logging them again changes nothing. It goes
-    through a client of its own, for MLflow's functions that start spans send them to the process's
+    The trace's id is made from the run's, and a span's from its number: logging them again changes
+    nothing. A client of its own sends it, for MLflow's functions that start spans use the process's
     tracking URI.
 
     Args:
@@ -42,14 +39,23 @@ def log_timeline(
         journal: the folder that holds all of the run's records.
         end: the run's last record.
     """
+    from mlflow.entities import TraceInfo, TraceLocation, TraceState
     from mlflow.tracing.client import TracingClient
 
-    start, started_ns, ended_ns = _bounds(journal, end)
-    if start is None:
+    whole = _whole_run(journal, end)
+    if whole is None:
         return
-    spans = _spans(run_id, journal, start, end, started_ns, ended_ns)
-    tracing = TracingClient(client.tracking_uri)
-    log_trace(tracing, _trace(run_id, experiment_id, start, end, started_ns, ended_ns), spans)
+    info = TraceInfo(
+        trace_id=f"tr-{run_id}",
+        trace_location=TraceLocation.from_experiment_id(experiment_id),
+        request_time=whole.started_ns // 1_000_000,
+        execution_duration=(whole.ended_ns - whole.started_ns) // 1_000_000,
+        state=TraceState(whole.state),
+        request_preview=whole.start.data["tags"].get("kedro.command"),
+        trace_metadata={"mlflow.sourceRun": run_id, "mlflow.trace_schema.version": "3"},
+        tags={"mlflow.traceName": whole.start.data["name"]},
+    )
+    log_trace(TracingClient(client.tracking_uri), info, _spans(run_id, journal, whole))
 
 
 def log_trace(tracing: "TracingClient", info: "TraceInfo", spans: Iterable["Span"]) -> None:
@@ -59,12 +65,19 @@ def log_trace(tracing: "TracingClient", info: "TraceInfo", spans: Iterable["Span
         # It keeps the spans of an experiment's trace as a file; only a table takes them by a call.
         upload_spans(tracing, trace, rest)
         return
-    while some := list(islice(rest, _SPANS_A_CALL)):
+    while some := list(islice(rest, _SPANS_PER_CALL)):
         tracing.log_spans(str(info.experiment_id), some)
 
 
-def _bounds(journal: Path, end: Record) -> tuple[Record | None, int, int]:
-    """Find the record of the run's start, and when its trace starts and ends; none without nodes.
+class _WholeRun(NamedTuple):
+    start: Record
+    started_ns: int
+    ended_ns: int
+    state: str
+
+
+def _whole_run(journal: Path, end: Record) -> _WholeRun | None:
+    """Find when a run's trace starts and ends; none without nodes.
 
     A node may have been seen to start before the run's own first record, or to end after its last.
     """
@@ -77,60 +90,32 @@ def _bounds(journal: Path, end: Record) -> tuple[Record | None, int, int]:
             any_node = True
             started_ns = min(started_ns, record.data["started_ns"])
             ended_ns = max(ended_ns, record.data.get("ended_ns", 0))
-    return (start if any_node else None), started_ns, ended_ns
+    if start is None or not any_node:
+        return None
+    return _WholeRun(start, started_ns, ended_ns, _STATES[end.data["status"]])
 
 
-def _trace(
-    run_id: str, experiment_id: str, start: Record, end: Record, started_ns: int, ended_ns: int
-) -> "TraceInfo":
-    from mlflow.entities import TraceInfo, TraceLocation, TraceState
-
-    return TraceInfo(
-        trace_id=f"tr-{run_id}",
-        trace_location=TraceLocation.from_experiment_id(experiment_id),
-        request_time=started_ns // 1_000_000,
-        execution_duration=(ended_ns - started_ns) // 1_000_000,
-        state=TraceState(_STATES[end.data["status"]]),
-        request_preview=start.data["tags"].get("kedro.command"),
-        trace_metadata={"mlflow.sourceRun": run_id, "mlflow.trace_schema.version": "3"},
-        tags={"mlflow.traceName": start.data["name"]},
-    )
-
-
-def _spans(
-    run_id: str, journal: Path, start: Record, end: Record, started_ns: int, ended_ns: int
-) -> Iterator["Span"]:
-    """Yield the span of the whole run, and below it one a node."""
-    state = _STATES[end.data["status"]]
-    yield _span(run_id, 1, start.data["name"], started_ns, ended_ns, state, {})
+def _spans(run_id: str, journal: Path, whole: _WholeRun) -> Iterator["Span"]:
+    """Yield the span of the whole run, and below it one per node."""
+    times = whole.started_ns, whole.ended_ns
+    yield _span(run_id, 1, whole.start.data["name"], times, whole.state, {})
     for number, node in enumerate(nodes_of(all_records(journal)), start=2):
-        yield _span(
-            run_id,
-            number,
-            node["name"],
-            node["started_ns"],
-            node["ended_ns"] or ended_ns,
-            _STATES[node["status"]],
-            {key: node[key] for key in _ATTRIBUTES if node.get(key) is not None},
-        )
-
-
-_ATTRIBUTES = ("function", "source", "inputs", "outputs", "process", "status", "error")
+        times = node["started_ns"], node["ended_ns"] or whole.ended_ns
+        attributes = {key: node[key] for key in _ATTRIBUTES if node.get(key) is not None}
+        yield _span(run_id, number, node["name"], times, _STATES[node["status"]], attributes)
 
 
 def _span(
     run_id: str,
     number: int,
     name: str,
-    started_ns: int,
-    ended_ns: int,
+    times: tuple[int, int],
     state: str,
     attributes: Mapping[str, Any],
 ) -> "Span":
     """Make a span; number 1 is the whole run, which holds all others."""
     from mlflow.entities import Span
 
-    # MLflow keeps attributes as JSON.
     own = {"mlflow.traceRequestId": f"tr-{run_id}", "mlflow.spanType": _SPAN_TYPE}
     return Span.from_dict(
         {
@@ -138,11 +123,10 @@ def _span(
             "trace_id": f"tr-{run_id}",
             "span_id": f"{number:016x}",
             "parent_span_id": None if number == 1 else f"{1:016x}",
-            "start_time_unix_nano": started_ns,
-            "end_time_unix_nano": ended_ns,
+            "start_time_unix_nano": times[0],
+            "end_time_unix_nano": times[1],
             "status": {"code": state, "message": str(attributes.get("error", ""))},
-            "attributes": {
-                key: json.dumps(value) for key, value in (own | dict(attributes)).items()
-            },
+            # MLflow keeps attributes as JSON.
+            "attributes": {key: json.dumps(value) for key, value in {**own, **attributes}.items()},
         }
     )
