@@ -19,14 +19,9 @@ from pandera.errors import SchemaErrors
 # As many as Kedro shows of one rule.
 _MAX_EXAMPLES = 5
 
-# The statistics of pandera's checks that bound a number from below and from above.
-_BOUNDS = {
-    "greater_than": ("min_value", None),
-    "greater_than_or_equal_to": ("min_value", None),
-    "less_than": (None, "max_value"),
-    "less_than_or_equal_to": (None, "max_value"),
-    "in_range": ("min_value", "max_value"),
-}
+# The checks of pandera that NumPy can do.
+_KNOWN = {"in_range", "isin", "greater_than", "greater_than_or_equal_to"}
+_KNOWN |= {"less_than", "less_than_or_equal_to"}
 
 
 def validated(data: pd.DataFrame, model: type[pa.DataFrameModel]) -> pd.DataFrame:
@@ -83,23 +78,17 @@ class Case(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """What the columns of a table of floats must be.
-
-    Attributes:
-        low: the least that each column may hold.
-        high: the most that each column may hold.
-        codes: the columns that hold nothing but these numbers.
-    """
+    """The bounds of each column of a table of floats, and columns that hold only some numbers."""
 
     low: np.ndarray[Any, Any]
     high: np.ndarray[Any, Any]
-    codes: tuple[tuple[int, np.ndarray[Any, Any]], ...]
+    allowed: tuple[tuple[int, np.ndarray[Any, Any]], ...]
 
     def hold(self, values: np.ndarray[Any, Any]) -> bool:
         """Return whether every rule holds for all rows; a missing value breaks each."""
         return bool(
             ((values >= self.low) & (values <= self.high)).all()
-            and all(np.isin(values[:, column], allowed).all() for column, allowed in self.codes)
+            and all(np.isin(values[:, column], numbers).all() for column, numbers in self.allowed)
         )
 
 
@@ -115,18 +104,18 @@ def rules_of(schema: pa.DataFrameSchema) -> Rules | None:
         return None
     columns = list(schema.columns.values())
     low, high = np.full(len(columns), -np.inf), np.full(len(columns), np.inf)
-    codes = []
+    allowed = []
     for number, column in enumerate(columns):
         for check in column.checks:
             if not _is_plain(check):
                 return None
             limits = check.statistics or {}
             if check.name == "isin":
-                codes.append((number, np.array(sorted(limits["allowed_values"]), dtype=float)))
+                allowed.append((number, np.array(sorted(limits["allowed_values"]), dtype=float)))
                 continue
             least, most = _interval(check.name, limits)
             low[number], high[number] = max(low[number], least), min(high[number], most)
-    return Rules(low, high, tuple(codes))
+    return Rules(low, high, tuple(allowed))
 
 
 def _asks_for_nothing_else(schema: pa.DataFrameSchema) -> bool:
@@ -145,24 +134,25 @@ def _asks_for_nothing_else(schema: pa.DataFrameSchema) -> bool:
 def _is_plain(check: pa.Check) -> bool:
     """Return whether a check is one of those known here, of numbers, with no option of its own."""
     limits = check.statistics or {}
-    if check.name == "isin":
-        numbers = list(limits.get("allowed_values", [None]))
-    elif check.name in _BOUNDS:
-        numbers = [limits.get(key) for key in _BOUNDS[check.name] if key]
-    else:
-        return False
-    are_finite = all(
-        isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
-        for number in numbers
+    bounds = [limits[key] for key in ("min_value", "max_value") if key in limits]
+    numbers = list(limits.get("allowed_values", bounds))
+    return bool(
+        check.name in _KNOWN
+        and numbers
+        and all(map(_is_finite, numbers))
+        and check == getattr(pa.Check, check.name)(**limits)
     )
-    return bool(are_finite and check == getattr(pa.Check, check.name)(**limits))
+
+
+def _is_finite(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
 
 
 def _interval(name: str, limits: dict[str, Any]) -> tuple[float, float]:
     """Return the least and the most number that a check accepts."""
-    low_key, high_key = _BOUNDS[name]
-    low = float(limits[low_key]) if low_key else -math.inf
-    high = float(limits[high_key]) if high_key else math.inf
+    low = float(limits.get("min_value", -math.inf))
+    high = float(limits.get("max_value", math.inf))
     if name == "greater_than" or not limits.get("include_min", True):
         low = math.nextafter(low, math.inf)
     if name == "less_than" or not limits.get("include_max", True):
