@@ -209,15 +209,15 @@ def plain(rendered: Project, tmp_path: Path) -> Old:
 
 def test_a_plain_project_is_tracked_and_its_own_files_stay(plain: Old) -> None:
     before = answers.files(plain.folder)
-    listed = plain.type("1. See what will happen")
+    listed = plain.type("1. Preview")
     assert answers.files(plain.folder) == before
     assert re.search(r"create\s+src/old_study/tracking/hook\.py", listed)
     assert re.search(r"skip\s+pyproject\.toml", listed)
 
     (plain.folder / "src/old_study/settings.py").unlink()
-    plain.type("2. Let the template write")
+    plain.type("2. Add the template's files")
     plain.type("3. Settings and libraries")
-    plain.type("4. Run, look, commit")
+    plain.type("4. Check, run, commit")
 
     after = answers.files(plain.folder)
     touched = {path for path in before if before[path] != after[path]}
@@ -232,7 +232,7 @@ def test_a_plain_project_is_tracked_and_its_own_files_stay(plain: Old) -> None:
 
 def test_an_adopted_project_is_updated_like_any_other(plain: Old) -> None:
     (plain.folder / "src/old_study/settings.py").unlink()
-    plain.type("2. Let the template write")
+    plain.type("2. Add the template's files")
     versions.commit(plain.folder)
     before = answers.files(plain.folder)
     update = plain.run("kedro", "mlflow", "update", code=3).stdout
@@ -273,7 +273,7 @@ def test_a_project_leaves_kedro_mlflow_with_its_settings_and_runs(with_kedro_mlf
     old = with_kedro_mlflow
     (first,) = old.runs()
     before = answers.files(old.folder)
-    named = old.type("1. See what will happen")
+    named = old.type("1. Preview")
     assert answers.files(old.folder) == before
     for place in (
         "conf/base/catalog.yml:3:",
@@ -285,12 +285,12 @@ def test_a_project_leaves_kedro_mlflow_with_its_settings_and_runs(with_kedro_mlf
         assert place in named, named
 
     old.write_all(CHANGED_BY_THE_TABLE)
-    old.type("2. Let the template write")
+    old.type("2. Add the template's files")
     old.add_the_pages_settings()
     old.type("3. Settings and libraries")
     assert "kedro-mlflow" not in (old.folder / "pyproject.toml").read_text("utf-8")
     old = Old(old.folder, old.environment, old.template)  # and so it is no longer installed
-    assert "a hook of our own" in old.type("4. Run, look, commit")
+    assert "a hook of our own" in old.type("4. Check, run, commit")
 
     after = answers.files(old.folder)
     assert after["conf/base/mlflow.yml"] == before["conf/base/mlflow.yml"]

@@ -1,4 +1,4 @@
-"""README says what is: its tables and its tree are those of the template."""
+"""README and docs/ say what is: tables, tree, figures and links are those of the template."""
 
 from __future__ import annotations
 
@@ -10,10 +10,18 @@ import pytest
 from tests.support import answers
 from tests.support.answers import Render
 
+DOCS = sorted((answers.REPOSITORY / "docs").glob("*.md"))
+PAGES = [*sorted(answers.REPOSITORY.glob("*.md")), *DOCS]
+WRITTEN = [path for path in PAGES if path.name != "CHANGELOG.md"]
+
+
+def page(name: str) -> str:
+    return (answers.REPOSITORY / name).read_text(encoding="utf-8")
+
 
 @pytest.fixture(scope="module")
 def readme() -> str:
-    return (answers.REPOSITORY / "README.md").read_text(encoding="utf-8")
+    return page("README.md")
 
 
 def section(text: str, heading: str) -> str:
@@ -23,10 +31,10 @@ def section(text: str, heading: str) -> str:
     return found
 
 
-def test_the_questions_are_copiers(readme: str) -> None:
+def test_the_questions_are_copiers() -> None:
     questions = answers.questions()
     row = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
-    rows = row.findall(section(readme, "The questions"))
+    rows = row.findall(section(page("docs/questions.md"), "The questions"))
     assert [key for key, *_ in rows] == list(questions)
     for key, asked, given, when in rows:
         question = questions[key]
@@ -38,9 +46,9 @@ def test_the_questions_are_copiers(readme: str) -> None:
             assert given.startswith("text; "), key
 
 
-def test_the_tree_is_the_default_projects(readme: str, render: Render) -> None:
+def test_the_tree_is_the_default_projects(render: Render) -> None:
     project = render()
-    shown = paths_of_tree(readme)
+    shown = paths_of_tree(page("docs/project.md"))
     assert [path for path in shown if not (project / path).exists()] == []
     leaves = [path for path in shown if not any(f"{path}/" in f"{other}" for other in shown)]
     files = [path for path in answers.files(project) if not path.endswith("__init__.py")]
@@ -52,9 +60,9 @@ def test_the_tree_is_the_default_projects(readme: str, render: Render) -> None:
     assert hidden == []
 
 
-def paths_of_tree(readme: str) -> list[str]:
-    """The paths in README's tree, read off its indentation."""
-    tree = re.search(r"<!-- tree.*?```text\n(.*?)```", readme, re.DOTALL)
+def paths_of_tree(text: str) -> list[str]:
+    """The paths in a page's tree, read off its indentation."""
+    tree = re.search(r"<!-- tree.*?```text\n(.*?)```", text, re.DOTALL)
     assert tree is not None
     paths: list[str] = []
     branch: list[str] = []
@@ -65,25 +73,136 @@ def paths_of_tree(readme: str) -> list[str]:
     return paths
 
 
-def test_whose_file_is_whose_stands_here_as_in_a_project(readme: str, render: Render) -> None:
+def test_whose_file_is_whose_is_the_same_here_and_in_a_project(render: Render) -> None:
     rendered = (render() / "README.md").read_text(encoding="utf-8")
     rows = [
         re.findall(r"^\| `.*$", section(text, "Whose file is whose"), re.MULTILINE)
-        for text in (readme, rendered)
+        for text in (page("docs/project.md"), rendered)
     ]
     assert rows[0]
     assert rows[0] == rows[1]
 
 
-def test_every_link_leads_to_a_file(readme: str) -> None:
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", readme)
-    assert len(links) > 5
-    missing = [link for link in links if not (answers.REPOSITORY / link).exists()]
-    assert missing == []
+def test_the_wall_of_readme_is_that_of_a_project(readme: str, render: Render) -> None:
+    project = render()
+    owned = answers.ownership(project)
+    wall = re.findall(r"^    (\S.*?) {2,}(yours|shared|the template's): ", readme, re.MULTILINE)
+    assert [owner for _, owner in wall] == list(owned)
+    package = next((project / "src").iterdir())
+    shown = [
+        (package / name.rstrip("/"), owner) for names, owner in wall for name in names.split()
+    ]
+    for path, owner in shown:
+        assert path.relative_to(project).as_posix() in owned[owner]
+    hidden = {path.name for path in package.iterdir()} - {path.name for path, _ in shown}
+    assert hidden <= {"__init__.py", "__pycache__"}
+
+
+# --- the landing page ---
+
+# Where docs/benchmarks.md has the figure of a row of README's table.
+MEASURED = {
+    "Time that tracking adds to 1,000 small nodes": ("tracking", "1,000 nodes, `mlflow server`"),
+    "Time to log the model at the end of a run": ("logging", "logging the model"),
+    "Time to predict one row": ("predicting", "one row; theirs: kedro-mlflow"),
+    "Requests per second, 2 workers, 8 callers": (
+        "serving",
+        "2 workers, 8 callers: requests a second",
+    ),
+    "Pipeline's own time with a slow MLflow server": (
+        "enduring",
+        "a slow server, 50 nodes of 0.2 s: the pipeline's own time",
+    ),
+}
+
+
+def rows(text: str) -> dict[str, str]:
+    """The rows of tables, by their first cell."""
+    return {row[1]: row[2] for row in re.finditer(r"^\| (.+?) \| (.*)$", text, re.MULTILINE)}
+
+
+def test_every_figure_is_that_of_the_benchmarks(readme: str) -> None:
+    compared = rows(section(readme, "Why"))
+    figures = page("docs/benchmarks.md")
+    for what, (subject, measured) in MEASURED.items():
+        of_subject = figures.partition(f"<!-- figures of {subject}:")[2].partition("<!-- end")[0]
+        cells = rows(of_subject)[measured]
+        shown = re.findall(r"1/\d+\.\d|\d+\.\d+ x(?: of bare)?|node \d+ of \d+", compared[what])
+        assert shown, what
+        assert [figure for figure in shown if figure not in cells] == [], what
+    assert not re.search(r"\d", "".join(v for k, v in compared.items() if k not in MEASURED))
+
+
+def test_readme_is_one_screen(readme: str) -> None:
+    assert len(readme.splitlines()) <= 80
+
+
+def test_what_the_screen_shows_are_steps_of_the_demo(readme: str) -> None:
+    demo = page("scripts/demo.py")
+    steps = re.findall(r"^==> (.*)$", readme, re.MULTILINE)
+    assert len(steps) > 1
+    assert [step for step in steps if f'step("{step}")' not in demo] == []
+
+
+@pytest.mark.parametrize("file", DOCS, ids=lambda file: file.name)
+def test_a_page_begins_with_what_its_reader_can_do_then(file: Path) -> None:
+    heading, blank, first = file.read_text(encoding="utf-8").splitlines()[:3]
+    assert heading.startswith("# ")
+    assert not blank
+    assert re.match(r"After this page you (can|know) ", first)
+
+
+def test_readme_leads_to_every_page(readme: str) -> None:
+    assert [file.name for file in DOCS if f"(docs/{file.name})" not in readme] == []
+
+
+def anchors(file: Path) -> set[str]:
+    """What a link to a place in a page may name: its headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", text).lower().replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("file", WRITTEN, ids=lambda file: file.name)
+def test_every_link_leads_to_a_file_and_a_heading(file: Path) -> None:
+    text = re.sub(r"```.*?```", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link, anchor in re.findall(r"\]\((?!http)([^)#]*)#?([^)]*)\)", text):
+        target = file.parent / link if link else file
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
+
+
+# What a technical writer would not write, each with what to write instead.
+WORDS = {
+    r"\banew\b": "again",
+    r"\bbelongs? into\b": "belongs in",
+    r"\bmends?\b": "fix",
+    r"\bstands? (?:in|on|here|there)\b": "is in",
+    r"\bgo(?:es)? (?:on|along)\b": "continues",
+    r"\b[Nn]obody\b": "passive, or the real subject",
+    r"\b[Ww]hoever\b": "everyone who",
+    r"[Mm]oving house": "migration",
+    r"answer sheet": "answers",
+    r"\blies? in\b": "is in",
+    r"\b(?:is|are|was) away\b": "is not reachable",
+    r"\b(?:tells?|says?|looks?) whether\b": "checks whether",
+    r"\bspeaks?\b": "uses, names",
+}
+
+
+def test_the_words_are_plain() -> None:
+    template = answers.REPOSITORY / "template"
+    names = ("*.md", "*.md.jinja", ".env.example.jinja", "mlflow.yml.jinja")
+    files = [answers.REPOSITORY / "copier.yml", *WRITTEN]
+    files += [path for name in names for path in template.rglob(name)]
+    found = []
+    for path in files:
+        # What a program prints is shown as it is.
+        text = re.sub(r"```text.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for word, better in WORDS.items():
+            found += [f"{path}: {match[0]}: {better}" for match in re.finditer(word, text)]
+    assert found == []
 
 
 def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
     here = str(answers.REPOSITORY.parent)
-    texts = [*Path(answers.REPOSITORY).glob("*.md"), *Path(answers.REPOSITORY).glob("docs/*.md")]
-    assert texts
-    assert [path.name for path in texts if f"{here}/" in path.read_text(encoding="utf-8")] == []
+    assert [path.name for path in PAGES if f"{here}/" in path.read_text(encoding="utf-8")] == []
