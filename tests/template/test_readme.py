@@ -89,9 +89,7 @@ def test_the_wall_of_readme_is_that_of_a_project(readme: str, render: Render) ->
     wall = re.findall(r"^    (\S.*?) {2,}(yours|shared|the template's): ", readme, re.MULTILINE)
     assert [owner for _, owner in wall] == list(owned)
     package = next((project / "src").iterdir())
-    shown = [
-        (package / name.rstrip("/"), owner) for names, owner in wall for name in names.split()
-    ]
+    shown = [(package / name.rstrip("/"), owner) for names, owner in wall for name in names.split()]
     for path, owner in shown:
         assert path.relative_to(project).as_posix() in owned[owner]
     hidden = {path.name for path in package.iterdir()} - {path.name for path, _ in shown}
@@ -127,7 +125,7 @@ def test_every_figure_is_that_of_the_benchmarks(readme: str) -> None:
     for what, (subject, measured) in MEASURED.items():
         of_subject = figures.partition(f"<!-- figures of {subject}:")[2].partition("<!-- end")[0]
         cells = rows(of_subject)[measured]
-        shown = re.findall(r"1/\d+\.\d|\d+\.\d+ x(?: of bare)?|node \d+ of \d+", compared[what])
+        shown = re.findall(r"1/\d+\.\d|\d+\.\d+ x|node \d+ of \d+", compared[what])
         assert shown, what
         assert [figure for figure in shown if figure not in cells] == [], what
     assert not re.search(r"\d", "".join(v for k, v in compared.items() if k not in MEASURED))
