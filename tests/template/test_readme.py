@@ -108,7 +108,7 @@ MEASURED = {
         "2 workers, 8 callers: requests a second",
     ),
     "Pipeline's own time with a slow MLflow server": (
-        "enduring",
+        "resilience",
         "a slow server, 50 nodes of 0.2 s: the pipeline's own time",
     ),
 }
@@ -200,6 +200,12 @@ def test_the_words_are_plain() -> None:
         for word, better in WORDS.items():
             found += [f"{path}: {match[0]}: {better}" for match in re.finditer(word, text)]
     assert found == []
+
+
+def test_an_adopted_project_gets_the_libraries_of_a_rendered_one(render: Render) -> None:
+    (command,) = re.findall(r"^uv add (.*)$", page("docs/adopting.md"), re.MULTILINE)
+    rendered = (render() / "pyproject.toml").read_text(encoding="utf-8")
+    assert [name for name in command.split() if f"    {name},\n" not in rendered] == []
 
 
 def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
