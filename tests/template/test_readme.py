@@ -169,6 +169,14 @@ def test_every_link_leads_to_a_file_and_a_heading(file: Path) -> None:
         assert not anchor or anchor in anchors(target), f"{link}#{anchor}"
 
 
+@pytest.mark.parametrize("file", WRITTEN, ids=lambda file: file.name)
+def test_every_file_of_this_repository_that_is_named_exists(file: Path) -> None:
+    ours = r"`((?:tests|scripts|benchmarks|extensions|includes|docs)/[\w./-]*)`"
+    named = re.findall(ours, file.read_text(encoding="utf-8"))
+    roots = (answers.REPOSITORY, answers.REPOSITORY / "template")
+    assert [name for name in named if not any((root / name).exists() for root in roots)] == []
+
+
 # What a technical writer would not write, each with what to write instead.
 WORDS = {
     r"\banew\b": "again",
