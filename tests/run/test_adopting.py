@@ -211,7 +211,7 @@ def test_a_plain_project_is_tracked_and_its_own_files_stay(plain: Old) -> None:
     before = answers.files(plain.folder)
     listed = plain.type("1. Preview")
     assert answers.files(plain.folder) == before
-    assert re.search(r"create\s+src/old_study/tracking/hook\.py", listed)
+    assert re.search(r"create\s+src/old_study/mlops/hook\.py", listed)
     assert re.search(r"skip\s+pyproject\.toml", listed)
 
     (plain.folder / "src/old_study/settings.py").unlink()
@@ -238,7 +238,7 @@ def test_an_adopted_project_is_updated_like_any_other(plain: Old) -> None:
     update = plain.run("kedro", "mlflow", "update", code=3).stdout
     assert f"to {versions.NEXT} of the template" in update
     after = answers.files(plain.folder)
-    hook = "src/old_study/tracking/hook.py"
+    hook = "src/old_study/mlops/hook.py"
     assert after[hook] == before[hook] + versions.MARK.encode()
     for path in PLAIN:
         assert after[path] == before[path]
