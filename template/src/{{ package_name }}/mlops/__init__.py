@@ -13,6 +13,7 @@
     backend/            access to MLflow
     validation/         tables and parameters, checked and refused in words
     config.py           mlflow.yml
+    old_names.py        names of version 1, which work until version 3
 
 Imports go down this list only. The names in `PUBLIC` are for the project's own code; each is
 imported when it is first used, so that `kedro --help` stays fast.
@@ -20,6 +21,8 @@ imported when it is first used, so that `kedro --help` stays fast.
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from . import old_names
 
 if TYPE_CHECKING:
     from .backend.token_command import TokenCommand as TokenCommand
@@ -61,3 +64,6 @@ def __getattr__(name: str) -> Any:
             "TokenCommand is part of projects that track on a server: run "
             "`uv run kedro mlflow update -d tracking_preset=server`"
         ) from error
+
+
+old_names.install()

@@ -18,6 +18,7 @@ from kedro.validation import (
 )
 
 from ..mlflow_internals import call_node, node_outputs
+from ..old_names import current_name
 from ..project import registered_pipeline
 
 if TYPE_CHECKING:
@@ -183,4 +184,5 @@ class InputValidator:
 
 def dataset_at(name: str, entry: Mapping[str, Any], path: str | Path) -> AbstractDataset[Any, Any]:
     """Create a data set of the class and options of a catalog entry, with its file at this path."""
-    return AbstractDataset.from_config(name, {**entry, "filepath": str(path)})
+    kind = current_name(str(entry["type"]))  # A model may be older than this code.
+    return AbstractDataset.from_config(name, {**entry, "type": kind, "filepath": str(path)})
