@@ -25,7 +25,7 @@ CHANGES += [
     for choice in answers.choices(question)[1:]
     if choice != "server"
 ]
-SERVER = "src/diabetes_progression/serving/server.py"
+SERVER = "src/diabetes_progression/mlops/serving/server.py"
 
 
 def name_of(change: Mapping[str, str]) -> str:

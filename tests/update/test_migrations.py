@@ -31,11 +31,11 @@ def renaming(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asked = r"(\nowner_name:\n(?:  .*\n)*?  default: ).*\n"
     carried_over = r"""\1"{{ author_name | default('') }}"\n"""
     replace(folder / "copier.yml", asked, carried_over)
-    source = folder / "template" / "src" / "{{ package_name }}" / "tracking"
+    source = folder / "template" / "src" / "{{ package_name }}" / "mlops"
     replace(folder / "template/conf/base/mlflow.yml.jinja", r"\n    figures: ", "\n    plots: ")
     replace(source / "config.py", r"\n    figures: bool", "\n    plots: bool")
     names = '{"tracking.capture.figures": "tracking.capture.plots"}'
-    replace(source / "renamed.py", r"(RENAMED_KEYS: .* = ){}", rf"\1{names}")
+    replace(source / "config.py", r"(RENAMED_KEYS: .* = ){}", rf"\1{names}")
     versions.publish(folder, versions.NEXT)
     return folder
 
@@ -72,7 +72,7 @@ def test_a_renamed_key_counts_where_its_owner_wrote_it(
     project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.syspath_prepend(str(project / "src"))
-    config = import_module(f"{PACKAGE}.tracking.config")
+    config = import_module(f"{PACKAGE}.mlops.config")
     assert str(project) in str(sys.modules[PACKAGE].__file__)
     merged = {"tracking": {"capture": {"plots": True, "figures": False}}}
     with caplog.at_level(logging.WARNING):

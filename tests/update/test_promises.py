@@ -100,7 +100,7 @@ def line_of_mine(path: str) -> bytes:
 def deleted(project: Path) -> list[str]:
     """A file of each owner."""
     package = f"src/{answers.recorded(project)['package_name']}"
-    return ["conf/base/parameters.yml", "conf/logging.yml", f"{package}/datasets.py"]
+    return ["conf/base/parameters.yml", "conf/logging.yml", f"{package}/__main__.py"]
 
 
 # --- a project that nobody has edited ---
