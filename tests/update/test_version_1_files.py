@@ -1,0 +1,134 @@
+"""From version 1.0.0, whose code lay in many folders, to the one folder `mlops/`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import answers, versions
+
+pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
+
+FIRST = "v1.0.0"
+SOURCE = "src/diabetes_progression"
+OLD_FOLDERS = ("tracking", "commands", "serving", "deployment", "updating")
+
+# Edits that meet no change of the template's: old text, new text.
+EDITS = {
+    "settings.py": ("HOOKS = (MlflowHook(),)", "HOOKS = (MlflowHook(), print)"),
+    "__init__.py": ('"0.1.0"', '"0.3.0"'),
+    "pipelines/schemas.py": ("from .validation import validated", "from .validation import *"),
+    "pipelines/validation.py": ("import", "import  # mine\nimport"),
+    "tracking/capture/metrics.py": ("import", "import  # mine\nimport"),
+    "datasets.py": ("import", "import  # mine\nimport"),
+}
+# Edits of lines that the new version has in another place, or no more.
+CONFLICTS = {"cli.py": ("import os\n", "import os  # mine\n")}
+
+
+@dataclass(frozen=True)
+class Moved:
+    """A project of the first release before and after its update."""
+
+    folder: Path
+    before: dict[str, bytes]
+    after: dict[str, bytes]
+    update: Any
+
+    def text(self, path: str) -> str:
+        return self.after[f"{SOURCE}/{path}"].decode("utf-8")
+
+
+def moved(published: Path, folder: Path, edits: dict[str, tuple[str, str]]) -> Moved:
+    versions.start(published, folder, FIRST, {"serving_target": "docker"})
+    for path, (old, new) in edits.items():
+        file = folder / SOURCE / path
+        text = file.read_text("utf-8")
+        assert old in text, path
+        file.write_text(text.replace(old, new, 1), "utf-8")
+    (folder / SOURCE / "tracking" / "mine.py").write_text("# mine\n")
+    (folder / SOURCE / "serving" / "__pycache__").mkdir()
+    (folder / SOURCE / "serving" / "__pycache__" / "app.cpython-311.pyc").write_bytes(b"")
+    versions.commit(folder)
+    before = answers.files(folder)
+    update = versions.update(folder, versions.WORKING_TREE)
+    return Moved(folder, before, answers.files(folder), update)
+
+
+@pytest.fixture(scope="module")
+def untouched(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Moved:
+    return moved(published, tmp_path_factory.mktemp("untouched") / "project", {})
+
+
+@pytest.fixture(scope="module")
+def edited(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Moved:
+    return moved(published, tmp_path_factory.mktemp("edited") / "project", EDITS | CONFLICTS)
+
+
+def old_files(files: dict[str, bytes]) -> set[str]:
+    """What lies where the first release had the template's code."""
+    old = tuple(f"{SOURCE}/{folder}/" for folder in OLD_FOLDERS)
+    return {path for path in files if path.startswith(old)} - {
+        f"{SOURCE}/serving/__pycache__/app.cpython-311.pyc"
+    }
+
+
+def test_an_untouched_project_has_the_new_folder_and_none_of_the_old_ones(
+    untouched: Moved,
+) -> None:
+    assert untouched.update.conflicts == []
+    assert untouched.update.kept == []
+    assert len(old_files(untouched.before)) > 100
+    assert old_files(untouched.after) == {f"{SOURCE}/tracking/mine.py"}
+    assert f"{SOURCE}/datasets.py" not in untouched.after
+    assert f"{SOURCE}/mlops/hook.py" in untouched.after
+
+
+def test_an_untouched_projects_shared_files_lead_into_the_new_folder(untouched: Moved) -> None:
+    for path in ("settings.py", "cli.py", "__init__.py"):
+        text = untouched.text(path)
+        assert "mlops" in text
+        assert not re.search(r"\.(tracking|commands)\b", text), path
+
+
+def test_no_folder_stays_empty(untouched: Moved) -> None:
+    folders = [path for path in (untouched.folder / "src").rglob("*") if path.is_dir()]
+    assert [path for path in folders if not any(path.iterdir())] == []
+
+
+def test_what_the_owner_wrote_stays_and_works_with_what_they_had(edited: Moved) -> None:
+    mine = [f"{SOURCE}/pipelines/", "tests/pipelines/", "tests/conftest.py"]
+    for path, content in edited.before.items():
+        if path.startswith(tuple(mine)):
+            assert edited.after[path] == content, path
+    for name in ("validation", "rules", "hints"):
+        assert f"{SOURCE}/pipelines/{name}.py" in edited.after
+    assert "tests/pipelines/test_datasets.py" in edited.after
+
+
+def test_edits_of_shared_files_merge(edited: Moved) -> None:
+    settings = edited.text("settings.py")
+    assert "HOOKS = (MlflowHook(), print)" in settings
+    assert "from .mlops import " in settings
+    assert "<<<<<<<" not in settings
+    module = edited.text("__init__.py")
+    assert '__version__ = "0.3.0"' in module
+    assert "import mlops" in module
+    assert "<<<<<<<" not in module
+
+
+def test_an_edit_of_moved_code_is_named(edited: Moved) -> None:
+    assert edited.update.conflicts == [f"{SOURCE}/cli.py"]
+    conflict = edited.text("cli.py")
+    assert "import os  # mine" in conflict
+    assert "from .mlops.cli import cli, run" in conflict
+
+
+def test_edited_files_that_the_template_has_no_more_are_kept_and_named(edited: Moved) -> None:
+    kept = [f"{SOURCE}/datasets.py", f"{SOURCE}/tracking/capture/metrics.py"]
+    assert edited.update.kept == kept
+    assert old_files(edited.after) == {f"{SOURCE}/tracking/mine.py", kept[1]}
