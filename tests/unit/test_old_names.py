@@ -187,6 +187,15 @@ def test_a_models_entry_has_a_current_name(
     assert capsys.readouterr().err == ""
 
 
+def test_a_models_data_set_is_made_in_silence(
+    old_names: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make = import_module(f"{PACKAGE}.mlops.model.plan").dataset_at
+    made = make("model", {"type": f"{PACKAGE}.datasets.SkopsDataset"}, tmp_path / "x.skops")
+    assert type(made) is import_module(f"{PACKAGE}.mlops.datasets").SkopsDataset
+    assert capsys.readouterr().err == ""
+
+
 def test_a_worker_process_says_nothing(
     old_names: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

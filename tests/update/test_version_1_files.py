@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from copier import Settings, run_copy
 
 from tests.support import answers, versions
 
@@ -132,3 +136,72 @@ def test_edited_files_that_the_template_has_no_more_are_kept_and_named(edited: M
     kept = [f"{SOURCE}/datasets.py", f"{SOURCE}/tracking/capture/metrics.py"]
     assert edited.update.kept == kept
     assert old_files(edited.after) == {f"{SOURCE}/tracking/mine.py", kept[1]}
+
+
+# --- a project that was there before the template: docs/adopting.md of version 1 ---
+
+OWN = {
+    "__init__.py": '"""Old Study\n"""\n\n__version__ = "0.1"\n',
+    "__main__.py": '"""Old Study: run it as a module."""\n',
+    "settings.py": """# Instantiated project hooks.
+# HOOKS = (ProjectHooks(),)
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+}
+
+from .tracking import MlflowHook
+from .tracking.requirements import filled_in
+
+HOOKS = (*globals().get("HOOKS", ()), MlflowHook())
+CONFIG_LOADER_ARGS = {
+    **globals().get("CONFIG_LOADER_ARGS", {}),
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
+    "merge_strategy": {"mlflow": "soft"},
+    "custom_resolvers": {"oc.env": filled_in},
+}
+""",
+}
+
+
+@pytest.fixture
+def adopted(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package of such a project, updated; nothing of it is imported yet."""
+    folder = tmp_path / "project"
+    package = folder / "src" / "old_study"
+    package.mkdir(parents=True)
+    for path, text in OWN.items():
+        (package / path).write_text(text, "utf-8")
+    run_copy(
+        str(published),
+        folder,
+        data={"adopting": True, "package_name": "old_study"},
+        settings=Settings(),
+        vcs_ref=FIRST,
+        skip_if_exists=["**"],
+        defaults=True,
+        quiet=True,
+        unsafe=True,
+    )
+    answers.git(folder, "init", "--quiet")
+    versions.commit(folder)
+    update = versions.update(folder, versions.WORKING_TREE)
+    # `__main__.py` is as it was in version 1: it may differ from the template's.
+    assert update.conflicts == [f"src/old_study/{name}" for name in ("__init__.py", "settings.py")]
+    monkeypatch.syspath_prepend(str(folder / "src"))
+    yield package
+    for name in [name for name in sys.modules if name.partition(".")[0] == "old_study"]:
+        del sys.modules[name]
+
+
+def test_an_adopted_project_keeps_its_settings_with_one_line_of_the_templates(
+    adopted: Path,
+) -> None:
+    answers.git(adopted, "checkout", "--ours", "settings.py")
+    both = (adopted / "__init__.py").read_text("utf-8").splitlines(keepends=True)
+    lines = [line for line in both if not line.startswith(("<<<<<<<", "=======", ">>>>>>>"))]
+    (adopted / "__init__.py").write_text("".join(lines), "utf-8")
+    settings = import_module("old_study.settings")
+    assert [type(hook).__module__ for hook in settings.HOOKS] == ["old_study.mlops.hook"]
+    assert settings.CONFIG_LOADER_ARGS["custom_resolvers"]["oc.env"]("NOT_SET", "x") == "x"

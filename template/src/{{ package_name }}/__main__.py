@@ -5,7 +5,7 @@ from kedro.framework.project import configure_project
 
 
 def main() -> None:
-    """Configure the project by its package and call Kedro's `run` command."""
+    """Configure the project by its package and hand over to Kedro's `run` command."""
     package = __package__ or ""
     configure_project(package)
     find_run_command(package)()
