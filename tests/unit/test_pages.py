@@ -41,5 +41,5 @@ def test_a_databricks_workspace_has_pages_under_its_host(
 def test_of_sagemaker_it_is_said_how_to_get_an_address(mlops: Rooms) -> None:
     pages = mlops("backend.pages")
     assert pages.front_page(SERVER) is None
-    assert pages.way_in(SERVER).endswith("--tracking-server-name team --region eu-west-1")
-    assert "SageMaker Studio" in pages.way_in(SERVER.replace("tracking-server", "app"))
+    assert pages.how_to_open(SERVER).endswith("--tracking-server-name team --region eu-west-1")
+    assert "SageMaker Studio" in pages.how_to_open(SERVER.replace("tracking-server", "app"))

@@ -14,6 +14,28 @@ from .preflight import require_all
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
 
+# What commands open stays open until their process ends.
+_FOR_GOOD = ExitStack()
+
+
+def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
+    """Read mlflow.yml outside of a run, for a command, and give its calls access to the server.
+
+    Args:
+        project_path: the project's folder.
+        env: the Kedro environment; KEDRO_ENV or the default one when none is given.
+    """
+    from kedro.framework.session import KedroSession
+
+    context = KedroSession.create(project_path, save_on_close=False, env=env).load_context()
+    config = read_config(context, project_path)
+    _FOR_GOOD.enter_context(exported(credentials(context, config.server.credentials)))
+    _FOR_GOOD.enter_context(
+        headers_provided(config.server.request_header_provider, lambda: context)
+    )
+    require_all(config)
+    return config
+
 
 def credentials(context: "KedroContext", key: str | None) -> dict[str, str]:
     """Read the environment variables that an entry of credentials.yml holds.
@@ -39,6 +61,18 @@ def credentials(context: "KedroContext", key: str | None) -> dict[str, str]:
 
 
 @contextmanager
+def exported(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, except those that are set."""
+    missing = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(missing)
+    try:
+        yield
+    finally:
+        for name in missing:
+            os.environ.pop(name, None)
+
+
+@contextmanager
 def headers_provided(
     options: RequestHeaderProviderOptions, make_context: Callable[[], "KedroContext"]
 ) -> Iterator[None]:
@@ -58,13 +92,9 @@ def headers_provided(
         RequestHeaderProvider,
     )
 
+    key = "server.request_header_provider.type"
     extra = {"kedro_context": make_context()} if options.pass_context else {}
-    provider = instantiate(
-        "server.request_header_provider.type",
-        options.type,
-        RequestHeaderProvider,
-        options.init_kwargs | extra,
-    )
+    provider = instantiate(key, options.type, RequestHeaderProvider, options.init_kwargs | extra)
     with headers_from(provider):
         yield
 
@@ -93,40 +123,5 @@ def instantiate(key: str, path: str, base: type[Any], arguments: Mapping[str, An
     try:
         return kind(**arguments)
     except Exception as error:
-        raise TrackingError(
-            f"{named} cannot be made with init_kwargs: {one_line(error).rstrip('.')}."
-        ) from error
-
-
-_FOR_GOOD = ExitStack()
-
-
-def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
-    """Read mlflow.yml outside of a run, for a command, and open the door to the server for good.
-
-    Args:
-        project_path: the project's folder.
-        env: the Kedro environment; KEDRO_ENV or the default one when none is given.
-    """
-    from kedro.framework.session import KedroSession
-
-    context = KedroSession.create(project_path, save_on_close=False, env=env).load_context()
-    config = read_config(context, project_path)
-    _FOR_GOOD.enter_context(exported(credentials(context, config.server.credentials)))
-    _FOR_GOOD.enter_context(
-        headers_provided(config.server.request_header_provider, lambda: context)
-    )
-    require_all(config)
-    return config
-
-
-@contextmanager
-def exported(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, except those that are set."""
-    missing = {name: value for name, value in variables.items() if name not in os.environ}
-    os.environ.update(missing)
-    try:
-        yield
-    finally:
-        for name in missing:
-            os.environ.pop(name, None)
+        reason = one_line(error).rstrip(".")
+        raise TrackingError(f"{named} cannot be made with init_kwargs: {reason}.") from error

@@ -1,4 +1,4 @@
-"""MLflow's client, opened without touching the process's own tracking and registry URIs."""
+"""MLflow's client, and what its errors mean; the process's own URIs stay as they are."""
 
 import logging
 import os
@@ -29,21 +29,27 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _SECONDS_TO_ANSWER = 5
-
-
+_UNAUTHENTICATED, _FORBIDDEN, _TOO_MANY = 401, 403, 429
+_SERVER_ERRORS = (500, 502, 503, 504)
 # Where the errors of object stores' own clients are defined.
 _STORES = ("azure", "boto3", "botocore", "google", "s3transfer")
-
-
-_NOBODY, _NO_PERMISSION = 401, 403
-
-
-# Stands in every error about a certificate, by whatever library.
+# Is in every error about a certificate, of whatever library.
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+
+_VARIABLES = {
+    # MLflow's own retries add up to minutes without a word and without a stop; the shipper has
+    # retries of its own.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    # Our own lines have the address of a run's page, and no password of the tracking URI.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    # A bar for each model that a managed service or an object store takes.
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 
 
 class UnreachableError(ConnectionError):
-    """There is nothing that takes a run, and the message says why."""
+    """Nothing takes a run; the message says why."""
 
 
 def connect(server: PlaceOptions) -> "MlflowClient":
@@ -52,33 +58,27 @@ def connect(server: PlaceOptions) -> "MlflowClient":
     Raises:
         UnreachableError: runs go into a database that does not open.
     """
-    # MLflow's own retries add up to minutes in which nothing can be said or stopped; the shipper
-    # has retries of its own. Who sets these variables is obeyed.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    # Our own lines tell where a run's page is, and repeat no password of the tracking URI.
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    # A bar for each model that a managed service or an object store takes.
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    for name, value in _VARIABLES.items():
+        os.environ.setdefault(name, value)
     import mlflow
 
     quieten_mlflow()
-    uri = str(server.mlflow_tracking_uri)
+    uri = server.uri
     if is_database(uri):
-        with suppress(OSError, sqlite3.Error):  # Of these tells what comes next.
+        with suppress(OSError, sqlite3.Error):  # The next line says why.
             make_tables(uri)
         if reason := why_closed(uri):
             raise UnreachableError(reason)
-    if not (is_server(uri) or is_database(uri)):
-        # What MLflow has for managed services looks at the process's own tracking URI, whatever the
+    elif not is_server(uri):
+        # What MLflow has for managed services reads the process's own tracking URI, whatever the
         # client's is: SageMaker's signature, the model that Unity Catalog registers.
         os.environ.setdefault("MLFLOW_TRACKING_URI", uri)
-    return mlflow.MlflowClient(server.mlflow_tracking_uri, server.mlflow_registry_uri)
+    return mlflow.MlflowClient(uri, server.mlflow_registry_uri)
 
 
 def is_reachable(server: PlaceOptions) -> bool:
-    """Ask a tracking server whether it is there and well; a database cannot be asked."""
-    uri = public(str(server.mlflow_tracking_uri))  # urlopen takes no user and password in it.
+    """Ask a tracking server whether it is well; a database cannot be asked."""
+    uri = public(server.uri)  # urlopen takes no user and password in it.
     if not is_server(uri):
         return False
     try:
@@ -87,14 +87,14 @@ def is_reachable(server: PlaceOptions) -> bool:
     except HTTPError as answer:
         return answer.code < 500
     except URLError as error:
-        # Who asks for a certificate that MLflow knows and this call does not is there.
+        # A server is there if it asks for a certificate, which MLflow has and this call does not.
         return isinstance(error.reason, ssl.SSLError)
     except (OSError, HTTPException):
         return False
 
 
 def require_answer(server: PlaceOptions) -> None:
-    """Ask a tracking server whether it is there before it is asked for more.
+    """Ask a tracking server whether it is well before it is asked for more.
 
     A call that hangs takes its whole time-out, and what it asked for may be made much later, when
     the server wakes up and nobody waits any more: a run that exists twice.
@@ -102,17 +102,17 @@ def require_answer(server: PlaceOptions) -> None:
     Raises:
         ConnectionError: it does not answer.
     """
-    if is_server(str(server.mlflow_tracking_uri)) and not is_reachable(server):
+    if is_server(server.uri) and not is_reachable(server):
         raise ConnectionError("it does not answer")
 
 
 def require_reachable(server: PlaceOptions) -> None:
-    """Stop here, within seconds, when the tracking server or the database does not answer.
+    """Check, within seconds, that the tracking server or the database answers.
 
     Raises:
         TrackingError: it does not.
     """
-    uri = str(server.mlflow_tracking_uri)
+    uri = server.uri
     reason = why_closed(uri) if is_database(uri) else None
     if reason or (is_server(uri) and not is_reachable(server)):
         raise TrackingError(
@@ -121,19 +121,27 @@ def require_reachable(server: PlaceOptions) -> None:
         )
 
 
+# --- What errors mean ---
+
+
 def is_transient(error: Exception) -> bool:
-    """Tell whether the same call may go through later: no answer, 429, or a server's own 5xx."""
+    """Return whether the same call may succeed later: no answer, 429, or a server's own 5xx."""
     if _UNTRUSTED in str(error):
         return False
     if status := _status_of(error):
-        return status == 429 or status in (500, 502, 503, 504)
-    if _is_of_a_store(error):
-        return True
+        return status == _TOO_MANY or status in _SERVER_ERRORS
     # What `requests` raises for lost connections and time-outs is an OSError, as Python's own are;
     # the disk's errors are OSErrors with a number: a file that is missing will not come again.
-    if isinstance(error, ConnectionError | TimeoutError):
+    if _is_of_a_store(error) or isinstance(error, ConnectionError | TimeoutError):
         return True
     return isinstance(error, OSError) and (error.errno is None or refusal(error) is not None)
+
+
+def is_final(error: Exception) -> bool:
+    """Return whether a call is refused for ever: not where a password or a right is missing."""
+    if _UNTRUSTED in str(error) or _is_of_a_store(error):
+        return False
+    return _status_of(error) not in (_UNAUTHENTICATED, _FORBIDDEN)
 
 
 def is_missing(error: Exception) -> bool:
@@ -152,16 +160,9 @@ def if_exists(ask: Callable[..., _T], *names: str) -> _T | None:
         raise
 
 
-def is_final(error: Exception) -> bool:
-    """Tell whether a call is refused for ever: not where a password or a right is missing."""
-    if _UNTRUSTED in str(error) or _is_of_a_store(error):
-        return False
-    return _status_of(error) not in (_NOBODY, _NO_PERMISSION)
-
-
 def reason_of(error: BaseException) -> str:
     """Say in a line, without secrets, why a call has failed."""
-    if _status_of(error) == _NOBODY:
+    if _status_of(error) == _UNAUTHENTICATED:
         return "it does not let you in: `uv run kedro mlflow doctor` says why"
     if answer := re.search(r"failed with error code \d+.*?Response body: '(.*)'", str(error), re.S):
         return mask_text(f"it answers: {' '.join(answer[1].split())}")
@@ -176,8 +177,8 @@ def reason_of(error: BaseException) -> str:
             return str(cause)
         if isinstance(cause, OSError) and cause.errno is None:
             return "it does not answer"
-        if from_database := getattr(cause, "orig", None):  # What SQLAlchemy has got to say of.
-            error = from_database
+        if of_the_driver := getattr(cause, "orig", None):  # SQLAlchemy's cause.
+            error = of_the_driver
             break
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return one_line(error)
@@ -185,8 +186,8 @@ def reason_of(error: BaseException) -> str:
 
 def _status_of(error: BaseException) -> int | None:
     """Read the status of an exception of MLflow's."""
-    # Not told by its class: another sink's thread may be importing MLflow just now, and who imports
-    # a part of it meanwhile leaves both with half a module.
+    # Not by its class: another sink's thread may be importing MLflow just now, and importing a part
+    # of it meanwhile leaves both with half a module.
     status_of = getattr(error, "get_http_status_code", None)
     return int(status_of()) if status_of else None
 
@@ -197,7 +198,7 @@ def _is_of_a_store(error: BaseException) -> bool:
 
 @contextmanager
 def muted(logger_name: str) -> Iterator[None]:
-    """Keep a logger of another library silent, errors aside."""
+    """Silence a logger of another library, errors aside."""
     logger = logging.getLogger(logger_name)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -207,7 +208,7 @@ def muted(logger_name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-_SECONDS_TO_ASK = 5
+# --- One question, for the doctor ---
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ class Answer:
         text: the body.
         date: the server's time, as the header says.
         asked: our time, half-way between question and answer, in seconds since 1970.
-        error: what has gone wrong instead; one of `requests`' exceptions if it was on the way.
+        error: what went wrong instead; one of `requests`' exceptions if it was on the way.
     """
 
     status: int = 0
@@ -233,7 +234,7 @@ def ask(uri: str, path: str = "/version") -> Answer:
     """Ask a tracking server, with the credentials and certificates that a run would use."""
     start = time.time()
     try:
-        response = get_response(uri, path, _SECONDS_TO_ASK)
+        response = get_response(uri, path, _SECONDS_TO_ANSWER)
     except Exception as error:
         # MLflow wraps what `requests` raises in an exception of its own.
         return Answer(error=error.__context__ or error)

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.exc import SQLAlchemyError
 
-_SECONDS = 5
+_SECONDS_TO_OPEN = 5
+_SECONDS_TO_WAIT = 60
 
 
 def why_closed(uri: str) -> str | None:
@@ -26,15 +27,15 @@ def why_closed(uri: str) -> str | None:
         with opened(uri):
             return None
     except SQLAlchemyError as error:
-        return f"the database does not open: {words_of(error)}"
+        return f"the database does not open: {driver_message(error)}"
 
 
-def words_of(error: "SQLAlchemyError") -> str:
-    """Leave of an error what the database's driver says, on one line."""
+def driver_message(error: "SQLAlchemyError") -> str:
+    """Return what the database's driver says, without what SQLAlchemy adds, on one line."""
     cause = getattr(error, "orig", None) or error
-    # The drivers of MySQL put a number before their words.
-    words = cause.args[-1] if cause.args and isinstance(cause.args[-1], str) else str(cause)
-    return " ".join(words.split())
+    # The drivers of MySQL put a number before their message.
+    message = cause.args[-1] if cause.args and isinstance(cause.args[-1], str) else str(cause)
+    return " ".join(message.split())
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def opened(uri: str) -> Iterator["Connection"]:
 
     url = make_url(uri)
     seconds = "timeout" if url.get_backend_name() in ("sqlite", "mssql") else "connect_timeout"
-    arguments: dict[str, Any] = {seconds: _SECONDS}
+    arguments: dict[str, Any] = {seconds: _SECONDS_TO_OPEN}
     engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
     try:
         with engine.connect() as connection:
@@ -53,15 +54,12 @@ def opened(uri: str) -> Iterator["Connection"]:
         engine.dispose()
 
 
-_SECONDS_TO_WAIT = 60
-
-
 def make_tables(uri: str) -> None:
     """Make the tables in a SQLite database that is empty or not there; leave every other alone.
 
     Raises:
         OSError: the disk refuses.
-        sqlite3.Error: so does the database.
+        sqlite3.Error: the database refuses.
     """
     from sqlalchemy import make_url
 
@@ -84,7 +82,7 @@ def make_tables(uri: str) -> None:
 
 
 def _statements() -> list[str]:
-    """Let MLflow migrate a database in memory, and write down what has come of it."""
+    """Let MLflow migrate a database in memory, and return the statements that make the same."""
     from sqlalchemy import StaticPool, create_engine
 
     engine = create_engine("sqlite://", poolclass=StaticPool)
@@ -93,10 +91,8 @@ def _statements() -> list[str]:
         with engine.connect() as connection:
             memory = connection.connection.driver_connection
             assert isinstance(memory, sqlite3.Connection)
-            return [each for each in memory.iterdump() if each not in _OF_THE_DUMP]
+            # Without the dump's own transaction: there is one already.
+            own = ("BEGIN TRANSACTION;", "COMMIT;")
+            return [statement for statement in memory.iterdump() if statement not in own]
     finally:
         engine.dispose()
-
-
-# Its own transaction, where there is one already.
-_OF_THE_DUMP = ("BEGIN TRANSACTION;", "COMMIT;")

@@ -1,4 +1,4 @@
-"""Where a person looks at runs: the addresses of pages, MLflow's own and those of its kin."""
+"""The addresses of pages that show runs: MLflow's own and those of managed services."""
 
 import re
 from typing import TYPE_CHECKING
@@ -15,20 +15,18 @@ _AZURE_WORKSPACE = re.compile(
     r"/providers/Microsoft\.MachineLearningServices/workspaces/(?P<workspace>[^/?]+)",
     re.IGNORECASE,
 )
-
-
 _SAGEMAKER_SERVER = re.compile(
     r"arn:[^:]+:sagemaker:(?P<region>[^:]+):\d+:mlflow-tracking-server/(?P<name>[^/]+)"
 )
 
 
 def has_pages(uri: str) -> bool:
-    """Tell whether experiments and runs have addresses there: on servers, and on Databricks."""
+    """Return whether experiments and runs have addresses there: on servers, and on Databricks."""
     return is_server(uri) or is_databricks(uri)
 
 
 def is_databricks(uri: str) -> bool:
-    """Tell whether runs are in a Databricks workspace."""
+    """Return whether runs are in a Databricks workspace."""
     return uri == "databricks" or uri.startswith("databricks://")
 
 
@@ -39,7 +37,7 @@ def public(uri: str) -> str:
 
 
 def page(server: str, experiment_id: str, run_id: str | None = None) -> str:
-    """Write the address of an experiment's page on a tracking server, or of one of its runs."""
+    """Return the address of an experiment's page on a tracking server, or of one of its runs."""
     path = f"#/experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "")
     # MLflow's page opens in its view for language models unless the address says otherwise.
     return f"{public(server).rstrip('/')}/{path}?workflowType=machine_learning"
@@ -72,7 +70,7 @@ def find_page(
 
 
 def front_page(uri: str) -> str | None:
-    """Derive the address at which a person enters, from a tracking URI; none if none can be."""
+    """Return the address of the front page, made from a tracking URI; none if none can be."""
     if is_server(uri):
         return uri
     if is_databricks(uri):
@@ -85,8 +83,8 @@ def front_page(uri: str) -> str | None:
     return None
 
 
-def way_in(uri: str) -> str:
-    """Say where runs can be looked at whose address cannot be derived."""
+def how_to_open(uri: str) -> str:
+    """Say where to look at runs of a tracking URI that has no front page."""
     if server := _SAGEMAKER_SERVER.fullmatch(uri):
         return (
             "Look in SageMaker Studio, or let this make an address that is good for minutes:\n"

@@ -1,17 +1,14 @@
-"""What tracking needs before a run starts: variables with a value, libraries that are installed."""
+"""What the addresses in mlflow.yml need before a run starts: libraries and variables."""
 
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..project import is_database
-
-if TYPE_CHECKING:
-    from ..config import KedroMlflowConfig
 
 # What MLflow imports for an address that begins like this, and the package that brings it.
 _LIBRARIES = {
@@ -21,8 +18,6 @@ _LIBRARIES = {
     "s3": ("boto3", "boto3"),
     "wasbs": ("azure.storage.blob", "azure-storage-blob"),
 }
-
-
 # The remedy for the driver of a database that is not there.
 _DRIVERS = {
     "psycopg": 'run `uv add "psycopg[binary]"`',
@@ -30,19 +25,17 @@ _DRIVERS = {
     "pymysql": "run `uv add pymysql`",
     "MySQLdb": "begin it with mysql+pymysql://, after `uv add pymysql`",
 }
-
-
 # Any one of them says which workspace is meant.
 _WORKSPACE = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_RUNTIME_VERSION")
 
 
-def require_all(config: "KedroMlflowConfig") -> None:
-    """Stop here when what the places in mlflow.yml need is not there.
+def require_all(config: KedroMlflowConfig) -> None:
+    """Check that all addresses in mlflow.yml have what they need.
 
     Raises:
         TrackingError: a library is not installed, or nothing says which workspace is meant.
     """
-    for key, uri in _places(config):
+    for key, uri in _addresses(config):
         if is_database(uri):
             _require_driver(key, uri)
         scheme = urlsplit(uri).scheme
@@ -59,23 +52,18 @@ def require_all(config: "KedroMlflowConfig") -> None:
             )
 
 
-def _places(config: "KedroMlflowConfig") -> Iterator[tuple[str, str]]:
-    """List every place that mlflow.yml names, with its key."""
-    for key, place in [
-        ("server", config.server),
-        *((f"mirrors.{number}", mirror) for number, mirror in enumerate(config.mirrors)),
-    ]:
-        if place.mlflow_tracking_uri is None:  # A class says where this mirror is.
-            continue
-        yield f"{key}.mlflow_tracking_uri", place.mlflow_tracking_uri
-        if place.mlflow_registry_uri:
-            yield f"{key}.mlflow_registry_uri", place.mlflow_registry_uri
+def _addresses(config: KedroMlflowConfig) -> Iterator[tuple[str, str]]:
+    mirrors = {f"mirrors.{number}": mirror for number, mirror in enumerate(config.mirrors)}
+    for key, server in {"server": config.server, **mirrors}.items():
+        for name in ("mlflow_tracking_uri", "mlflow_registry_uri"):
+            if uri := getattr(server, name):  # Not of a mirror that is a class.
+                yield f"{key}.{name}", uri
     if location := config.tracking.experiment.create_experiment_kwargs.artifact_location:
         yield "tracking.experiment.create_experiment_kwargs.artifact_location", location
 
 
 def _require_driver(key: str, uri: str) -> None:
-    """Let SQLAlchemy look for the driver: which one an address without a name means, it decides."""
+    """Let SQLAlchemy find the driver, for it decides what an address that names none means."""
     if uri.startswith("sqlite"):
         return
     from sqlalchemy.engine import make_url
@@ -86,13 +74,12 @@ def _require_driver(key: str, uri: str) -> None:
         make_url(uri).get_dialect().import_dbapi()
     except ModuleNotFoundError as error:
         remedy = _DRIVERS.get(str(error.name), f"install {error.name}")
-        raise TrackingError(
-            f"{begins}, and the driver for it is not installed: {remedy}."
-        ) from error
+        message = f"{begins}, and the driver for it is not installed: {remedy}."
+        raise TrackingError(message) from error
     except NoSuchModuleError as error:
         raise TrackingError(f"{begins}, which SQLAlchemy knows no driver for.") from error
     except (ArgumentError, ValueError):
-        # Not its own words: they may repeat the password.
+        # Not its own message, which may contain the password.
         raise TrackingError(
             f"{begins} and cannot be read: in a password, write / as %2F, @ as %40 and : as %3A."
         ) from None

@@ -25,15 +25,10 @@ from mlflow.tracking.request_header.abstract_request_header_provider import Requ
 
 logger = logging.getLogger(__name__)
 
-
-# Clocks differ, and a call takes a while. Of a short life, no more than a half is given away.
+# Clocks differ, and a call takes a while; at most half of a token's life is given away for it.
 _SECONDS_BEFORE_THE_END = 60.0
-
-
 _SECONDS_TO_ANSWER = 60
-
-
-# How long a command that has failed is left alone: each call of MLflow's asks for headers.
+# How long a command that has failed is not run again: each call of MLflow's asks for headers.
 _SECONDS_AFTER_A_FAILURE = 10.0
 
 
@@ -53,8 +48,7 @@ class TokenCommand(RequestHeaderProvider):  # type: ignore[misc, unused-ignore]
         Args:
             command: prints the token and nothing else; not run by a shell. In mlflow.yml,
                 ``${oc.env:NAME}`` takes it from an environment variable.
-            lifetime: the seconds that a token is good for which does not tell itself, as a JWT
-                does.
+            lifetime: for how many seconds a token is valid that does not say it, as a JWT does.
         """
         self._command = shlex.split(command) if isinstance(command, str) else list(command)
         if not self._command:
@@ -66,11 +60,11 @@ class TokenCommand(RequestHeaderProvider):  # type: ignore[misc, unused-ignore]
         self._failed_at = 0.0
 
     def in_context(self) -> bool:
-        """Tell MLflow that there are headers; it asks before each call."""
+        """Return whether there are headers; MLflow asks before each call."""
         return True
 
     def request_headers(self) -> dict[str, str]:
-        """Return the header, or none while the command fails: it says so once."""
+        """Return the header, or none while the command fails, with one warning."""
         if self._process != os.getpid():  # A lock that was held when this process was forked.
             self._process, self._lock = os.getpid(), threading.Lock()
         with self._lock:
@@ -80,20 +74,20 @@ class TokenCommand(RequestHeaderProvider):  # type: ignore[misc, unused-ignore]
         return {"Authorization": f"Bearer {token.value}"} if token else {}
 
     def _renew(self, before: _Token | None) -> _Token | None:
-        """Run the command; where it fails, go on with what is still good of the token before."""
+        """Run the command; if it fails, continue with the token before while that is valid."""
         now = time.time()
-        still_good = before if before and now < before.valid_until else None
+        valid = before if before and now < before.valid_until else None
         if now - self._failed_at < _SECONDS_AFTER_A_FAILURE:
-            return still_good
+            return valid
         value, reason = self._run()
         if reason is None:
             self._failed_at = 0.0
             end = expiry_of(value) or now + self._lifetime
-            # Where clocks disagree a new token may look expired: once for each call is too often.
+            # Where clocks disagree a new token may look expired: once per call is too often.
             end = end if end > now else now + _SECONDS_AFTER_A_FAILURE
             return _Token(value, end - min(_SECONDS_BEFORE_THE_END, (end - now) / 2), end)
         if not self._failed_at:
-            # Not what it has printed, nor its arguments: either may hold a secret.
+            # Not its output, nor its arguments: either may hold a secret.
             logger.warning(
                 "The token command '%s' of mlflow.yml (server.request_header_provider) %s: run it "
                 "yourself to see why.",
@@ -101,7 +95,7 @@ class TokenCommand(RequestHeaderProvider):  # type: ignore[misc, unused-ignore]
                 reason,
             )
         self._failed_at = now
-        return still_good
+        return valid
 
     def _run(self) -> tuple[str, str | None]:
         """Run the command; return the token, or why there is none."""

@@ -16,7 +16,7 @@ import click
 
 from ..backend.client import connect, is_missing
 from ..backend.databases import why_closed
-from ..backend.pages import find_page, front_page, has_pages, way_in
+from ..backend.pages import find_page, front_page, has_pages, how_to_open
 from ..config import KedroMlflowConfig, PlaceOptions
 from ..errors import TrackingError
 from ..project import State, is_database
@@ -58,7 +58,7 @@ def _open_page(config: KedroMlflowConfig, run_id: str | None) -> None:
     else:
         address = front_page(uri)
     if address is None:
-        click.echo(f"The runs of this project are on {mask('', uri)}. {way_in(uri)}")
+        click.echo(f"The runs of this project are on {mask('', uri)}. {how_to_open(uri)}")
         return
     click.echo(f"The runs of this project: {mask('', address)}")
     webbrowser.open(address)

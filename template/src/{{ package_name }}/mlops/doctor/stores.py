@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from ..backend.client import if_exists
-from ..backend.databases import opened, words_of
+from ..backend.databases import driver_message, opened
 from ..disk import FileLock, vanished
 from ..errors import one_line
 from ..project import State, is_database, is_server
@@ -73,7 +73,7 @@ def database(setup: Setup) -> Finding:
             if getattr(connection.dialect, "is_mariadb", False):
                 name = name.replace("MySQL", "MariaDB")
     except SQLAlchemyError as error:
-        words = words_of(error)
+        words = driver_message(error)
         return first_of(_NO_DATABASE, words, name=name, reason=one_line(Exception(words)))
     if ignores_case:
         return warning(
