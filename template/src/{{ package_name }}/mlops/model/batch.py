@@ -86,13 +86,13 @@ def _add_columns(data: Any, columns: Mapping[str, Any]) -> Any:
     if not hasattr(data, "columns") or not (library == "polars" or hasattr(data, "assign")):
         logger.warning(
             "The predictions are not a table of pandas or polars: only the run's tags say which "
-            "version has made them."
+            "version has predicted them."
         )
         return data
     if taken := [name for name in columns if name in data.columns]:
         raise DatasetError(
-            f"The predictions have a column '{taken[0]}' already. That column is for the version "
-            "that has made them: rename yours, or set model.traced to false in mlflow.yml."
+            f"The predictions have a column '{taken[0]}' already. It is for the version that "
+            "predicted them: rename yours, or set model.traced to false in mlflow.yml."
         )
     if library == "polars":
         literal = import_module("polars").lit
