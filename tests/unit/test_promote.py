@@ -55,7 +55,7 @@ def registry(mlops: Rooms, uri: str, tmp_path: Path) -> SimpleNamespace:
 
     def run_tags(number: str) -> dict[str, str]:
         run_id = client.get_model_version(name, number).run_id
-        return dict(client.get_run(run_id).data.tags)
+        return dict(client.get_run(str(run_id)).data.tags)
 
     return SimpleNamespace(
         name=name, client=client, promotion=promotion, aliases=aliases, run_tags=run_tags
