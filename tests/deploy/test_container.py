@@ -119,12 +119,12 @@ def fetch(project: Project) -> None:
         "import sys; from pathlib import Path; from types import SimpleNamespace as Made\n"
         "from kedro.framework.startup import bootstrap_project\n"
         "folder = Path.cwd(); bootstrap_project(folder)\n"
-        f"from {PACKAGE}.mlops.deployment.image import fetch\n"
+        f"from {PACKAGE}.mlops.deployment.image import fetch_model\n"
         f"from {PACKAGE}.mlops.registry.versions import find_version\n"
         f"from {PACKAGE}.mlops.backend.access import project_config\n"
         "config = project_config(folder, None)\n"
         "version = find_version(config.model.name, config.server)\n"
-        "fetch(Made(project=folder, config=config, version=version)).take()\n"
+        "fetch_model(Made(project=folder, config=config, version=version)).run()\n"
     )
     project.run("python", "-c", code)
 

@@ -57,7 +57,7 @@ def workspace(original: Deploying, tmp_path: Path) -> Iterator[Workspace]:
 
 def test_a_dry_run_says_the_calls_and_makes_none(workspace: Workspace) -> None:
     screen = workspace.deploy("--dry-run")
-    assert f"Make the endpoint '{PACKAGE}' on '{MODEL}': version 1 with 100 %" in screen
+    assert f"Create the endpoint '{PACKAGE}' on '{MODEL}': version 1 with 100 %" in screen
     assert "get_deploy_client('databricks').create_endpoint(config={" in screen
     assert "'entity_version': '1'" in screen
     assert workspace.serving.changes == []
@@ -154,7 +154,7 @@ def test_what_is_refused_is_said_in_a_sentence(workspace: Workspace) -> None:
     )
     refused = workspace.deploy(code=1)
     assert refused.endswith(
-        "Databricks refuses (PERMISSION_DENIED): User ada may not manage the endpoint."
+        "Databricks rejected the request (PERMISSION_DENIED): User ada may not manage the endpoint."
     )
 
 

@@ -60,7 +60,7 @@ def account(original: Deploying, tmp_path: Path) -> Iterator[Account]:
 
 def test_a_dry_run_says_the_calls_and_makes_none(account: Account) -> None:
     screen = account.deploy("--dry-run")
-    assert f"Make the endpoint '{ENDPOINT}': it serves version 1 of '{PACKAGE}'." in screen
+    assert f"Create the endpoint '{ENDPOINT}': it serves version 1 of '{PACKAGE}'." in screen
     assert "get_deploy_client('sagemaker:/eu-west-1').create_deployment(name=" in screen
     assert f"docker push {IMAGE}" in screen
     assert account.aws.changes == []
@@ -127,7 +127,7 @@ def test_an_endpoint_that_never_comes_up_says_why_and_where_to_look(account: Acc
     screen = account.deploy(code=1)
     assert "is Failed, SageMaker could not change it (The container did not pass" in screen
     assert f"/aws/sagemaker/Endpoints/{ENDPOINT}" in screen
-    assert "mend or delete it in SageMaker, and deploy again" in account.deploy(code=1)
+    assert "fix or delete it in SageMaker, and deploy again" in account.deploy(code=1)
 
 
 def test_waiting_ends_and_what_has_begun_goes_on(account: Account) -> None:
@@ -151,19 +151,19 @@ def test_what_is_refused_is_said_in_a_sentence(account: Account) -> None:
     assert "looks like a secret" in account.deploy(code=1, env={"KEY": SECRET})
     account.option("environment: {API_KEY: '${oc.env:KEY}'}", "environment: {}")
     missing = account.deploy(code=1, env={"SAGEMAKER_BUCKET": "no-such-bucket"})
-    assert "AWS refuses" in missing
+    assert "AWS rejected" in missing
     assert "(NoSuchBucket)" in missing
     account.aws.ask_who_calls()
-    assert "AWS refuses DescribeEndpoint (" in account.deploy(code=1)
+    assert "AWS rejected DescribeEndpoint (" in account.deploy(code=1)
     nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
-    assert "AWS is not told who you are" in account.deploy(code=1, env=nobody)
+    assert "no credentials for AWS" in account.deploy(code=1, env=nobody)
     assert account.aws.changes == []
 
 
 def test_the_endpoint_of_another_model_is_left_alone(account: Account) -> None:
     account.deploy()
     account.option(f"  name: {PACKAGE}\n  pipeline", "  name: other\n  pipeline")
-    assert "does not serve 'other': give" in account.deploy("--rollback", code=1)
+    assert "does not serve 'other': choose" in account.deploy("--rollback", code=1)
     assert len(account.aws.changes) == 1
 
 

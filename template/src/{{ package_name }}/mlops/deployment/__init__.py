@@ -1,5 +1,5 @@
-"""`kedro mlflow deploy`: the serving target that mlflow.yml names, one module a target.
+"""`kedro mlflow deploy`: one module per serving target.
 
-Each has a function ``plan``: it takes a `Deployment`, checks what can be checked beforehand, and
-returns the steps.
+Each has a function ``plan``, which takes a `Deployment`, checks what can be checked beforehand, and
+returns the steps; one that can go back has ``rollback``.
 """

@@ -1,4 +1,4 @@
-"""What deployments to managed services share: calls that are printed, waiting, no secrets."""
+"""What the managed services share: steps of API calls, waiting, and options without secrets."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,74 +9,84 @@ import click
 
 from ..errors import TrackingError
 from ..redaction import is_secret, mask
-from .plan import Step
+from .steps import Step
 
 _LONGEST_PAUSE = 10.0
 
 
-def call(
+def api_step(
     purpose: str,
     client: str,
     method: Callable[..., object],
-    explained: Callable[[], AbstractContextManager[None]],
+    api_errors: Callable[[], AbstractContextManager[None]],
     **arguments: Any,
 ) -> Step:
-    """Make a step of a call.
+    """Make a step of an API call.
 
     Args:
         purpose: what for, in a sentence.
-        client: how its client is made, as it is printed.
+        client: the expression that makes the client, as it is printed.
         method: the method that is called.
-        explained: turns what the service refuses into a `TrackingError`.
-        arguments: what it is called with, and what is printed: no secret is among it.
+        api_errors: turns errors of the service into a `TrackingError`.
+        arguments: the method's, without secrets: they are printed.
     """
 
-    def take() -> None:
-        with explained():
+    def run() -> None:
+        with api_errors():
             method(**arguments)
 
     given = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
-    return Step(purpose, f"{client}.{method.__name__}({given})", take)
+    return Step(purpose, f"{client}.{method.__name__}({given})", run)
 
 
-def wait(what: str, look: Callable[[float], str | None], seconds: float) -> None:
-    """Look again and again, until there is nothing to wait for any more.
+def wait_step(
+    endpoint: str,
+    command: str,
+    state_after: Callable[[float], str | None],
+    api_errors: Callable[[], AbstractContextManager[None]],
+    seconds: float,
+) -> Step:
+    """Make a step that waits until an endpoint serves what was deployed.
 
     Args:
-        what: what is waited for; it begins a sentence.
-        look: tells the state for the screen, or none once all is well; it is given the seconds
-            that have passed.
-        seconds: how long to wait.
-
-    Raises:
-        TrackingError: it takes longer. What the service has begun goes on.
+        endpoint: its name.
+        command: the call that asks for its state, as it is printed.
+        state_after: takes the seconds that have passed, and returns the state for the screen; none
+            when there is no more to wait for.
+        api_errors: turns errors of the service into a `TrackingError`.
+        seconds: how long to wait. The service continues what takes longer.
     """
+
+    def run() -> None:
+        with api_errors():
+            _wait(f"The endpoint '{endpoint}'", state_after, seconds)
+
+    return Step(f"Wait until it is ready, for {seconds:g} seconds at most.", command, run)
+
+
+def _wait(what: str, state_after: Callable[[float], str | None], seconds: float) -> None:
     began = time.monotonic()
-    pause, said = 0.5, ""
-    while (state := look(time.monotonic() - began)) is not None:
+    pause, printed = 0.5, ""
+    while (state := state_after(time.monotonic() - began)) is not None:
         minutes = int(time.monotonic() - began) // 60
         line = f"   {state}, {minutes} min" if minutes else f"   {state}"
-        if line != said:
+        if line != printed:
             click.echo(line)
-            said = line
+            printed = line
         if time.monotonic() - began >= seconds:
             raise TrackingError(
-                f"{what} is still {state} after {seconds:g} seconds, and goes on without this "
-                "command: deploy again to look, or raise deployment.timeout in mlflow.yml."
+                f"{what} is still {state} after {seconds:g} seconds, and continues without this "
+                "command: deploy again to check, or raise deployment.timeout in mlflow.yml."
             )
         time.sleep(pause)
         pause = min(pause * 1.5, _LONGEST_PAUSE)
 
 
 def require_values(options: object, variables: Mapping[str, str]) -> None:
-    """Stop here when an option that the target cannot do without has no value.
-
-    Args:
-        options: what mlflow.yml says of the target.
-        variables: the environment variable that gives an option its value, by the option's name.
+    """Require values for options, given the environment variable that each comes from.
 
     Raises:
-        TrackingError: it names the first that has none.
+        TrackingError: an option has none.
     """
     for name, variable in variables.items():
         if not getattr(options, name):
@@ -87,7 +97,7 @@ def require_values(options: object, variables: Mapping[str, str]) -> None:
 
 
 def refuse_secrets(environment: Mapping[str, str], remedy: str) -> None:
-    """Stop here when a variable for the service looks like a secret: anybody there can read it.
+    """Refuse variables that look like secrets: everybody with access to the endpoint reads them.
 
     Raises:
         TrackingError: it names the variable, and the remedy.
@@ -95,6 +105,6 @@ def refuse_secrets(environment: Mapping[str, str], remedy: str) -> None:
     for name, value in environment.items():
         if is_secret(name) or mask(name, value) != value:
             raise TrackingError(
-                f"mlflow.yml: deployment.environment.{name} looks like a secret, and who may look "
-                f"at the endpoint may read it: {remedy}."
+                f"mlflow.yml: deployment.environment.{name} looks like a secret, and everybody "
+                f"who sees the endpoint can read it: {remedy}."
             )

@@ -1,4 +1,4 @@
-"""The image of deploy/docker: a version of the model goes into its build context, and is built."""
+"""The image of deploy/docker: a version of the model is put into its build context, and built."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import TrackingError
 from ..registry.versions import download
-from .plan import Deployment, Step, command
+from .steps import Deployment, Step, program_step
 
 FOLDER = Path("deploy") / "docker"
 
@@ -16,17 +16,17 @@ FOLDER = Path("deploy") / "docker"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def fetch(deployment: Deployment) -> Step:
-    """Plan how the version's files get into the build context, in place of another version's.
+def fetch_model(deployment: Deployment) -> Step:
+    """Plan to copy the version's files into the build context, and to remove another version's.
 
     Raises:
         TrackingError: the image could not be built from this project.
     """
     if not (deployment.project / "uv.lock").is_file():
-        raise TrackingError("There is no uv.lock, whose versions the image gets: run `uv lock`.")
+        raise TrackingError("There is no uv.lock, which pins the image's libraries: run `uv lock`.")
     version, folder = deployment.version, FOLDER / "model"
 
-    def take() -> None:
+    def run() -> None:
         source, target = download(version, deployment.config.server), deployment.project / folder
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
@@ -34,15 +34,15 @@ def fetch(deployment: Deployment) -> Step:
     return Step(
         f"Fetch version {version.version} of the model '{version.name}'.",
         f"copy models:/{version.name}/{version.version} to {folder.as_posix()}",
-        take,
+        run,
     )
 
 
-def build(deployment: Deployment, engine: str, image: str) -> Step:
+def build_image(deployment: Deployment, engine: str, image: str) -> Step:
     """Plan the build of the image that holds the model."""
-    # Theirs is a format that knows no health check, unless they are told.
+    # The default format of the others has no health check.
     form = [] if engine == "docker" else ["--format", "docker"]
-    return command(
+    return program_step(
         "Build the image.",
         *(engine, "build", *form, "--file", (FOLDER / "Dockerfile").as_posix()),
         *("--target", "baked", "--build-arg", f"PYTHON={PYTHON}", "--tag", image, "."),
@@ -50,8 +50,8 @@ def build(deployment: Deployment, engine: str, image: str) -> Step:
     )
 
 
-def first_that_works(*candidates: Sequence[str]) -> list[str]:
-    """Choose the first command that is installed and can say its version.
+def first_available(*candidates: Sequence[str]) -> list[str]:
+    """Choose the first command that is installed and prints its version.
 
     Raises:
         TrackingError: there is none.

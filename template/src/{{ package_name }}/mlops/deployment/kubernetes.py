@@ -1,4 +1,4 @@
-"""Target `kubernetes`: the image goes to a registry, an overlay of deploy/kubernetes to KServe."""
+"""Target `kubernetes`: push the image to a registry, and apply an overlay of deploy/kubernetes."""
 
 import shutil
 from functools import partial
@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 
 from ..errors import TrackingError
-from .image import build, fetch, first_that_works
-from .plan import Deployment, Step, command
+from .image import build_image, fetch_model, first_available
+from .steps import Deployment, Step, program_step
 
 FOLDER = Path("deploy") / "kubernetes"
 
@@ -22,13 +22,13 @@ def plan(deployment: Deployment) -> list[Step]:
     """Plan to build the image, push it, and apply the overlay with it.
 
     Raises:
-        TrackingError: the image has no name, there is no such overlay, or a program is not there.
+        TrackingError: the image has no name, there is no such overlay, or a program is missing.
     """
     options = deployment.options
     if not options.image:
         raise TrackingError(
-            "mlflow.yml: deployment.image is null: give it the name by which the cluster pulls the "
-            "image, as registry.example.com/team/model."
+            "mlflow.yml: deployment.image is null: set it to the name by which the cluster pulls "
+            "the image, such as registry.example.com/team/model."
         )
     overlays = sorted(path.name for path in (deployment.project / FOLDER / "overlays").glob("*"))
     if options.overlay not in overlays:
@@ -37,15 +37,15 @@ def plan(deployment: Deployment) -> list[Step]:
             f"{FOLDER.as_posix()}/overlays has no such folder (it has: {', '.join(overlays)})."
         )
     if not shutil.which("kubectl"):
-        raise TrackingError("`kubectl` is not installed, and the cluster is asked by it.")
-    (engine,) = first_that_works(("docker",), ("podman",), ("buildah",))
+        raise TrackingError("`kubectl` is not installed: install it to reach the cluster.")
+    (engine,) = first_available(("docker",), ("podman",), ("buildah",))
     image = f"{options.image}:{deployment.version.version}"
     return [
-        fetch(deployment),
-        build(deployment, engine, image),
-        command("Push the image.", engine, "push", image, folder=deployment.project),
+        fetch_model(deployment),
+        build_image(deployment, engine, image),
+        program_step("Push the image.", engine, "push", image, folder=deployment.project),
         _write(deployment),
-        command(
+        program_step(
             f"Apply the overlay {options.overlay}.",
             *("kubectl", "apply", "--kustomize", RELEASE.as_posix()),
             folder=deployment.project,
@@ -54,11 +54,11 @@ def plan(deployment: Deployment) -> list[Step]:
 
 
 def _write(deployment: Deployment) -> Step:
-    """Plan how the overlay learns what this deployment is of."""
+    """Plan to write what differs from one deployment to the next."""
     file = RELEASE / "kustomization.yaml"
     text = yaml.safe_dump(kustomization(deployment), sort_keys=False)
     return Step(
-        "Say which image the overlay is to run, and which share of the requests it gets.",
+        "Name the image that the overlay runs, and its share of the requests.",
         f"write {file.as_posix()}:\n      {text.rstrip()}".replace("\n", "\n      "),
         partial(_write_text, deployment.project / file, text),
     )
@@ -70,24 +70,24 @@ def _write_text(file: Path, text: str) -> None:
 
 
 def kustomization(deployment: Deployment) -> dict[str, Any]:
-    """Make what stands on top of the overlay: image, version, environment, share of a canary."""
+    """Make what is added to the overlay: image, version, Kedro environment, share of a canary."""
     options, version = deployment.options, str(deployment.version.version)
-    added: list[dict[str, Any]] = []
+    patches: list[dict[str, Any]] = []
     if options.canary_percent is not None:
-        added.append(_add("canaryTrafficPercent", options.canary_percent))
+        patches.append(_add("canaryTrafficPercent", options.canary_percent))
     if deployment.env:
-        added.append(_add("containers/0/env/-", {"name": "KEDRO_ENV", "value": deployment.env}))
-    made: dict[str, Any] = {
+        patches.append(_add("containers/0/env/-", {"name": "KEDRO_ENV", "value": deployment.env}))
+    content: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [f"../overlays/{options.overlay}"],
         "images": [{"name": "model", "newName": options.image, "newTag": version}],
         "labels": [{"pairs": {"app.kubernetes.io/version": version}}],
     }
-    if added:
-        patch = yaml.safe_dump(added, sort_keys=False)
-        made["patches"] = [{"target": {"kind": "InferenceService"}, "patch": patch}]
-    return made
+    if patches:
+        patch = yaml.safe_dump(patches, sort_keys=False)
+        content["patches"] = [{"target": {"kind": "InferenceService"}, "patch": patch}]
+    return content
 
 
 def _add(path: str, value: object) -> dict[str, Any]:

@@ -1,25 +1,25 @@
-"""What SageMaker says of an endpoint: what it serves, and how far a change of it has got."""
+"""An endpoint of SageMaker: what it serves, and the state of a change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...errors import TrackingError
-from ...redaction import mask_text
+from ..errors import TrackingError
+from ..redaction import mask_text
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-# What a deployment tells the container, for people and for the next deployment: which version it
-# serves, which run has trained it, and what was served before.
+# Variables of the container, for people and for the next deployment: the version that it serves,
+# the run that trained it, and what was served before.
 NAME, VERSION, RUN = "MODEL_NAME", "MODEL_VERSION", "MODEL_RUN_ID"
 
 
 PREVIOUS = "PREVIOUS_ENDPOINT_CONFIG"
 
 
-# What MLflow's client adds to it.
+# What MLflow's client adds to them.
 _OF_MLFLOW = ("MLFLOW_DEPLOYMENT_FLAVOR_NAME", "SERVING_ENVIRONMENT")
 
 
@@ -42,7 +42,7 @@ class Endpoint:
         state: SageMaker's word for how it is: InService, Updating, Failed and so on.
         reason: what SageMaker says of a failure; may be empty.
         config: the name of its configuration.
-        serves: what it runs, in the terms of `wanted`.
+        serves: what it runs, with the same keys as `wanted` in `plan`.
         previous: the configuration that it had before; empty if it is its first.
     """
 
@@ -58,20 +58,20 @@ class Endpoint:
         """The version of the model that it serves."""
         return str(self.serves["environment"].get(VERSION, ""))
 
-    def require_rest(self, model: str) -> None:
-        """Stop here unless the endpoint can be changed, and is this project's to change.
+    def require_changeable(self, model: str) -> None:
+        """Require that the endpoint is in service, and serves this project's model.
 
         Raises:
             TrackingError: it says what to do.
         """
         if self.serves["environment"].get(NAME) != model:
             raise TrackingError(
-                f"The endpoint '{self.name}' does not serve '{model}': give this project's another "
-                "name, deployment.endpoint in mlflow.yml, or delete that one."
+                f"The endpoint '{self.name}' does not serve '{model}': choose another name for "
+                "this project's (deployment.endpoint in mlflow.yml), or delete that one."
             )
         if self.state in _BROKEN:
             raise TrackingError(
-                f"The endpoint '{self.name}' is {self.state}{_because(self.reason)}: mend or "
+                f"The endpoint '{self.name}' is {self.state}{_because(self.reason)}: fix or "
                 "delete it in SageMaker, and deploy again."
             )
         if self.state != _SERVES:
@@ -119,12 +119,12 @@ def find_endpoint(client: "BaseClient", name: str) -> Endpoint | None:
 
 
 def state_of(client: "BaseClient", name: str, old_config: str, passed: float) -> str | None:
-    """Look how far a change of an endpoint has got; none once it is in service.
+    """Return the state of an endpoint that is being changed; none once it is in service.
 
     Args:
         client: SageMaker's.
         name: the endpoint's.
-        old_config: its configuration before the change; empty when it is made.
+        old_config: its configuration before the change; empty when it is created.
         passed: how many seconds ago the change began.
 
     Raises:
@@ -139,15 +139,15 @@ def state_of(client: "BaseClient", name: str, old_config: str, passed: float) ->
         served = " and serves what it did before" if state == _SERVES else ""
         raise TrackingError(
             f"The endpoint '{name}' is {state}{served}, SageMaker could not change it"
-            f"{_because(reason)}. What its container says stands in CloudWatch, in the log group "
+            f"{_because(reason)}. The container's log is in CloudWatch, in the log group "
             f"/aws/sagemaker/Endpoints/{name}."
         )
     return str(state)
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Say in a sentence what AWS, or the way to it, refuses.
+def api_errors() -> Iterator[None]:
+    """Turn an error of AWS, or of the connection, into a sentence.
 
     Raises:
         TrackingError: instead of what `boto3` raises, or MLflow's client because of it.
@@ -170,15 +170,15 @@ def _sentence(error: BaseException) -> str:
 
     if isinstance(error, NoCredentialsError):
         return (
-            "AWS is not told who you are: give AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY, a value in the environment or in .env (see .env.example)."
+            "There are no credentials for AWS: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, in the environment or in .env (see .env.example)."
         )
     message = mask_text(" ".join(str(error).split())).rstrip(".")
     if isinstance(error, ClientError):
         said = error.response["Error"]
         text = " ".join(str(said.get("Message", "")).split()).rstrip(".")
-        return f"AWS refuses {error.operation_name} ({said.get('Code')}): {text}."
-    return f"AWS cannot be asked: {message}."
+        return f"AWS rejected {error.operation_name} ({said.get('Code')}): {text}."
+    return f"AWS is not reachable: {message}."
 
 
 def _because(reason: str) -> str:

@@ -1,12 +1,12 @@
-"""A serving endpoint: which versions it serves, and with which shares of the requests."""
+"""A serving endpoint of Databricks: its versions, and their shares of the requests."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ...backend.client import reason_of
-from ...errors import TrackingError
-from ...redaction import mask_text
+from ..backend.client import reason_of
+from ..errors import TrackingError
+from ..redaction import mask_text
 
 if TYPE_CHECKING:
     from mlflow.deployments.databricks import DatabricksDeploymentClient
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HISTORY, _BETWEEN, _LONGEST_HISTORY = "versions_served", "-", 10
 
 
-# What mlflow.yml says of each version that is served, and what counts where nothing is said.
+# What is compared of each version that is served, with the default of Databricks.
 _DEFAULTS: Mapping[str, Any] = {
     "entity_name": None,
     "entity_version": None,
@@ -55,8 +55,8 @@ def shares_of(config: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
-def shared(shares: Mapping[str, int], version: str, percent: int) -> dict[str, int]:
-    """Give a version its share; the rest stays with the one that has most of the others'."""
+def shift_traffic(shares: Mapping[str, int], version: str, percent: int) -> dict[str, int]:
+    """Give a version its share; the rest stays with the largest of the others."""
     others = {other: share for other, share in shares.items() if other != version}
     if percent == 100 or not others:
         return {version: 100}
@@ -89,7 +89,7 @@ def config_of(options: Any, model: str, shares: Mapping[str, int]) -> dict[str, 
 
 
 def is_served(endpoint: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Tell whether an endpoint serves by the wanted configuration, whatever more it says."""
+    """Return whether an endpoint is ready and serves as the wanted configuration says."""
     live = endpoint.get("config", {})
     by_name = {entity["name"]: entity for entity in live.get("served_entities", [])}
     entities = wanted["served_entities"]
@@ -105,8 +105,8 @@ def is_served(endpoint: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     )
 
 
-def require_rest(endpoint: Mapping[str, Any], model: str) -> None:
-    """Stop here unless an endpoint can be changed, and is this project's to change.
+def require_changeable(endpoint: Mapping[str, Any], model: str) -> None:
+    """Require an endpoint that is not being changed, and serves this project's model.
 
     Raises:
         TrackingError: it says what to do.
@@ -120,8 +120,8 @@ def require_rest(endpoint: Mapping[str, Any], model: str) -> None:
     if foreign := [entity for entity in entities if entity.get("entity_name") != model]:
         raise TrackingError(
             f"The endpoint '{name}' serves '{foreign[0].get('entity_name')}' and not '{model}': "
-            "give this project's another name, deployment.endpoint in mlflow.yml, or delete that "
-            "one."
+            "choose another name for this project's (deployment.endpoint in mlflow.yml), or delete "
+            "that one."
         )
 
 
@@ -132,7 +132,7 @@ def history_of(endpoint: Mapping[str, Any] | None) -> list[str]:
     tags = {tag["key"]: tag.get("value", "") for tag in endpoint.get("tags", [])}
     history = [version for version in tags.get(HISTORY, "").split(_BETWEEN) if version]
     shares = shares_of(endpoint.get("config", {}))
-    # What failed is not served, and stands at the end: nobody wants to go back to it.
+    # A version that failed is at the end and not served: it is nothing to go back to.
     while history and history[-1] not in shares:
         history.pop()
     return history or sorted(shares, key=lambda version: shares[version])[-1:]
@@ -144,10 +144,10 @@ def tag_of(history: Sequence[str]) -> dict[str, str]:
 
 
 def state_of(client: "DatabricksDeploymentClient", name: str, _: float) -> str | None:
-    """Look how far a change of an endpoint has got; none once it is ready.
+    """Return the state of an endpoint that is being changed; none once it is ready.
 
     Raises:
-        TrackingError: the change has failed. Databricks goes on with what was served before.
+        TrackingError: the change has failed. Databricks continues to serve what it did before.
     """
     try:
         endpoint = client.get_endpoint(name)
@@ -155,7 +155,7 @@ def state_of(client: "DatabricksDeploymentClient", name: str, _: float) -> str |
         response = getattr(error, "response", None)
         if response is not None and response.status_code < 500:
             raise
-        return "not telling its state"  # It takes minutes: a call may go wrong.
+        return "not telling its state"  # A change takes minutes: a call may fail.
     state, update = endpoint["state"].get("ready"), endpoint["state"].get("config_update")
     if update in ("UPDATE_FAILED", "UPDATE_CANCELED"):
         raise TrackingError(
@@ -166,7 +166,7 @@ def state_of(client: "DatabricksDeploymentClient", name: str, _: float) -> str |
 
 
 def _reasons(endpoint: Mapping[str, Any]) -> str:
-    """Say what is wrong with the entities that an endpoint could not serve."""
+    """Return why an endpoint could not serve its entities."""
     config = endpoint.get("pending_config") or endpoint.get("config") or {}
     states = [entity.get("state", {}) for entity in config.get("served_entities", [])]
     messages = {
@@ -178,8 +178,8 @@ def _reasons(endpoint: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Say in a sentence what Databricks, or the way to it, refuses.
+def api_errors() -> Iterator[None]:
+    """Turn an error of Databricks, or of the connection, into a sentence.
 
     Raises:
         TrackingError: instead of what MLflow's client raises.
@@ -195,7 +195,7 @@ def explained() -> Iterator[None]:
 def _sentence(error: Exception) -> str:
     response = getattr(error, "response", None)
     if response is None:
-        return f"Databricks cannot be asked: {reason_of(error)}."
+        return f"Databricks is not reachable: {reason_of(error)}."
     try:
         answer = response.json()
     except ValueError:
@@ -203,5 +203,5 @@ def _sentence(error: Exception) -> str:
     said = answer if isinstance(answer, dict) else {}
     code = said.get("error_code") or response.status_code
     message = " ".join(str(said.get("message") or response.reason).split())
-    message = message.partition(" Config: ")[0].rstrip(".")  # How the SDK is set up, it adds.
-    return mask_text(f"Databricks refuses ({code}): {message}.")
+    message = message.partition(" Config: ")[0].rstrip(".")  # The SDK adds its own settings.
+    return mask_text(f"Databricks rejected the request ({code}): {message}.")

@@ -1,4 +1,4 @@
-"""A deployment is a plan: steps that are printed first, and then taken."""
+"""A deployment is a list of steps: each is printed, then run."""
 
 import os
 import shlex
@@ -41,30 +41,30 @@ class Step:
 
     Attributes:
         purpose: what for, in a sentence.
-        exactly: the command or the call, as it is carried out.
-        take: carries it out; raises a `TrackingError` when it fails.
+        command: the command or the API call, as it is printed.
+        run: runs it; raises a `TrackingError` when it fails.
     """
 
     purpose: str
-    exactly: str
-    take: Callable[[], object]
+    command: str
+    run: Callable[[], object]
 
 
-def command(
+def program_step(
     purpose: str, *words: str, folder: Path, variables: Mapping[str, str] | None = None
 ) -> Step:
-    """Make a step of a command; what it prints goes to the screen.
+    """Make a step of a program; what it prints goes to the screen.
 
     Args:
         purpose: what for, in a sentence.
-        words: the program and its arguments. No secret is among them: other users see them.
+        words: the program and its arguments, without secrets: other users of the machine see them.
         folder: the working directory.
-        variables: what the command is told by the environment, beside this process's own. They are
-            printed, so no secret is among them either.
+        variables: environment variables beside this process's own, without secrets: they are
+            printed.
     """
     settings = [f"{name}={shlex.quote(value)}" for name, value in (variables or {}).items()]
-    exactly = " ".join([*settings, shlex.join(words)])
-    return Step(purpose, exactly, partial(_run, words, folder, variables or {}))
+    command = " ".join([*settings, shlex.join(words)])
+    return Step(purpose, command, partial(_run, words, folder, variables or {}))
 
 
 def _run(words: tuple[str, ...], folder: Path, variables: Mapping[str, str]) -> None:
@@ -76,5 +76,5 @@ def _run(words: tuple[str, ...], folder: Path, variables: Mapping[str, str]) -> 
         raise TrackingError(f"`{words[0]}` cannot be started: {error.strerror}.") from error
     if code:
         raise TrackingError(
-            f"`{shlex.join(words)}` ended with exit code {code}: what it says stands above."
+            f"`{shlex.join(words)}` ended with exit code {code}: see its messages above."
         )

@@ -1,4 +1,4 @@
-"""Databricks: a serving endpoint on versions of the registered model, by MLflow's own client.
+"""Target `databricks`: a serving endpoint for the registered model, by MLflow's own client.
 
 The workspace builds the container and fetches the model from Unity Catalog: nothing is uploaded.
 """
@@ -7,22 +7,22 @@ import os
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...config import KedroMlflowConfig
-from ...errors import TrackingError
-from ..cloud import call, refuse_secrets, wait
-from ..plan import Deployment, Step
-from .endpoint import (
+from ..config import KedroMlflowConfig
+from ..errors import TrackingError
+from .cloud import api_step, refuse_secrets, wait_step
+from .databricks_endpoint import (
+    api_errors,
     config_of,
-    explained,
     find_endpoint,
     history_of,
     is_served,
-    require_rest,
-    shared,
+    require_changeable,
     shares_of,
+    shift_traffic,
     state_of,
     tag_of,
 )
+from .steps import Deployment, Step
 
 if TYPE_CHECKING:
     from mlflow.deployments.databricks import DatabricksDeploymentClient
@@ -31,17 +31,17 @@ _CATALOG = "databricks-uc"
 
 
 def plan(deployment: Deployment) -> list[Step]:
-    """Make the endpoint, or give this version its share; no steps if it has that already."""
+    """Plan to create the endpoint, or to give this version its share; no steps if it has that."""
     options, version = deployment.options, deployment.version
     target, client = _client(deployment.config, options)
-    with explained():
+    with api_errors():
         endpoint = find_endpoint(client, options.endpoint)
     live: dict[str, Any] = endpoint.get("config", {}) if endpoint else {}
     if endpoint:
-        require_rest(endpoint, version.name)
+        require_changeable(endpoint, version.name)
     number = str(version.version)
     percent = 100 if options.canary_percent is None else options.canary_percent
-    shares = shared(shares_of(live), number, percent)
+    shares = shift_traffic(shares_of(live), number, percent)
     history = history_of(endpoint)
     if history[-1:] != [number]:
         history.append(number)
@@ -49,18 +49,18 @@ def plan(deployment: Deployment) -> list[Step]:
 
 
 def rollback(config: KedroMlflowConfig, options: Any) -> list[Step]:
-    """Give all requests to the version before the newest that the endpoint serves.
+    """Plan to give all requests to the version that the endpoint served before its newest.
 
     Raises:
         TrackingError: there is no endpoint, or it has never served another version.
     """
     target, client = _client(config, options)
     model = config.model.name if config.model else ""
-    with explained():
+    with api_errors():
         endpoint = find_endpoint(client, options.endpoint)
     if endpoint is None:
-        raise TrackingError(f"There is no endpoint '{options.endpoint}' that could go back.")
-    require_rest(endpoint, model)
+        raise TrackingError(f"There is no endpoint '{options.endpoint}' to roll back.")
+    require_changeable(endpoint, model)
     *history, newest = history_of(endpoint) or [""]
     if not history:
         raise TrackingError(
@@ -76,13 +76,13 @@ def _client(config: KedroMlflowConfig, options: Any) -> "tuple[str, DatabricksDe
     if not registry.startswith(_CATALOG):
         raise TrackingError(
             "mlflow.yml: deployment.target is databricks, which serves models of Unity Catalog: "
-            f"let server.mlflow_registry_uri be {_CATALOG}, or {_CATALOG}://PROFILE."
+            f"set server.mlflow_registry_uri to {_CATALOG}, or {_CATALOG}://PROFILE."
         )
     refuse_secrets(
         options.environment,
         "name the scope and key of a secret of Databricks in deployment.secrets instead",
     )
-    # A connection that is lost is tried again for eight minutes otherwise, without a word.
+    # Otherwise a lost connection is retried for eight minutes, without a message.
     os.environ.setdefault("MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT", "60")
     from mlflow.deployments import get_deploy_client
 
@@ -99,17 +99,17 @@ def _change(
     shares: dict[str, int],
     history: list[str],
 ) -> list[Step]:
-    """Make the steps to an endpoint that serves these versions with these shares."""
+    """Plan the endpoint that serves these versions with these shares."""
     name, config, tag = options.endpoint, config_of(options, model, shares), tag_of(history)
     printed = f"mlflow.deployments.get_deploy_client({target!r})"
     serves = " and ".join(
         f"version {version} with {share} % of the requests" for version, share in shares.items()
     )
-    step = partial(call, client=printed, explained=explained)
+    step = partial(api_step, client=printed, api_errors=api_errors)
     if endpoint is None:
         change = [
             step(
-                f"Make the endpoint '{name}' on '{model}': {serves}.",
+                f"Create the endpoint '{name}' on '{model}': {serves}.",
                 method=client.create_endpoint,
                 config={"name": name, "config": config, "tags": [tag]},
             )
@@ -124,26 +124,14 @@ def _change(
                 endpoint=name,
                 config=config,
             ),
-            # Before the wait, which may be broken off while Databricks goes on.
+            # Before the wait, which may be interrupted while Databricks continues.
             step(
-                "Note down what it has served, for --rollback.",
+                "Record what it has served, for --rollback.",
                 method=client.update_endpoint_tags,
                 endpoint=name,
                 config={"add_tags": [tag]},
             ),
         ]
-    return [*change, _wait(client, printed, options)]
-
-
-def _wait(client: "DatabricksDeploymentClient", printed: str, options: Any) -> Step:
-    name = options.endpoint
-
-    def take() -> None:
-        with explained():
-            wait(f"The endpoint '{name}'", partial(state_of, client, name), options.timeout)
-
-    return Step(
-        f"Wait until it is ready, for {options.timeout} seconds at most.",
-        f"{printed}.get_endpoint(endpoint={name!r})",
-        take,
-    )
+    command = f"{printed}.get_endpoint(endpoint={name!r})"
+    state_after = partial(state_of, client, name)
+    return [*change, wait_step(name, command, state_after, api_errors, options.timeout)]

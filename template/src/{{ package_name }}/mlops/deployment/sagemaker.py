@@ -1,7 +1,7 @@
-"""SageMaker: an endpoint that runs the project's container, by MLflow's own SageMaker client.
+"""Target `sagemaker`: an endpoint with the project's container, by MLflow's own client.
 
-Each deployment makes a model, an archive in the bucket and a configuration of the endpoint, with
-names of their own, and leaves those before it alone: so going back is one call, and quick.
+Each deployment creates a model, an archive in the bucket and a configuration of the endpoint under
+new names, and leaves the earlier ones: so a rollback is one call, and quick.
 """
 
 import os
@@ -10,11 +10,19 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...config import KedroMlflowConfig
-from ...errors import TrackingError
-from ..cloud import call, refuse_secrets, require_values, wait
-from ..plan import Deployment, Step
-from .endpoint import NAME, PREVIOUS, RUN, VERSION, explained, find_endpoint, state_of
+from ..config import KedroMlflowConfig
+from ..errors import TrackingError
+from .cloud import api_step, refuse_secrets, require_values, wait_step
+from .sagemaker_endpoint import (
+    NAME,
+    PREVIOUS,
+    RUN,
+    VERSION,
+    api_errors,
+    find_endpoint,
+    state_of,
+)
+from .steps import Deployment, Step
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -33,7 +41,7 @@ _VARIANT = "champion"
 
 
 def plan(deployment: Deployment) -> list[Step]:
-    """Make the endpoint, or let it serve this version; no steps if it does already."""
+    """Plan to create the endpoint, or to let it serve this version; no steps if it does."""
     options, version = deployment.options, deployment.version
     wanted = {
         "image_url": options.image,
@@ -45,10 +53,10 @@ def plan(deployment: Deployment) -> list[Step]:
         | {NAME: version.name, VERSION: str(version.version), RUN: str(version.run_id)},
     }
     client = _client(options)
-    with explained():
+    with api_errors():
         endpoint = find_endpoint(client, options.endpoint)
     if endpoint:
-        endpoint.require_rest(version.name)
+        endpoint.require_changeable(version.name)
         if endpoint.serves == wanted:
             return []
     old_config = endpoint.config if endpoint else ""
@@ -61,28 +69,28 @@ def plan(deployment: Deployment) -> list[Step]:
 
 
 def rollback(config: KedroMlflowConfig, options: Any) -> list[Step]:
-    """Let the endpoint serve what it did before the version that it serves now.
+    """Plan to let the endpoint serve what it did before its current version.
 
     Raises:
         TrackingError: there is no endpoint, or it has never served another version.
     """
     client = _client(options)
-    with explained():
+    with api_errors():
         endpoint = find_endpoint(client, options.endpoint)
     if endpoint is None:
-        raise TrackingError(f"There is no endpoint '{options.endpoint}' that could go back.")
-    endpoint.require_rest(config.model.name if config.model else "")
+        raise TrackingError(f"There is no endpoint '{options.endpoint}' to roll back.")
+    endpoint.require_changeable(config.model.name if config.model else "")
     if not endpoint.previous:
         raise TrackingError(
             f"The endpoint '{options.endpoint}' has served nothing before version "
             f"{endpoint.version}: there is nothing to go back to."
         )
-    back = call(
-        f"Let the endpoint '{options.endpoint}' go back from version {endpoint.version} to what it "
+    back = api_step(
+        f"Roll the endpoint '{options.endpoint}' back from version {endpoint.version} to what it "
         "served before.",
-        f"boto3.client('sagemaker', {options.region!r})",
+        _boto3(options),
         client.update_endpoint,
-        explained,
+        api_errors,
         EndpointName=options.endpoint,
         EndpointConfigName=endpoint.previous,
     )
@@ -97,15 +105,15 @@ def _client(options: Any) -> "BaseClient":
     )
     import boto3
 
-    with explained():
+    with api_errors():
         return boto3.client("sagemaker", region_name=options.region)
 
 
 def _push(image: str, region: str) -> Step:
     registry = image.partition("/")[0]
     return Step(
-        "Before this, and once for each change of the code or its libraries: push the image of "
-        "deploy/docker (this command does not).",
+        "First, and after each change of the code or its libraries, push the image of "
+        "deploy/docker yourself.",
         f"aws ecr get-login-password --region {region} | docker login --username AWS "
         f"--password-stdin {registry} && docker push {image}",
         lambda: None,
@@ -113,12 +121,12 @@ def _push(image: str, region: str) -> Step:
 
 
 def _deploy(deployment: Deployment, wanted: dict[str, Any], environment: dict[str, str]) -> Step:
-    """Upload the model, and make or change the endpoint: one call of MLflow's client."""
+    """Plan to upload the model, and to create or change the endpoint: one call of the client."""
     import mlflow
     from mlflow.deployments import get_deploy_client
 
     options, version, server = deployment.options, deployment.version, deployment.config.server
-    # What the client fetches the model from.
+    # From there the client fetches the model.
     mlflow.set_tracking_uri(str(server.mlflow_tracking_uri))
     mlflow.set_registry_uri(server.registry_uri)
     target = f"sagemaker:/{options.region}"
@@ -127,11 +135,11 @@ def _deploy(deployment: Deployment, wanted: dict[str, Any], environment: dict[st
 
     @contextmanager
     def safely() -> Iterator[None]:
-        with explained(), _no_proxy_told():
+        with api_errors(), _proxies_hidden():
             yield
 
-    return call(
-        f"{'Change' if exists else 'Make'} the endpoint '{options.endpoint}': it serves version "
+    return api_step(
+        f"{'Change' if exists else 'Create'} the endpoint '{options.endpoint}': it serves version "
         f"{version.version} of '{version.name}'.",
         f"mlflow.deployments.get_deploy_client({target!r})",
         client.update_deployment if exists else client.create_deployment,
@@ -139,7 +147,7 @@ def _deploy(deployment: Deployment, wanted: dict[str, Any], environment: dict[st
         name=options.endpoint,
         model_uri=f"models:/{version.name}/{version.version}",
         flavor="python_function",
-        # What is not given it takes for a text, and reads as JSON.
+        # The client reads an option that is None as JSON.
         config={key: value for key, value in wanted.items() if value is not None}
         | {
             "region_name": options.region,
@@ -155,24 +163,17 @@ def _deploy(deployment: Deployment, wanted: dict[str, Any], environment: dict[st
 
 def _wait(client: "BaseClient", options: Any, old_config: str) -> Step:
     name = options.endpoint
+    command = f"{_boto3(options)}.describe_endpoint(EndpointName={name!r})"
+    state_after = partial(state_of, client, name, old_config)
+    return wait_step(name, command, state_after, api_errors, options.timeout)
 
-    def take() -> None:
-        with explained():
-            wait(
-                f"The endpoint '{name}'",
-                partial(state_of, client, name, old_config),
-                options.timeout,
-            )
 
-    return Step(
-        f"Wait until it is in service, for {options.timeout} seconds at most.",
-        f"boto3.client('sagemaker', {options.region!r}).describe_endpoint(EndpointName={name!r})",
-        take,
-    )
+def _boto3(options: Any) -> str:
+    return f"boto3.client('sagemaker', {options.region!r})"
 
 
 @contextmanager
-def _no_proxy_told() -> Iterator[None]:
+def _proxies_hidden() -> Iterator[None]:
     """Hide this machine's proxies from MLflow's client, and not from boto3.
 
     It copies http_proxy, https_proxy and no_proxy into the container's environment, with the
