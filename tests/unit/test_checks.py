@@ -79,7 +79,7 @@ def test_a_variable_without_the_ones_it_needs_is_named(
         monkeypatch.setenv(name, "CANARY-value")
     experiment = {"create_experiment_kwargs": {"artifact_location": location}}
     setup = setup_of(uri, tracking={"experiment": experiment})
-    finding = mlops("doctor.server").variables(setup)
+    finding = mlops("doctor.connection").variables(setup)
     assert finding.status == ("failed" if missing else "ok")
     assert finding.message.startswith(missing)
     assert "CANARY" not in finding.message
@@ -95,7 +95,7 @@ def test_an_exported_variable_that_overrides_the_one_in_dotenv_is_named(
     (setup.project_path / ".env").write_text(dotenv)
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "CANARY-old")
     monkeypatch.setenv("KEDRO_ENV", "local")
-    finding = mlops("doctor.server").variables(setup)
+    finding = mlops("doctor.connection").variables(setup)
     assert finding.status == "warning"
     assert finding.message.startswith("MLFLOW_TRACKING_TOKEN:")
     assert "CANARY" not in finding.message + finding.remedy
@@ -129,7 +129,7 @@ def test_an_exported_variable_that_overrides_the_one_in_dotenv_is_named(
 def test_an_address_is_judged_by_what_came_back(
     mlops: Rooms, setup_of: Make, answer: dict[str, object], status: str, words: str
 ) -> None:
-    finding = mlops("doctor.server").address(setup_of(answer=answer))
+    finding = mlops("doctor.connection").address(setup_of(answer=answer))
     assert finding.status == status
     assert words in finding.message
     assert (status == "ok") == (finding.remedy == "")
@@ -159,7 +159,7 @@ def test_only_this_machine_needs_no_encryption(
     setup = setup_of(uri)
     if unchecked:
         monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
-    finding = mlops("doctor.server").encryption(setup)
+    finding = mlops("doctor.connection").encryption(setup)
     assert finding.status == status
     assert words in finding.message
 
@@ -180,7 +180,7 @@ def test_clocks_may_differ_by_seconds(
 ) -> None:
     now = time.time()
     answer = {"date": formatdate(now - off, usegmt=True), "asked": now}
-    finding = mlops("doctor.server").clock(setup_of(answer=answer))
+    finding = mlops("doctor.connection").clock(setup_of(answer=answer))
     assert finding.status == status
     assert words in finding.message
 
@@ -190,7 +190,7 @@ def test_a_server_without_a_clock_is_no_trouble(
     mlops: Rooms, setup_of: Make, date: str | None
 ) -> None:
     setup = setup_of(answer={"date": date, "asked": time.time()})
-    assert mlops("doctor.server").clock(setup).status == "ok"
+    assert mlops("doctor.connection").clock(setup).status == "ok"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_server_must_know_models_and_should_know_timelines(
     mlops: Rooms, setup_of: Make, server: str, status: str
 ) -> None:
     setup = setup_of(answer={"text": f"{server}\n"})
-    assert mlops("doctor.server").version(setup).status == status
+    assert mlops("doctor.connection").version(setup).status == status
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_who_gets_no_access_reads_what_was_not_accepted(
 ) -> None:
     for name, value in shown.items():
         monkeypatch.setenv(name, value)
-    sign_in = mlops("doctor.server").sign_in
+    sign_in = mlops("doctor.connection").sign_in
     finding = sign_in(setup_of(answer={"status": 401}))
     assert finding.status == "failed"
     assert remedy in finding.remedy

@@ -16,7 +16,7 @@ from ..project import State, is_database, is_server
 from ..redaction import mask, mask_text, secret_values
 from ..tracking.shipping.shipper import custom_sink
 from ..update.origin import pending
-from . import server, stores
+from . import connection, stores
 from .setup import Finding, Setup, failed, ok, skipped, warning
 
 SECONDS = 15
@@ -42,12 +42,12 @@ class Check:
 
 
 CHECKS = (
-    Check("variables", server.variables),
-    Check("address", server.address, (), ["server"]),
-    Check("encryption", server.encryption, ["address"], ["server"]),
-    Check("clock", server.clock, ["encryption"], ["server"]),
-    Check("sign-in", server.sign_in, ["variables", "encryption"], ["server", "service"]),
-    Check("version", server.version, ["sign-in"], ["server"]),
+    Check("variables", connection.variables),
+    Check("address", connection.address, (), ["server"]),
+    Check("encryption", connection.encryption, ["address"], ["server"]),
+    Check("clock", connection.clock, ["encryption"], ["server"]),
+    Check("sign-in", connection.sign_in, ["variables", "encryption"], ["server", "service"]),
+    Check("version", connection.version, ["sign-in"], ["server"]),
     Check("database", stores.database, ["variables"], ["database"]),
     Check("tables", stores.tables, ["database"], ["database"]),
     Check("experiment", stores.experiment, ["sign-in", "tables"]),

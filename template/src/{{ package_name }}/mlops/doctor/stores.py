@@ -17,7 +17,7 @@ from ..backend.databases import driver_message, opened
 from ..disk import FileLock, vanished
 from ..errors import one_line
 from ..project import State, is_database, is_server
-from .server import is_this_machine
+from .connection import is_this_machine
 from .setup import MARK, Case, Finding, Setup, failed, first_of, ok, warning
 
 if TYPE_CHECKING:
