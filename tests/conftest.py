@@ -1,7 +1,8 @@
 """What every test may ask for: the template as copier sees it, and projects rendered from it.
 
 `rendered` is the default project, installed; `trained` the same with runs in it. Both are made
-once, and a test that changes a project gets a copy: `project`, `project_with_runs`, `slow`.
+once for all processes, and a test that changes a project gets a copy: `project`,
+`project_with_runs`, `slow`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,10 +18,10 @@ import pytest
 
 from tests.support import answers
 from tests.support.answers import Render
-from tests.support.forked_kedro import Kedro
 from tests.support.guarded import GuardedServer, guarded_server
 from tests.support.project import PACKAGE, Project, Trained, copy_of, install, tracking_server
 from tests.support.proxy import Proxy, proxy_of
+from tests.support.shared import shared
 from tests.support.slow import REGISTRY
 
 pytest_plugins = ["tests.support.scheduling"]
@@ -47,20 +49,25 @@ def render(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
 
 @pytest.fixture(scope="session")
 def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The default project, installed."""
-    return install(template, tmp_path_factory.mktemp("live") / "project")
+    """The default project, installed: all processes share it, and none changes it."""
+    folder = shared(tmp_path_factory, "rendered", partial(install, template))
+    return Project(folder / "project", folder / "project/.venv")
 
 
 @pytest.fixture(scope="session")
 def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Train, train again, score."""
-    project = copy_of(rendered, tmp_path_factory.mktemp("trained"))
-    commands = [(), (), ("--pipelines", "inference")]
-    screens = []
-    for arguments in commands:
+    """Trained, trained again, a batch scored: all processes share it, and none changes it."""
+    folder = shared(tmp_path_factory, "trained", partial(train, rendered))
+    screens = [path.read_text("utf-8") for path in sorted(folder.glob("screen-*"))]
+    return Trained(Project(folder / "project", rendered.environment), *screens)
+
+
+def train(rendered: Project, folder: Path) -> None:
+    """Train, train again, score; each in a process of its own, whose screen is kept."""
+    project = copy_of(rendered, folder)
+    for number, arguments in enumerate([(), (), ("--pipelines", "inference")]):
         result = project.run("kedro", "run", *arguments)
-        screens.append(result.stdout + result.stderr)
-    return Trained(project, *screens)
+        (folder / f"screen-{number}").write_text(result.stdout + result.stderr, "utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -74,14 +81,6 @@ def scored(trained: Trained) -> list[float]:
     """What batch scoring has predicted for these rows."""
     path = trained.project.folder / "data/07_model_output/predictions.csv"
     return list(pd.read_csv(path)["progression"])
-
-
-@pytest.fixture(scope="session")
-def kedro(rendered: Project) -> Iterator[Kedro]:
-    """Runs Kedro's commands in copies of the project, without the seconds that imports take."""
-    runner = Kedro(rendered)
-    yield runner
-    runner.stop()
 
 
 @pytest.fixture(scope="session")

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support import answers, databases, stores
 from tests.support.databases import MariaDB, PostgreSQL
-from tests.support.forked_kedro import Kedro
 from tests.support.old_databases import age
 from tests.support.project import Project, copy_of, install
 from tests.support.servers import SECRETS, TrackingServer, by_command, by_compose, compose
+from tests.support.shared import shared
 from tests.support.stores import Store
+
+MANAGED = ("databricks", "sagemaker", "azureml")
 
 
 @pytest.fixture(scope="session")
@@ -26,25 +29,28 @@ def other(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def installed(template: Path, other: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project for PostgreSQL and S3, installed, with what all backends of these tests need."""
-    folder = tmp_path_factory.mktemp("backends") / "project"
+    folder = shared(tmp_path_factory, "backends", partial(install_for_all, template))
+    return Project(folder / "project", folder / "project/.venv")
+
+
+def install_for_all(template: Path, folder: Path) -> None:
+    """Install one environment: its server's, and those of projects for the other backends."""
     choice = {"backend_store": "postgresql", "artifact_store": "s3"}
     project = install(template, folder, tracking_preset="server", **choice)
-    lists = [where / "deploy/tracking-server/requirements.txt" for where in (folder, other)]
+    others = [
+        {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "azure"},
+        *(answers.coherent({"tracking_preset": preset}) for preset in MANAGED),
+    ]
+    rendered = [
+        answers.render(template, folder / str(number), sheet) for number, sheet in enumerate(others)
+    ]
     command: list[str | Path] = ["uv", "pip", "install", "--quiet", "--python", project.environment]
-    for requirements in lists:
-        command += ["--requirements", requirements]
+    for each in (project.folder, *rendered):
+        lists = (each / "pyproject.toml", each / "deploy/tracking-server/requirements.txt")
+        command += [part for path in lists if path.exists() for part in ("--requirements", path)]
     subprocess.run(command, check=True)
-    return project
-
-
-@pytest.fixture(scope="session")
-def kedro(installed: Project) -> Iterator[Kedro]:
-    """Kedro without its start: for tests of what comes after it."""
-    runner = Kedro(installed)
-    yield runner
-    runner.stop()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tests.support.forked_kedro import Kedro
 from tests.support.fronts import Tokens, tls_of
 from tests.support.project import Project
 from tests.support.proxy import proxy_of
@@ -25,13 +24,11 @@ def _admin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
 
 
-def delivers(
-    kedro: Kedro, project: Project, server: TrackingServer, experiment: str, **login: str
-) -> None:
+def delivers(project: Project, server: TrackingServer, experiment: str, **login: str) -> None:
     """The project's one run is kept, and arrives whole by `sync` with this login."""
     assert len(journals(project)) == 1
     assert not refused(project)
-    kedro.run(project, "mlflow", "sync", env=login)
+    project.kedro("mlflow", "sync", env=login)
     (run,) = runs(server.client, experiment)
     assert run.info.status == "FINISHED"
     assert run.data.metrics.items() >= {"one/score": 0.5, "two/score": 1.0}.items()
@@ -39,65 +36,65 @@ def delivers(
 
 
 def test_a_wrong_password_keeps_the_run_and_says_so(
-    project: Project, kedro: Kedro, team_server: TrackingServer
+    project: Project, team_server: TrackingServer
 ) -> None:
     tiny(project, "wrong-password")
     wrong = team_server.login("admin", "CANARY-wrong")
-    screen = said(kedro.run(project, "run", env=wrong).stdout)
+    screen = said(project.kedro("run", env=wrong).stdout)
     assert "did not take the whole run (it does not let you in" in screen
     assert "CANARY" not in screen
-    again = kedro.run(project, "mlflow", "sync", env=wrong, code=1)
+    again = project.kedro("mlflow", "sync", env=wrong, code=1)
     assert "it does not let you in" in again.stdout
-    delivers(kedro, project, team_server, "wrong-password", **team_server.login())
+    delivers(project, team_server, "wrong-password", **team_server.login())
 
 
 def test_a_missing_permission_keeps_the_run_and_says_so(
-    project: Project, kedro: Kedro, team_server: TrackingServer
+    project: Project, team_server: TrackingServer
 ) -> None:
     tiny(project, "not-yours")
     team_server.users.create_user("reader", PASSWORD)
     experiment = team_server.client.create_experiment("not-yours")
     team_server.users.grant_user_permission("reader", "experiment", experiment, "DENY")
     reader = team_server.login("reader", PASSWORD)
-    screen = said(kedro.run(project, "run", env=reader).stdout)
+    screen = said(project.kedro("run", env=reader).stdout)
     assert "did not take the whole run (it answers: Permission denied)" in screen
     team_server.users.revoke_user_permission("reader", "experiment", experiment)
-    delivers(kedro, project, team_server, "not-yours", **reader)
+    delivers(project, team_server, "not-yours", **reader)
 
 
 def test_a_team_logs_into_one_experiment_whoever_has_made_it(
-    project: Project, kedro: Kedro, team_server: TrackingServer
+    project: Project, team_server: TrackingServer
 ) -> None:
     tiny(project, "shared", FIGURE)
     team_server.users.create_user("ada", PASSWORD)
     team_server.users.create_user("grace", PASSWORD)
     for name in ("ada", "grace"):
-        kedro.run(project, "run", env=team_server.login(name, PASSWORD))
+        project.kedro("run", env=team_server.login(name, PASSWORD))
     assert len(runs(team_server.client, "shared")) == 2
     assert not journals(project)
 
 
 def test_a_token_that_has_expired_keeps_the_run_and_says_so(
-    project: Project, kedro: Kedro, team_server: TrackingServer
+    project: Project, team_server: TrackingServer
 ) -> None:
     tiny(project, "expired")
     with proxy_of(team_server.url, Tokens("CANARY-new")) as proxy:
         variables = {"MLFLOW_TRACKING_URI": proxy.url, "MLFLOW_TRACKING_TOKEN": "CANARY-old"}
-        screen = said(kedro.run(project, "run", env=variables).stdout)
+        screen = said(project.kedro("run", env=variables).stdout)
         assert "it does not let you in" in screen
         assert "CANARY" not in screen
         renewed = variables | {"MLFLOW_TRACKING_TOKEN": "CANARY-new"}
-        delivers(kedro, project, team_server, "expired", **renewed)
+        delivers(project, team_server, "expired", **renewed)
 
 
 def test_a_token_that_expires_in_a_run_loses_nothing_of_it(
-    project: Project, kedro: Kedro, team_server: TrackingServer
+    project: Project, team_server: TrackingServer
 ) -> None:
     tiny(project, "expires", SLOW)
     tokens = Tokens("CANARY-new")
     with proxy_of(team_server.url, tokens) as proxy:
         variables = {"MLFLOW_TRACKING_URI": proxy.url, "MLFLOW_TRACKING_TOKEN": "CANARY-new"}
-        process = project.start("kedro", "run", env=variables)
+        process = project.fork("kedro", "run", env=variables)
         deadline = time.monotonic() + 60
         while not runs(team_server.client, "expires"):
             assert process.poll() is None, process.communicate()
@@ -115,23 +112,23 @@ def test_a_token_that_expires_in_a_run_loses_nothing_of_it(
         assert process.returncode == 0, out + err
         assert "it does not let you in" in said(out)
         renewed = variables | {"MLFLOW_TRACKING_TOKEN": "CANARY-newer"}
-        delivers(kedro, project, team_server, "expires", **renewed)
+        delivers(project, team_server, "expires", **renewed)
 
 
 def test_a_certificate_of_an_own_authority_is_trusted_where_it_is_named(
-    project: Project, kedro: Kedro, team_server: TrackingServer, tmp_path: Path
+    project: Project, team_server: TrackingServer, tmp_path: Path
 ) -> None:
     tiny(project, "private")
     authority, file = trustme.CA(), tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(file))
     with tls_of(team_server, authority) as url:
         login = {**team_server.login(), "MLFLOW_TRACKING_URI": url}
-        screen = said(kedro.run(project, "run", env=login).stdout)
+        screen = said(project.kedro("run", env=login).stdout)
         assert "did not take the whole run (its certificate is not trusted" in screen
         named = login | {"MLFLOW_TRACKING_SERVER_CERT_PATH": str(file)}
-        delivers(kedro, project, team_server, "private", **named)
+        delivers(project, team_server, "private", **named)
         tiny(project, "bundle", FIGURE)
         bundle = login | {"REQUESTS_CA_BUNDLE": str(file)}
-        screen = said(kedro.run(project, "run", env=bundle).stdout)
+        screen = said(project.kedro("run", env=bundle).stdout)
         assert f"{url}/#/experiments/" in screen
         assert not journals(project)

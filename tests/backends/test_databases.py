@@ -10,7 +10,6 @@ from mlflow import MlflowClient
 
 from tests.support import answers
 from tests.support.databases import Database, PostgreSQL
-from tests.support.forked_kedro import Kedro
 from tests.support.machine import free_port
 from tests.support.project import PACKAGE, Project
 from tests.support.stores import Store
@@ -32,7 +31,7 @@ def direct(postgresql: PostgreSQL) -> str:
 
 
 def test_the_first_run_makes_the_tables_and_every_value_is_there(
-    database: Database, project: Project, kedro: Kedro
+    database: Database, project: Project
 ) -> None:
     uri = database.uri("fresh")
     tiny(project, "first", FIGURE)
@@ -42,7 +41,7 @@ def test_the_first_run_makes_the_tables_and_every_value_is_there(
         "\nnodes = [node(lambda alpha: alpha, 'params:Alpha', 'One'), ",
     )
     project.write("conf/base/parameters.yml", "alpha: 0.5\nAlpha: 7\n")
-    screen = kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": uri})
+    screen = project.kedro("run", env={"MLFLOW_TRACKING_URI": uri})
     client = MlflowClient(uri)
     (run,) = runs(client, "first")
     assert run.info.status == "FINISHED"
@@ -56,11 +55,11 @@ def test_the_first_run_makes_the_tables_and_every_value_is_there(
 
 
 def test_a_wrong_password_costs_a_line_and_nothing_else(
-    database: Database, project: Project, kedro: Kedro
+    database: Database, project: Project
 ) -> None:
     wrong = database.uri("fresh", "CANARY-wrong")
     tiny(project, "late")
-    result = kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": wrong})
+    result = project.kedro("run", env={"MLFLOW_TRACKING_URI": wrong})
     screen = said(result.stdout + result.stderr)
     assert "the database does not open: " in screen
     assert screen.count("did not take the whole run") == 1
@@ -68,7 +67,7 @@ def test_a_wrong_password_costs_a_line_and_nothing_else(
     assert "CANARY" not in screen
     assert len(journals(project)) == 1
     right = {"MLFLOW_TRACKING_URI": database.uri("fresh")}
-    kedro.run(project, "mlflow", "sync", env=right)
+    project.kedro("mlflow", "sync", env=right)
     (run,) = runs(MlflowClient(right["MLFLOW_TRACKING_URI"]), "late")
     assert run.data.metrics.items() >= {"one/score": 0.5, "two/score": 1.0}.items()
     assert not journals(project)
@@ -76,34 +75,31 @@ def test_a_wrong_password_costs_a_line_and_nothing_else(
 
 def test_a_run_that_must_be_tracked_stops_at_once_when_the_database_is_away(
     project: Project,
-    kedro: Kedro,
 ) -> None:
     tiny(project, "away")
     config = (project.folder / "conf/base/mlflow.yml").read_text()
     project.write("conf/base/mlflow.yml", config + "shipping: {on_unreachable: fail}\n")
     away = f"postgresql+psycopg://mlflow:CANARY@127.0.0.1:{free_port()}/mlflow"
-    result = kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": away}, code=1)
+    result = project.kedro("run", env={"MLFLOW_TRACKING_URI": away}, code=1)
     assert "cannot be reached (the database does not open" in said(result.stderr)
     assert "CANARY" not in result.stderr
     assert not journals(project)
 
 
-def test_scoring_says_in_a_line_that_the_database_does_not_open(
-    project: Project, kedro: Kedro
-) -> None:
+def test_scoring_says_in_a_line_that_the_database_does_not_open(project: Project) -> None:
     away = f"mysql+pymysql://mlflow:CANARY@127.0.0.1:{free_port()}/mlflow"
     arguments = ["run", "--pipelines", "inference"]
-    result = kedro.run(project, *arguments, env={"MLFLOW_TRACKING_URI": away}, code=1)
+    result = project.kedro(*arguments, env={"MLFLOW_TRACKING_URI": away}, code=1)
     assert f"could not be asked for the alias champion of '{PACKAGE}'" in said(result.stderr)
     assert "Traceback" not in result.stdout + result.stderr
     assert "CANARY" not in result.stdout + result.stderr
 
 
 def test_a_database_that_goes_and_comes_back_in_a_run_gets_everything(
-    project: Project, kedro: Kedro, postgresql: PostgreSQL, direct: str
+    project: Project, postgresql: PostgreSQL, direct: str
 ) -> None:
     tiny(project, "gone", SLOW)
-    process = project.start("kedro", "run", env={"MLFLOW_TRACKING_URI": direct})
+    process = project.fork("kedro", "run", env={"MLFLOW_TRACKING_URI": direct})
     wait_for(project.folder / "waiting")
     postgresql.vanish()
     time.sleep(2)
@@ -112,7 +108,7 @@ def test_a_database_that_goes_and_comes_back_in_a_run_gets_everything(
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     if journals(project):  # It came back too late for the run's end.
-        kedro.run(project, "mlflow", "sync", env={"MLFLOW_TRACKING_URI": direct})
+        project.kedro("mlflow", "sync", env={"MLFLOW_TRACKING_URI": direct})
     (run,) = runs(MlflowClient(direct), "gone")
     assert run.info.status == "FINISHED"
     assert run.data.metrics.items() >= {"one/score": 0.5, "two/score": 1.0}.items()
@@ -127,7 +123,7 @@ def wait_for(path: Path) -> None:
 
 
 def test_a_bucket_that_refuses_its_keys_gets_the_files_later(
-    project: Project, kedro: Kedro, template: Path, tmp_path: Path, direct: str, s3: Store
+    project: Project, template: Path, tmp_path: Path, direct: str, s3: Store
 ) -> None:
     choice = {"backend_store": "postgresql", "artifact_store": "s3"}
     folder = answers.render(template, tmp_path / "direct", choice)
@@ -137,10 +133,10 @@ def test_a_bucket_that_refuses_its_keys_gets_the_files_later(
     project.write("conf/base/mlflow.yml", config.rstrip("\n") + f"\n{location}")
     variables = {**s3.variables, "MLFLOW_TRACKING_URI": direct}
     wrong = {**variables, "AWS_SECRET_ACCESS_KEY": "CANARY-wrong"}
-    screen = said(kedro.run(project, "run", env=wrong).stdout)
+    screen = said(project.kedro("run", env=wrong).stdout)
     assert "did not take the whole run" in screen
     assert "CANARY" not in screen
     assert not refused(project)
-    kedro.run(project, "mlflow", "sync", env=variables)
+    project.kedro("mlflow", "sync", env=variables)
     (run,) = runs(MlflowClient(direct), "bucket")
     assert list((s3.folder / "direct" / run.info.run_id).rglob("*.png"))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forked_kedro import Kedro
 from tests.support.project import Project
 from tests.support.servers import ADMIN_PASSWORD, TrackingServer
 from tests.support.stores import Store
@@ -34,7 +33,6 @@ def full(s3: Store) -> Iterator[Path]:
 
 def test_files_that_find_no_room_are_kept_until_there_is_some(
     project: Project,
-    kedro: Kedro,
     team_server: TrackingServer,
     full: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -46,13 +44,13 @@ def test_files_that_find_no_room_are_kept_until_there_is_some(
     project.write("conf/base/mlflow.yml", f"{config}shipping: {{deadline: 5}}\n")
     team_server.client.create_experiment("full", "mlflow-artifacts:/full")
     login = team_server.login()
-    screen = said(kedro.run(project, "run", env=login).stdout)
+    screen = said(project.kedro("run", env=login).stdout)
     assert "Pipeline execution completed successfully" in screen
     assert screen.count("did not take the whole run") == 1
     assert not refused(project)
     project.write("conf/base/mlflow.yml", config)
     (full / "ballast").unlink()
-    kedro.run(project, "mlflow", "sync", env=login)
+    project.kedro("mlflow", "sync", env=login)
     (run,) = runs(team_server.client, "full")
     assert run.info.status == "FINISHED"
     assert team_server.client.list_artifacts(run.info.run_id, "figures")

@@ -42,8 +42,8 @@ def test_runs_and_files_go_where_dotenv_says_and_no_secret_stays_behind(
     project.write(".env", "".join(lines))
 
     results = [
-        project.run("kedro", "run"),
-        project.run("kedro", "run", "--pipelines", "inference"),
+        project.kedro("run"),
+        project.kedro("run", "--pipelines", "inference"),
     ]
 
     client = MlflowClient(uri)

@@ -21,10 +21,11 @@ import pytest
 import trustme
 from mlflow import MlflowClient
 
+from tests.support import answers
 from tests.support.canary import leaky, traces
 from tests.support.fronts import Door, bearer, identity, sigv4
 from tests.support.machine import free_port
-from tests.support.project import PACKAGE, Project, install, listening
+from tests.support.project import PACKAGE, Project, listening
 from tests.support.proxy import proxy_of
 from tests.support.stores import Store, s3
 from tests.support.unity_catalog import UnityCatalog
@@ -62,7 +63,7 @@ def train_and_score(project: Project, variables: Mapping[str, str]) -> str:
     """Run both pipelines; the screen, on which no secret may be, nor in the project."""
     screen = ""
     for arguments in [(), ("--pipelines", "inference")]:
-        result = project.run("kedro", "run", *arguments, env=variables)
+        result = project.kedro("run", *arguments, env=variables)
         screen += result.stdout + result.stderr
     assert not leaky(screen)
     assert not [path for path in traces(project.folder) if ".venv" not in path.parts]
@@ -75,11 +76,11 @@ def move_from_laptop(project: Project, variables: Mapping[str, str]) -> None:
     laptop = project.client
     uri = "sqlite:///mlflow.db"
     on_laptop = {"MLFLOW_TRACKING_URI": uri, "MLFLOW_REGISTRY_URI": uri}
-    project.run("kedro", "run", env=on_laptop)
+    project.kedro("run", env=on_laptop)
     (registered,) = laptop.search_registered_models()
     laptop.set_model_version_tag(registered.name, "1", "stage", "tried")
     laptop.set_model_version_tag(registered.name, "1", "team/owner", "eve")
-    move = partial(project.run, "kedro", "mlflow", "sync", "--from", uri, env=variables)
+    move = partial(project.kedro, "mlflow", "sync", "--from", uri, env=variables)
     screen = move(code=1).stdout
     assert "1 runs, " in screen
     assert "1 traces, 1 versions." in screen
@@ -111,10 +112,10 @@ def assert_closed(url: str, context: ssl.SSLContext | None = None) -> None:
 
 
 def test_sagemaker_takes_calls_that_its_plugin_signs(
-    template: Path, tmp_path: Path, store: Store
+    template: Path, installed: Project, tmp_path: Path, store: Store
 ) -> None:
-    answers = {"tracking_preset": "sagemaker", "tracking_uri": ARN}
-    project = install(template, tmp_path / "project", **answers)
+    given = {"tracking_preset": "sagemaker", "tracking_uri": ARN}
+    project = Project(answers.render(template, tmp_path / "project", given), installed.environment)
     key, secret = (
         store.variables[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
     )
@@ -133,9 +134,10 @@ def test_sagemaker_takes_calls_that_its_plugin_signs(
 
 
 def test_databricks_takes_runs_and_unity_catalog_the_model(
-    template: Path, tmp_path: Path, store: Store
+    template: Path, installed: Project, tmp_path: Path, store: Store
 ) -> None:
-    project = install(template, tmp_path / "project", tracking_preset="databricks")
+    given = {"tracking_preset": "databricks"}
+    project = Project(answers.render(template, tmp_path / "project", given), installed.environment)
     door = Door(bearer("dapi-CANARYCANARY"))
     catalog = UnityCatalog(tmp_path / "catalog")
     with open_mlflow(tmp_path, store.destination) as url, proxy_of(url, door) as front:
@@ -146,8 +148,8 @@ def test_databricks_takes_runs_and_unity_catalog_the_model(
         assert {request.path for request in door.refused} <= {"/.well-known/databricks-config"}
         assert_closed(front.url)
         assert_arrived(MlflowClient(url), f"/Shared/{PACKAGE}")
-        project.run("kedro", "run", env=store.variables | workspace)
-        project.run("kedro", "mlflow", "promote", env=store.variables | workspace)
+        project.kedro("run", env=store.variables | workspace)
+        project.kedro("mlflow", "promote", env=store.variables | workspace)
         move_from_laptop(project, store.variables | workspace)
     name = f"main.default.{PACKAGE}"
     version, promoted, moved = catalog.models[name]
@@ -159,10 +161,12 @@ def test_databricks_takes_runs_and_unity_catalog_the_model(
     assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/1/MLmodel").is_file()
 
 
-def test_azureml_takes_the_token_of_a_machines_identity(template: Path, tmp_path: Path) -> None:
+def test_azureml_takes_the_token_of_a_machines_identity(
+    template: Path, installed: Project, tmp_path: Path
+) -> None:
     uri = f"azureml://westeurope.api.azureml.ms/mlflow/v1.0{WORKSPACE}"
-    answers = {"tracking_preset": "azureml", "tracking_uri": uri}
-    project = install(template, tmp_path / "project", **answers)
+    given = {"tracking_preset": "azureml", "tracking_uri": uri}
+    project = Project(answers.render(template, tmp_path / "project", given), installed.environment)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     trusting = ssl.create_default_context(cafile=tmp_path / "authority.pem")

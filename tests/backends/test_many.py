@@ -49,14 +49,14 @@ def test_twenty_runs_at_once_are_complete(
     project.write("together.py", TOGETHER)
     login = team_server.login()
     started = [
-        project.start("python", "together.py", str(number * RUNS_EACH), env=login)
+        project.fork("python", "together.py", str(number * RUNS_EACH), env=login)
         for number in range(PROCESSES)
     ]
     for process in started:
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, out + err
     if journals(project):  # The server was too busy for a run's end.
-        project.run("kedro", "mlflow", "sync", env=login)
+        project.kedro("mlflow", "sync", env=login)
     found = {run.data.params["alpha"]: run for run in runs(team_server.client, "twenty")}
     assert sorted(found, key=int) == [str(alpha) for alpha in range(PROCESSES * RUNS_EACH)]
     for alpha, run in found.items():

@@ -42,7 +42,7 @@ def test_a_run_with_its_model_lands_on_the_server_and_no_client_holds_a_cloud_ke
 ) -> None:
     server: TrackingServer = request.getfixturevalue(name)
     login = server.login()
-    project.run("kedro", "run", env=login)
+    project.kedro("run", env=login)
     (run,) = runs(server.client, PACKAGE)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["evaluation/rmse"]
@@ -50,7 +50,7 @@ def test_a_run_with_its_model_lands_on_the_server_and_no_client_holds_a_cloud_ke
     assert str(run.info.artifact_uri).startswith("mlflow-artifacts:")
     version = server.client.get_model_version_by_alias(PACKAGE, "champion")
     assert version.run_id == run.info.run_id
-    project.run("kedro", "run", "--pipelines", "inference", env=login)
+    project.kedro("run", "--pipelines", "inference", env=login)
     assert (project.folder / "data/07_model_output/predictions.csv").exists()
 
 
@@ -71,7 +71,7 @@ def test_a_server_whose_database_goes_and_comes_back_gets_everything(
     project: Project, team_server: TrackingServer, postgresql: PostgreSQL
 ) -> None:
     tiny(project, "gone", SLOW)
-    process = project.start("kedro", "run", env=team_server.login())
+    process = project.fork("kedro", "run", env=team_server.login())
     deadline = time.monotonic() + 60
     while not runs(team_server.client, "gone"):
         assert process.poll() is None, process.communicate()
@@ -84,7 +84,7 @@ def test_a_server_whose_database_goes_and_comes_back_gets_everything(
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     if journals(project):  # It came back too late for the run's end.
-        project.run("kedro", "mlflow", "sync", env=team_server.login())
+        project.kedro("mlflow", "sync", env=team_server.login())
     (run,) = runs(team_server.client, "gone")
     assert run.info.status == "FINISHED"
     assert run.data.metrics.items() >= {"one/score": 0.5, "two/score": 1.0}.items()

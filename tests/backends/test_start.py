@@ -133,7 +133,7 @@ def test_where_users_are_kept_is_told_without_the_password(
 
 
 def test_the_command_says_all_that_is_missing_a_line_each(project: Project) -> None:
-    result = project.run("kedro", "mlflow", "server", "--host", "0.0.0.0", code=1)
+    result = project.kedro("mlflow", "server", "--host", "0.0.0.0", code=1)
     lines = result.stderr.strip().splitlines()
     assert [line.partition(" is not set: ")[0] for line in lines] == [
         "MLFLOW_BACKEND_STORE_URI",
@@ -148,10 +148,10 @@ def test_the_first_start_needs_the_first_users_password(
 ) -> None:
     variables = {**WHOLE, "MLFLOW_BACKEND_STORE_URI": postgresql.create("nobody")}
     del variables["MLFLOW_AUTH_ADMIN_PASSWORD"]
-    result = project.run("kedro", "mlflow", "server", env=variables, code=1)
+    result = project.kedro("mlflow", "server", env=variables, code=1)
     assert "MLFLOW_AUTH_ADMIN_PASSWORD is not set: " in result.stderr
     variables["MLFLOW_AUTH_ADMIN_PASSWORD"] = "CANARY"
-    result = project.run("kedro", "mlflow", "server", env=variables, code=1)
+    result = project.kedro("mlflow", "server", env=variables, code=1)
     assert "Password must be at least 12 characters" in result.stderr
     assert "Traceback" not in result.stderr
     assert "CANARY" not in result.stdout + result.stderr

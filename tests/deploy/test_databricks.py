@@ -28,11 +28,10 @@ class Workspace(Deploying):
 
 
 @pytest.fixture(scope="module")
-def original(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deploying]:
+def original(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Deploying:
     """The project, rendered once."""
     given = {"tracking_preset": "databricks", "serving_target": "databricks"}
-    with deploying(template, tmp_path_factory.mktemp("databricks") / "project", given) as made:
-        yield made
+    return deploying(template, tmp_path_factory.mktemp("databricks") / "project", given)
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def workspace(original: Deploying, tmp_path: Path) -> Iterator[Workspace]:
         front.instead = answer
         variables = {"DATABRICKS_HOST": front.url, "DATABRICKS_TOKEN": TOKEN}
         copy = original.copied(tmp_path, variables)
-        yield Workspace(copy.project, copy.kedro, copy.variables, serving, catalog)
+        yield Workspace(copy.project, copy.variables, serving, catalog)
 
 
 def test_a_dry_run_says_the_calls_and_makes_none(workspace: Workspace) -> None:

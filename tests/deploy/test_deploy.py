@@ -7,7 +7,6 @@ import re
 import pytest
 import yaml
 
-from tests.support.forked_kedro import Kedro
 from tests.support.stand_ins import Deployable, StandIns
 
 IMAGE = "registry.example.com/team/study"
@@ -19,19 +18,19 @@ def steps(screen: str) -> list[str]:
 
 
 def test_docker_fetches_a_version_and_starts_an_image_that_holds_it(
-    deployable: Deployable, kedro: Kedro, stand_ins: StandIns
+    deployable: Deployable, stand_ins: StandIns
 ) -> None:
     project = deployable("docker")
     model = project.folder / "deploy/docker/model"
     deploy = ("mlflow", "deploy", "--version", "2")
-    dry = kedro.run(project, *deploy, "--dry-run", env=stand_ins.variables).stdout
+    dry = project.kedro(*deploy, "--dry-run", env=stand_ins.variables).stdout
     assert not model.exists()
     assert stand_ins.calls() == []
 
     # What another version has left there goes.
     (model / "code").mkdir(parents=True)
     (model / "code" / "old.py").touch()
-    real = kedro.run(project, *deploy, env=stand_ins.variables).stdout
+    real = project.kedro(*deploy, env=stand_ins.variables).stdout
     assert real == dry
     fetch, start = steps(real)
     assert "models:/diabetes_progression/2" in fetch
@@ -43,7 +42,7 @@ def test_docker_fetches_a_version_and_starts_an_image_that_holds_it(
 
 
 def test_kubernetes_pushes_the_champion_and_gives_it_its_share(
-    deployable: Deployable, kedro: Kedro, stand_ins: StandIns
+    deployable: Deployable, stand_ins: StandIns
 ) -> None:
     project = deployable("kubernetes")
     project.edit("conf/base/mlflow.yml", "  image: null ", f"  image: {IMAGE} ")
@@ -53,9 +52,9 @@ def test_kubernetes_pushes_the_champion_and_gives_it_its_share(
         "conf/production/mlflow.yml", "deployment: {overlay: production, canary_percent: 10}\n"
     )
     deploy = ("mlflow", "deploy", "--env", "production")
-    dry = kedro.run(project, *deploy, "--dry-run", env=stand_ins.variables).stdout
+    dry = project.kedro(*deploy, "--dry-run", env=stand_ins.variables).stdout
     assert stand_ins.calls() == []
-    assert kedro.run(project, *deploy, env=stand_ins.variables).stdout == dry
+    assert project.kedro(*deploy, env=stand_ins.variables).stdout == dry
     build, push, apply = stand_ins.calls()
     assert build.endswith(f"--tag {IMAGE}:1 .")
     assert push == f"docker push {IMAGE}:1"
@@ -96,7 +95,6 @@ def test_what_cannot_be_deployed_is_refused_in_a_sentence_before_anything_is_don
     variables: dict[str, str],
     words: list[str],
     deployable: Deployable,
-    kedro: Kedro,
     stand_ins: StandIns,
 ) -> None:
     project = deployable(target)
@@ -107,7 +105,7 @@ def test_what_cannot_be_deployed_is_refused_in_a_sentence_before_anything_is_don
     if words[-1].endswith("=kubernetes"):
         project.edit("conf/base/mlflow.yml", "  model: baked ", "  #")
         project.edit("conf/base/mlflow.yml", "  port: 8080 ", "  #")
-    refused = kedro.run(project, "mlflow", "deploy", code=1, env=stand_ins.variables | variables)
+    refused = project.kedro("mlflow", "deploy", code=1, env=stand_ins.variables | variables)
     text = " ".join((refused.stdout + refused.stderr).split())
     assert [word for word in words if word not in text] == []
     assert "Traceback" not in text
@@ -115,11 +113,11 @@ def test_what_cannot_be_deployed_is_refused_in_a_sentence_before_anything_is_don
 
 
 def test_a_command_that_fails_ends_the_deployment_and_is_named(
-    deployable: Deployable, kedro: Kedro, stand_ins: StandIns
+    deployable: Deployable, stand_ins: StandIns
 ) -> None:
     project = deployable("docker")
     docker = stand_ins.folder / "docker"
     docker.write_text('#!/bin/sh\n[ "$2" = version ] && exit 0\nexit 17\n', encoding="utf-8")
-    failed = kedro.run(project, "mlflow", "deploy", code=1, env=stand_ins.variables)
+    failed = project.kedro("mlflow", "deploy", code=1, env=stand_ins.variables)
     assert "`docker compose" in failed.stderr
     assert "exit code 17" in " ".join(failed.stderr.split())

@@ -38,12 +38,12 @@ class Account(Deploying):
 @pytest.fixture(scope="module")
 def original(
     template: Path, trained: Trained, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Deploying]:
+) -> Deploying:
     """The project, rendered once, with the runs and models of the trained one."""
     folder = tmp_path_factory.mktemp("sagemaker") / "project"
-    with deploying(template, folder, {"serving_target": "sagemaker"}) as made:
-        shutil.copy2(trained.project.folder / "mlflow.db", folder)
-        yield made
+    made = deploying(template, folder, {"serving_target": "sagemaker"})
+    shutil.copy2(trained.project.folder / "mlflow.db", folder)
+    return made
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def account(original: Deploying, tmp_path: Path) -> Iterator[Account]:
             cloud.variables
             | {"SAGEMAKER_ROLE_ARN": ROLE, "SAGEMAKER_IMAGE": IMAGE, "SAGEMAKER_BUCKET": BUCKET},
         )
-        yield Account(copy.project, copy.kedro, copy.variables, cloud)
+        yield Account(copy.project, copy.variables, cloud)
 
 
 def test_a_dry_run_says_the_calls_and_makes_none(account: Account) -> None:

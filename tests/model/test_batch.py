@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from tests.support.project import PACKAGE, Project, Trained
-
-if TYPE_CHECKING:
-    from tests.support.forked_kedro import Kedro
 
 
 def predictions_of(project: Project) -> pd.DataFrame:
@@ -24,12 +19,10 @@ def test_each_prediction_says_which_version_and_which_run_have_made_it(trained: 
     assert set(predictions["model_run_id"]) == {champion.run_id}
 
 
-def test_a_batch_is_scored_by_the_version_that_is_asked_for(
-    project_with_runs: Project, kedro: Kedro
-) -> None:
+def test_a_batch_is_scored_by_the_version_that_is_asked_for(project_with_runs: Project) -> None:
     project = project_with_runs
     arguments = ["run", "--pipelines", "inference", "--params"]
-    result = kedro.run(project, *arguments, "model_version=2")
+    result = project.kedro(*arguments, "model_version=2")
     assert f"{PACKAGE} version 2 (challenger)" in said(result.stderr + result.stdout)
     second = project.client.get_model_version(PACKAGE, "2")
     assert set(predictions_of(project)["model_run_id"]) == {second.run_id}
@@ -38,17 +31,15 @@ def test_a_batch_is_scored_by_the_version_that_is_asked_for(
     assert run.data.tags["model.run_id"] == second.run_id
 
 
-def test_a_version_that_there_is_not_is_refused_in_a_sentence(
-    project_with_runs: Project, kedro: Kedro
-) -> None:
+def test_a_version_that_there_is_not_is_refused_in_a_sentence(project_with_runs: Project) -> None:
     project = project_with_runs
     arguments = ["run", "--pipelines", "inference", "--params"]
-    result = kedro.run(project, *arguments, "model_version=99", code=1)
+    result = project.kedro(*arguments, "model_version=99", code=1)
     assert f"The model '{PACKAGE}' has no version 99" in said(result.stderr)
-    result = kedro.run(project, *arguments, "model_version=best", code=1)
+    result = project.kedro(*arguments, "model_version=best", code=1)
     assert "has the alias 'best'" in said(result.stderr)
     project.client.delete_registered_model_alias(PACKAGE, "champion")
-    result = kedro.run(project, "run", "--pipelines", "inference", code=1)
+    result = project.kedro("run", "--pipelines", "inference", code=1)
     assert "is the champion yet: train one with `kedro run`" in said(result.stderr)
 
 

@@ -109,8 +109,8 @@ def test_batch_scoring_uses_the_champion_and_not_what_was_fitted_last(
     project_with_runs: Project, scored: list[float]
 ) -> None:
     project = project_with_runs
-    project.run("kedro", "run", "--params", "model.alpha=10000")
-    project.run("kedro", "run", "--pipelines", "inference")
+    project.kedro("run", "--params", "model.alpha=10000")
+    project.kedro("run", "--pipelines", "inference")
     predictions = pd.read_csv(project.folder / "data/07_model_output/predictions.csv")
     assert list(predictions["progression"]) == pytest.approx(scored)
     inference, training, *_ = project.runs()
@@ -121,7 +121,7 @@ def test_batch_scoring_uses_the_champion_and_not_what_was_fitted_last(
 
 def test_a_run_that_fits_a_part_of_the_model_registers_none(project_with_runs: Project) -> None:
     project = project_with_runs
-    project.run("kedro", "run", "--nodes", "split,fit_preparation")
+    project.kedro("run", "--nodes", "split,fit_preparation")
     assert len(project.client.search_model_versions(f"name = '{PACKAGE}'")) == 2
 
 
@@ -149,7 +149,7 @@ def test_typed_parameters_of_inference_go_with_the_model(
 ) -> None:
     project = project_with_runs
     let_inference_take_a_parameter(project, "{factor: 2.0}")
-    project.run("kedro", "run")
+    project.kedro("run")
     folder = files_of(project, "challenger")
     script = (
         "import sys, mlflow, pandas\n"
@@ -157,13 +157,13 @@ def test_typed_parameters_of_inference_go_with_the_model(
         "rows = pandas.read_csv('data/05_model_input/instances.csv').astype(float)\n"
         "print(*model.predict(rows)['progression'])\n"
     )
-    predictions = project.run("python", "-c", script, str(folder)).stdout.split()
+    predictions = project.script(script.replace("sys.argv[1]", repr(str(folder))))[-1].split()
     assert [float(each) / 2 for each in predictions] == pytest.approx(scored)
 
 
 def test_no_secret_gets_into_the_model(project: Project) -> None:
     let_inference_take_a_parameter(project, "{factor: 2.0, api_key: CANARY}")
-    result = project.run("kedro", "run", code=1)
+    result = project.kedro("run", code=1)
     assert "'scaling' looks like a secret" in result.stderr
     found = [p for p in project.folder.rglob("*") if p.is_file() and b"CANARY" in p.read_bytes()]
     assert found == [project.folder / "conf/base/parameters.yml"]
@@ -181,9 +181,9 @@ def test_a_registered_model_may_have_a_catalog_and_a_schema(
         "MLFLOW_REGISTRY_URI": database,
         "DATABRICKS_MODEL_SCHEMA": "ml.studies",
     }
-    project.run("kedro", "run", env=variables)
+    project.kedro("run", env=variables)
     name = f"ml.studies.{PACKAGE}"
     assert project.client.get_model_version_by_alias(name, "champion")
     assert project.client.get_experiment_by_name(f"/Shared/{PACKAGE}")
-    project.run("kedro", "run", "--pipelines", "inference", env=variables)
+    project.kedro("run", "--pipelines", "inference", env=variables)
     assert (project.folder / "data/07_model_output/predictions.csv").exists()

@@ -5,24 +5,20 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from tests.support.forked_kedro import Forked
 from tests.support.machine import free_port
 from tests.support.project import PACKAGE, Project, Trained, call_it
 from tests.support.proxy import kill_before, proxy_of
-
-if TYPE_CHECKING:
-    from tests.support.forked_kedro import Kedro
 
 AUTO = ("conf/base/mlflow.yml", "  auto: false", "  auto: true")
 
@@ -36,7 +32,7 @@ def aliases(client: MlflowClient, name: str = PACKAGE) -> dict[str, str]:
     return {alias: str(n) for alias, n in client.get_registered_model(name).aliases.items()}
 
 
-def children(process: subprocess.Popen[str]) -> Iterator[str]:
+def children(process: Forked) -> Iterator[str]:
     """The command lines of the processes that a process has started."""
     listed = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     for child in listed.read_text(encoding="utf-8").split():
@@ -49,11 +45,9 @@ def run_of(client: MlflowClient, number: str, name: str = PACKAGE) -> Run:
     return client.get_run(str(client.get_model_version(name, number).run_id))
 
 
-def test_a_dry_run_shows_the_verdict_and_changes_nothing(
-    project_with_runs: Project, kedro: Kedro
-) -> None:
+def test_a_dry_run_shows_the_verdict_and_changes_nothing(project_with_runs: Project) -> None:
     project = project_with_runs
-    shown = kedro.run(project, "mlflow", "promote", "--dry-run").stdout
+    shown = project.kedro("mlflow", "promote", "--dry-run").stdout
     assert re.search(r"^Rule +Version 2 +Version 1 +Wanted +Holds$", shown, re.MULTILINE)
     assert re.search(
         r"^rmse against the champion +\S+ +\S+ +at most \S+ +yes$", shown, re.MULTILINE
@@ -65,11 +59,9 @@ def test_a_dry_run_shows_the_verdict_and_changes_nothing(
     assert not project.client.list_artifacts(run.info.run_id, "promotion")
 
 
-def test_a_promoted_version_keeps_its_history_and_the_way_back(
-    project_with_runs: Project, kedro: Kedro
-) -> None:
+def test_a_promoted_version_keeps_its_history_and_the_way_back(project_with_runs: Project) -> None:
     project, client = project_with_runs, project_with_runs.client
-    kedro.run(project, "mlflow", "promote")
+    project.kedro("mlflow", "promote")
     assert aliases(client) == {"champion": "2"}
     version = client.get_model_version(PACKAGE, "2")
     assert version.tags["promoted_from"] == "1"
@@ -81,40 +73,35 @@ def test_a_promoted_version_keeps_its_history_and_the_way_back(
     assert re.fullmatch(r"\S+, at most \S+: holds", run.data.tags["promotion.improvement.rmse"])
     path = client.download_artifacts(run.info.run_id, "promotion/version-2-against-1.md")
     assert "| rmse against the champion |" in Path(path).read_text(encoding="utf-8")
-    assert (
-        "is the champion already"
-        in kedro.run(project, "mlflow", "promote", "--version", "2").stdout
-    )
-    assert "is the challenger: train one" in said(
-        kedro.run(project, "mlflow", "promote", code=1).stderr
-    )
+    assert "is the champion already" in project.kedro("mlflow", "promote", "--version", "2").stdout
+    assert "is the challenger: train one" in said(project.kedro("mlflow", "promote", code=1).stderr)
 
-    back = kedro.run(project, "mlflow", "promote", "--rollback", "--reason", "too bold").stdout
+    back = project.kedro("mlflow", "promote", "--rollback", "--reason", "too bold").stdout
     assert "Version 1 of diabetes_progression is the champion again" in back
     assert aliases(client) == {"champion": "1"}
     tags = client.get_model_version(PACKAGE, "2").tags
     assert (tags["rolled_back_to"], tags["rollback_reason"]) == ("1", "too bold")
-    again = kedro.run(project, "mlflow", "promote", "--rollback", code=1)
+    again = project.kedro("mlflow", "promote", "--rollback", code=1)
     assert "there is no way back" in said(again.stderr)
     assert aliases(client) == {"champion": "1"}
 
 
 def test_a_worse_version_stays_the_challenger_unless_somebody_says_why_not(
-    project_with_runs: Project, kedro: Kedro
+    project_with_runs: Project,
 ) -> None:
     project, client = project_with_runs, project_with_runs.client
-    kedro.run(project, "run", "--params", "model.alpha=300")
-    result = kedro.run(project, "mlflow", "promote", code=1)
+    project.kedro("run", "--params", "model.alpha=300")
+    result = project.kedro("mlflow", "promote", code=1)
     assert re.search(r"does not become the champion: .*rmse against the champion is", result.stdout)
     assert aliases(client) == {"champion": "1", "challenger": "3"}
     run = run_of(client, "3")
     assert run.data.tags["promotion.verdict"] == "not promoted"
     assert "does not hold" in run.data.tags["promotion.improvement.rmse"]
 
-    unreasoned = kedro.run(project, "mlflow", "promote", "--force", code=2)
+    unreasoned = project.kedro("mlflow", "promote", "--force", code=2)
     assert "--force needs --reason" in said(unreasoned.stderr)
     arguments = ("--force", "--reason", "the study's leader wants it: https://me:CANARY@x.org")
-    kedro.run(project, "mlflow", "promote", *arguments)
+    project.kedro("mlflow", "promote", *arguments)
     assert aliases(client) == {"champion": "3"}
     tags = client.get_model_version(PACKAGE, "3").tags
     assert tags["promotion_reason"].startswith("the study's leader wants it")
@@ -124,7 +111,7 @@ def test_a_worse_version_stays_the_challenger_unless_somebody_says_why_not(
 
 
 def test_on_another_holdout_both_predict_anew_each_with_its_own_code(
-    project_with_runs: Project, kedro: Kedro
+    project_with_runs: Project,
 ) -> None:
     project, client = project_with_runs, project_with_runs.client
     # From here on the project's code is wrong by 1000; the champion has been packaged with its own.
@@ -133,8 +120,8 @@ def test_on_another_holdout_both_predict_anew_each_with_its_own_code(
         "regressor.predict(features)}",
         "regressor.predict(features) + 1000}",
     )
-    kedro.run(project, "run", "--params", "split.seed=7")
-    shown = kedro.run(project, "mlflow", "promote", code=1).stdout
+    project.kedro("run", "--params", "split.seed=7")
+    shown = project.kedro("mlflow", "promote", code=1).stdout
     assert "predicted again for the holdout of version 3" in said(shown)
     row = re.search(r"^rmse against the champion +(\S+) +(\S+) ", shown, re.MULTILINE)
     assert row
@@ -144,40 +131,36 @@ def test_on_another_holdout_both_predict_anew_each_with_its_own_code(
     assert float(row[2]) < 80
 
     shutil.rmtree(project.folder / ".kedro_mlflow" / "holdouts")
-    result = kedro.run(project, "mlflow", "promote", code=1)
+    result = project.kedro("mlflow", "promote", code=1)
     assert "that of version 3 is not on this machine" in said(result.stderr)
     assert aliases(client) == {"champion": "1", "challenger": "3"}
 
 
-def test_training_promotes_at_its_end_where_that_is_wanted(
-    project_with_runs: Project, kedro: Kedro
-) -> None:
+def test_training_promotes_at_its_end_where_that_is_wanted(project_with_runs: Project) -> None:
     project, client = project_with_runs, project_with_runs.client
     project.edit(*AUTO)
-    result = kedro.run(project, "run")
+    result = project.kedro("run")
     assert "is the champion now, instead of version 1" in said(result.stdout + result.stderr)
     assert f"{PACKAGE} version 3 (champion)" in said(result.stdout + result.stderr)
     assert aliases(client) == {"champion": "3"}
     assert client.get_model_version(PACKAGE, "3").tags["promoted_from"] == "1"
 
-    result = kedro.run(project, "run", "--params", "model.alpha=300")
+    result = project.kedro("run", "--params", "model.alpha=300")
     assert "does not become the champion" in said(result.stdout + result.stderr)
     assert aliases(client) == {"champion": "3", "challenger": "4"}
     run, *_ = project.runs()
     assert (run.info.status, run.data.tags["promotion.verdict"]) == ("FINISHED", "not promoted")
 
 
-def test_a_run_that_is_delivered_late_is_promoted_then(
-    project: Project, kedro: Kedro, server: str
-) -> None:
+def test_a_run_that_is_delivered_late_is_promoted_then(project: Project, server: str) -> None:
     project.edit(*AUTO)
     call_it(project, "late")
-    kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": server})
+    project.kedro("run", env={"MLFLOW_TRACKING_URI": server})
     away = f"http://127.0.0.1:{free_port()}"
-    kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": away})
+    project.kedro("run", env={"MLFLOW_TRACKING_URI": away})
     client = MlflowClient(server)
     assert aliases(client, "late") == {"champion": "1"}
-    kedro.run(project, "mlflow", "sync", env={"MLFLOW_TRACKING_URI": server})
+    project.kedro("mlflow", "sync", env={"MLFLOW_TRACKING_URI": server})
     assert aliases(client, "late") == {"champion": "2"}
     version = client.get_model_version("late", "2")
     assert version.tags["promoted_from"] == "1"
@@ -187,16 +170,16 @@ def test_a_run_that_is_delivered_late_is_promoted_then(
 
 
 def test_a_promotion_that_is_killed_again_and_again_ends_as_one_that_was_not(
-    project: Project, kedro: Kedro, server: str
+    project: Project, server: str
 ) -> None:
     name = "killed"
     call_it(project, name)
     for _ in range(2):
-        kedro.run(project, "run", env={"MLFLOW_TRACKING_URI": server})
+        project.kedro("run", env={"MLFLOW_TRACKING_URI": server})
     client = MlflowClient(server)
     with proxy_of(server) as proxy:
         proxied = {"MLFLOW_TRACKING_URI": proxy.url}
-        promote = partial(project.start, "kedro", "mlflow", "promote", env=proxied)
+        promote = partial(project.fork, "kedro", "mlflow", "promote", env=proxied)
         for call, champion in (
             ("POST /api/2.0/mlflow/model-versions/set-tag", "1"),
             ("POST /api/2.0/mlflow/registered-models/alias", "1"),
@@ -206,7 +189,7 @@ def test_a_promotion_that_is_killed_again_and_again_ends_as_one_that_was_not(
         ):
             kill_before(call, proxy, promote)
             assert aliases(client, name) == {"champion": champion, "challenger": "2"}
-        shown = kedro.run(project, "mlflow", "promote", env=proxied).stdout
+        shown = project.kedro("mlflow", "promote", env=proxied).stdout
         assert "is the champion already" in shown
         assert aliases(client, name) == {"champion": "2"}
         run = run_of(client, "2", name)
@@ -215,21 +198,21 @@ def test_a_promotion_that_is_killed_again_and_again_ends_as_one_that_was_not(
         reports = client.list_artifacts(run.info.run_id, "promotion")
         assert [file.path for file in reports] == ["promotion/version-2-against-1.md"]
 
-        roll_back = partial(project.start, "kedro", "mlflow", "promote", "--rollback", env=proxied)
+        roll_back = partial(project.fork, "kedro", "mlflow", "promote", "--rollback", env=proxied)
         kill_before("POST /api/2.0/mlflow/registered-models/alias", proxy, roll_back)
         assert aliases(client, name) == {"champion": "2"}
-        kedro.run(project, "mlflow", "promote", "--rollback", env=proxied)
+        project.kedro("mlflow", "promote", "--rollback", env=proxied)
     assert aliases(client, name) == {"champion": "1"}
     assert client.get_model_version(name, "2").tags["rolled_back_to"] == "1"
 
 
 def test_two_promotions_at_once_leave_one_champion_and_a_straight_history(
-    project_with_runs: Project, kedro: Kedro
+    project_with_runs: Project,
 ) -> None:
     project, client = project_with_runs, project_with_runs.client
-    kedro.run(project, "run")
+    project.kedro("run")
     processes = [
-        project.start("kedro", "mlflow", "promote", "--version", number) for number in ("2", "3")
+        project.fork("kedro", "mlflow", "promote", "--version", number) for number in ("2", "3")
     ]
     shown = [process.communicate(timeout=120) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], shown
@@ -240,12 +223,12 @@ def test_two_promotions_at_once_leave_one_champion_and_a_straight_history(
 
 
 def test_a_version_is_judged_anew_if_somebody_elsewhere_promotes_meanwhile(
-    project_with_runs: Project, kedro: Kedro
+    project_with_runs: Project,
 ) -> None:
     project, client = project_with_runs, project_with_runs.client
     project.edit("conf/base/mlflow.yml", "tolerance: 0.0", "tolerance: 1.0")
-    kedro.run(project, "run", "--params", "split.seed=7")
-    process = project.start("kedro", "mlflow", "promote")
+    project.kedro("run", "--params", "split.seed=7")
+    process = project.fork("kedro", "mlflow", "promote")
     # It is at it once the models predict, in processes of their own.
     while process.poll() is None and not any("predict.py" in each for each in children(process)):
         time.sleep(0.01)

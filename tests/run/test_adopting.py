@@ -195,7 +195,7 @@ def plain(rendered: Project, tmp_path: Path) -> Old:
     """What `kedro new` makes, with a namespaced pipeline and a test in it, committed."""
     make = Project(tmp_path, rendered.environment)
     options = ["--name", "Old Study", "--tools", "none", "--example", "n"]
-    make.run("kedro", "new", *options, env={"KEDRO_DISABLE_TELEMETRY": "1"})
+    make.kedro("new", *options, env={"KEDRO_DISABLE_TELEMETRY": "1"})
     template = versions.publish_all(tmp_path / "template")
     old = Old(tmp_path / "old-study", rendered.environment, template)
     old.write_all(PLAIN)
@@ -235,7 +235,7 @@ def test_an_adopted_project_is_updated_like_any_other(plain: Old) -> None:
     plain.type("2. Add the template's files")
     versions.commit(plain.folder)
     before = answers.files(plain.folder)
-    update = plain.run("kedro", "mlflow", "update", code=3).stdout
+    update = plain.kedro("mlflow", "update", code=3).stdout
     assert f"to {versions.NEXT} of the template" in update
     after = answers.files(plain.folder)
     hook = "src/old_study/mlops/hook.py"
@@ -259,11 +259,11 @@ def with_kedro_mlflow(plain: Old, tmp_path: Path) -> Old:
     lines = "\nfrom old_study.hooks import ProjectHooks\n\nHOOKS = (ProjectHooks(),)\n"
     settings.write_text(settings.read_text("utf-8") + lines, "utf-8")
     old.edit("pyproject.toml", "dependencies = [", 'dependencies = [\n    "kedro-mlflow>=2,<3",')
-    old.run("kedro", "mlflow", "init", "--env", "base")
+    old.kedro("mlflow", "init", "--env", "base")
     # MLflow 3.17 refuses the folder that kedro-mlflow would take.
     uri = "mlflow_tracking_uri: "
     old.edit("conf/base/mlflow.yml", f"{uri}null", f"{uri}sqlite:///mlflow.db")
-    old.run("kedro", "run")
+    old.kedro("run")
     old.edit("conf/base/mlflow.yml", "flatten: False", "flatten: True")
     versions.commit(old.folder)
     return old

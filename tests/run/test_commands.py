@@ -27,7 +27,7 @@ def test_kedros_commands_neither_import_mlflow_nor_write_anything(
 
 
 def test_our_commands_are_listed_with_what_they_do(project: Project) -> None:
-    screen = project.run("kedro", "mlflow", "--help").stdout
+    screen = project.kedro("mlflow", "--help").stdout
     assert "serve" in screen
     assert "ui" in screen
 
@@ -47,7 +47,7 @@ def test_the_page_of_the_runs_opens(trained: Trained) -> None:
         assert f"mlflow server --host 127.0.0.1 --port {port}" in arguments
         assert f"{trained.project.folder}/mlflow.db" not in arguments
         # A second one says that the port is taken.
-        result = trained.project.run("kedro", "mlflow", "ui", "--port", str(port), code=1)
+        result = trained.project.kedro("mlflow", "ui", "--port", str(port), code=1)
         assert f"{url} already: choose another --port" in result.stderr
 
 

@@ -20,7 +20,6 @@ from alembic import command
 from mlflow.store.db import utils
 
 from tests.support.disguise import disguise_of
-from tests.support.forked_kedro import Kedro
 from tests.support.guarded import GuardedServer
 from tests.support.machine import free_port
 from tests.support.project import PACKAGE, Project, copy_of
@@ -28,11 +27,9 @@ from tests.support.project import PACKAGE, Project, copy_of
 Findings = dict[str, tuple[str, str]]
 
 
-def examine(
-    kedro: Kedro, project: Project, env: Mapping[str, str] | None = None, *, code: int = 0
-) -> Findings:
+def examine(project: Project, env: Mapping[str, str] | None = None, *, code: int = 0) -> Findings:
     """What the doctor finds: by check, its status and its words."""
-    result = kedro.run(project, "mlflow", "doctor", "--json", code=code, env=env)
+    result = project.kedro("mlflow", "doctor", "--json", code=code, env=env)
     assert "CANARY" not in result.stdout + result.stderr
     report = json.loads(result.stdout)
     assert report["ok"] == (code == 0)
@@ -92,11 +89,9 @@ def local(tracked: Project, project: Project) -> Project:
     return project
 
 
-def test_a_project_without_a_run_hears_that_nothing_is_wrong(
-    project: Project, kedro: Kedro
-) -> None:
+def test_a_project_without_a_run_hears_that_nothing_is_wrong(project: Project) -> None:
     before = files(project)
-    screen = kedro.run(project, "mlflow", "doctor", env={"COLUMNS": "80"}).stdout
+    screen = project.kedro("mlflow", "doctor", env={"COLUMNS": "80"}).stdout
     assert "mlflow.db comes with the first run" in screen
     assert "Nothing is wrong. `uv run kedro run` makes the first run." in screen
     assert "failed" not in screen
@@ -104,9 +99,9 @@ def test_a_project_without_a_run_hears_that_nothing_is_wrong(
     assert files(project) == before
 
 
-def test_a_database_is_left_as_it_was(tracked: Project, kedro: Kedro) -> None:
+def test_a_database_is_left_as_it_was(tracked: Project) -> None:
     before = contents(tracked)
-    assert statuses(examine(kedro, tracked)) == {}
+    assert statuses(examine(tracked)) == {}
     assert contents(tracked) == before
     assert list((tracked.folder / "mlartifacts").iterdir()) == []
 
@@ -130,9 +125,9 @@ def contents(project: Project) -> dict[str, list[Any]]:
     return found
 
 
-def test_a_server_is_left_as_it_was(kedro: Kedro, guarded: GuardedServer, shared: Project) -> None:
+def test_a_server_is_left_as_it_was(guarded: GuardedServer, shared: Project) -> None:
     before = guarded.contents()
-    findings = examine(kedro, shared, guarded.login())
+    findings = examine(shared, guarded.login())
     assert statuses(findings) == {}
     assert "an administrator" in findings["sign-in"][1]
     after = guarded.contents()
@@ -140,11 +135,11 @@ def test_a_server_is_left_as_it_was(kedro: Kedro, guarded: GuardedServer, shared
 
 
 def test_before_the_first_run_a_deleted_experiment_is_all_that_stays(
-    project: Project, kedro: Kedro, guarded: GuardedServer
+    project: Project, guarded: GuardedServer
 ) -> None:
     name = named(project, "yet to come")
     before = guarded.contents()
-    assert statuses(examine(kedro, project, guarded.login("newcomer"))) == {}
+    assert statuses(examine(project, guarded.login("newcomer"))) == {}
     after = guarded.contents()
     (made,) = after["experiments"].keys() - before["experiments"].keys()
     assert made.startswith(f"{name}-kedro-mlflow-doctor-")
@@ -152,11 +147,9 @@ def test_before_the_first_run_a_deleted_experiment_is_all_that_stays(
     assert after == before
 
 
-def test_a_silent_server_is_named_and_what_needs_it_is_skipped(
-    project: Project, kedro: Kedro
-) -> None:
+def test_a_silent_server_is_named_and_what_needs_it_is_skipped(project: Project) -> None:
     port = free_port()
-    findings = examine(kedro, project, {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}, code=1)
+    findings = examine(project, {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}, code=1)
     status, words = findings["address"]
     assert status == "failed"
     assert f"no server listens at 127.0.0.1:{port}" in words
@@ -168,28 +161,26 @@ def test_a_silent_server_is_named_and_what_needs_it_is_skipped(
     assert {findings[name][1] for name in skipped} == {"needs address -> "}
 
 
-def test_a_server_that_never_answers_is_not_waited_for(project: Project, kedro: Kedro) -> None:
+def test_a_server_that_never_answers_is_not_waited_for(project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        findings = examine(kedro, project, {"MLFLOW_TRACKING_URI": url}, code=1)
+        findings = examine(project, {"MLFLOW_TRACKING_URI": url}, code=1)
     assert "does not answer within seconds" in findings["address"][1]
 
 
-def test_a_wrong_password_is_told_from_none(
-    kedro: Kedro, guarded: GuardedServer, project: Project
-) -> None:
-    wrong = examine(kedro, project, guarded.login(password="CANARY-wrong"), code=1)
+def test_a_wrong_password_is_told_from_none(guarded: GuardedServer, project: Project) -> None:
+    wrong = examine(project, guarded.login(password="CANARY-wrong"), code=1)
     assert wrong["sign-in"][0] == "failed"
     assert "does not accept MLFLOW_TRACKING_USERNAME" in wrong["sign-in"][1]
-    none = examine(kedro, project, {"MLFLOW_TRACKING_URI": guarded.url}, code=1)
+    none = examine(project, {"MLFLOW_TRACKING_URI": guarded.url}, code=1)
     assert "asks who we are -> Put MLFLOW_TRACKING_USERNAME" in none["sign-in"][1]
 
 
 def test_who_may_only_read_hears_which_permission_to_ask_for(
-    kedro: Kedro, guarded: GuardedServer, shared: Project
+    guarded: GuardedServer, shared: Project
 ) -> None:
     before = guarded.contents()
-    findings = examine(kedro, shared, guarded.login("reader"), code=1)
+    findings = examine(shared, guarded.login("reader"), code=1)
     assert statuses(findings) == {
         "experiment": "failed",
         "artifacts": "skipped",
@@ -202,7 +193,7 @@ def test_who_may_only_read_hears_which_permission_to_ask_for(
 
 
 def test_who_may_write_and_not_delete_hears_what_stays(
-    kedro: Kedro, guarded: GuardedServer, shared: Project
+    guarded: GuardedServer, shared: Project
 ) -> None:
     name = name_in(shared)
     found = guarded.call("GET", f"2.0/mlflow/experiments/get-by-name?experiment_name={name}")
@@ -210,7 +201,7 @@ def test_who_may_write_and_not_delete_hears_what_stays(
     guarded.grant("editor", "EDIT", "experiment", experiment_id)
     guarded.grant("editor", "EDIT", "registered_model", name)
     for _ in range(2):
-        findings = examine(kedro, shared, guarded.login("editor"))
+        findings = examine(shared, guarded.login("editor"))
         assert statuses(findings) == {"left behind": "warning"}
         files = [path for path in (guarded.files / experiment_id).rglob("*") if path.is_file()]
         assert len(files) == 1  # One, however often it is written.
@@ -218,18 +209,18 @@ def test_who_may_write_and_not_delete_hears_what_stays(
 
 
 def test_a_certificate_must_be_signed_for_this_name_and_valid(
-    kedro: Kedro, guarded: GuardedServer, shared: Project, tmp_path: Path
+    guarded: GuardedServer, shared: Project, tmp_path: Path
 ) -> None:
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     trusting = {"MLFLOW_TRACKING_SERVER_CERT_PATH": str(tmp_path / "authority.pem")}
     with disguise_of(guarded.url, authority.issue_cert("127.0.0.1")) as server:
         url = {"MLFLOW_TRACKING_URI": server.url.replace("http:", "https:")}
-        unknown = examine(kedro, shared, guarded.login() | url, code=1)
+        unknown = examine(shared, guarded.login() | url, code=1)
         assert unknown["address"][0] == "ok"
         assert "authority that this machine does not know" in unknown["encryption"][1]
         assert unknown["sign-in"] == ("skipped", "needs encryption -> ")
-        known = examine(kedro, shared, guarded.login() | url | trusting)
+        known = examine(shared, guarded.login() | url | trusting)
         assert statuses(known) == {}
     yesterday = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(days=1)
     for certificate, words in (
@@ -238,42 +229,40 @@ def test_a_certificate_must_be_signed_for_this_name_and_valid(
     ):
         with disguise_of(guarded.url, certificate) as server:
             url = {"MLFLOW_TRACKING_URI": server.url.replace("http:", "https:")}
-            findings = examine(kedro, shared, guarded.login() | url | trusting, code=1)
+            findings = examine(shared, guarded.login() | url | trusting, code=1)
         assert findings["encryption"][0] == "failed"
         assert words in findings["encryption"][1], findings["encryption"]
 
 
 def test_a_server_without_tls_behind_https_is_told(
-    kedro: Kedro, guarded: GuardedServer, project: Project
+    guarded: GuardedServer, project: Project
 ) -> None:
     url = {"MLFLOW_TRACKING_URI": guarded.url.replace("http:", "https:")}
-    findings = examine(kedro, project, guarded.login() | url, code=1)
+    findings = examine(project, guarded.login() | url, code=1)
     assert "speaks no TLS -> Begin the address with http://" in findings["encryption"][1]
 
 
-def test_clock_and_version_of_a_server_must_agree(
-    kedro: Kedro, guarded: GuardedServer, shared: Project
-) -> None:
+def test_clock_and_version_of_a_server_must_agree(guarded: GuardedServer, shared: Project) -> None:
     with disguise_of(guarded.url) as server:
         variables = guarded.login() | {"MLFLOW_TRACKING_URI": server.url}
         server.seconds_off, server.version = 3600 * 3, "2.22.2"
-        findings = examine(kedro, shared, variables, code=1)
+        findings = examine(shared, variables, code=1)
         assert statuses(findings) == {"clock": "failed", "version": "failed"}
         assert "3 hours behind the server" in findings["clock"][1]
         assert "MLflow 2.22.2, which takes no models" in findings["version"][1]
         server.seconds_off, server.version = -120, "3.0.1"
-        findings = examine(kedro, shared, variables)
+        findings = examine(shared, variables)
         assert statuses(findings) == {"clock": "warning", "version": "warning"}
 
 
-def test_something_else_than_mlflow_is_told_from_it(project: Project, kedro: Kedro) -> None:
+def test_something_else_than_mlflow_is_told_from_it(project: Project) -> None:
     port = free_port()
     other = project.start("python", "-m", "http.server", str(port), "--bind", "127.0.0.1")
     try:
         url = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
         while socket.socket().connect_ex(("127.0.0.1", port)):
             pass
-        findings = examine(kedro, project, url, code=1)
+        findings = examine(project, url, code=1)
     finally:
         other.terminate()
         other.communicate()
@@ -281,12 +270,10 @@ def test_something_else_than_mlflow_is_told_from_it(project: Project, kedro: Ked
     assert "not MLflow's" in findings["sign-in"][1]
 
 
-def test_a_missing_variable_is_named(
-    kedro: Kedro, guarded: GuardedServer, project: Project
-) -> None:
+def test_a_missing_variable_is_named(guarded: GuardedServer, project: Project) -> None:
     half = guarded.login()
     del half["MLFLOW_TRACKING_PASSWORD"]
-    findings = examine(kedro, project, half, code=1)
+    findings = examine(project, half, code=1)
     assert findings["variables"] == (
         "failed",
         "MLFLOW_TRACKING_PASSWORD not set -> "
@@ -294,15 +281,15 @@ def test_a_missing_variable_is_named(
     )
     assert findings["sign-in"] == ("skipped", "needs variables -> ")
     project.edit("conf/base/mlflow.yml", ',"sqlite:///mlflow.db"}', "}")
-    findings = examine(kedro, project, code=1)
+    findings = examine(project, code=1)
     assert findings["settings"][0] == "failed"
     assert "MLFLOW_TRACKING_URI" in findings["settings"][1]
     assert list(findings) == ["settings", "journal", "refused"]
 
 
-def test_an_unknown_key_is_a_finding(project: Project, kedro: Kedro) -> None:
+def test_an_unknown_key_is_a_finding(project: Project) -> None:
     project.edit("conf/base/mlflow.yml", "  experiment:", "  experimnt:")
-    findings = examine(kedro, project, code=1)
+    findings = examine(project, code=1)
     assert "unknown key 'tracking.experimnt'" in findings["settings"][1]
 
 
@@ -341,9 +328,7 @@ def without_privileges() -> list[str]:
     return ["setpriv", f"--bounding-set={overriding}", f"--inh-caps={overriding}"]
 
 
-def test_tables_of_an_older_mlflow_lead_to_the_command_that_migrates_them(
-    local: Project, kedro: Kedro
-) -> None:
+def test_tables_of_an_older_mlflow_lead_to_the_command_that_migrates_them(local: Project) -> None:
     uri = f"sqlite:///{local.folder}/mlflow.db"
     engine = sqlalchemy.create_engine(uri)
     config = utils._get_alembic_config(uri)
@@ -351,7 +336,7 @@ def test_tables_of_an_older_mlflow_lead_to_the_command_that_migrates_them(
         config.attributes["connection"] = connection
         command.downgrade(config, "-1")
     engine.dispose()
-    findings = examine(kedro, local, code=1)
+    findings = examine(local, code=1)
     status, words = findings["tables"]
     assert status == "failed"
     assert "1 migrations behind" in words
@@ -359,46 +344,44 @@ def test_tables_of_an_older_mlflow_lead_to_the_command_that_migrates_them(
     remedy = words.partition("then run: uv run ")[2]
     assert remedy == "mlflow db upgrade sqlite:///mlflow.db"
     local.run(*remedy.split())
-    assert statuses(examine(kedro, local)) == {}
+    assert statuses(examine(local)) == {}
 
 
-def test_tables_of_a_newer_mlflow_are_not_touched(local: Project, kedro: Kedro) -> None:
+def test_tables_of_a_newer_mlflow_are_not_touched(local: Project) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{local.folder}/mlflow.db")
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text("update alembic_version set version_num = 'of 2030'"))
     engine.dispose()
-    findings = examine(kedro, local, code=1)
+    findings = examine(local, code=1)
     assert "a newer MLflow" in findings["tables"][1]
 
 
-def test_runs_that_wait_are_counted(project: Project, kedro: Kedro) -> None:
+def test_runs_that_wait_are_counted(project: Project) -> None:
     away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
-    kedro.run(project, "run", "--nodes", "split", env=away)
+    project.kedro("run", "--nodes", "split", env=away)
     refused = project.folder / ".kedro_mlflow" / "refused"
     refused.mkdir()
     (refused / "2026-01-01T00.00.00.000Z-server.jsonl").write_text("{}\n")
-    findings = examine(kedro, project)
+    findings = examine(project)
     assert statuses(findings)["journal"] == statuses(findings)["refused"] == "warning"
     assert "1 run waits for delivery, from 2" in findings["journal"][1]
     assert "uv run kedro mlflow sync" in findings["journal"][1]
     assert ".kedro_mlflow/refused/ says what" in findings["refused"][1]
 
 
-def test_a_mirror_that_is_away_is_found(
-    kedro: Kedro, guarded: GuardedServer, shared: Project
-) -> None:
+def test_a_mirror_that_is_away_is_found(guarded: GuardedServer, shared: Project) -> None:
     away = f"http://127.0.0.1:{free_port()}"
     there = f"[{{mlflow_tracking_uri: {guarded.url}}}, {{mlflow_tracking_uri: {away}}}]"
     shared.edit("conf/base/mlflow.yml", "\nmirrors: []", f"\nmirrors: {there}")
-    findings = examine(kedro, shared, guarded.login(), code=1)
+    findings = examine(shared, guarded.login(), code=1)
     assert statuses(findings) == {"mirror 2": "failed"}
 
 
-def test_the_environment_decides_which_place_is_looked_at(project: Project, kedro: Kedro) -> None:
+def test_the_environment_decides_which_place_is_looked_at(project: Project) -> None:
     away = f"http://127.0.0.1:{free_port()}"
     (project.folder / "conf/staging").mkdir()
     project.write("conf/staging/mlflow.yml", f"server:\n  mlflow_tracking_uri: {away}\n")
-    assert kedro.run(project, "mlflow", "doctor").stdout.splitlines()[0].endswith("mlflow.db")
-    screen = kedro.run(project, "mlflow", "doctor", "--env", "staging", code=1).stdout
+    assert project.kedro("mlflow", "doctor").stdout.splitlines()[0].endswith("mlflow.db")
+    screen = project.kedro("mlflow", "doctor", "--env", "staging", code=1).stdout
     assert f"environment staging, tracking at {away}" in screen
     assert screen.endswith("1 check has failed.\n")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 
 import pytest
 
+from tests.support.forked_kedro import Forked
 from tests.support.project import PACKAGE, Project
 from tests.support.proxy import Proxy
 from tests.support.slow import (
@@ -22,7 +22,7 @@ from tests.support.slow import (
 USES_MLFLOW = "import mlflow\n"
 
 
-def screen_of(process: subprocess.Popen[str]) -> str:
+def screen_of(process: Forked) -> str:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     assert "Traceback" not in out + err
@@ -35,14 +35,14 @@ def test_a_server_that_hangs_from_the_start_gets_the_run_later(
 ) -> None:
     slow.write(f"src/{PACKAGE}/pipelines/own.py", nodes)
     proxy.hanging = True
-    screen = screen_of(slow.start("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url}))
+    screen = screen_of(slow.fork("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url}))
     assert screen.count("does not answer: the run goes on") == 1
     assert "uv run kedro mlflow sync" in screen
     # What would be made when the server wakes up is not asked for.
     assert set(proxy.calls) == {"GET /health"}
     assert not runs(server, experiment)
     proxy.hanging = False
-    slow.run("kedro", "mlflow", "sync", env={"MLFLOW_TRACKING_URI": proxy.url})
+    slow.kedro("mlflow", "sync", env={"MLFLOW_TRACKING_URI": proxy.url})
     (run,) = runs(server, experiment)
     assert measured(run) == expected()
     assert run.info.status == "FINISHED"
@@ -55,7 +55,7 @@ def test_a_run_that_must_be_tracked_stops_at_once_when_the_server_hangs(
     slow.edit("conf/base/mlflow.yml", "on_unreachable: offline", "on_unreachable: fail")
     proxy.hanging = True
     started = time.monotonic()
-    result = slow.run("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url}, code=1)
+    result = slow.kedro("run", env={"MLFLOW_TRACKING_URI": proxy.url}, code=1)
     assert time.monotonic() - started < 20
     assert "cannot be reached" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
@@ -65,7 +65,7 @@ def test_a_run_that_must_be_tracked_stops_at_once_when_the_server_hangs(
 def test_a_server_that_hangs_for_a_while_slows_nothing_and_gets_everything(
     slow: Project, proxy: Proxy, server: str, experiment: str
 ) -> None:
-    process = slow.start("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url})
+    process = slow.fork("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url})
     wait_for_calls(proxy, 4)
     proxy.hanging = True
     (folder,) = journals(slow)
@@ -88,12 +88,12 @@ def test_a_run_ends_though_the_server_hangs_whatever_it_was_asked(
 ) -> None:
     proxy.hang_at = call
     variables = {"MLFLOW_TRACKING_URI": proxy.url, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
-    screen = screen_of(slow.start("kedro", "run", env=variables))
+    screen = screen_of(slow.fork("kedro", "run", env=variables))
     assert proxy.hanging
     assert screen.count("did not take the whole run (it does not answer)") == 1
     assert "View run" not in screen
     proxy.hanging = False
-    slow.run("kedro", "mlflow", "sync", env=variables)
+    slow.kedro("mlflow", "sync", env=variables)
     (run,) = runs(server, experiment)
     assert measured(run) == expected()
     assert run.info.status == "FINISHED"

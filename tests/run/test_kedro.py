@@ -37,8 +37,7 @@ PIPELINES = {"__default__": Pipeline([node(first, None, "number"), node(second, 
 
 def script(project: Project, source: str, env: dict[str, str] | None = None) -> str:
     """Run a program that uses Kedro's sessions; what it prints on its last line."""
-    project.write("script.py", SESSION + dedent(source))
-    return project.run("python", "script.py", env=env).stdout.splitlines()[-1]
+    return project.script(SESSION + dedent(source), env=env)[-1]
 
 
 def roots(project: Project) -> list[Run]:
@@ -87,9 +86,9 @@ def test_a_script_that_is_stopped_ends_its_run(project: Project, number: signal.
 
 
 def test_processes_that_are_spawned_keep_the_same_as_others(project: Project) -> None:
-    project.run("kedro", "run")
+    project.kedro("run")
     variables = {"KEDRO_MP_CONTEXT": "spawn"}
-    project.run("kedro", "run", "--runner", "ParallelRunner", env=variables)
+    project.kedro("run", "--runner", "ParallelRunner", env=variables)
     spawned, plain = project.runs()
     values = [
         {name: value for name, value in run.data.metrics.items() if "seconds" not in name}
@@ -135,7 +134,7 @@ def test_calls_of_mlflow_inside_nodes_land_in_the_run(project: Project, runner: 
     small(project, OWN_CALLS)
     variables = {"KEDRO_MP_CONTEXT": "spawn"} if runner == "spawn" else {}
     name = "ParallelRunner" if runner == "spawn" else runner
-    project.run("kedro", "run", "--runner", name, env=variables)
+    project.kedro("run", "--runner", name, env=variables)
     child, run = sorted(project.runs(), key=lambda run: "mlflow.parentRunId" not in run.data.tags)
     assert run.data.metrics.items() >= {"own_first": 1, "own_second": 3, "number": 1.5}.items()
     assert run.data.params["solver"] == "auto"
@@ -171,7 +170,7 @@ nodes = [node(end_run, None, "one"), node(lambda one: fail(), "one", "two", name
 PIPELINES = {"__default__": Pipeline(nodes)}
 """,
     )
-    result = project.run("kedro", "run", code=1)
+    result = project.kedro("run", code=1)
     assert "RuntimeError: the node has failed" in result.stdout + result.stderr
     runs = project.runs()
     assert [run.info.status for run in runs] == ["FAILED", "FAILED"]
@@ -224,8 +223,8 @@ def test_a_run_that_somebody_else_has_started_is_joined_and_not_closed(
     started = client.create_run(client.create_experiment("theirs"), run_name="theirs").info.run_id
     if how == "tracking.run.id":
         small(project, OWN_CALLS, f"  run:\n    id: {started}\n")
-    project.write(
-        "script.py",
+    variables = {"MLFLOW_RUN_ID": started} if how == "MLFLOW_RUN_ID" else {}
+    active, status = project.script(
         SESSION
         + STATE
         + (
@@ -235,9 +234,8 @@ def test_a_run_that_somebody_else_has_started_is_joined_and_not_closed(
         )
         + "run()\nprint(mlflow.active_run() and mlflow.active_run().info.run_id)\n"
         + f"print(mlflow.MlflowClient('sqlite:///mlflow.db').get_run('{started}').info.status)\n",
-    )
-    variables = {"MLFLOW_RUN_ID": started} if how == "MLFLOW_RUN_ID" else {}
-    active, status = project.run("python", "script.py", env=variables).stdout.splitlines()[-2:]
+        env=variables,
+    )[-2:]
     assert status == "RUNNING"
     assert active == (started if how == "active" else "None")
     (run,) = roots(project)
@@ -252,8 +250,8 @@ def test_a_run_that_is_joined_twice_says_once_which_parameter_it_cannot_change(
     small(project, TWO_NODES)
     started = project.client.create_run("0").info.run_id
     variables = {"MLFLOW_RUN_ID": started}
-    assert "change its parameters" not in project.run("kedro", "run", env=variables).stdout
-    screen = project.run("kedro", "run", "--params", "alpha=0.7", env=variables).stdout
+    assert "change its parameters" not in project.kedro("run", env=variables).stdout
+    screen = project.kedro("run", "--params", "alpha=0.7", env=variables).stdout
     assert " ".join(screen.split()).count("keeps alpha = 0.5 (this time 0.7).") == 1
     (run,) = project.runs()
     assert run.data.params == {"alpha": "0.5"}
@@ -271,12 +269,14 @@ def test_a_notebook_finds_mlflow_yml_on_the_context_and_loads_no_mlflow(project:
     print(json.dumps([*found, "mlflow" in sys.modules]))
     """
     uri = f"sqlite:///{project.folder}/mlflow.db"
-    assert json.loads(script(project, source)) == [uri, PACKAGE, False]
+    project.write("script.py", SESSION + dedent(source))
+    (found,) = project.run("python", "script.py").stdout.splitlines()[-1:]
+    assert json.loads(found) == [uri, PACKAGE, False]
 
 
 def test_a_context_is_made_whatever_is_wrong_with_mlflow_yml(project: Project) -> None:
     project.write("conf/base/mlflow.yml", "servr: {}\n")
-    project.run("kedro", "catalog", "describe-datasets")
+    project.kedro("catalog", "describe-datasets")
 
 
 ACCESS = """\
@@ -350,7 +350,7 @@ def test_wrong_access_is_refused_in_a_line(
     small(project, ACCESS)
     project.write("conf/base/mlflow.yml", ACCESS_CONFIG.replace(old, new))
     project.write("conf/local/credentials.yml", "tracking: {TOKEN_FOR_TEST: CANARY-1}\n")
-    result = project.run("kedro", "run", code=1)
+    result = project.kedro("run", code=1)
     assert "Traceback" not in result.stdout + result.stderr
     for word in named:
         assert word in result.stderr
@@ -385,9 +385,9 @@ def test_the_ways_to_choose_nodes_keep_what_ran(project: Project) -> None:
     small(project, TWO_NODES)
     entry = "{name}:\n  type: json.JSONDataset\n  filepath: data/{name}.json\n"
     project.write("conf/base/catalog.yml", entry.format(name="one") + entry.format(name="two"))
-    project.run("kedro", "run", "--async", "--pipelines", "a,b")
+    project.kedro("run", "--async", "--pipelines", "a,b")
     (project.folder / "data/two.json").unlink()
-    project.run("kedro", "run", "--only-missing-outputs")
+    project.kedro("run", "--only-missing-outputs")
     missing, both = project.runs()
     assert set(str(both.info.run_name).split(", ")) == {"a", "b"}
     assert (both.data.metrics["one/score"], both.data.metrics["two/score"]) == (0.5, 1.0)

@@ -9,7 +9,6 @@ from functools import partial
 import pytest
 from mlflow import MlflowClient
 
-from tests.support.forked_kedro import Kedro
 from tests.support.machine import free_port
 from tests.support.project import Project, call_it
 from tests.support.proxy import Proxy, kill_before
@@ -28,27 +27,27 @@ def test_a_server_that_is_away_gets_the_run_later_as_it_would_have_looked(
 ) -> None:
     away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
     before = time.time() * 1000
-    screen = slow.run("kedro", "run", env=away).stdout
+    screen = slow.kedro("run", env=away).stdout
     after = time.time() * 1000
     assert screen.count("does not answer: the run goes on") == 1
     assert "uv run kedro mlflow sync" in " ".join(screen.split())
     assert not runs(server, experiment)
-    slow.run("kedro", "mlflow", "sync", env=away, code=1)
-    slow.run("kedro", "mlflow", "sync", env={"MLFLOW_TRACKING_URI": server})
+    slow.kedro("mlflow", "sync", env=away, code=1)
+    slow.kedro("mlflow", "sync", env={"MLFLOW_TRACKING_URI": server})
     (run,) = runs(server, experiment)
     assert measured(run) == expected()
     assert run.info.status == "FINISHED"
     assert before <= run.info.start_time <= run.info.end_time <= after
     assert not journals(slow)
-    slow.run("kedro", "mlflow", "sync", env={"MLFLOW_TRACKING_URI": server})
+    slow.kedro("mlflow", "sync", env={"MLFLOW_TRACKING_URI": server})
     assert len(runs(server, experiment)) == 1
 
 
 def test_a_run_that_must_be_tracked_stops_at_once_when_the_server_is_away(slow: Project) -> None:
     slow.edit("conf/base/mlflow.yml", "on_unreachable: offline", "on_unreachable: fail")
     started = time.monotonic()
-    result = slow.run(
-        "kedro", "run", env={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}, code=1
+    result = slow.kedro(
+        "run", env={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}, code=1
     )
     assert time.monotonic() - started < 20
     assert "cannot be reached" in result.stderr
@@ -60,7 +59,7 @@ def test_a_run_that_must_be_tracked_stops_at_once_when_the_server_is_away(slow: 
 def test_a_server_that_refuses_for_a_while_gets_everything(
     slow: Project, proxy: Proxy, server: str, experiment: str, status: int
 ) -> None:
-    process = slow.start("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url})
+    process = slow.fork("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url})
     wait_for_calls(proxy, 4)
     proxy.answer = status
     time.sleep(1.5)
@@ -76,7 +75,7 @@ def test_an_answer_that_is_lost_on_its_way_makes_nothing_twice(
     slow: Project, proxy: Proxy, server: str, experiment: str
 ) -> None:
     proxy.cut = {"experiments/create", "runs/create", "runs/log-batch", "runs/update"}
-    slow.run("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url})
+    slow.kedro("run", env={"MLFLOW_TRACKING_URI": proxy.url})
     assert not proxy.cut
     (run,) = runs(server, experiment)
     assert measured(run) == expected()
@@ -92,8 +91,8 @@ def test_a_killed_process_loses_nothing_that_was_captured(
     chance = random.Random(7)
     captured: dict[str, set[str]] = {}
     for _ in range(6):
-        process = slow.start("kedro", "run", env=variables)
         known = set(journals(slow))
+        process = slow.fork("kedro", "run", env=variables)
         deadline = time.monotonic() + 60
         while not (started := set(journals(slow)) - known):
             assert time.monotonic() < deadline
@@ -105,8 +104,8 @@ def test_a_killed_process_loses_nothing_that_was_captured(
         for folder in started & set(journals(slow)):
             captured[folder.name] = captured_metrics(folder)
     assert any(captured.values())
-    slow.run("kedro", "mlflow", "sync", env=variables)
-    slow.run("kedro", "mlflow", "sync", env=variables)
+    slow.kedro("mlflow", "sync", env=variables)
+    slow.kedro("mlflow", "sync", env=variables)
     assert not journals(slow)
     delivered = {run.data.tags["kedro.run_id"]: run for run in runs(server, experiment)}
     assert len(delivered) == len(runs(server, experiment))
@@ -124,7 +123,7 @@ def test_a_mirror_gets_the_same_run_and_one_that_is_away_delays_nobody(
         "mirrors: []",
         f"mirrors: [{{mlflow_tracking_uri: '{server}'}}, {{mlflow_tracking_uri: '{away}'}}] #",
     )
-    screen = slow.run("kedro", "run").stdout
+    screen = slow.kedro("run").stdout
     (own,) = slow.runs()
     (mirrored,) = runs(server, experiment)
     assert measured(own) == measured(mirrored) == expected()
@@ -137,7 +136,7 @@ def test_a_journal_that_cannot_be_written_costs_the_tracking_and_not_the_run(
     slow: Project,
 ) -> None:
     slow.write(".kedro_mlflow", "a file where a folder should be")
-    screen = slow.run("kedro", "run").stdout
+    screen = slow.kedro("run").stdout
     assert "is not tracked" in screen
     assert "Pipeline execution completed successfully" in screen
 
@@ -149,7 +148,7 @@ def test_a_model_whose_registration_was_cut_off_has_one_version(
         "conf/base/mlflow.yml", "  name: diabetes_progression\n  pipe", "  name: cut\n  pipe"
     )
     proxy.cut = {"registered-models/create", "model-versions/create", "logged-models"}
-    project.run("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url})
+    project.kedro("run", env={"MLFLOW_TRACKING_URI": proxy.url})
     assert not proxy.cut
     client = MlflowClient(server)
     assert len(client.search_model_versions("name = 'cut'")) == 1
@@ -162,18 +161,18 @@ def test_a_model_whose_registration_was_cut_off_has_one_version(
 
 
 def test_a_run_that_is_killed_between_two_calls_has_its_models_and_versions_once(
-    project: Project, kedro: Kedro, proxy: Proxy, server: str
+    project: Project, proxy: Proxy, server: str
 ) -> None:
     call_it(project, "x")
     client, proxied = MlflowClient(server), {"MLFLOW_TRACKING_URI": proxy.url}
-    start = partial(project.start, "kedro", "run", env=proxied)
+    start = partial(project.fork, "kedro", "run", env=proxied)
     for call in (
         "PATCH /api/2.0/mlflow/logged-models/",
         "POST /api/2.0/mlflow/model-versions/create",
         "POST /api/2.0/mlflow/registered-models/alias",
     ):
         kill_before(call, proxy, start)
-        kedro.run(project, "mlflow", "sync", env=proxied)
+        project.kedro("mlflow", "sync", env=proxied)
         (experiment,) = [each for each in client.search_experiments() if each.name == "x"]
         run_id = client.search_runs([experiment.experiment_id])[0].info.run_id
         own = f"source_run_id = '{run_id}'"

@@ -15,7 +15,6 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.support import laptop, rooms
-from tests.support.forked_kedro import Kedro
 from tests.support.project import PACKAGE, Project, Trained, tracking_server
 from tests.support.proxy import kill_before, proxy_of
 
@@ -64,7 +63,6 @@ def furnished(
 @pytest.fixture(scope="module")
 def moved(
     furnished: tuple[Project, dict[str, str]],
-    kedro: Kedro,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Moved]:
     """All of it on a server on which somebody else has a model of the same name."""
@@ -72,13 +70,13 @@ def moved(
     folder = tmp_path_factory.mktemp("server")
     with tracking_server(project, folder) as url:
         laptop.settle(MlflowClient(url))
-        screen = move(kedro, project, url)
+        screen = move(project, url)
         yield Moved(project, ids, url, folder, screen, rows(folder))
 
 
-def move(kedro: Kedro, project: Project, target: str, code: int = 0) -> str:
+def move(project: Project, target: str, code: int = 0) -> str:
     """Move, to the end; what the screen shows."""
-    result = kedro.run(project, *MOVE, env={"MLFLOW_TRACKING_URI": target}, code=code)
+    result = project.kedro(*MOVE, env={"MLFLOW_TRACKING_URI": target}, code=code)
     return result.stdout + result.stderr
 
 
@@ -200,9 +198,7 @@ def test_a_timeline_belongs_to_its_run(moved: Moved) -> None:
     assert all(trace.data.spans for trace in traces)
 
 
-def test_the_champion_that_has_moved_scores_a_batch(
-    moved: Moved, kedro: Kedro, tmp_path: Path
-) -> None:
+def test_the_champion_that_has_moved_scores_a_batch(moved: Moved, tmp_path: Path) -> None:
     project = Project(tmp_path / "project", moved.project.environment)
     shutil.copytree(moved.project.folder, project.folder)
     (project.folder / "mlflow.db").unlink()
@@ -210,7 +206,7 @@ def test_the_champion_that_has_moved_scores_a_batch(
     before = pd.read_csv(predictions)
     predictions.unlink()
     on_server = {"MLFLOW_TRACKING_URI": moved.url}
-    kedro.run(project, "run", "--pipelines", "inference", env=on_server)
+    project.kedro("run", "--pipelines", "inference", env=on_server)
     after = pd.read_csv(predictions)
     assert after["progression"].equals(before["progression"])
     # The run has a new id there.
@@ -218,20 +214,20 @@ def test_the_champion_that_has_moved_scores_a_batch(
     assert set(after["model_run_id"]) == {champion.run_id} != set(before["model_run_id"])
 
 
-def test_moving_twice_changes_nothing(moved: Moved, kedro: Kedro) -> None:
+def test_moving_twice_changes_nothing(moved: Moved) -> None:
     before = rows(moved.folder)
-    screen = move(kedro, moved.project, moved.url)
+    screen = move(moved.project, moved.url)
     assert "Copied" not in screen
     assert screen.rstrip().endswith("All the same.")
     assert rows(moved.folder) == before
 
 
-def test_a_file_that_was_damaged_on_the_way_is_found(moved: Moved, kedro: Kedro) -> None:
+def test_a_file_that_was_damaged_on_the_way_is_found(moved: Moved) -> None:
     file = next(moved.folder.glob("artifacts/**/deep/er/weights.bin"))
     good = file.read_bytes()
     file.write_bytes(good[:-1] + b"?")
     try:
-        screen = move(kedro, moved.project, moved.url, code=1)
+        screen = move(moved.project, moved.url, code=1)
     finally:
         file.write_bytes(good)
     assert "the file deep/er/weights.bin has another content" in screen
@@ -239,12 +235,12 @@ def test_a_file_that_was_damaged_on_the_way_is_found(moved: Moved, kedro: Kedro)
 
 
 def test_a_move_that_is_killed_again_and_again_ends_as_one_that_was_not(
-    moved: Moved, kedro: Kedro, tmp_path: Path
+    moved: Moved, tmp_path: Path
 ) -> None:
     project = moved.project
     with tracking_server(project, tmp_path) as url, proxy_of(url) as proxy:
         laptop.settle(MlflowClient(url))
-        start = partial(project.start, "kedro", *MOVE, env={"MLFLOW_TRACKING_URI": proxy.url})
+        start = partial(project.fork, "kedro", *MOVE, env={"MLFLOW_TRACKING_URI": proxy.url})
         for call in (
             "POST /api/2.0/mlflow/runs/log-batch",
             "PUT /api/2.0/mlflow-artifacts/",
@@ -256,7 +252,7 @@ def test_a_move_that_is_killed_again_and_again_ends_as_one_that_was_not(
             "POST /api/2.0/mlflow/registered-models/alias",
         ):
             kill_before(call, proxy, start)
-        screen = move(kedro, project, url)
+        screen = move(project, url)
     assert screen.rstrip().endswith("All the same.")
     assert rows(tmp_path) == moved.rows
 
@@ -271,14 +267,13 @@ def test_a_move_that_is_killed_again_and_again_ends_as_one_that_was_not(
 )
 def test_a_move_that_cannot_be_is_refused_in_a_sentence(
     furnished: tuple[Project, dict[str, str]],
-    kedro: Kedro,
     source: str,
     target: str,
     message: str,
 ) -> None:
     project, _ = furnished
     impatient = {"MLFLOW_TRACKING_URI": target, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-    result = kedro.run(project, *MOVE[:-1], source, env=impatient, code=1)
+    result = project.kedro(*MOVE[:-1], source, env=impatient, code=1)
     assert message in result.stderr
     assert "Traceback" not in result.stderr
     assert "CANARY" not in result.stdout + result.stderr

@@ -73,7 +73,7 @@ def test_each_namespace_has_a_child_run_with_its_own_params_metrics_and_models(
     project: Project, runner: str
 ) -> None:
     modular(project, 10)
-    project.run("kedro", "run", "--runner", runner)
+    project.kedro("run", "--runner", runner)
     runs = by_name(project)
     assert set(runs) == {"__default__", "low", "high", "both", "both.inner"}
     parents = {name: run.data.tags.get("mlflow.parentRunId") for name, run in runs.items()}
@@ -111,7 +111,7 @@ def test_each_namespace_has_a_child_run_with_its_own_params_metrics_and_models(
 
 def test_child_runs_end_as_their_nodes_have_ended(project: Project) -> None:
     modular(project, 1.5)
-    project.run("kedro", "run", code=1)
+    project.kedro("run", code=1)
     runs = by_name(project)
     # Kedro takes the nodes by their names: those of `low` were not all run.
     assert {name: run.info.status for name, run in runs.items()} == {
@@ -139,8 +139,8 @@ def test_a_killed_run_ends_its_child_runs_when_it_is_synced(project: Project) ->
     )
     path = project.folder / "src" / "diabetes_progression" / "pipelines" / "small.py"
     path.write_text(path.read_text(encoding="utf-8").replace("LIMIT =", die), encoding="utf-8")
-    project.run("kedro", "run", code=-9)
-    project.run("kedro", "mlflow", "sync")
+    project.kedro("run", code=-9)
+    project.kedro("mlflow", "sync")
     runs = by_name(project)
     assert set(runs) == {"__default__", "low", "high", "both", "both.inner"}
     assert {run.info.status for run in runs.values()} == {"KILLED"}

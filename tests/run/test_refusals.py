@@ -10,7 +10,7 @@ from tests.support.project import Project
 
 def refused(project: Project, *arguments: str) -> str:
     """Run Kedro, which must fail, and return the message; a traceback is no message."""
-    result = project.run("kedro", "run", *arguments, code=1)
+    result = project.kedro("run", *arguments, code=1)
     assert "Traceback" not in result.stdout + result.stderr
     return result.stderr
 
@@ -86,12 +86,12 @@ def test_scoring_without_a_champion_says_what_to_run(project: Project) -> None:
 
 
 def test_a_project_that_was_moved_says_so_and_brings_no_old_folder_back(project: Project) -> None:
-    project.run("kedro", "run")
+    project.kedro("run")
     old = project.folder
     moved = Project(old.rename(old.with_name("moved")), project.environment)
     message = refused(moved, "--pipelines", "inference")
     assert "Was the project moved?" in message
-    screen = moved.run("kedro", "run").stdout
+    screen = moved.kedro("run").stdout
     assert "a folder that is gone: move the project back" in screen
     assert not old.exists()
 

@@ -93,7 +93,7 @@ def test_the_page_opens_in_the_view_for_model_training(trained: Trained) -> None
 
 def test_everything_lies_in_the_project_wherever_kedro_is_started(project: Project) -> None:
     elsewhere = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-    Project(project.folder / "data", project.environment).run("kedro", "run", env=elsewhere)
+    Project(project.folder / "data", project.environment).kedro("run", env=elsewhere)
     (run,) = project.runs()
     assert project.client.get_model_version_by_alias(PACKAGE, "champion").run_id == run.info.run_id
     assert not (project.folder / "data" / "mlflow.db").exists()
@@ -103,8 +103,8 @@ def test_everything_lies_in_the_project_wherever_kedro_is_started(project: Proje
 
 
 def test_a_run_with_threads_or_processes_keeps_the_same(project: Project) -> None:
-    project.run("kedro", "run", "--runner", "ThreadRunner")
-    project.run("kedro", "run", "--runner", "ParallelRunner")
+    project.kedro("run", "--runner", "ThreadRunner")
+    project.kedro("run", "--runner", "ParallelRunner")
     processes, threads = project.runs()
     assert evaluation(threads) == evaluation(processes)
     assert evaluation(threads)
@@ -116,14 +116,14 @@ def test_a_run_with_threads_or_processes_keeps_the_same(project: Project) -> Non
 
 def test_a_pipeline_that_is_left_out_leaves_no_trace(project: Project) -> None:
     project.edit("conf/base/mlflow.yml", "pipelines: []", "pipelines: [training]")
-    screen = project.run("kedro", "run").stdout
+    screen = project.kedro("run").stdout
     assert "MLflow" not in screen
     assert not (project.folder / "mlflow.db").exists()
     assert not (project.folder / ".kedro_mlflow").exists()
 
 
 def test_secrets_in_runtime_parameters_are_masked(project: Project) -> None:
-    project.run("kedro", "run", "--params", "api_key=CANARY-1,split.seed=7,db.password=CANARY-2")
+    project.kedro("run", "--params", "api_key=CANARY-1,split.seed=7,db.password=CANARY-2")
     (run,) = project.runs()
     assert run.data.params["split.seed"] == "7"
     assert "api_key=********" in run.data.tags["kedro.command"]
@@ -138,7 +138,7 @@ def test_a_failed_node_fails_the_run_and_shows_its_own_error(project: Project) -
         "    import pandas as pd\n",
         '    raise RuntimeError("the node has failed")\n    import pandas as pd\n',
     )
-    result = project.run("kedro", "run", code=1)
+    result = project.kedro("run", code=1)
     assert "RuntimeError: the node has failed" in result.stdout + result.stderr
     (run,) = project.runs()
     assert run.info.status == "FAILED"
@@ -155,5 +155,5 @@ def test_an_output_that_cannot_be_kept_costs_nothing_but_itself(project: Project
         "        def __reduce__(self):\n"
         '            raise TypeError("no copies")\n',
     )
-    result = project.run("kedro", "run", code=1)
+    result = project.kedro("run", code=1)
     assert "The output 'regressor' is not tracked" in result.stdout

@@ -20,13 +20,13 @@ def server(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 def test_runs_models_and_figures_go_to_the_server(project: Project, server: str) -> None:
     variables = {"MLFLOW_TRACKING_URI": server}
-    screen = project.run("kedro", "run", env=variables).stdout
+    screen = project.kedro("run", env=variables).stdout
     client = MlflowClient(server)
     (run,) = project.runs(client)
     assert f"{server}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?" in screen
     assert len(client.list_artifacts(run.info.run_id, "figures")) == 2
     assert client.get_model_version_by_alias(PACKAGE, "champion").run_id == run.info.run_id
-    project.run("kedro", "run", "--pipelines", "inference", env=variables)
+    project.kedro("run", "--pipelines", "inference", env=variables)
     assert (project.folder / "data/07_model_output/predictions.csv").exists()
     assert not (project.folder / "mlflow.db").exists()
     assert not (project.folder / "mlartifacts").exists()
@@ -40,7 +40,7 @@ def test_a_run_whose_server_refuses_it_keeps_its_result_and_its_journal(
         "artifact_location: null",
         f"artifact_location: nowhere://{tmp_path.name}",
     )
-    screen = project.run("kedro", "run").stdout
+    screen = project.kedro("run").stdout
     assert "did not take the whole run" in " ".join(screen.split())
     assert (project.folder / "data/06_models/regressor.skops").exists()
     (journal,) = (project.folder / ".kedro_mlflow" / "journal").iterdir()

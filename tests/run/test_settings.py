@@ -17,7 +17,7 @@ def names(project: Project, table: str, database: str) -> set[str]:
 
 def run(project: Project, *arguments: str, **variables: str) -> None:
     """The shortest run that there is."""
-    project.run("kedro", "run", "--nodes", "split", *arguments, env=variables)
+    project.kedro("run", "--nodes", "split", *arguments, env=variables)
 
 
 def test_dotenv_is_read_and_the_environment_wins(project: Project) -> None:

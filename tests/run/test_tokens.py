@@ -13,7 +13,6 @@ from mlflow import MlflowClient
 
 from tests.support import issuer
 from tests.support.answers import REPOSITORY
-from tests.support.forked_kedro import Kedro
 from tests.support.issuer import bearer, issued
 from tests.support.machine import free_port
 from tests.support.project import PACKAGE, Project, listening
@@ -98,7 +97,7 @@ def test_a_run_outlives_its_token_in_whatever_process_its_nodes_run(
     if runner != "SequentialRunner":
         variables["KEDRO_MP_CONTEXT"] = runner
     name = runner if runner == "SequentialRunner" else "ParallelRunner"
-    screen = project.run("kedro", "run", "--runner", name, env=variables)
+    screen = project.kedro("run", "--runner", name, env=variables)
     client = MlflowClient(server)
     experiment = client.get_experiment_by_name(folder.name)
     assert experiment is not None, screen
@@ -116,13 +115,13 @@ def test_a_run_outlives_its_token_in_whatever_process_its_nodes_run(
 
 
 def test_the_other_commands_bring_a_token_too(
-    project: Project, kedro: Kedro, server: str, front: Proxy, folder: Path
+    project: Project, server: str, front: Proxy, folder: Path
 ) -> None:
     variables = with_tokens(project, front, folder, seconds=60)
     away = variables | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
-    kedro.run(project, "run", env=away)
-    assert "finished, delivered" in kedro.run(project, "mlflow", "sync", env=variables).stdout
-    kedro.run(project, "run", "--pipelines", "inference", env=variables)
+    project.kedro("run", env=away)
+    assert "finished, delivered" in project.kedro("mlflow", "sync", env=variables).stdout
+    project.kedro("run", "--pipelines", "inference", env=variables)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     serve = ("kedro", "mlflow", "serve", "--port", str(port))
@@ -136,11 +135,11 @@ def test_the_other_commands_bring_a_token_too(
 
 
 def test_a_token_command_that_fails_is_told_of_in_a_line_and_the_run_is_kept(
-    project: Project, kedro: Kedro, front: Proxy, folder: Path
+    project: Project, front: Proxy, folder: Path
 ) -> None:
     variables = with_tokens(project, front, folder, seconds=60)
     variables["TOKENS"] = f"{sys.executable} -c \"print('CANARY'); exit(1)\""
-    result = kedro.run(project, "run", env=variables)
+    result = project.kedro("run", env=variables)
     screen = " ".join((result.stdout + result.stderr).split())
     assert screen.count("has ended with the exit code 1: run it yourself to see why") == 1
     assert "it does not let you in" in screen

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forked_kedro import Kedro
 from tests.support.guarded import GuardedServer
 from tests.support.machine import free_port
 from tests.support.project import PACKAGE, Project
@@ -35,33 +34,33 @@ def browser(tmp_path: Path) -> Browser:
 
 
 def test_the_projects_experiment_opens_on_its_server(
-    project: Project, kedro: Kedro, guarded: GuardedServer, browser: Browser
+    project: Project, guarded: GuardedServer, browser: Browser
 ) -> None:
     name = "shown by kedro mlflow ui"
     project.edit("conf/base/mlflow.yml", f"    name: {PACKAGE}\n", f"    name: {name}\n")
     variables = guarded.login() | browser.variables
-    screen = kedro.run(project, "mlflow", "ui", env=variables).stdout
+    screen = project.kedro("mlflow", "ui", env=variables).stdout
     assert f"no run of this project yet: no experiment '{name}'" in screen
     experiment_id = guarded.create_experiment(name)
     run = guarded.call("POST", "2.0/mlflow/runs/create", experiment_id=experiment_id)["run"]
     run_id = run["info"]["run_id"]
-    screen = kedro.run(project, "mlflow", "ui", env=variables).stdout
-    kedro.run(project, "mlflow", "ui", "--run-id", run_id, env=variables)
+    screen = project.kedro("mlflow", "ui", env=variables).stdout
+    project.kedro("mlflow", "ui", "--run-id", run_id, env=variables)
     page, view = f"{guarded.url}/#/experiments/{experiment_id}", "workflowType=machine_learning"
     assert browser.opened() == [guarded.url, f"{page}?{view}", f"{page}/runs/{run_id}?{view}"]
     assert f"{page}?{view}" in screen
     unknown = ("mlflow", "ui", "--run-id", "none")
-    error = kedro.run(project, *unknown, code=1, env=variables).stderr
+    error = project.kedro(*unknown, code=1, env=variables).stderr
     assert "--run-id: MLflow knows no run 'none'" in error
 
 
 @pytest.mark.parametrize("trouble", ["password", "silence"])
 def test_the_front_page_opens_when_the_server_does_not_tell_more(
-    project: Project, kedro: Kedro, guarded: GuardedServer, browser: Browser, trouble: str
+    project: Project, guarded: GuardedServer, browser: Browser, trouble: str
 ) -> None:
     variables = guarded.login(password="wrong-pass-phrase")
     if trouble == "silence":
         variables["MLFLOW_TRACKING_URI"] = f"http://127.0.0.1:{free_port()}"
-    screen = kedro.run(project, "mlflow", "ui", env=variables | browser.variables).stdout
+    screen = project.kedro("mlflow", "ui", env=variables | browser.variables).stdout
     assert "kedro mlflow doctor" in screen
     assert browser.opened() == [variables["MLFLOW_TRACKING_URI"]]

@@ -176,7 +176,7 @@ def records(path: Path) -> Iterator[Any]:
 
 
 def test_weights_and_biases_gets_what_mlflow_gets(mirrored: Project, packages: Path) -> None:
-    screen = mirrored.run("kedro", "run", env=offline(mirrored, packages)).stdout
+    screen = mirrored.kedro("run", env=offline(mirrored, packages)).stdout
     assert "Weights & Biases" not in screen
     assert not journals(mirrored)
     (run,) = mirrored.runs()
@@ -198,10 +198,10 @@ def test_a_run_that_was_killed_is_completed_under_the_same_id(
     mirrored: Project, packages: Path
 ) -> None:
     variables = offline(mirrored, packages)
-    mirrored.run("kedro", "run", env=variables | {"KILLED": "1"}, code=-9)
+    mirrored.kedro("run", env=variables | {"KILLED": "1"}, code=-9)
     assert Offline(mirrored).exit_codes == []
-    mirrored.run("kedro", "mlflow", "sync", env=variables)
-    mirrored.run("kedro", "mlflow", "sync", env=variables)
+    mirrored.kedro("mlflow", "sync", env=variables)
+    mirrored.kedro("mlflow", "sync", env=variables)
     (run,) = mirrored.runs()
     assert run.info.status == "KILLED"
     found = Offline(mirrored)
@@ -217,7 +217,7 @@ def test_a_run_that_was_killed_is_completed_under_the_same_id(
 def test_without_its_library_it_says_so_and_mlflow_has_the_run(
     mirrored: Project, packages: Path
 ) -> None:
-    screen = " ".join(mirrored.run("kedro", "run").stdout.split())
+    screen = " ".join(mirrored.kedro("run").stdout.split())
     assert (
         "Weights & Biases did not take the whole run (wandb is not installed: run `uv add wandb`). "
         "What is left of it is kept: `uv run kedro mlflow sync` delivers it." in screen
@@ -225,7 +225,7 @@ def test_without_its_library_it_says_so_and_mlflow_has_the_run(
     (run,) = mirrored.runs()
     assert run.info.status == "FINISHED"
     assert run.data.metrics["last"] == 7
-    mirrored.run("kedro", "mlflow", "sync", env=offline(mirrored, packages))
+    mirrored.kedro("mlflow", "sync", env=offline(mirrored, packages))
     assert Offline(mirrored).summary["last"] == 7
     assert len(mirrored.runs()) == 1
     assert not journals(mirrored)

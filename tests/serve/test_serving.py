@@ -448,15 +448,15 @@ def test_it_does_not_start_where_that_would_be_unsafe_or_of_no_use(
     rendered: Project, options: tuple[str, ...], env: dict[str, str], text: str
 ) -> None:
     code = 2 if "--reload-on-promote" in options else 1
-    command = ("kedro", "mlflow", "serve", "--port", str(free_port()), *options)
-    result = rendered.run(*command, code=code, env=env)
+    command = ("mlflow", "serve", "--port", str(free_port()), *options)
+    result = rendered.kedro(*command, code=code, env=env)
     assert text in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
 
 
 def test_a_taken_port_is_told(served: Served, rendered: Project) -> None:
     port = served.url.rpartition(":")[2]
-    result = rendered.run("kedro", "mlflow", "serve", "--port", port, code=1)
+    result = rendered.kedro("mlflow", "serve", "--port", port, code=1)
     assert "already: choose another --port" in " ".join(result.stderr.split())
 
 

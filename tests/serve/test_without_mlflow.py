@@ -45,7 +45,7 @@ mlflow.pyfunc.save_model(
 
 
 def lines(project: Project, script: str, folder: Path, body: str) -> list[str]:
-    serving = project.folder / "src" / PACKAGE / "serving"
+    serving = project.folder / "src" / PACKAGE / "mlops" / "serving"
     command = ("python", "-c", START + script, str(serving), str(folder), body)
     # What is in the model's folder is looked at elsewhere.
     result = project.run(*command, env={"PYTHONDONTWRITEBYTECODE": "1"})

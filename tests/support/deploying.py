@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support import answers
-from tests.support.forked_kedro import Kedro
 from tests.support.project import Project
 
 SECRET = "CANARYCANARY"
@@ -18,17 +16,16 @@ SECRET = "CANARYCANARY"
 
 @dataclass(frozen=True)
 class Deploying:
-    """A project, what runs its commands, and the variables that they find."""
+    """A project, and the variables that its commands find."""
 
     project: Project
-    kedro: Kedro
     variables: Mapping[str, str]
 
     def deploy(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> str:
         """What `kedro mlflow deploy` says, on one line; no secret is in it."""
         command = ("mlflow", "deploy", *arguments)
         environment = {**self.variables, **(env or {})}
-        result = self.kedro.run(self.project, *command, code=code, env=environment)
+        result = self.project.kedro(*command, code=code, env=environment)
         screen = result.stdout + result.stderr
         assert SECRET not in screen
         return " ".join(screen.split())
@@ -40,15 +37,9 @@ class Deploying:
     def copied(self, where: Path, variables: Mapping[str, str]) -> Deploying:
         """A copy for a test to change, with variables of its own."""
         folder = shutil.copytree(self.project.folder, where / "project")
-        return Deploying(Project(folder, self.project.environment), self.kedro, variables)
+        return Deploying(Project(folder, self.project.environment), variables)
 
 
-@contextmanager
-def deploying(template: Path, folder: Path, given: Mapping[str, str]) -> Iterator[Deploying]:
-    """Render a project, and run its commands as long as the block."""
-    project = Project(answers.render(template, folder, given), Path(sys.prefix))
-    kedro = Kedro(project)
-    try:
-        yield Deploying(project, kedro, {})
-    finally:
-        kedro.stop()
+def deploying(template: Path, folder: Path, given: Mapping[str, str]) -> Deploying:
+    """Render a project, for its commands to run by this process's own environment."""
+    return Deploying(Project(answers.render(template, folder, given), Path(sys.prefix)), {})

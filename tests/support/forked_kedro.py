@@ -1,45 +1,110 @@
-"""Kedro's commands at a fraction of their time: forked off a process that has imported MLflow."""
+"""Kedro's commands at a fraction of their time: forked off a process that has the imports done."""
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import subprocess
+import tempfile
+import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from signal import SIGKILL
 
-from tests.support.project import Project
+# Kedro configures logging when it is imported; a fork does it again, as its project says.
+LOGGING = '{"version": 1}'
 
 
-class Kedro:
-    """Runs `kedro` in copies of the project whose environment it was started in."""
+class Forked:
+    """A process that was forked; what a `subprocess.Popen` can do that tests need."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, forks: Forks, pid: int, screen: Path) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._forks = forks
+        self._screen = screen
+
+    def poll(self) -> int | None:
+        """Its exit code; None while it runs."""
+        if self.returncode is None:
+            self.returncode = self._forks.ask(poll=self.pid)["code"]
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Kill it, if it still runs."""
+        self.send_signal(SIGKILL)
+
+    def communicate(self, timeout: float = 300) -> tuple[str, str]:
+        """Wait for its end; what it has printed."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                self.kill()
+                raise TimeoutError(f"It has not ended in {timeout} seconds: {self._printed()}")
+            time.sleep(0.01)
+        return self._printed()
+
+    def _printed(self) -> tuple[str, str]:
+        out, err = ((self._screen / name).read_text("utf-8") for name in ("out", "err"))
+        return out, err
+
+
+class Forks:
+    """A process of an environment, which has imported what projects import."""
+
+    def __init__(self, environment: Path, variables: Mapping[str, str]) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="forks-")
+        self._count = 0
+        logging = Path(self._folder.name, "logging.yml")
+        logging.write_text(LOGGING, "utf-8")
         self._process = subprocess.Popen(
-            [project.environment / "bin" / "python", Path(__file__).with_name("forks.py")],
-            env=project.variables({"MLFLOW_DISABLE_TELEMETRY": "true"}),
+            [environment / "bin" / "python", Path(__file__).with_name("forks.py")],
+            cwd=self._folder.name,
+            env={
+                **variables,
+                "MLFLOW_DISABLE_TELEMETRY": "true",
+                "KEDRO_LOGGING_CONFIG": str(logging),
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
+        atexit.register(self.stop)
 
-    def run(
-        self, project: Project, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; its exit code must be `code`."""
+    def start(self, command: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> Forked:
+        """Run a command of Kedro's (`kedro …`) or a script (`python …`) in a folder."""
+        self._count += 1
+        screen = Path(self._folder.name, str(self._count))
+        screen.mkdir()
+        out, err = str(screen / "out"), str(screen / "err")
+        asked = {"command": command, "cwd": str(cwd), "env": dict(env), "out": out, "err": err}
+        return Forked(self, self.ask(start=asked)["pid"], screen)
+
+    def ask(self, **question: object) -> dict[str, int]:
+        """Send a question to the process; its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        command = {
-            "arguments": arguments,
-            "cwd": str(project.folder),
-            "env": project.variables(env),
-        }
-        self._process.stdin.write(f"{json.dumps(command)}\n")
+        self._process.stdin.write(f"{json.dumps(question)}\n")
         self._process.stdin.flush()
-        result = json.loads(self._process.stdout.readline())
-        out, err = result["out"], result["err"]
-        assert result["code"] == code, f"{arguments}: {result['code']}\n{out}\n{err}"
-        return subprocess.CompletedProcess(arguments, code, out, err)
+        answer: dict[str, int] = json.loads(self._process.stdout.readline())
+        return answer
 
     def stop(self) -> None:
         """End the process that is forked."""
         self._process.communicate()
+        self._folder.cleanup()
+
+
+@cache
+def forks_of(environment: Path) -> Forks:
+    """The process of an environment, started when it is first asked for."""
+    points_elsewhere = ("MLFLOW_", "KEDRO_", "PYTHON", "VIRTUAL_ENV")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(points_elsewhere)}
+    return Forks(environment, kept)

@@ -1,56 +1,100 @@
-"""Runs Kedro's commands, each in a fork of this process, which has imported MLflow already.
+"""Runs Kedro's commands and scripts, each in a fork of this process, which has imported libraries.
 
-Started by forked_kedro.py with the project's own Python: a command is as real as from the shell,
-and takes a second instead of several. One JSON object a line comes in (`arguments`, `cwd`, `env`),
-and one goes out (`code`, `out`, `err`).
+Started by forked_kedro.py with the project's own Python: what runs in a fork is as real as from the
+shell, and takes a second instead of several. One JSON object a line comes in and one goes out:
+
+    {"start": {"command", "cwd", "env", "out", "err"}}  ->  {"pid"}
+    {"poll": pid}                                       ->  {"code"}, null while it runs
 """
 
+import atexit
+import importlib
 import json
 import os
+import runpy
+import signal
 import sys
-import tempfile
-from typing import IO
+import threading
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
-# Kedro itself is left to the forks: it reads the project's logging.yml when it is imported.
-import mlflow.store.model_registry.sqlalchemy_store
-import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+# What runs of a rendered project import, as far as the environment has it. Nothing of a project.
+LIBRARIES = [
+    *("mlflow.store.model_registry.sqlalchemy_store", "mlflow.store.tracking.sqlalchemy_store"),
+    *("mlflow.pyfunc", "mlflow.sklearn", "pandas", "pandera.pandas", "skops.io"),
+    *("sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection", "matplotlib.pyplot"),
+    *("kedro.framework.cli.cli", "kedro.framework.session", "kedro.runner"),
+    *("kedro_datasets.matplotlib", "kedro_datasets.pandas"),
+]
 
 
 def main() -> None:
     sys.path.pop(0)  # The folder of this file.
+    for name in LIBRARIES:
+        with suppress(ImportError):
+            importlib.import_module(name)
     for line in sys.stdin:
-        command = json.loads(line)
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-            child = os.fork()
-            if child == 0:
-                os.dup2(out.fileno(), 1)
-                os.dup2(err.fileno(), 2)
-                os._exit(_run(**command))
-            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            result = {"code": code, "out": _content(out), "err": _content(err)}
-        print(json.dumps(result), flush=True)
+        asked = json.loads(line)
+        answer = (
+            {"code": poll(asked["poll"])} if "poll" in asked else {"pid": start(asked["start"])}
+        )
+        print(json.dumps(answer), flush=True)
 
 
-def _run(arguments: list[str], cwd: str, env: dict[str, str]) -> int:
-    os.chdir(cwd)
+def poll(pid: int) -> int | None:
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def start(asked: dict[str, Any]) -> int:
+    if child := os.fork():
+        return child
+    os.setsid()
+    for descriptor, path in enumerate((os.devnull, asked["out"], asked["err"])):
+        flags = os.O_WRONLY | os.O_CREAT if descriptor else os.O_RDONLY
+        os.dup2(os.open(path, flags, 0o600), descriptor)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(asked["cwd"])
     os.environ.clear()
-    os.environ.update(env)
-    sys.argv = ["kedro", *arguments]
+    os.environ.update(asked["env"])
+    sys.stdin = os.fdopen(0)
+    sys.path[:0] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in os.environ
+    os._exit(run(*asked["command"]))
+
+
+def run(program: str, *arguments: str) -> int:
+    """Run a command of Kedro's, or a script, as Python would from its start to its end."""
+    code = 0
     try:
-        from kedro.framework.cli.cli import main
-
-        main()
+        if program == "kedro":
+            run_kedro(arguments)
+        else:
+            sys.argv = list(arguments)
+            sys.path.insert(0, str(Path.cwd()))
+            runpy.run_path(arguments[0], run_name="__main__")
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else bool(end.code)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    return 0
+        code = end.code if isinstance(end.code, int) else bool(end.code)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
 
 
-def _content(file: IO[bytes]) -> str:
-    file.seek(0)
-    return file.read().decode()
+def run_kedro(arguments: tuple[str, ...]) -> None:
+    from kedro.framework import project
+    from kedro.framework.cli.cli import main
+
+    # Kedro reads the project's logging.yml when it is imported.
+    project.LOGGING.__init__()  # type: ignore[misc]
+    sys.argv = ["kedro", *arguments]
+    main()
 
 
 if __name__ == "__main__":

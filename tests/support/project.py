@@ -22,6 +22,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests.support import answers
+from tests.support.forked_kedro import Forked, forks_of
 from tests.support.machine import free_port
 
 PACKAGE = "diabetes_progression"
@@ -72,6 +73,27 @@ class Project:
         assert process.returncode == code, f"{command}: {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
+    def fork(self, *command: str, env: Mapping[str, str] | None = None) -> Forked:
+        """Start `kedro …` or `python script …` in a fork of a process that has the imports done."""
+        return forks_of(self.environment).start(command, self.folder, self.variables(env))
+
+    def kedro(
+        self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of Kedro's to its end, in a fork; its exit code must be `code`."""
+        process = self.fork("kedro", *arguments, env=env)
+        out, err = process.communicate()
+        assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    def script(self, source: str, env: Mapping[str, str] | None = None) -> list[str]:
+        """Run a Python program in the project's folder, in a fork; the lines that it prints."""
+        self.write("script.py", source)
+        process = self.fork("python", "script.py", env=env)
+        out, err = process.communicate()
+        assert process.returncode == 0, out + err
+        return out.splitlines()
+
     def write(self, path: str, content: str) -> None:
         """Write a file of the project."""
         (self.folder / path).write_text(content, encoding="utf-8")
@@ -93,10 +115,10 @@ class Project:
         return client.search_runs([found.experiment_id for found in client.search_experiments()])
 
 
-def install(template: Path, folder: Path, **given: str) -> Project:
+def install(template: Path, where: Path, **given: str) -> Project:
     """A project fresh from the template, with its environment installed."""
-    answers.render(template, folder, given)
-    variables = os.environ | {"UV_COMPILE_BYTECODE": "1"}
+    folder = answers.render(template, where / "project", given)
+    variables = dict(os.environ)
     variables.pop("VIRTUAL_ENV", None)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(["uv", "sync", "--quiet"], cwd=folder, env=variables, check=True)

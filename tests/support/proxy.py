@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 import urllib.error
@@ -15,6 +14,8 @@ from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from signal import SIGKILL
 from typing import Any, TypeAlias
+
+from tests.support.forked_kedro import Forked
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def proxy_of(server: str, guard: Guard | None = None) -> Iterator[Proxy]:
         proxy.server_close()
 
 
-def kill_before(call: str, proxy: Proxy, start: Callable[[], subprocess.Popen[str]]) -> None:
+def kill_before(call: str, proxy: Proxy, start: Callable[[], Forked]) -> None:
     """Start a process and kill it when it makes a call, which does not reach the server.
 
     Args:

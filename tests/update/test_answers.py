@@ -91,7 +91,7 @@ def test_an_edited_file_that_the_new_answer_does_without_stays_and_is_named(
     assert (project / SERVER).read_bytes() == edited
     # Its neighbours, which nobody has edited, are gone.
     assert {path.name for path in (project / SERVER).parent.iterdir()} == {"server.py"}
-    assert not (project / "src/diabetes_progression/commands/serve.py").exists()
+    assert not (project / "src/diabetes_progression/mlops/commands/serve.py").exists()
     assert SERVER in update.screen()
 
 

@@ -12,7 +12,7 @@ from tests.support.updates import ALONE, conflict, out_of_reach, status
 
 
 def update(project: Project, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    return project.run("kedro", "mlflow", "update", *arguments, code=code, env=ALONE)
+    return project.kedro("mlflow", "update", *arguments, code=code, env=ALONE)
 
 
 def test_an_updated_project_passes_its_own_tests(older: Project) -> None:
@@ -85,7 +85,7 @@ def test_checking_changes_nothing(older: Project) -> None:
 
 def test_the_doctor_tells_of_a_newer_version_if_it_can_find_out(older: Project) -> None:
     def findings() -> dict[str, str]:
-        screen = older.run("kedro", "mlflow", "doctor", "--json", env=ALONE).stdout
+        screen = older.kedro("mlflow", "doctor", "--json", env=ALONE).stdout
         return {check["name"]: check["message"] for check in json.loads(screen)["checks"]}
 
     assert findings()["template"] == f"{versions.NEXT} is there"
