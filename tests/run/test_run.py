@@ -135,8 +135,8 @@ def test_secrets_in_runtime_parameters_are_masked(project: Project) -> None:
 def test_a_failed_node_fails_the_run_and_shows_its_own_error(project: Project) -> None:
     project.edit(
         f"src/{PACKAGE}/pipelines/inference/nodes.py",
-        "    import pandas as pd\n",
-        '    raise RuntimeError("the node has failed")\n    import pandas as pd\n',
+        "    return ",
+        '    raise RuntimeError("the node has failed")\n    return ',
     )
     result = project.kedro("run", code=1)
     assert "RuntimeError: the node has failed" in result.stdout + result.stderr

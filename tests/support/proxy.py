@@ -93,18 +93,22 @@ def kill_before(call: str, proxy: Proxy, start: Callable[[], Forked]) -> None:
         proxy: in front of the server; the process must ask it.
         start: starts the process.
     """
-    made = threading.Event()
+    made, killed = threading.Event(), threading.Event()
 
     def guard(asked: Request) -> int | None:
         if f"{asked.method} {asked.path}".startswith(call):
             made.set()
-        return 503 if made.is_set() else None
+        if made.is_set():
+            killed.wait(60)
+            return 503
+        return None
 
     proxy.guard = guard
     process = start()
     was_made = made.wait(60)
-    process.send_signal(SIGKILL)
+    process.kill()
     out, err = process.communicate()
+    killed.set()
     assert was_made, f"{call}: {out}{err}"
     assert process.returncode == -SIGKILL, out + err
     proxy.guard = lambda _: None
