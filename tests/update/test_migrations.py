@@ -33,7 +33,7 @@ def renaming(tmp_path_factory: pytest.TempPathFactory) -> Path:
     replace(folder / "copier.yml", asked, carried_over)
     source = folder / "template" / "src" / "{{ package_name }}" / "mlops"
     replace(folder / "template/conf/base/mlflow.yml.jinja", r"\n    figures: ", "\n    plots: ")
-    replace(config, r"\n    figures: bool", "\n    plots: bool")
+    replace(source / "config.py", r"\n    figures: bool", "\n    plots: bool")
     names = '{"tracking.capture.figures": "tracking.capture.plots"}'
     replace(source / "config.py", r"(RENAMED_KEYS: .* = ){}", rf"\1{names}")
     versions.publish(folder, versions.NEXT)
