@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..config import KedroMlflowConfig
 from ..redaction import mask_text
-from ..tracking.capture.nodes import inputs_of, records_of
 from ..tracking.capture.values import valid_name
 from ..tracking.journal import Record, all_records
 
@@ -26,20 +25,16 @@ _MAX_PARAMETERS = 100
 
 # The first row is the heading.
 _Table = list[Sequence[str]]
+_Values = Mapping[str, Any]
 
 
 def write_card(config: KedroMlflowConfig, project: Path, journal: Path, folder: Path) -> None:
-    """Write the card of a packaged model into its folder, and where mlflow.yml wants it as well.
+    """Write the card of a model that a run has fitted into the model's folder.
 
-    Args:
-        config: mlflow.yml.
-        project: the project's folder.
-        journal: the folder of the run that has fitted the model.
-        folder: the model, in MLflow's format.
+    If mlflow.yml names a file for the newest card (model.card.file), it is written there as well.
     """
     assert config.model
-    records = list(_records(journal, f"{valid_name(config.promotion.evaluation)}/"))
-    card = mask_text("\n\n".join(_sections(config, records, folder, project)) + "\n")
+    card = mask_text("\n\n".join(_sections(config, project, journal, folder)) + "\n")
     (folder / FILE).write_text(card, encoding="utf-8")
     if config.model.card.file:
         copy = project / config.model.card.file
@@ -59,46 +54,49 @@ def description_of(folder: Path) -> str | None:
     return card[: _MAX_DESCRIPTION - len(note)].rpartition("\n## ")[0].rstrip() + note
 
 
-def _records(journal: Path, prefix: str) -> Iterator[Record]:
-    """Yield the records that the card is about; metrics without the prefix of the evaluation's."""
-    for record in all_records(journal):
-        if record.kind in ("run_started", "input", "params", "tags"):
-            yield record
-        elif record.kind == "metrics":  # A run may have a million.
-            values = [
-                (name.removeprefix(prefix), value)
-                for name, value, _ in record.data["values"]
-                if name.startswith(prefix)
-            ]
-            yield Record(record.kind, record.time, {"values": values})
-
-
 def _sections(
-    config: KedroMlflowConfig, records: Sequence[Record], folder: Path, project: Path
+    config: KedroMlflowConfig, project: Path, journal: Path, folder: Path
 ) -> Iterator[str]:
     from mlflow.models import Model
 
     assert config.model
-    (start, *_) = records_of("run_started", records)
-    tags: dict[str, str] = dict(start.data["tags"])
-    for record in records_of("tags", records):
-        tags |= record.data["values"]
+    start, tags, parameters, inputs, metrics = _read(journal, config.promotion.evaluation)
     signature = Model.load(folder).signature
     day = strftime("%Y-%m-%d %H:%M UTC", gmtime(start.time / 1000))
-    overall, groups = _metrics(records)
     rows = tags.get("holdout.rows")
     measured_on = f"On {rows} rows of `{config.promotion.holdout}`." if rows else ""
+    overall, groups = _tables_of(metrics)
     yield f"# Model card: {config.model.name}"
     yield f"Trained on {day} by the pipeline `{start.data['name']}`."
     yield _sections_of_owner(project, config.model.card.text)
     yield _section("Metrics", overall, measured_on)
     if groups:
         yield _section("Groups", groups, "The same metrics for each group.")
-    yield _section("Data", _data(records, project), "What the run has read.")
+    yield _section("Data", _data(inputs, project), "What the run has read.")
     yield _section("Input", _columns(signature.inputs))
     yield _section("Output", _columns(signature.outputs))
-    yield _section("Parameters", _parameters(records))
+    listed = [(name, str(value)) for name, value in sorted(parameters.items())]
+    yield _section("Parameters", [("Parameter", "Value"), *listed[:_MAX_PARAMETERS]])
     yield _section("Lineage", _lineage(tags))
+
+
+def _read(journal: Path, evaluation: str) -> tuple[Record, _Values, _Values, _Values, _Values]:
+    """Return a run's start, its tags, parameters and inputs, and the evaluation's metrics."""
+    prefix = f"{valid_name(evaluation)}/"
+    found: dict[str, dict[str, Any]] = {"tags": {}, "params": {}, "input": {}, "metrics": {}}
+    for record in all_records(journal):
+        if record.kind == "run_started":
+            start = record
+        elif record.kind == "input":
+            found["input"][record.data["name"]] = record.data
+        elif record.kind == "metrics":  # A run may have a million.
+            for name, value, _ in record.data["values"]:
+                if name.startswith(prefix):
+                    found["metrics"][name.removeprefix(prefix)] = value
+        elif record.kind in found:
+            found[record.kind] |= record.data["values"]
+    tags, parameters, inputs, metrics = found.values()
+    return start, {**start.data["tags"], **tags}, parameters, inputs, metrics
 
 
 def _sections_of_owner(project: Path, path: str | None) -> str:
@@ -124,34 +122,31 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in cells)} |"
 
 
-def _metrics(records: Iterable[Record]) -> tuple[_Table, _Table]:
+def _tables_of(metrics: _Values) -> tuple[_Table, _Table]:
     """Make a table of the overall metrics, and one with one row per group; empty without groups."""
     overall: dict[str, str] = {}
     groups: dict[str, dict[str, str]] = {}
-    for record in records_of("metrics", records):
-        for path, value in record.data["values"]:
-            group, _, metric = path.rpartition("/")
-            (groups.setdefault(group, {}) if group else overall)[metric] = f"{value:.4g}"
+    for path, value in metrics.items():
+        group, _, metric = path.rpartition("/")
+        (groups.setdefault(group, {}) if group else overall)[metric] = f"{value:.4g}"
     names = list(dict.fromkeys(name for values in groups.values() for name in values))
     rows = [[group, *(values.get(name, "") for name in names)] for group, values in groups.items()]
     return [("Metric", "Value"), *overall.items()], [("Group", *names), *rows] if rows else []
 
 
-def _data(records: Iterable[Record], project: Path) -> _Table:
+def _data(inputs: _Values, project: Path) -> _Table:
     home = f"{project.absolute().as_uri()}/"
-    return [
-        ("Data set", "From", "Rows", "Columns", "Digest"),
-        *(
-            (
-                data["name"],
-                (data["source"] or "memory").removeprefix(home),
-                _number(data.get("rows")),
-                _number(len(data.get("schema") or ())),
-                (data["digest"] or "")[:12],
-            )
-            for data in inputs_of(records)
-        ),
+    rows = [
+        (
+            name,
+            (data["source"] or "memory").removeprefix(home),
+            _number(data.get("rows")),
+            _number(len(data.get("schema") or ())),
+            (data["digest"] or "")[:12],
+        )
+        for name, data in sorted(inputs.items())
     ]
+    return [("Data set", "From", "Rows", "Columns", "Digest"), *rows]
 
 
 def _number(value: Any) -> str:
@@ -164,14 +159,7 @@ def _columns(schema: "Schema | None") -> _Table:
     return [("Column", "Type"), *rows]
 
 
-def _parameters(records: Iterable[Record]) -> _Table:
-    values: dict[str, str] = {}
-    for record in records_of("params", records):
-        values |= {name: str(value) for name, value in record.data["values"].items()}
-    return [("Parameter", "Value"), *sorted(values.items())[:_MAX_PARAMETERS]]
-
-
-def _lineage(tags: Mapping[str, str]) -> _Table:
+def _lineage(tags: _Values) -> _Table:
     changed = tags.get("mlflow.source.git.dirty") == "true"
     commit = tags.get("mlflow.source.git.commit", "")
     rows = {

@@ -124,11 +124,7 @@ class Step:
     streams: bool
 
     def run(self, data: dict[str, Any]) -> None:
-        """Call the node's function with values of `data`, and add its outputs there.
-
-        Raises:
-            ValueError: the function has not returned what the node's outputs are.
-        """
+        """Call the node's function with values of `data`, and add its outputs there."""
         outputs = node_outputs(self.node, self._call(data))
         if self.streams:
             # Kedro saves part after part, and a data set in memory holds the last one.

@@ -44,13 +44,7 @@ _MAX_TRIES = 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a promotion.
-
-    Attributes:
-        verdict: what the rules say; none if the version is the champion already.
-        promoted: whether the version is the champion now, or would be after a dry run.
-        summary: a sentence or two.
-    """
+    """The result of a promotion; no verdict if the version was the champion already."""
 
     verdict: Verdict | None
     promoted: bool
@@ -71,11 +65,10 @@ class Promotion(RunListener):
         Args:
             wanted: the version's number or alias; the challenger if none is given.
             force: the reason why the version becomes the champion even if a rule does not hold.
-            dry_run: whether nothing is changed and nothing kept.
+            dry_run: change nothing and keep nothing.
 
         Raises:
-            TrackingError: there is no such version, it cannot be compared with the champion, or the
-                champion changes again and again.
+            TrackingError: there is no such version, or it cannot be compared with the champion.
         """
         name = self._name
         with self._one_at_a_time() as client:
@@ -109,10 +102,7 @@ class Promotion(RunListener):
         return Outcome(verdict, promoted, _summary(verdict, force, dry_run))
 
     def roll_back(self, reason: str, dry_run: bool = False) -> str:
-        """Make the previous champion the champion again.
-
-        Returns:
-            What was done, as a sentence.
+        """Make the previous champion the champion again; return what was done, as a sentence.
 
         Raises:
             TrackingError: there is no champion, or none was before it.

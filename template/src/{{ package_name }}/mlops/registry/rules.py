@@ -35,16 +35,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rules say about a version.
+    """What the rules say about a version of a registered model.
 
     Attributes:
-        name: the registered model's.
-        version: its number.
-        champion: the champion's number so far, if there is one.
-        checks: one per rule.
-        rows: how many rows the holdout has, if that is known.
+        champion: the number of the version that is the champion so far.
+        rows: how many rows the holdout has.
         how: how the two were measured, a sentence; empty if they were not compared.
-        note: why they were not compared, a sentence; empty if nothing is missing.
+        note: why they were not compared although a rule does, a sentence.
     """
 
     name: str
@@ -57,7 +54,7 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether all of them hold."""
+        """Whether all rules hold."""
         return all(check.holds for check in self.checks)
 
     @property
