@@ -241,7 +241,7 @@ def test_one_piece_that_is_refused_takes_nothing_else_with_it(mlops: Rooms, tmp_
     (line,) = (tmp_path / "server.refused").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["what"] == "the parameter taken"
     assert sink.delivery.refused == 1
-    assert " has refused 1 records of the run for good" in str(sink.refusals)
+    assert " has refused 1 records of the run for good" in sink.notes[0]
     # What was refused is no event of the run, which goes on.
     assert [*mlops("tracking.journal").all_records(tmp_path)] == []
 

@@ -105,6 +105,6 @@ def test_tags_tell_commit_changes_and_template_of_the_sources(mlops: Rooms, tmp_
 
 
 def test_no_git_is_no_error(mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert mlops("tracking.capture.tags").git_state(tmp_path / "missing") is None
+    assert mlops("tracking.capture.tags").git_tags(tmp_path / "missing") == {}
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert mlops("tracking.capture.tags").git_state(tmp_path) is None
+    assert mlops("tracking.capture.tags").git_tags(tmp_path) == {}

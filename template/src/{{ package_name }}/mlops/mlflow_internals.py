@@ -70,7 +70,10 @@ def active_runs() -> "list[Run]":
 
 @contextmanager
 def autologging_off() -> Iterator[None]:
-    """Switch off autologging, which only a flavour's own `autolog(disable=True)` does publicly."""
+    """Switch off autologging of all libraries: it starts runs of its own.
+
+    Databricks switches it on, and a notebook may.
+    """
     import mlflow  # noqa: F401  # The whole of it first: another thread may be importing it.
     from mlflow.utils.autologging_utils import disable_autologging
 
@@ -129,12 +132,9 @@ def get_response(uri: str, path: str, seconds: float) -> "Response":
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request
 
-    request: Any = http_request
+    request: Callable[..., Response] = http_request
     creds = get_default_host_creds(uri)
-    response: Response = request(
-        creds, path, "GET", max_retries=0, timeout=seconds, raise_on_status=False
-    )
-    return response
+    return request(creds, path, "GET", max_retries=0, timeout=seconds, raise_on_status=False)
 
 
 def databricks_host(uri: str) -> str:
@@ -154,11 +154,7 @@ def unchecked_predict(model: "PyFuncModel") -> Callable[..., Any]:
 
 
 def json_value(value: Any) -> Any:
-    """Turn what JSON does not know, numbers of NumPy for example, into what MLflow serves for it.
-
-    Raises:
-        TypeError: MLflow does not know it either.
-    """
+    """Turn what JSON does not know, such as numbers of NumPy, into what MLflow serves for it."""
     from mlflow.utils.proto_json_utils import NumpyEncoder
 
     return NumpyEncoder().default(value)
@@ -176,11 +172,7 @@ def call_node(node: "Node", values: Mapping[str, Any]) -> Any:
 
 
 def node_outputs(node: "Node", result: Any) -> dict[str, Any]:
-    """Return what a node's function has returned, by data set.
-
-    Raises:
-        ValueError: it is not what the node's outputs are.
-    """
+    """Return what a node's function has returned, by data set; a ValueError if it does not fit."""
     return node._outputs_to_dictionary(result)
 
 
@@ -195,7 +187,7 @@ class Storage(NamedTuple):
     Attributes:
         uri: a path on this machine, or an address with its protocol.
         path: the same as the data set has it.
-        files: the file system of fsspec's that it uses, if it does.
+        files: the file system of fsspec that it uses, if any.
     """
 
     uri: str

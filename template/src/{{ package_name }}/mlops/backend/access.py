@@ -19,12 +19,7 @@ _FOR_GOOD = ExitStack()
 
 
 def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
-    """Read mlflow.yml outside of a run, for a command, and give its calls access to the server.
-
-    Args:
-        project_path: the project's folder.
-        env: the Kedro environment; KEDRO_ENV or the default one when none is given.
-    """
+    """Read mlflow.yml outside of a run, for a command, and give its calls access to the server."""
     from kedro.framework.session import KedroSession
 
     context = KedroSession.create(project_path, save_on_close=False, env=env).load_context()
@@ -78,10 +73,6 @@ def headers_provided(
 ) -> Iterator[None]:
     """Let a class of the user's give headers, such as a token that expires, to MLflow's calls.
 
-    Args:
-        options: which class, and what it is made with.
-        make_context: makes Kedro's context, if the class asks for it.
-
     Raises:
         TrackingError: the class cannot be loaded, made, or is none that MLflow takes.
     """
@@ -100,13 +91,7 @@ def headers_provided(
 
 
 def instantiate(key: str, path: str, base: type[Any], arguments: Mapping[str, Any]) -> Any:
-    """Make an object of a class that mlflow.yml names.
-
-    Args:
-        key: where it is named.
-        path: package.module.Class.
-        base: what the class must be derived from.
-        arguments: what it takes.
+    """Make an object of a class that mlflow.yml names under a key.
 
     Raises:
         TrackingError: the class cannot be loaded or made, or is derived from another one.

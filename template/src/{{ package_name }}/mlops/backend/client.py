@@ -93,19 +93,6 @@ def is_reachable(server: PlaceOptions) -> bool:
         return False
 
 
-def require_answer(server: PlaceOptions) -> None:
-    """Ask a tracking server whether it is well before it is asked for more.
-
-    A call that hangs takes its whole time-out, and what it asked for may be made much later, when
-    the server wakes up and nobody waits any more: a run that exists twice.
-
-    Raises:
-        ConnectionError: it does not answer.
-    """
-    if is_server(server.uri) and not is_reachable(server):
-        raise ConnectionError("it does not answer")
-
-
 def require_reachable(server: PlaceOptions) -> None:
     """Check, within seconds, that the tracking server or the database answers.
 

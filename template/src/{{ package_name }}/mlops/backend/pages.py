@@ -46,16 +46,9 @@ def page(server: str, experiment_id: str, run_id: str | None = None) -> str:
 def find_page(
     client: "MlflowClient", uri: str, experiment: str, run_id: str | None = None
 ) -> str | None:
-    """Ask for the address of a run's page, or of its experiment's.
+    """Return the address of a run's page, or of its experiment's; none if that does not exist.
 
-    Args:
-        client: the client of what the URI names.
-        uri: a tracking URI that `has_pages`.
-        experiment: the experiment's name.
-        run_id: the run; the experiment itself when none is given.
-
-    Returns:
-        The address, or none while there is no such experiment.
+    The client is of this tracking URI, which `has_pages`.
     """
     if run_id:
         experiment_id = client.get_run(run_id).info.experiment_id

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError
-from ..tracking.shipping.batches import MAX_METRICS
+from ..tracking.shipping.batches import LIMITS
 from .endpoints import FROM_MODEL, Endpoint, Migration, chunks, pages
 from .files import ModelFiles, copy_files, sizes
 from .tracked_runs import identity
@@ -83,5 +83,5 @@ def copy_model_metrics(migration: Migration, model: "LoggedModel") -> None:
             )
             missing.setdefault(run_id, []).append(linked)
     for run_id, metrics in missing.items():
-        for some in chunks(metrics, MAX_METRICS):
+        for some in chunks(metrics, LIMITS["metrics"]):
             migration.target.client.log_batch(run_id, some)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..backend.client import is_transient, reason_of
-from ..tracking.shipping.batches import MAX_METRICS, MAX_PARAMS, MAX_TAGS
+from ..tracking.shipping.batches import LIMITS
 from ..tracking.shipping.lineage import output_ids
 from .endpoints import FROM_RUN, PARENT_RUN, Endpoint, Migration, chunks, pages
 from .files import RunFiles, copy_files
@@ -33,11 +33,11 @@ def copy_values(migration: Migration, run: "Run", target: "Run") -> None:
     from mlflow.entities import Param, RunTag
 
     target_id = target.info.run_id
-    for params in chunks(run.data.params.items(), MAX_PARAMS):
+    for params in chunks(run.data.params.items(), LIMITS["params"]):
         _log(migration, run, target_id, params=[Param(*item) for item in params])
-    for metrics in chunks(_missing_metrics(migration, run, target), MAX_METRICS):
+    for metrics in chunks(_missing_metrics(migration, run, target), LIMITS["metrics"]):
         _log(migration, run, target_id, metrics=metrics)
-    for some in chunks(tags_of(migration, run).items(), MAX_TAGS):
+    for some in chunks(tags_of(migration, run).items(), LIMITS["tags"]):
         _log(migration, run, target_id, tags=[RunTag(*item) for item in some])
 
 

@@ -25,7 +25,7 @@ class ProcessState:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._runs = 0
-        self._changes: dict[str, Any] = {}
+        self._changes: set[str] = set()
         self._undo = ExitStack()
 
     def enter(self) -> None:
@@ -47,7 +47,8 @@ class ProcessState:
         """Make a change unless another run has made it already."""
         with self._lock:
             if name not in self._changes:
-                self._changes[name] = self._undo.enter_context(change)
+                self._changes.add(name)
+                self._undo.enter_context(change)
 
 
 @contextmanager

@@ -23,7 +23,6 @@ from .capture.nodes import count_nodes, local_name, parts_of, write_run_record
 from .capture.tags import run_tags
 from .capture.values import consumed_parameters, to_mlflow
 from .journal import Record, now
-from .shipping.batches import describe_changes
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.shipper import Shipper, sinks_of
 from .shipping.sync import put_away, sync
@@ -56,7 +55,7 @@ class TrackedRun(RunCapture):
             config: mlflow.yml, resolved.
             run_start: the run, as listeners have prepared it.
             join: an MLflow run that was started elsewhere and is ended there.
-            listeners: what takes part in it.
+            listeners: what else takes part in the run.
         """
         super().__init__(folder, config.tracking, listeners=listeners)
         self.config = config
@@ -187,18 +186,15 @@ class TrackedRun(RunCapture):
                 registered,
                 server.address,
             )
-        if changed := server.delivery.changed:
-            logger.warning(describe_changes(changed))
         for shipper, done in zip(self._shippers, drained, strict=True):
-            sink = shipper.sink
-            if sink.refusals:
-                logger.warning(sink.refusals)
+            for note in shipper.sink.notes:
+                logger.warning(note)
             if not done:
                 late = f"not done after {self.config.shipping.deadline:g} s"
                 logger.error(
                     "%s did not take the whole run (%s). The rest is kept: "
                     "`uv run kedro mlflow sync` delivers it.",
-                    sink.place,
+                    shipper.sink.place,
                     reason_of(shipper.error) if shipper.error else late,
                 )
 

@@ -29,13 +29,6 @@ def start_run(
 ) -> TrackedRun | None:
     """Start tracking a Kedro run.
 
-    Args:
-        config: mlflow.yml, resolved.
-        run_params: what Kedro passes to its hooks.
-        pipeline: the nodes to run.
-        catalog: their data sets; listeners may replace some.
-        listeners: what takes part in the run.
-
     Returns:
         The tracked run; none when mlflow.yml leaves out all of its pipelines, or when the disk
         refuses the journal.

@@ -33,14 +33,7 @@ _SHARED: dict[str, Any] = {
 
 
 class RunCapture:
-    """Captures what nodes do and return into the journal; all that a worker process needs.
-
-    Attributes:
-        process: the id of the process that captures.
-        journal: where to.
-        project_path: the project's folder.
-        listeners: what else takes part in the run.
-    """
+    """Captures what nodes do and return into the journal; all that a worker process needs."""
 
     def __init__(
         self,
@@ -124,10 +117,9 @@ class RunCapture:
         self._append("node", node, **times, status="FAILED", error=reason)
 
     def outputs(self) -> dict[str, str]:
-        """Return the data sets that nodes of this run, in whatever process, have returned.
+        """Return the data sets that nodes of the run have returned, in whatever process.
 
-        Returns:
-            The namespaces of the nodes that have a child run, by the data sets' names.
+        With each, the namespace of the node if that has a child run, or else "".
         """
         return {
             name: node.get("namespace", "")

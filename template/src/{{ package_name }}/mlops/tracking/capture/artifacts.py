@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,12 +38,8 @@ def capture_artifacts(
     path, size and SHA-256 of each file. Files in an object store are downloaded, up to the same
     limits; above them the store's own digest is written.
 
-    Args:
-        journal: the run's.
-        catalog: the run's; of a versioned data set it knows the version that the run has saved.
-        outputs: the namespaces of nodes that have a child run, by the data sets that they return.
-        options: which of them are kept.
-        started: the run's start in ms since 1970: older files of a folder are not its own.
+    `outputs` are the run's, as `RunCapture.outputs` returns them, and `started` is its start in ms
+    since 1970: older files of a folder are not its own.
     """
     for name, namespace in sorted(outputs.items()):
         with journal.capturing(f"The artifact '{name}'"):
@@ -126,34 +123,24 @@ def _describe(files: "AbstractFileSystem", file: _Saved) -> dict[str, Any]:
 
 
 def save_figure(value: Any, path: Path) -> Path | None:
-    """Save a figure beside the journal.
+    """Save a figure as a PNG (matplotlib) or HTML (plotly) file, and return none for all else.
 
-    Args:
-        value: what a node returned.
-        path: where to, without a suffix.
-
-    Returns:
-        The file: PNG for matplotlib, HTML for plotly, none for anything else.
+    The path is given without a suffix.
     """
     if _is_a(value, "matplotlib.figure", "Figure"):
-        path = path.with_name(f"{path.name}.png")
-        with atomic(path):
-            value.savefig(path)
-        return path
-    if _is_a(value, "plotly.basedatatypes", "BaseFigure"):
-        path = path.with_name(f"{path.name}.html")
-        with atomic(path):
-            value.write_html(path, include_plotlyjs="cdn")
-        return path
-    return None
+        suffix, save = ".png", value.savefig
+    elif _is_a(value, "plotly.basedatatypes", "BaseFigure"):
+        suffix, save = ".html", partial(value.write_html, include_plotlyjs="cdn")
+    else:
+        return None
+    path = path.with_name(f"{path.name}{suffix}")
+    with atomic(path):
+        save(path)
+    return path
 
 
 def files_of_figures(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, str]:
-    """Find the matplotlib figures that the catalog saves to a file: drawing them once is enough.
-
-    Returns:
-        The files, by the data sets among the pipeline's outputs.
-    """
+    """Return the files to which the catalog saves matplotlib figures: drawn once is enough."""
     entries = catalog.to_config()[0]
     return {
         name: entries[name]["filepath"]
@@ -165,14 +152,9 @@ def files_of_figures(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, 
 
 
 def copy_figure(file: Path, path: Path) -> Path | None:
-    """Copy a figure that the catalog has saved.
+    """Copy a figure that the catalog has saved; none if that is a folder, of several figures.
 
-    Args:
-        file: the catalog's.
-        path: where to, without a suffix.
-
-    Returns:
-        The copy; none if there is no file: several figures are a folder.
+    The path is given without a suffix.
     """
     if not file.is_file():
         return None

@@ -22,9 +22,8 @@ def describe_inputs(
 ) -> dict[str, dict[str, Any]]:
     """Describe the data that a pipeline reads and does not make itself, parameters aside.
 
-    Returns:
-        By name: ``source`` (a URI without credentials, none for data in memory), ``type`` of the
-        data set and ``digest`` of a local file or folder (none for any other).
+    By name: ``source`` (a URI without credentials, none for data in memory), ``type`` of the data
+    set and ``digest`` of a local file or folder (none for any other).
     """
     return {
         name: _describe(name, catalog[name], patterns)
@@ -64,9 +63,8 @@ def _describe(name: str, dataset: Any, patterns: Patterns) -> dict[str, Any]:
 def digest_of(path: Path) -> str:
     """Compute a digest of a file's content, or of the names and sizes in a folder.
 
-    Returns:
-        The first 32 hexadecimal digits of a SHA-256 (MLflow takes 36 characters): of the whole file
-        up to 16 MB, else of its size, its first and its last MB.
+    The first 32 hexadecimal digits of a SHA-256 (MLflow takes 36 characters): of the whole file up
+    to 16 MB, else of its size, its first and its last MB.
     """
     digest = hashlib.sha256()
     if path.is_dir():

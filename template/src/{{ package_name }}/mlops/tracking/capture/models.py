@@ -40,8 +40,7 @@ class Flavor:
 def models_in(name: str, value: Any) -> dict[str, Any]:
     """Find the models in a node output: itself, or what dictionaries, lists and tuples hold.
 
-    Returns:
-        Models by name: the output's own, or ``name.key`` for an entry.
+    By name: the output's own, or ``name.key`` for an entry.
     """
     models: dict[str, Any] = {}
     waiting, seen = [(name, value)], 0
@@ -155,7 +154,7 @@ def _packages_inside(model: Any) -> tuple[str, ...]:
 
 
 def _pinned(packages: Iterable[str]) -> list[str]:
-    """Pin packages to the versions that are installed."""
+    """Pin those packages that are installed to their versions."""
     pinned = []
     for package in sorted(set(packages)):
         try:

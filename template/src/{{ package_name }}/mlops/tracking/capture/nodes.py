@@ -61,8 +61,7 @@ def namespace_of(node: "Node", options: RunOptions) -> str:
 def parts_of(pipeline: "Pipeline", options: RunOptions) -> dict[str, "Pipeline"]:
     """Split a pipeline into what each run tracks: the run itself, under "", and its child runs.
 
-    Returns:
-        By namespace, parents before their children: ``a`` before ``a.b``.
+    By namespace, parents before their children: ``a`` before ``a.b``.
     """
     from kedro.pipeline import Pipeline
 
@@ -108,11 +107,8 @@ def write_run_record(journal: Path, end: Record) -> Path:
 
     It holds ``run_id``, ``name``, ``status``, ``started`` and ``ended`` (ms since 1970),
     ``pipelines``, ``command`` and versions as the run's tags have them, ``git`` (commit and whether
-    the sources were changed), ``inputs`` and ``nodes``, as `nodes_of` lists them.
-
-    Args:
-        journal: the run's folder.
-        end: the run's end, which need not be in the journal yet.
+    the sources were changed), ``inputs`` and ``nodes``, as `nodes_of` lists them. The run's end
+    need not be in the journal yet.
     """
     path = journal / "files" / FILE
     summary = json.dumps(_summary(all_records(journal), end), indent=2)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from getpass import getuser
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...redaction import Patterns, mask
 from .values import MAX_TAG_LENGTH, flatten
@@ -36,15 +36,8 @@ def run_tags(
 ) -> dict[str, str]:
     """Describe a Kedro run by tags.
 
-    Args:
-        run_params: what Kedro's ``before_pipeline_run`` hook receives.
-        pipelines: the names of the pipelines that run.
-        project_name: what MLflow's page shows as the run's source.
-        patterns: the owner's own for names of secrets.
-
-    Returns:
-        Kedro's run id, version, environment and runner, the template's version, the git commit, the
-        pipelines, and a command that runs the same again, secrets masked.
+    They hold Kedro's run id, version, environment and runner, the template's version, the git
+    commit, the pipelines, and a command that runs the same again, secrets masked.
     """
     project_path = Path(run_params["project_path"])
     tags = {
@@ -59,9 +52,7 @@ def run_tags(
         "mlflow.source.type": "PROJECT",
         "mlflow.user": user_name(),
     }
-    if git := git_state(project_path):
-        tags["mlflow.source.git.commit"] = git.commit
-        tags["mlflow.source.git.dirty"] = str(git.dirty).lower()
+    tags |= git_tags(project_path)
     return {
         name: mask(name, value, patterns)[:MAX_TAG_LENGTH] for name, value in tags.items() if value
     }
@@ -107,15 +98,8 @@ def user_name() -> str:
         return "unknown"
 
 
-class GitState(NamedTuple):
-    """The commit that is checked out, and whether the project's files differ from it."""
-
-    commit: str
-    dirty: bool
-
-
-def git_state(project_path: Path) -> GitState | None:
-    """Ask git, in one call, for the state of a folder; none without git, repository or commit.
+def git_tags(project_path: Path) -> dict[str, str]:
+    """Ask git, in one call, for the commit and whether files differ from it; empty without one.
 
     Files that git does not know count as changes: a pipeline may import them.
     """
@@ -131,9 +115,10 @@ def git_state(project_path: Path) -> GitState | None:
             check=True,
         )
     except (OSError, subprocess.SubprocessError):
-        return None
+        return {}
     lines = answer.stdout.splitlines()
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "")
     if not commit or commit == "(initial)":
-        return None
-    return GitState(commit, dirty=any(not line.startswith("#") for line in lines))
+        return {}
+    dirty = any(not line.startswith("#") for line in lines)
+    return {"mlflow.source.git.commit": commit, "mlflow.source.git.dirty": str(dirty).lower()}

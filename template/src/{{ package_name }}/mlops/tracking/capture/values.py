@@ -114,13 +114,7 @@ def to_mlflow(
 def flatten(
     values: Mapping[Any, Any], sep: str, depth: int | None = None
 ) -> Iterator[tuple[str, Any]]:
-    """Yield the leaves of nested dictionaries under their joined names.
-
-    Args:
-        values: the dictionary; keys of any type are named by their text.
-        sep: separates the names of two levels.
-        depth: how many levels below this one are flattened; all of them by default.
-    """
+    """Yield the leaves of nested dictionaries, `depth` levels down, under their joined names."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value and depth != 0:
             below = None if depth is None else depth - 1

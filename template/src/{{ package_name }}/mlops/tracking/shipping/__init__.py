@@ -12,6 +12,7 @@ from pathlib import Path
 from ...backend.client import reason_of
 from ...project import State
 from ..journal import Record
+from .batches import describe_changes
 
 
 @dataclass
@@ -136,14 +137,15 @@ class Sink(ABC):
         return False
 
     @property
-    def refusals(self) -> str | None:
-        """A sentence on what has been set aside; none if nothing has."""
-        if not self.delivery.refused:
-            return None
-        return (
-            f"{self.place} has refused {self.delivery.refused} records of the run for good: "
-            f"{State.of_journal(self.folder).refused} says which."
-        )
+    def notes(self) -> list[str]:
+        """What the run's owner should know of the delivery, one sentence each."""
+        notes = [describe_changes(self.delivery.changed)] if self.delivery.changed else []
+        if self.delivery.refused:
+            notes.append(
+                f"{self.place} has refused {self.delivery.refused} records of the run for good: "
+                f"{State.of_journal(self.folder).refused} says which."
+            )
+        return notes
 
     def set_aside(self, what: str, error: Exception) -> None:
         """Keep the reason why something is refused for good; the rest is delivered."""

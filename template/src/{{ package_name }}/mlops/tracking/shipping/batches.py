@@ -1,9 +1,8 @@
 """Batches: params, metrics and tags of many records in few log-batch calls."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...redaction import MASK, mask
 from ..capture.nodes import records_of
@@ -12,65 +11,48 @@ from ..journal import Record
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param, RunTag
 
-_T = TypeVar("_T")
-
 # https://mlflow.org/docs/latest/api_reference/rest-api.html#log-batch: 1,000 of all kinds together.
-MAX_PARAMS = MAX_TAGS = 100
-MAX_METRICS = 800
-
+LIMITS = {"metrics": 800, "params": 100, "tags": 100}
 # How many characters of a long value are shown.
 _SHOWN = 60
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """What goes into one call."""
 
-    metrics: "list[Metric]"
-    params: "list[Param]"
-    tags: "list[RunTag]"
+    metrics: "Sequence[Metric]" = ()
+    params: "Sequence[Param]" = ()
+    tags: "Sequence[RunTag]" = ()
 
 
 def batches(records: list[Record]) -> Iterator[Batch]:
     """Gather the params, metrics and tags of records into the fewest batches."""
     from mlflow.entities import Metric, Param, RunTag
 
-    params, tags = _items("params", records), _items("tags", records)
-    metrics = [
+    items: dict[str, list[Any]] = {
+        kind: [item for each in records_of(kind, records) for item in each.data["values"].items()]
+        for kind in ("params", "tags")
+    }
+    items["metrics"] = [
         (name, value, record.time, step)
         for record in records_of("metrics", records)
         for name, value, step in record.data["values"]
     ]
-    count = max(
-        ceil(len(params) / MAX_PARAMS),
-        ceil(len(metrics) / MAX_METRICS),
-        ceil(len(tags) / MAX_TAGS),
-    )
-    for number in range(count):
+    entities = {"metrics": Metric, "params": Param, "tags": RunTag}
+    for number in range(max(ceil(len(items[kind]) / most) for kind, most in LIMITS.items())):
         # MLflow's objects are large: those of one batch are enough at a time.
-        yield Batch(
-            [Metric(*each) for each in _part(metrics, number, MAX_METRICS)],
-            [Param(*each) for each in _part(params, number, MAX_PARAMS)],
-            [RunTag(*each) for each in _part(tags, number, MAX_TAGS)],
-        )
+        parts = {
+            kind: items[kind][number * most : (number + 1) * most] for kind, most in LIMITS.items()
+        }
+        yield Batch(**{kind: [entities[kind](*item) for item in parts[kind]] for kind in parts})
 
 
 def one_by_one(batch: Batch) -> Iterator[tuple[Batch, str]]:
     """Take a batch apart: each piece alone, and what it is."""
-    for metric in batch.metrics:
-        yield Batch([metric], [], []), f"the metric {metric.key}"
-    for param in batch.params:
-        yield Batch([], [param], []), f"the parameter {param.key}"
-    for tag in batch.tags:
-        yield Batch([], [], [tag]), f"the tag {tag.key}"
-
-
-def _part(values: list[_T], number: int, size: int) -> list[_T]:
-    return values[number * size : (number + 1) * size]
-
-
-def _items(kind: str, records: list[Record]) -> list[tuple[str, str]]:
-    return [item for record in records_of(kind, records) for item in record.data["values"].items()]
+    names = {"metrics": "metric", "params": "parameter", "tags": "tag"}
+    for kind, pieces in batch._asdict().items():
+        for piece in pieces:
+            yield Batch(**{kind: [piece]}), f"the {names[kind]} {piece.key}"
 
 
 def without_known_parameters(

@@ -79,14 +79,9 @@ def _type(kind: str) -> str:
 def log_model(
     client: "MlflowClient", delivery: Delivery, run_id: str, folder: Path, name: str
 ) -> "LoggedModel":
-    """Log a saved model as MLflow's own ``log_model`` would have; it may be called again.
+    """Log a saved model as an output of the run, as MLflow's own ``log_model`` would have.
 
-    Args:
-        client: the tracking server's.
-        delivery: remembers which model was created for the folder.
-        run_id: the run that the model is an output of.
-        folder: the saved model, in MLflow's format.
-        name: the model's name in the run.
+    It may be called again: `delivery` remembers which model was created for the folder.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model

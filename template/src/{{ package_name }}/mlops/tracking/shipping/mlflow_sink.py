@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...backend.client import connect, is_final, is_reachable, is_transient, require_answer
+from ...backend.client import connect, is_final, is_reachable, is_transient
 from ...backend.pages import page
 from ...config import CaptureOptions, ExperimentOptions, PlaceOptions
 from ...project import is_server
@@ -44,15 +44,7 @@ class MlflowSink(Sink):
         listeners: Sequence[RunListener] = (),
         mirror: bool = False,
     ) -> None:
-        """Set where the run goes.
-
-        Args:
-            server: the tracking server and the registry.
-            experiment: the experiment that the run belongs to, made when it does not exist.
-            capture: what is logged of the run as a whole.
-            listeners: what takes part in the delivery.
-            mirror: whether another server is the one that the run belongs to.
-        """
+        """Set where the run goes; to a mirror, if the run belongs to another server."""
         self.place = f"MLflow at {mask('', server.uri)}"
         self.address = "uv run kedro mlflow ui"
         self.run_name = ""
@@ -85,7 +77,10 @@ class MlflowSink(Sink):
     def begin(self, started: Record) -> None:
         """Create the run, or join it."""
         if self._opened is None:
-            require_answer(self._server)
+            # A call that hangs takes its whole time-out, and what it asked for may be made much
+            # later, when the server wakes up: a run that exists twice.
+            if is_server(self._uri) and not self.is_well():
+                raise ConnectionError("it does not answer")
             with frozen_afterwards():
                 self._opened = connect(self._server)
             # Before the run exists: from then on workers may be forked.
@@ -163,13 +158,12 @@ class MlflowSink(Sink):
     def _log_batch(self, client: "MlflowClient", run_id: str, batch: Batch, patient: bool) -> None:
         """Send a batch; if the server refuses it, send what is in it piece by piece."""
         try:
-            client.log_batch(run_id, batch.metrics, batch.params, batch.tags)
+            client.log_batch(run_id, *batch)
         except Exception as error:
             if is_transient(error) and patient:
                 raise
             for piece, what in one_by_one(batch):
-                send = partial(client.log_batch, run_id, piece.metrics, piece.params, piece.tags)
-                self._try(send, what, patient)
+                self._try(partial(client.log_batch, run_id, *piece), what, patient)
 
     def _log_model(self, run_id: str, name: str, record: Record) -> None:
         model = log_model(self._client, self.delivery, run_id, Path(record.data["path"]), name)

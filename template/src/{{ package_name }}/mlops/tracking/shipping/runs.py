@@ -65,14 +65,7 @@ def create_child(client: "MlflowClient", delivery: Delivery, record: Record) -> 
 def end_children(
     client: "MlflowClient", delivery: Delivery, records: Iterable[Record], end: Record
 ) -> None:
-    """End the child runs: when their last node has ended, or with the run and as it has.
-
-    Args:
-        client: the tracking server's.
-        delivery: which child runs there are.
-        records: all of the run's.
-        end: the last of them.
-    """
+    """End the child runs: when their last node has ended, or with the run and as it has."""
     if not delivery.children:
         return
     kept = ("child_started", "node_started", "node")

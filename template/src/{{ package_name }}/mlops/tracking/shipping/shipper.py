@@ -161,8 +161,8 @@ def sinks_of(
 
     Args:
         folder: the run's journal.
-        config: mlflow.yml, resolved.
-        experiment: the experiment that the run belongs to.
+        config: mlflow.yml; the run's own experiment may be another one.
+        experiment: the run's.
         listeners: what takes part in the delivery.
         resumed: whether another process has begun to deliver the run.
 

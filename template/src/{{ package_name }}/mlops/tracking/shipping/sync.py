@@ -14,7 +14,6 @@ from ...project import State
 from .. import RunListener
 from ..capture.nodes import FOLDER, write_run_record
 from ..journal import Record, all_records, first_record
-from .batches import describe_changes
 from .shipper import Shipper, sinks_of
 
 
@@ -81,11 +80,9 @@ def _deliver(folder: Path, config: KedroMlflowConfig, listeners: Sequence[RunLis
     ]
     if not errors:
         put_away(folder)
-    delivery = sinks[0].delivery
-    notes = [describe_changes(delivery.changed)] if delivery.changed else []
-    notes += [shipper.sink.refusals for shipper in shippers if shipper.sink.refusals]
+    notes = [note for shipper in shippers for note in shipper.sink.notes]
     error = errors[0] if errors else None
-    return Outcome(folder.name, status, delivery.run_id, error, notes)
+    return Outcome(folder.name, status, sinks[0].delivery.run_id, error, notes)
 
 
 def _complete(folder: Path) -> str:

@@ -31,13 +31,6 @@ def log_timeline(
     The trace's id is made from the run's, and a span's from its number: logging them again changes
     nothing. A client of its own sends it, for MLflow's functions that start spans use the process's
     tracking URI.
-
-    Args:
-        client: of the tracking server that has the run.
-        experiment_id: the run's experiment.
-        run_id: the run.
-        journal: the folder that holds all of the run's records.
-        end: the run's last record.
     """
     from mlflow.entities import TraceInfo, TraceLocation, TraceState
     from mlflow.tracing.client import TracingClient
