@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,16 @@ def test_what_is_wrong_is_named_with_its_remedy(
         mlops("config").parse_config(content)
     for word in ["mlflow.yml", *named]:
         assert word in str(refusal.value.message)
+
+
+def test_a_project_that_deploys_nothing_knows_the_key_and_ignores_it(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, mlops("deployment.options").__name__, None)
+    parse_config = mlops("config").parse_config
+    assert parse_config({"deployment": {"target": "moon"}, "ui": {"port": 5001}}).ui.port == 5001
+    with pytest.raises(mlops("errors").TrackingError, match=r"'ui\.prt'; .* is 'port'"):
+        parse_config({"ui": {"prt": 5001}})
 
 
 def test_all_that_is_wrong_is_named_at_once(mlops: Rooms) -> None:

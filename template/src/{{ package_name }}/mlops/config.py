@@ -8,19 +8,11 @@ import os
 import re
 from copy import deepcopy
 from difflib import get_close_matches
-from functools import reduce
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import TrackingError, one_line
 from .project import PACKAGE, anchor, is_database
@@ -28,10 +20,7 @@ from .project import PACKAGE, anchor, is_database
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
 
-
 logger = logging.getLogger(__name__)
-
-_DEFAULT_URI = "sqlite:///mlflow.db"
 
 
 class _Options(BaseModel):
@@ -59,17 +48,7 @@ class ImprovementOptions(_Options):
 
 
 class PromotionOptions(_Options):
-    """When a version may become the champion; without rules, always.
-
-    Attributes:
-        auto: whether each run that registers a version also promotes it.
-        evaluation: the data set of metrics that the rules refer to; one node returns it.
-        holdout: the rows on which this node evaluates.
-        predictions: the model's predictions for them; the node reads both.
-        thresholds: bounds by metric.
-        slices: bounds of the ratio of each group's value to the overall one, by metric.
-        improvement: comparisons with the champion, by metric.
-    """
+    """When a version may become the champion; without rules, always."""
 
     auto: bool = False
     evaluation: str = "evaluation"
@@ -84,82 +63,6 @@ class PromotionOptions(_Options):
         if self.improvement and not (self.holdout and self.predictions):
             raise ValueError("improvement compares on the same rows: give holdout and predictions")
         return self
-
-
-def _endpoint(pattern: str, characters: str) -> Any:
-    """Make the type of an endpoint's name."""
-
-    def check(name: str) -> str:
-        if not re.fullmatch(pattern, name, re.ASCII):
-            raise ValueError(
-                f"'{name}' is no name for an endpoint, which has up to 63 characters: {characters}"
-            )
-        return name
-
-    return AfterValidator(check)
-
-
-_SAGEMAKER_NAME = _endpoint(
-    r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", "letters, digits and, inside, hyphens"
-)
-_DATABRICKS_NAME = _endpoint(r"[\w-]{1,63}", "letters, digits, hyphens and underscores")
-
-
-class DockerOptions(_Options):
-    """A container on this machine."""
-
-    target: Literal["docker"]
-    model: Literal["baked", "champion"] = "baked"
-    image: str
-    port: int = 8080
-
-
-class KubernetesOptions(_Options):
-    """KServe on Kubernetes."""
-
-    target: Literal["kubernetes"]
-    image: str | None = None
-    overlay: str = "staging"
-    canary_percent: int | None = Field(default=None, ge=0, le=100)
-
-
-class SageMakerOptions(_Options):
-    """An endpoint of SageMaker."""
-
-    target: Literal["sagemaker"]
-    endpoint: Annotated[str, _SAGEMAKER_NAME]
-    region: str | None = None
-    role: str | None = None
-    image: str | None = None
-    bucket: str | None = None
-    instance_type: str = "ml.m5.large"
-    instance_count: int = Field(default=1, ge=1)
-    vpc: dict[str, list[str]] | None = None
-    environment: dict[str, str] = {}
-    timeout: float = Field(default=1200, gt=0)
-
-
-class DatabricksOptions(_Options):
-    """A serving endpoint of Databricks."""
-
-    target: Literal["databricks"]
-    endpoint: Annotated[str, _DATABRICKS_NAME]
-    workload_type: str = "CPU"
-    workload_size: str = "Small"
-    scale_to_zero: bool = True
-    canary_percent: int | None = Field(default=None, ge=0, le=100)
-    environment: dict[str, str] = {}
-    secrets: dict[str, str] = {}
-    timeout: float = Field(default=1800, gt=0)
-
-    @field_validator("secrets")
-    @classmethod
-    def _are_references(cls, secrets: dict[str, str]) -> dict[str, str]:
-        for variable, secret in secrets.items():
-            if not re.fullmatch(r"[\w.@-]+/[\w.@-]+", secret):
-                # Not the value: it may be the secret itself.
-                raise ValueError(f"{variable} must name a secret of Databricks, as SCOPE/KEY")
-        return secrets
 
 
 class RequestHeaderProviderOptions(_Options):
@@ -187,9 +90,6 @@ class PlaceOptions(_Options):
         return self.mlflow_registry_uri or self.uri
 
 
-_Place = TypeVar("_Place", bound=PlaceOptions)
-
-
 class MirrorOptions(PlaceOptions):
     """A second destination of every run: another MLflow, or a sink class of the project."""
 
@@ -198,16 +98,12 @@ class MirrorOptions(PlaceOptions):
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> "MirrorOptions":
-        is_server = bool(self.mlflow_tracking_uri)
-        if is_server == bool(self.type):
+        if bool(self.mlflow_tracking_uri) == bool(self.type):
             raise ValueError("give it one of mlflow_tracking_uri and type")
-        if foreign := self.model_fields_set & _OF_THE_OTHER[is_server]:
-            raise ValueError(f"{foreign.pop()} does not go with the other keys")
+        foreign = "mlflow_registry_uri" if self.type else "init_kwargs"
+        if foreign in self.model_fields_set:
+            raise ValueError(f"{foreign} does not go with the other keys")
         return self
-
-
-# Which keys of a mirror belong to a class, and which to a tracking server.
-_OF_THE_OTHER = {True: {"init_kwargs"}, False: {"mlflow_registry_uri"}}
 
 
 class ServerOptions(PlaceOptions):
@@ -217,16 +113,12 @@ class ServerOptions(PlaceOptions):
     request_header_provider: RequestHeaderProviderOptions = RequestHeaderProviderOptions()
 
 
-class DisableTrackingOptions(_Options):
-    """What is not tracked."""
-
+class _DisableTrackingOptions(_Options):
     disable_autologging: bool = True
     pipelines: list[str] = []
 
 
-class CreateExperimentOptions(_Options):
-    """How the experiment is created."""
-
+class _CreateExperimentOptions(_Options):
     artifact_location: str | None = None
     tags: dict[str, str] | None = None
 
@@ -235,7 +127,7 @@ class ExperimentOptions(_Options):
     """The experiment of the runs."""
 
     name: str = "Default"
-    create_experiment_kwargs: CreateExperimentOptions = CreateExperimentOptions()
+    create_experiment_kwargs: _CreateExperimentOptions = _CreateExperimentOptions()
     restore_if_deleted: bool = True
 
 
@@ -247,9 +139,7 @@ class RunOptions(_Options):
     nested: bool | Literal["namespace"] | None = None
 
 
-class DictParamsOptions(_Options):
-    """How a parameter that is a dictionary is logged."""
-
+class _DictParamsOptions(_Options):
     flatten: bool = False
     recursive: bool = True
     sep: str = "."
@@ -258,7 +148,7 @@ class DictParamsOptions(_Options):
 class ParamsOptions(_Options):
     """How parameters are logged."""
 
-    dict_params: DictParamsOptions = DictParamsOptions()
+    dict_params: _DictParamsOptions = _DictParamsOptions()
     long_params_strategy: Literal["fail", "truncate", "tag"] = "fail"
 
 
@@ -298,7 +188,7 @@ class CaptureOptions(_Options):
 class TrackingOptions(_Options):
     """What is logged of a run."""
 
-    disable_tracking: DisableTrackingOptions = DisableTrackingOptions()
+    disable_tracking: _DisableTrackingOptions = _DisableTrackingOptions()
     experiment: ExperimentOptions = ExperimentOptions()
     run: RunOptions = RunOptions()
     params: ParamsOptions = ParamsOptions()
@@ -314,9 +204,7 @@ class RedactionOptions(_Options):
     patterns: list[re.Pattern[str]] = []
 
 
-class CardOptions(_Options):
-    """The model card: the file with its owner's text, and a second place to write it to."""
-
+class _CardOptions(_Options):
     text: str | None = None
     file: str | None = None
 
@@ -328,26 +216,20 @@ class ModelOptions(_Options):
     pipeline: str = "inference"
     input: str = "instances"
     traced: bool = True
-    card: CardOptions = CardOptions()
+    card: _CardOptions = _CardOptions()
 
 
-class UiOptions(_Options):
-    """The address of `kedro mlflow ui`."""
-
+class _UiOptions(_Options):
     host: str = "127.0.0.1"
     port: int = 5000
 
 
-class ShippingOptions(_Options):
-    """How runs are delivered from the journal to MLflow."""
-
+class _ShippingOptions(_Options):
     on_unreachable: Literal["offline", "fail"] = "offline"
     deadline: float = Field(default=60, gt=0)
 
 
-class ServingOptions(_Options):
-    """Limits of requests to `kedro mlflow serve`, and how often it looks for a new champion."""
-
+class _ServingOptions(_Options):
     max_megabytes: float = Field(default=10, gt=0)
     max_rows: int = Field(default=100_000, gt=0)
     poll_seconds: float = Field(default=10, gt=0)
@@ -362,12 +244,10 @@ class KedroMlflowConfig(_Options):
     model: ModelOptions | None = None
     promotion: PromotionOptions = PromotionOptions()
     mirrors: list[MirrorOptions] = []
-    shipping: ShippingOptions = ShippingOptions()
-    ui: UiOptions = UiOptions()
-    serving: ServingOptions = ServingOptions()
-    deployment: DockerOptions | KubernetesOptions | SageMakerOptions | DatabricksOptions | None = (
-        Field(default=None, discriminator="target")
-    )
+    shipping: _ShippingOptions = _ShippingOptions()
+    ui: _UiOptions = _UiOptions()
+    serving: _ServingOptions = _ServingOptions()
+    deployment: Any = None  # `deployment/options.py` checks it, where an answer asks for that.
 
 
 def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
@@ -385,15 +265,21 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
     except MissingConfigException:
         content = {}
     except OmegaConfBaseException as error:
-        raise TrackingError(_unreadable(error)) from error
+        if found := re.search(r"Environment variable '(.+?)' not found", str(error)):
+            raise TrackingError(
+                f"mlflow.yml: {error.full_key or 'it'} reads the environment variable {found[1]}, "
+                "which has no value: give it one in the environment or in .env (see .env.example)."
+            ) from error
+        raise TrackingError(f"mlflow.yml cannot be read: {one_line(error)}") from error
     return resolve(parse_config(content), project_path)
 
 
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
     """Fill in what depends on the project: names, and addresses, which become absolute."""
     uri = config.server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    server = config.server.model_copy(update={"mlflow_tracking_uri": uri or _DEFAULT_URI})
-    server = _anchored(server, project_path)
+    uri = uri or "sqlite:///mlflow.db"
+    server = config.server.model_copy(update={"mlflow_tracking_uri": uri})
+    server = server.model_copy(update=_absolute(server, project_path))
     experiment = config.tracking.experiment
     changes: dict[str, Any] = {}
     if "name" not in experiment.model_fields_set:
@@ -402,26 +288,18 @@ def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
         # MLflow's default is a folder of the working directory.
         creation = experiment.create_experiment_kwargs
         location = anchor(creation.artifact_location or "mlartifacts", project_path)
-        creation = creation.model_copy(update={"artifact_location": location})
-        changes["create_experiment_kwargs"] = creation
+        changes["create_experiment_kwargs"] = creation.model_copy(
+            update={"artifact_location": location}
+        )
     experiment = experiment.model_copy(update=changes)
-    return config.model_copy(
-        update={
-            "server": server,
-            "mirrors": [
-                mirror if mirror.type else _anchored(mirror, project_path)
-                for mirror in config.mirrors
-            ],
-            "tracking": config.tracking.model_copy(update={"experiment": experiment}),
-        }
-    )
+    tracking = config.tracking.model_copy(update={"experiment": experiment})
+    mirrors = [each.model_copy(update=_absolute(each, project_path)) for each in config.mirrors]
+    return config.model_copy(update={"server": server, "mirrors": mirrors, "tracking": tracking})
 
 
-def _anchored(place: _Place, project_path: Path) -> _Place:
-    uris = {"mlflow_tracking_uri": place.uri, "mlflow_registry_uri": place.mlflow_registry_uri}
-    return place.model_copy(
-        update={key: uri and anchor(uri, project_path) for key, uri in uris.items()}
-    )
+def _absolute(place: PlaceOptions, project_path: Path) -> dict[str, str]:
+    keys = ("mlflow_tracking_uri", "mlflow_registry_uri")
+    return {key: anchor(uri, project_path) for key in keys if (uri := getattr(place, key))}
 
 
 def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
@@ -431,49 +309,47 @@ def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
         TrackingError: it names each key that is unknown or holds a wrong value, a line each.
     """
     try:
-        return KedroMlflowConfig.model_validate(by_new_names(content))
+        return _schema().model_validate(by_new_names(content))
     except ValidationError as error:
-        lines = [
-            _explain(problem["type"], problem["loc"], problem["msg"]) for problem in error.errors()
-        ]
+        lines = [_explain(each["type"], each["loc"], each["msg"]) for each in error.errors()]
         raise TrackingError("\n".join(f"mlflow.yml: {line}" for line in lines)) from error
 
 
+def _schema() -> type[KedroMlflowConfig]:
+    """Return the schema of mlflow.yml, which knows `deployment` where an answer asks for that."""
+    try:
+        options = import_module(".deployment.options", __package__)
+    except ModuleNotFoundError:
+        return KedroMlflowConfig
+    return cast("type[KedroMlflowConfig]", options.DeployedConfig)
+
+
 def _explain(kind: str, location: tuple[str | int, ...], message: str) -> str:
+    shown = list(map(str, location))
+    if shown[0] == "deployment" and len(shown) > 2:
+        del shown[1]  # The target, by which pydantic chooses the class: no level of mlflow.yml.
+    key = ".".join(shown)
     if kind != "extra_forbidden":
-        return f"{_key(location)}: {message.removeprefix('Value error, ')}."
+        return f"{key}: {message.removeprefix('Value error, ')}."
     valid = _keys_beside(location)
-    nearest = get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
+    nearest = get_close_matches(shown[-1], valid, n=1, cutoff=0.0)
     return (
-        f"unknown key '{_key(location)}'; the nearest valid one is '{nearest[0]}' "
-        f"(all: {', '.join(valid)})."
+        f"unknown key '{key}'; the nearest valid one is '{nearest[0]}' (all: {', '.join(valid)})."
     )
-
-
-def _key(location: tuple[str | int, ...]) -> str:
-    """Write a location as mlflow.yml has it, where a deployment target is no level of its own."""
-    if location[0] == "deployment" and len(location) > 2:
-        location = (location[0], *location[2:])
-    return ".".join(map(str, location))
 
 
 def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
     """List the valid keys of the mapping that holds the last key of a location."""
-    kinds: list[type[BaseModel]] = [KedroMlflowConfig]
+    kinds: list[Any] = [_schema()]
     for name in location[:-1]:
-        if len(kinds) > 1:  # One kind a serving target, and this is the target's name.
+        if len(kinds) > 1:  # One class per serving target, and this is the target's name.
             kinds = [
-                kind for kind in kinds if name in get_args(kind.model_fields["target"].annotation)
+                each for each in kinds if name in get_args(each.model_fields["target"].annotation)
             ]
-        elif name in kinds[0].model_fields:
-            annotation = kinds[0].model_fields[str(name)].annotation
-            candidates = getattr(annotation, "__args__", (annotation,))
-            kinds = [
-                kind
-                for kind in candidates
-                if isinstance(kind, type) and issubclass(kind, BaseModel)
-            ] or kinds
-        # Else an entry of a list or mapping: of the kind that it is of.
+        elif field := kinds[0].model_fields.get(name):
+            candidates = get_args(field.annotation) or (field.annotation,)
+            kinds = [each for each in candidates if hasattr(each, "model_fields")] or kinds
+        # Else an entry of a list or mapping, whose class is known already.
     return list(kinds[0].model_fields)
 
 
@@ -497,7 +373,9 @@ def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
         if new is None:
             logger.warning("mlflow.yml: '%s' does nothing any more: delete it.", old)
             continue
-        _merge(content, reduce(lambda inner, key: {key: inner}, reversed(new.split(".")), value))
+        for key in reversed(new.split(".")):
+            value = {key: value}
+        _merge(content, value)
         logger.warning(
             "mlflow.yml: '%s' is called '%s' now. The old name works until the next major version "
             "of the project's template.",
@@ -540,14 +418,3 @@ def environment_variable(variable: str, *default: str | None) -> str | None:
     if default:
         return default[0]
     raise KeyError(f"Environment variable '{variable}' not found")
-
-
-def _unreadable(error: Exception) -> str:
-    """Explain why OmegaConf cannot read mlflow.yml: usually a variable has no value."""
-    key = getattr(error, "full_key", None) or "it"
-    if found := re.search(r"Environment variable '(.+?)' not found", str(error)):
-        return (
-            f"mlflow.yml: {key} reads the environment variable {found[1]}, which has no value: "
-            "give it one in the environment or in .env (see .env.example)."
-        )
-    return f"mlflow.yml cannot be read: {one_line(error)}"

@@ -42,15 +42,7 @@ class SkopsDataset(AbstractVersionedDataset[Any, Any]):
         credentials: dict[str, Any] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        """Describe the file; nothing is read yet.
-
-        Args:
-            filepath: A path, or a URL of a file system that fsspec knows.
-            trusted: Types, as `package.module.Name`, to be trusted beyond those skops trusts.
-            version: Set by Kedro when the entry says `versioned: true`.
-            credentials: Arguments of the file system, from `credentials.yml`.
-            metadata: For plugins; not used here.
-        """
+        """Describe the file, on any file system that fsspec knows; nothing is read yet."""
         self._protocol, path = get_protocol_and_path(filepath, version)
         self._trusted = list(trusted or [])
         self._fs = fsspec.filesystem(self._protocol, **(credentials or {}))

@@ -1,27 +1,18 @@
 """Files: written whole or not at all, locked across processes, and what a full disk means."""
 
-import errno
 import os
 import shutil
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 from urllib.parse import urlsplit
 
 # Errors that more space or other permissions fix.
-_REFUSALS = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.EIO,
-}
+_REFUSALS = {ENOSPC, EDQUOT, EFBIG, EROFS, EACCES, EPERM, EIO}
 
 
 def refusal(error: BaseException) -> OSError | None:
@@ -118,10 +109,5 @@ class FileLock:
     def __enter__(self) -> bool:
         return self.take()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.release()

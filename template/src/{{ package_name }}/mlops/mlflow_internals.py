@@ -1,4 +1,4 @@
-"""Every private name of MLflow, Kedro and CPython that the template reaches for.
+"""Every private name of MLflow, then of Kedro and CPython, that the template reaches for.
 
 They may move in any release, and each function has a test that says what breaks then. `mlflow` is
 imported when it is needed: a packaged model is loaded by processes that have none.
@@ -10,7 +10,8 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -26,25 +27,18 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-# --- MLflow: the process's own state ---
-
-
 @contextmanager
 def pointed_at(
     tracking_uri: str, registry_uri: str | None, experiment_id: str | None
 ) -> Iterator[None]:
     """Set the process's tracking URI, registry URI and active experiment, and put them back.
 
-    The public getters return defaults where nothing was set, and so cannot tell what to put back.
-    MLflow's setters change environment variables as well: the caller puts those back.
+    The public getters return defaults where nothing was set: no use for putting back. MLflow's
+    setters change environment variables as well, which the caller puts back.
     """
-    from mlflow.tracking import fluent as fluent_module
-    from mlflow.tracking._model_registry import utils as registry_module
-    from mlflow.tracking._tracking_service import utils as tracking_module
-
-    fluent: Any = fluent_module
-    registry: Any = registry_module
-    tracking: Any = tracking_module
+    fluent: Any = import_module("mlflow.tracking.fluent")
+    registry = import_module("mlflow.tracking._model_registry.utils")
+    tracking = import_module("mlflow.tracking._tracking_service.utils")
     with ExitStack() as undo:
         undo.callback(setattr, fluent, "_active_experiment_id", fluent._active_experiment_id)
         undo.callback(registry.set_registry_uri, registry._registry_uri)
@@ -64,8 +58,7 @@ def active_runs() -> "list[Run]":
     """Return this thread's stack of active runs, to be changed in place."""
     from mlflow.tracking.fluent import _active_run_stack
 
-    stack: list[Run] = _active_run_stack.get()
-    return stack
+    return cast("list[Run]", _active_run_stack.get())
 
 
 @contextmanager
@@ -84,9 +77,8 @@ def autologging_off() -> Iterator[None]:
 @contextmanager
 def headers_from(provider: "RequestHeaderProvider") -> Iterator[None]:
     """Add an object to the registry that MLflow's calls take headers from, and remove it."""
-    from mlflow.tracking.request_header.registry import _request_header_provider_registry
-
-    registry: Any = _request_header_provider_registry
+    module = import_module("mlflow.tracking.request_header.registry")
+    registry = module._request_header_provider_registry
     registry.register(lambda: provider)
     try:
         yield
@@ -101,9 +93,6 @@ def quieten_mlflow() -> None:
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     # What a database refuses is raised as well, and reported by the caller.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-
-
-# --- MLflow: stores and servers ---
 
 
 def forget_connections() -> None:
@@ -144,13 +133,9 @@ def databricks_host(uri: str) -> str:
     return str(get_databricks_host_creds(uri).host).rstrip("/")
 
 
-# --- MLflow: models ---
-
-
 def unchecked_predict(model: "PyFuncModel") -> Callable[..., Any]:
     """Return a loaded model's prediction without MLflow's check of its input before it."""
-    predict: Callable[..., Any] = model._model_impl.predict
-    return predict
+    return cast("Callable[..., Any]", model._model_impl.predict)
 
 
 def json_value(value: Any) -> Any:
@@ -158,9 +143,6 @@ def json_value(value: Any) -> Any:
     from mlflow.utils.proto_json_utils import NumpyEncoder
 
     return NumpyEncoder().default(value)
-
-
-# --- Kedro ---
 
 
 def call_node(node: "Node", values: Mapping[str, Any]) -> Any:
@@ -182,16 +164,10 @@ def send_with_catalog(catalog: "DataCatalog", name: str, value: Any) -> None:
 
 
 class Storage(NamedTuple):
-    """Where a data set keeps its data.
+    """Where a data set keeps its data."""
 
-    Attributes:
-        uri: a path on this machine, or an address with its protocol.
-        path: the same as the data set has it.
-        files: the file system of fsspec that it uses, if any.
-    """
-
-    uri: str
-    path: str
+    uri: str  # A path on this machine, or an address with its protocol.
+    path: str  # The same as the data set has it.
     files: "AbstractFileSystem | None"
 
     @property
@@ -228,13 +204,6 @@ def path_within(files: "AbstractFileSystem", path: str) -> str:
     return str(files._strip_protocol(path))
 
 
-# --- CPython ---
-
-
 def before_thread_pools_end(function: Callable[[], None]) -> None:
-    """Call a function at exit while thread pools still work; `atexit` comes after their end.
-
-    Python's own pools use this, and an interpreter without it may drop it.
-    """
-    register = getattr(threading, "_register_atexit", atexit.register)
-    register(function)
+    """Call a function at exit while thread pools still work; `atexit` comes after their end."""
+    getattr(threading, "_register_atexit", atexit.register)(function)

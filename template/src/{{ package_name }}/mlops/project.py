@@ -2,7 +2,6 @@
 
 import os
 import warnings
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,21 +14,21 @@ if TYPE_CHECKING:
 
 PACKAGE = __name__.rpartition(".mlops.")[0]
 PACKAGE_FOLDER = Path(__file__).parents[1]
-# All of the package that belongs to the template: this folder, and nothing else.
 TEMPLATE_FOLDER = Path(__file__).parent
 
-_SQLITE = "sqlite:///"
 
-
-@dataclass(frozen=True)
 class State:
-    """The project's folder `.kedro_mlflow`, which git ignores.
+    """Paths of the project's folder `.kedro_mlflow`, which git ignores."""
 
-    Attributes:
-        folder: the folder itself.
-    """
-
-    folder: Path
+    def __init__(self, folder: Path) -> None:
+        self.project_path = folder.parent
+        self.folder = folder
+        # One folder per run that is not delivered yet.
+        self.journals = folder / "journal"
+        # One file per delivered run of which MLflow has refused something.
+        self.refused = folder / "refused"
+        # The rows on which models were evaluated.
+        self.holdouts = folder / "holdouts"
 
     @classmethod
     def of(cls, project_path: Path) -> "State":
@@ -41,33 +40,9 @@ class State:
         """Return the state folder that holds a run's journal."""
         return cls(journal.parents[1])
 
-    @property
-    def project_path(self) -> Path:
-        """The project's folder."""
-        return self.folder.parent
-
-    @property
-    def journals(self) -> Path:
-        """Holds one folder per run that is not delivered yet."""
-        return self.folder / "journal"
-
-    @property
-    def refused(self) -> Path:
-        """Holds one file per delivered run of which MLflow has refused something."""
-        return self.folder / "refused"
-
-    @property
-    def holdouts(self) -> Path:
-        """Holds the rows on which models were evaluated."""
-        return self.folder / "holdouts"
-
 
 def registered_pipeline(name: str, key: str) -> "Pipeline":
-    """Return a pipeline of the project by its name in pipeline_registry.py.
-
-    Args:
-        name: the pipeline's name.
-        key: the key of mlflow.yml that holds this name, for the error message.
+    """Return the pipeline that a key of mlflow.yml names.
 
     Raises:
         TrackingError: no pipeline has this name.
@@ -91,8 +66,7 @@ def registered_pipelines() -> "dict[str, Pipeline]":
 def load_environment() -> None:
     """Read `.env` of the project for variables that are not set, and switch off MLflow's telemetry.
 
-    A variable of the environment wins over `.env`. MLflow reports how it is used unless
-    MLFLOW_DISABLE_TELEMETRY is set; `false` in the environment or in `.env` lets it.
+    MLFLOW_DISABLE_TELEMETRY=false, in the environment or in `.env`, leaves the telemetry on.
     """
     # Kedro 1.7 registers its resolvers by a name that OmegaConf 2.4 deprecates, at every command.
     warnings.filterwarnings("ignore", r"\s*register_new_resolver\(\) is deprecated", UserWarning)
@@ -109,11 +83,11 @@ def anchor(uri: str, project_path: Path) -> str:
 
     A URI that names a server, a managed service or an absolute path comes back unchanged.
     """
-    if uri.startswith(_SQLITE):
-        path, question_mark, query = uri.removeprefix(_SQLITE).partition("?")
+    if uri.startswith("sqlite:///"):
+        path, question_mark, query = uri.removeprefix("sqlite:///").partition("?")
         if path == ":memory:":
             return uri
-        return f"{_SQLITE}{(project_path / path).as_posix()}{question_mark}{query}"
+        return f"sqlite:///{(project_path / path).as_posix()}{question_mark}{query}"
     if Path(uri).is_absolute():
         return Path(uri).as_uri()
     is_path = urlsplit(uri).scheme == "" and uri not in ("databricks", "databricks-uc", "uc")

@@ -23,12 +23,7 @@ Patterns = Sequence[re.Pattern[str]]
 
 
 def is_secret(key: str, patterns: Patterns = ()) -> bool:
-    """Return whether a name suggests that its value is a secret.
-
-    Args:
-        key: the name of a parameter, tag or data set.
-        patterns: ``redaction.patterns`` of mlflow.yml, which match anywhere in the name.
-    """
+    """Return whether a name suggests that its value is a secret; patterns match anywhere in it."""
     return bool(_SECRET_KEY.search(_CAMEL_CASE.sub("_", key))) or any(
         pattern.search(key) for pattern in patterns
     )
@@ -81,11 +76,7 @@ def _leaves(value: Any) -> set[str]:
 
 @contextmanager
 def redacted_log(secrets: set[str]) -> Iterator[None]:
-    """Mask secrets in every log message, of any logger and any handler.
-
-    Args:
-        secrets: their values, read again for each message and cleared at the end.
-    """
+    """Mask secrets in every log message, of any logger; the set is cleared at the end."""
     make = logging.getLogRecordFactory()
 
     def make_redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
@@ -116,7 +107,9 @@ def mask_error(error: BaseException, secrets: Collection[str]) -> None:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        each.args = tuple(_masked(value, secrets) for value in each.args)
+        each.args = tuple(
+            mask_text(value, secrets) if isinstance(value, str) else value for value in each.args
+        )
         # Many errors keep their message in an attribute as well; system errors in `strerror`.
         for name in (*vars(each), "strerror"):
             value = getattr(each, name, None)
@@ -124,7 +117,3 @@ def mask_error(error: BaseException, secrets: Collection[str]) -> None:
                 with suppress(AttributeError):
                     setattr(each, name, masked)
         waiting += [each.__cause__, each.__context__]
-
-
-def _masked(value: Any, secrets: Collection[str]) -> Any:
-    return mask_text(value, secrets) if isinstance(value, str) else value

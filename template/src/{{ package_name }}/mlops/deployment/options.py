@@ -1,0 +1,96 @@
+"""What mlflow.yml says of a serving target: the key `deployment`, one class per target."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+
+from ..config import KedroMlflowConfig
+
+
+def _endpoint(pattern: str, characters: str) -> Any:
+    """Make the type of an endpoint's name."""
+
+    def check(name: str) -> str:
+        if not re.fullmatch(pattern, name, re.ASCII):
+            raise ValueError(
+                f"'{name}' is no name for an endpoint, which has up to 63 characters: {characters}"
+            )
+        return name
+
+    return AfterValidator(check)
+
+
+_SAGEMAKER_NAME = _endpoint(
+    r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", "letters, digits and, inside, hyphens"
+)
+_DATABRICKS_NAME = _endpoint(r"[\w-]{1,63}", "letters, digits, hyphens and underscores")
+
+
+class _Target(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DockerOptions(_Target):
+    """A container on this machine."""
+
+    target: Literal["docker"]
+    model: Literal["baked", "champion"] = "baked"
+    image: str
+    port: int = 8080
+
+
+class KubernetesOptions(_Target):
+    """KServe on Kubernetes."""
+
+    target: Literal["kubernetes"]
+    image: str | None = None
+    overlay: str = "staging"
+    canary_percent: int | None = Field(default=None, ge=0, le=100)
+
+
+class SageMakerOptions(_Target):
+    """An endpoint of SageMaker."""
+
+    target: Literal["sagemaker"]
+    endpoint: Annotated[str, _SAGEMAKER_NAME]
+    region: str | None = None
+    role: str | None = None
+    image: str | None = None
+    bucket: str | None = None
+    instance_type: str = "ml.m5.large"
+    instance_count: int = Field(default=1, ge=1)
+    vpc: dict[str, list[str]] | None = None
+    environment: dict[str, str] = {}
+    timeout: float = Field(default=1200, gt=0)
+
+
+class DatabricksOptions(_Target):
+    """A serving endpoint of Databricks."""
+
+    target: Literal["databricks"]
+    endpoint: Annotated[str, _DATABRICKS_NAME]
+    workload_type: str = "CPU"
+    workload_size: str = "Small"
+    scale_to_zero: bool = True
+    canary_percent: int | None = Field(default=None, ge=0, le=100)
+    environment: dict[str, str] = {}
+    secrets: dict[str, str] = {}
+    timeout: float = Field(default=1800, gt=0)
+
+    @field_validator("secrets")
+    @classmethod
+    def _are_references(cls, secrets: dict[str, str]) -> dict[str, str]:
+        for variable, secret in secrets.items():
+            if not re.fullmatch(r"[\w.@-]+/[\w.@-]+", secret):
+                # Not the value: it may be the secret itself.
+                raise ValueError(f"{variable} must name a secret of Databricks, as SCOPE/KEY")
+        return secrets
+
+
+class DeployedConfig(KedroMlflowConfig):
+    """All of mlflow.yml in a project that deploys its model."""
+
+    deployment: DockerOptions | KubernetesOptions | SageMakerOptions | DatabricksOptions | None = (
+        Field(default=None, discriminator="target")
+    )
