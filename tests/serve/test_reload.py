@@ -109,7 +109,7 @@ def test_a_champion_that_cannot_be_served_changes_nothing(
     assert not callers.failures, callers.failures[:5]
     (line,) = (line for line in served.screen().splitlines() if "cannot be served" in line)
     assert "no such thing as a free lunch" in line
-    assert line.endswith(f"{PACKAGE} version 2 goes on.")
+    assert line.endswith(f"{PACKAGE} version 2 is still served.")
 
 
 def test_a_champion_that_is_put_back_is_served_again(served: Served, project: Project) -> None:
@@ -118,6 +118,11 @@ def test_a_champion_that_is_put_back_is_served_again(served: Served, project: Pr
         project.client.set_registered_model_alias(PACKAGE, "champion", "1")
         wait_until(lambda: callers.answers["1"] > 100)
     assert not callers.failures, callers.failures[:5]
+
+
+def test_kserves_protocol_is_not_there_unless_it_is_rendered(served: Served) -> None:
+    for path in ("/v2", "/v2/health/ready", f"/v2/models/{PACKAGE}"):
+        assert served.ask(path).status == 404
 
 
 def test_workers_end_with_a_supervisor_that_is_killed(served: Served) -> None:

@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -19,26 +20,32 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.answers import REPOSITORY
 from tests.support.machine import free_port
 from tests.support.project import PACKAGE, Project, Trained, answers_at, copy_of
+from tests.support.rooms import PACKAGE as NAME
 from tests.support.serving import JSON, Answer, Served, serving, wait_until
 
 TOKEN = "CANARYCANARY-a-token"
 CSV = "text/csv"
 INFER = f"/v2/models/{PACKAGE}/infer"
+# Rendered only where the model is served in a container.
+V2 = "mlops/serving/v2_protocol.py"
 # Bounds that a test reaches quickly.
 BOUNDS = "serving:\n  max_megabytes: 1\n  max_rows: 1000\n"
 
 
 @pytest.fixture(scope="module")
 def served(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """One server for all tests here: two workers, a token, bounds of its own."""
-    conf = trained.project.folder / "conf/bounded"
-    conf.mkdir()
-    (conf / "mlflow.yml").write_text(BOUNDS, encoding="utf-8")
+    """One server for all tests here: two workers, a token, bounds of its own, both protocols."""
     folder = tmp_path_factory.mktemp("serving")
+    project = Project(folder / "project", trained.project.environment)
+    shutil.copytree(trained.project.folder, project.folder)
+    shutil.copy(REPOSITORY / f"template/src/{NAME}/{V2}", project.folder / f"src/{PACKAGE}/{V2}")
+    (project.folder / "conf/bounded").mkdir()
+    project.write("conf/bounded/mlflow.yml", BOUNDS)
     options = ("--workers", "2", "--env", "bounded")
-    with serving(trained.project, folder, *options, token=TOKEN) as server:
+    with serving(project, folder, *options, token=TOKEN) as server:
         wait_until(lambda: len(server.workers()) == 2)
         yield server
     assert "Traceback" not in server.screen(), server.screen()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,23 +11,22 @@ import pytest
 
 from tests.support.project import PACKAGE, Project, Trained, files_of
 
-# As server.py does it: the modules under a name that is not the project's.
+# As worker.py does it: the modules under a name that is not the project's.
 START = """
 import sys
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-folder = Path(sys.argv[1])
-spec = spec_from_file_location(
-    "serving", folder / "__init__.py", submodule_search_locations=[str(folder)]
-)
-sys.modules["serving"] = module_from_spec(spec)
-Model = import_module("serving.model").Model
+from types import ModuleType
+sys.modules["server"] = mlops = ModuleType("server")
+mlops.__path__ = [sys.argv[1]]
+Model = import_module("server.serving.model").Model
 """
 PREDICT = """
-import_module("serving.worker")
+import_module("server.serving.worker")
 model = Model.load(Path(sys.argv[2]), "name", "1", 10)
-print(model.invoke(sys.argv[3].encode(), "application/json")[0].decode())
+invoke = import_module("server.serving.mlflow_protocol").invoke
+headers = {b"content-type": b"application/json"}
+print(invoke(model, sys.argv[3].encode(), headers)[0].decode())
 print("mlflow" in sys.modules)
 """
 ANOTHER = """
@@ -45,8 +45,8 @@ mlflow.pyfunc.save_model(
 
 
 def lines(project: Project, script: str, folder: Path, body: str) -> list[str]:
-    serving = project.folder / "src" / PACKAGE / "mlops" / "serving"
-    command = ("python", "-c", START + script, str(serving), str(folder), body)
+    mlops = project.folder / "src" / PACKAGE / "mlops"
+    command = ("python", "-c", START + script, str(mlops), str(folder), body)
     # What is in the model's folder is looked at elsewhere.
     result = project.run(*command, env={"PYTHONDONTWRITEBYTECODE": "1"})
     return result.stdout.splitlines()[-2:]
@@ -63,6 +63,23 @@ def test_the_packaged_pipeline_predicts_without_mlflow(trained: Trained) -> None
     assert has_mlflow == "False"
 
 
+def test_so_does_one_that_version_1_of_the_template_has_packaged(
+    trained: Trained, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(files_of(trained.project, "champion"), folder)
+    room = folder / "code" / PACKAGE / "tracking/pipeline_model"
+    room.mkdir(parents=True)
+    (room / "plan.py").write_text("from ...mlops.model.plan import InferencePlan\n")
+    (folder / "pyfunc_code.py").rename(folder / "model.py")
+    (folder / "code" / PACKAGE / "mlops/model/pyfunc_code.py").rename(room / "model.py")
+    rows = pd.read_csv(trained.project.folder / "data/05_model_input/instances.csv").head(2)
+    body = json.dumps({"dataframe_records": rows.to_dict("records")})
+    answer, has_mlflow = lines(trained.project, PREDICT, folder, body)
+    assert len(json.loads(answer)["predictions"]) == 2
+    assert has_mlflow == "False"
+
+
 def test_any_other_model_is_loaded_by_mlflow(rendered: Project, tmp_path: Path) -> None:
     body = json.dumps({"dataframe_records": [{"a": 1.5, "b": 2}, {"a": 0, "b": 1}]})
     answer, has_mlflow = lines(rendered, ANOTHER + PREDICT, tmp_path / "model", body)
@@ -71,9 +88,9 @@ def test_any_other_model_is_loaded_by_mlflow(rendered: Project, tmp_path: Path) 
 
 
 def test_what_another_model_refuses_is_the_callers_fault(rendered: Project, tmp_path: Path) -> None:
-    script = ANOTHER + PREDICT.replace("print(model", "try:\n    print(model", 1).replace(
+    script = ANOTHER + PREDICT.replace("print(invoke", "try:\n    print(invoke", 1).replace(
         "\nprint(",
-        "\nexcept import_module('serving.refusal').RefusalError as e: print(e)\nprint(",
+        "\nexcept import_module('server.serving.refusal').RefusalError as e: print(e)\nprint(",
         1,
     )
     body = json.dumps({"dataframe_records": [{"a": -1, "b": 2}]})

@@ -25,13 +25,12 @@ def serving(mlops: Rooms) -> Module:
 
 
 def app_of(serving: Module, predict: Callable[..., Any]) -> Any:
-    route = serving("routes").Route
+    route = serving("app").Route
     routes = {
         "/invocations": route("/invocations", predict=predict),
         "/ping": route("/ping", b"pong", is_open=True),
     }
-    metrics = serving("metrics").RequestMetrics()
-    return serving("app").App(routes, {"x-model-version": "7"}, None, 1000, metrics)
+    return serving("app").App(routes, {"x-model-version": "7"}, None, 1000, None)
 
 
 async def ask(app: Any, path: str, body: bytes = b"") -> tuple[int, dict[bytes, bytes], bytes]:
@@ -98,7 +97,7 @@ def test_a_worker_that_others_replace_ends_each_connection_with_an_answer(servin
 
 
 def read(serving: Module, receive: Callable[[], Awaitable[Any]], **options: Any) -> Any:
-    return asyncio.run(serving("body").read_body({}, receive, 1000, **options))
+    return asyncio.run(serving("app").read_body({}, receive, 1000, **options))
 
 
 def test_a_body_that_does_not_arrive_is_not_waited_for(serving: Module) -> None:

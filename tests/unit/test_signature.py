@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -16,28 +15,42 @@ from tests.support.rooms import Rooms
 
 
 @pytest.fixture(scope="module")
-def signature(mlops: Rooms) -> ModuleType:
-    package = mlops("project").PACKAGE
-    return import_module(f"{package}.mlops.serving.signature")
+def table(mlops: Rooms) -> ModuleType:
+    return mlops("serving.table")
 
 
 def described(schema: Schema) -> str:
     return json.dumps(schema.to_dict())
 
 
-def test_every_type_of_mlflow_is_known(signature: ModuleType) -> None:
+def test_every_type_of_mlflow_is_known(table: ModuleType) -> None:
     schema = Schema([ColSpec(kind, kind.name, required=kind.value % 2 == 0) for kind in DataType])
-    columns = signature.columns_of_signature(described(schema))
+    columns = table.columns_of_signature(described(schema))
     assert [column.name for column in columns] == schema.input_names()
-    assert [column.type.name for column in columns] == [kind.name for kind in DataType]
+    assert [column.type for column in columns] == [kind.name for kind in DataType]
     required = [column.name for column in columns if column.is_required]
     assert required == schema.required_input_names()
-    assert {kind.name for kind in signature.DataType} == {kind.name for kind in DataType}
 
 
-def test_numbers_have_the_types_that_mlflow_gives_them(signature: ModuleType) -> None:
-    for kind, numpy_type in signature.NUMPY_TYPES.items():
-        assert DataType[kind.name].to_numpy() == np.dtype(numpy_type)
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (DataType.boolean, True),
+        (DataType.integer, 1),
+        (DataType.long, 1),
+        (DataType.float, 1),
+        (DataType.double, 1),
+        (DataType.string, "a"),
+        (DataType.binary, "YQ=="),
+        (DataType.datetime, "2026-01-31T12:00:00+02:00"),
+    ],
+)
+def test_values_have_the_types_that_mlflow_gives_them(
+    table: ModuleType, kind: DataType, value: Any
+) -> None:
+    columns = table.columns_of_signature(described(Schema([ColSpec(kind, "x")])))
+    frame = table.Table(columns).frame({"x": [value]})
+    assert frame.dtypes["x"] == (object if kind == DataType.string else kind.to_pandas())
 
 
 @pytest.mark.parametrize(
@@ -50,5 +63,5 @@ def test_numbers_have_the_types_that_mlflow_gives_them(signature: ModuleType) ->
         None,
     ],
 )
-def test_what_is_no_table_of_values_has_no_columns(signature: ModuleType, schema: Any) -> None:
-    assert signature.columns_of_signature(schema and described(schema)) is None
+def test_what_is_no_table_of_values_has_no_columns(table: ModuleType, schema: Any) -> None:
+    assert not table.columns_of_signature(schema and described(schema))

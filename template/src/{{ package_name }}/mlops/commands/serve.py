@@ -1,46 +1,56 @@
 """`kedro mlflow serve`: the champion behind an HTTP address."""
 
 import asyncio
+import errno
+import os
 import signal
+import socket
 import sys
 import tempfile
 from contextlib import ExitStack
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 
 import click
-from kedro.framework.startup import ProjectMetadata
 
-from ..backend.access import project_config
 from ..errors import TrackingError
 from ..registry.versions import CHAMPION
-from ..serving.address import bind, take_token, url_of
+from ..serving.champion import (
+    config_without_registry,
+    fetch,
+    find_champion,
+    follow,
+    packed_model,
+)
+from ..serving.metrics import expose
 from ..serving.process import LoadError
-from ..serving.reload import follow
-from ..serving.source import ModelRegistry, config_without_places, packed_model
-from ..serving.supervisor import Supervisor
+from ..serving.server import Supervisor
 from ..tracking.process import frozen_afterwards
+from . import Project, for_project
+
+_TOKEN = "SERVING_TOKEN"
 
 
 @click.command("serve")
-@click.option("--env", "-e", help="Kedro environment whose mlflow.yml counts.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8000, show_default=True, help="Port to listen on.")
 @click.option(
     "--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that answer."
 )
-@click.option("--reload-on-promote", is_flag=True, help="Serve a new champion as soon as there is.")
+@click.option(
+    "--reload-on-promote", is_flag=True, help="Switch to a new champion without restarting."
+)
 @click.option(
     "--model",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder of a model to serve instead; no registry is asked.",
 )
-@click.option("--no-token", is_flag=True, help="Let in whoever reaches the address.")
+@click.option("--no-token", is_flag=True, help="Disable token authentication.")
 @click.option("--metrics-port", type=int, help="Port for Prometheus; without it, none.")
-@click.pass_obj
+@for_project
 def command(
-    metadata: ProjectMetadata,
-    env: str | None,
+    project: Project,
     host: str,
     port: int,
     workers: int,
@@ -59,47 +69,87 @@ def command(
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: sys.exit(0))
     with ExitStack() as stack:
-        listener = stack.enter_context(bind(host, port))
-        token = take_token(listener, is_asked=not no_token)
-        # Models that are fetched, and what is counted: nothing of it is left behind.
+        listener = stack.enter_context(_bind(host, port))
+        token = _take_token(listener, is_asked=not no_token)
+        # For downloaded models and for counts: nothing of it is left behind.
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="serve-")))
         tempfile.tempdir = str(scratch)
-        counts = None if metrics_port is None else scratch
-        supervisor = Supervisor(listener, workers, counts)
+        supervisor = Supervisor(listener, workers, None if metrics_port is None else scratch)
 
         async def serve() -> None:
             try:
                 # It imports libraries while this process asks the registry: both at once.
-                first = await supervisor.start_worker()
-                if counts and metrics_port is not None:
-                    from ..serving.exposition import Exposition
-
-                    supervisor.exposition = Exposition(counts)
-                    host_of_both = listener.getsockname()[0]
-                    stack.callback(supervisor.exposition.listen(host_of_both, metrics_port))
-                project, following = Path(metadata.project_path), None
+                first = supervisor.start_worker()
+                if metrics_port is not None:
+                    address = listener.getsockname()[0]
+                    stack.callback(expose(supervisor, scratch, address, metrics_port))
+                following = None
                 if model:
-                    config = config_without_places(project, env)
+                    config = config_without_registry(project.path, project.env)
                     version, found = packed_model(model, config), str(model)
                 else:
                     with frozen_afterwards():
-                        config = project_config(project, env)
-                        registry = ModelRegistry(config, scratch)
-                        version, found = registry.fetch(registry.champion()), CHAMPION
+                        config = project.config
+                        version, found = fetch(find_champion(config), config), CHAMPION
                     if reload_on_promote:
-                        seconds = config.serving.poll_seconds
-                        following = partial(follow, supervisor, registry, seconds)
-                address = f"{url_of(listener)}/invocations"
-                greeting = f"Serving {version} ({found}) on {address}; Ctrl-C stops it."
-                terms = {
+                        following = partial(follow, supervisor, config, scratch)
+                url = f"{_url_of(listener)}/invocations"
+                greeting = f"Serving {version} ({found}) on {url}; Ctrl-C stops it."
+                settings = {
                     "token": token,
                     "max_bytes": int(config.serving.max_megabytes * 1e6),
                     "max_rows": config.serving.max_rows,
                 }
-                await supervisor.serve(version, first, terms, greeting, following)
+                await supervisor.serve(version, first, settings, greeting, following)
             except LoadError as error:
                 raise TrackingError(f"{version} cannot be served: {error}.") from error
             finally:
                 supervisor.kill()
 
         asyncio.run(serve())
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """Take the address, without listening yet."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise TrackingError(f"--host {host}: no such address ({error}).") from error
+    # localhost is both; most callers try this one first.
+    family, *_, address = min(found, key=lambda each: each[0] != socket.AF_INET)
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            text = f"Something listens at {host}:{port} already: choose another --port."
+        else:
+            text = f"{host}:{port} cannot be listened at: {error.strerror}."
+        raise TrackingError(text) from error
+    return listener
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _take_token(listener: socket.socket, is_asked: bool) -> str | None:
+    """Return the token that callers must show, and remove it from the environment."""
+    token = os.environ.pop(_TOKEN, "")
+    if not is_asked:
+        return None
+    if not token and not ip_address(listener.getsockname()[0]).is_loopback:
+        raise TrackingError(
+            f"Other machines reach {_url_of(listener)}: give {_TOKEN} in the environment or in "
+            ".env a value that callers must show, or say --no-token if something in front asks "
+            "them."
+        )
+    if not (token.isascii() and all("!" <= character <= "~" for character in token)):
+        raise TrackingError(
+            f"{_TOKEN} holds a space, a line break or a letter beyond ASCII, which no header can: "
+            "choose another one."
+        )
+    return token or None

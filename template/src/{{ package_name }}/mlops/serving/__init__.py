@@ -1,10 +1,15 @@
 """The HTTP server that `kedro mlflow serve` starts.
 
-The command's process is the supervisor (`supervisor.py`): it finds the model, binds the address,
-starts worker processes (`process.py`) and counts for all of them (`metrics.py`). Each worker is the
-program `server.py`, in which the project's package is never imported, because the model brings the
-one it was trained with. It loads one version (`worker.py`, `model.py`, `loading.py`) and answers
-requests with it (`app.py`, `body.py`): MLflow's scoring protocol (`scoring.py`) and KServe's
-(`inference.py`), both read into a table of the model's columns (`table.py`, `signature.py`). All of
-that goes without MLflow, whose import would double the time that it takes.
+    server.py           the supervisor, in the command's own process
+    process.py          a worker process, as the supervisor sees it
+    champion.py         the version to serve
+    worker.py           the program of a worker, which never imports the project's package
+    app.py              answers requests: who may ask, how large they are
+    mlflow_protocol.py  MLflow's routes, and the rows in a request
+    v2_protocol.py      the same of KServe's protocol; rendered only for containers
+    table.py            the columns that the model takes
+    model.py            loads the model and predicts
+    metrics.py          counts for Prometheus
+
+A worker does without MLflow: its import would double the time until the first answer.
 """

@@ -1,6 +1,6 @@
-"""The application: an ASGI callable, and no more of a framework than that.
+"""The application, an ASGI callable: who may ask, how large a request is, where it is answered.
 
-A small model predicts in less time than a framework takes to route the request to it.
+It routes by itself: Starlette would need as many lines and three times the time (docs/serving.md).
 """
 
 import asyncio
@@ -13,31 +13,49 @@ from http import HTTPStatus
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from .body import Receive, read_body
 from .metrics import RequestMetrics
-from .refusal import RefusalError, shown
-from .routes import Headers, Predict, Route
+from .refusal import HeaderList, RefusalError, shown
 
+Headers = Mapping[bytes, bytes]
+Predict = Callable[[bytes, Headers], tuple[bytes, int]]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-
 logger = logging.getLogger(__name__)
-
 
 # A prediction that takes no longer is made on the event loop itself, where no other thread competes
 # for the interpreter. What takes longer goes to threads: /ping must not wait for it.
 _SHORT_SECONDS, _SHORT_BYTES = 0.02, 64_000
-
-
 _THREADS = 4
+_SECONDS_TO_ARRIVE = 30
+# A body that is too large is read to its end within this bound, and dropped: most clients look for
+# an answer only when they have sent everything, and see a broken connection if nobody reads it.
+_MOST_DROPPED = 250_000_000
+_CLOSE = ((b"connection", b"close"),)
+
+
+class Route(NamedTuple):
+    """What is at a path: an answer to GET, or a function that answers POST.
+
+    Attributes:
+        name: for metrics and messages.
+        content: the answer to GET.
+        predict: makes the answer to POST of body and headers; also returns the number of rows.
+        is_open: whether it answers without a token.
+    """
+
+    name: str
+    content: bytes = b""
+    predict: Predict | None = None
+    is_open: bool = False
 
 
 class Answer(NamedTuple):
-    """What goes back to the caller."""
+    """A response, and for how many rows."""
 
     status: int
     content: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
+    headers: HeaderList = ()
     rows: int = 0
 
 
@@ -45,7 +63,7 @@ class App:
     """Answers the requests to these routes.
 
     Attributes:
-        is_draining: whether each answer ends its connection, because others take over.
+        is_draining: whether each answer closes its connection, because other workers take over.
     """
 
     def __init__(
@@ -54,20 +72,12 @@ class App:
         about: Mapping[str, str],
         token: str | None,
         max_bytes: int,
-        metrics: RequestMetrics,
+        metrics: RequestMetrics | None,
     ) -> None:
-        """Take what stays the same for all requests.
-
-        Args:
-            routes: by path.
-            about: headers of each answer to those who may ask.
-            token: what they have to show, if anything.
-            max_bytes: the largest body.
-            metrics: what counts them.
-        """
+        """Keep what is the same for all requests; `about` holds headers of each prediction."""
         self.is_draining = False
         self._routes = routes
-        self._about = tuple((key.encode(), _latin(value)) for key, value in about.items())
+        self._about = tuple((k.encode(), v.encode("latin-1", "replace")) for k, v in about.items())
         self._token = token.encode() if token else None
         self._max_bytes = max_bytes
         self._metrics = metrics
@@ -79,23 +89,25 @@ class App:
         started = perf_counter()
         path = scope["path"]
         route = self._routes.get(path)
-        status = rows = 0
-        self._metrics.begin()
+        answer: Answer | None = None
+        if self._metrics:
+            self._metrics.begin()
         try:
             try:
                 answer = await self._answer(route, scope, receive)
             except RefusalError as refusal:
-                answer = _explained(str(refusal), refusal.status, path, refusal.headers)
+                answer = _error(path, refusal.status, str(refusal), refusal.headers)
             except Exception:
                 logger.exception("A request to %s has failed.", path)
                 text = "The model has failed on these rows; the server's log says why."
-                answer = _explained(text, 500, path)
-            if answer is not None:
-                status, rows = answer.status, answer.rows
+                answer = _error(path, 500, text)
+            if answer:
                 await self._send(answer, send)
         finally:
-            name = route.name if route else "other"
-            self._metrics.end(name, status, perf_counter() - started, rows)
+            if self._metrics:
+                name, seconds = route.name if route else "other", perf_counter() - started
+                status, rows = (str(answer.status), answer.rows) if answer else ("gone", 0)
+                self._metrics.end(name, status, seconds, rows)
 
     async def _answer(
         self, route: Route | None, scope: Mapping[str, Any], receive: Receive
@@ -105,13 +117,12 @@ class App:
             raise RefusalError("Unauthorized.", 401, ((b"www-authenticate", b"Bearer"),))
         if route is None:
             raise RefusalError(f"There is nothing at {shown(scope['path'])}.", 404)
-        method = scope["method"]
+        allowed = "POST" if route.predict else "GET, HEAD"
+        if scope["method"] not in allowed.split(", "):
+            text = f"{route.name} takes {allowed}, not {shown(scope['method'])}."
+            raise RefusalError(text, 405, ((b"allow", allowed.encode()),))
         if route.predict is None:
-            if method not in ("GET", "HEAD"):
-                raise _wrong_method(route, method, b"GET, HEAD")
             return Answer(200, route.content)
-        if method != "POST":
-            raise _wrong_method(route, method, b"POST")
         body = await read_body(headers, receive, self._max_bytes)
         if body is None:
             return None
@@ -137,31 +148,64 @@ class App:
     async def _send(self, answer: Answer, send: Send) -> None:
         headers = [
             (b"content-type", b"application/json"),
-            (b"content-length", str(len(answer.content)).encode()),
+            (b"content-length", b"%d" % len(answer.content)),
             *answer.headers,
+            *(_CLOSE if self.is_draining else ()),
         ]
-        if self.is_draining:
-            headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
 
 
-def _wrong_method(route: Route, method: str, allowed: bytes) -> RefusalError:
-    text = f"{route.name} takes {allowed.decode()}, not {shown(method)}."
-    return RefusalError(text, 405, ((b"allow", allowed),))
-
-
-def _explained(
-    text: str, status: int, path: str, headers: tuple[tuple[bytes, bytes], ...] = ()
-) -> Answer:
-    """Put an error as its protocol has it: KServe's, or else MLflow's."""
-    content = (
-        {"error": text}
-        if path.startswith("/v2")
-        else {"error_code": HTTPStatus(status).name, "message": text}
-    )
+def _error(path: str, status: int, text: str, headers: HeaderList = ()) -> Answer:
+    """Write an error in the form of the path's protocol: KServe's, or else MLflow's."""
+    name = HTTPStatus(status).name
+    content = {"error": text} if path.startswith("/v2") else {"error_code": name, "message": text}
     return Answer(status, json.dumps(content).encode(), headers)
 
 
-def _latin(text: str) -> bytes:
-    return text.encode("latin-1", "replace")
+async def read_body(
+    headers: Headers, receive: Receive, most: int, seconds: float = _SECONDS_TO_ARRIVE
+) -> bytes | None:
+    """Read a request's body of at most so many bytes, in at most so many seconds.
+
+    Returns:
+        The body; None when its sender has gone.
+
+    Raises:
+        RefusalError: it is too large, too slow, or compressed.
+    """
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise RefusalError("Content-Encoding: send the body as it is, uncompressed.", 415)
+    size = int(headers.get(b"content-length", b"0"))
+    if size > most and (b"expect" in headers or size > most + _MOST_DROPPED):
+        raise _too_large(most)
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+    assert task
+    # asyncio.wait_for would start a task for each request, which costs more than all else here.
+    timer = loop.call_later(seconds, task.cancel)
+    body, size, is_last = bytearray(), 0, False
+    try:
+        while not is_last:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            part = message.get("body", b"")
+            size += len(part)
+            if size <= most:
+                body += part
+            is_last = not message.get("more_body", False)
+            if size > most + (0 if is_last else _MOST_DROPPED):
+                raise _too_large(most)
+        return bytes(body)
+    except asyncio.CancelledError:
+        if loop.time() < timer.when():  # Somebody else has cancelled it.
+            raise
+        text = f"The body did not arrive within {seconds:g} seconds."
+        raise RefusalError(text, 408, _CLOSE) from None
+    finally:
+        timer.cancel()
+
+
+def _too_large(most: int) -> RefusalError:
+    text = f"The body is larger than {most / 1e6:g} MB: send the rows in parts, or raise "
+    return RefusalError(f"{text}serving.max_megabytes in mlflow.yml.", 413, _CLOSE)

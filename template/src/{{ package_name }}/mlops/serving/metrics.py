@@ -1,26 +1,25 @@
-"""What a worker counts, for Prometheus.
+"""Prometheus metrics: counted in the workers, exposed by the supervisor for all of them together.
 
-It counts in files of one folder, by prometheus-client's multiprocess mode; the supervisor reads
-those of all workers together (`exposition.py`).
+Each worker counts in files of one folder, by prometheus-client's multiprocess mode.
 """
 
 import os
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-# prometheus-client reads it when it is imported.
+if TYPE_CHECKING:
+    from .server import Supervisor
+
+# prometheus-client reads it when it is imported, which is why no import of it is at the top here.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-
-
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
 class RequestMetrics:
-    """What a worker counts; nothing, unless the supervisor has named a folder for it."""
+    """A worker's counts, in the folder that the supervisor has named in its environment."""
 
     def __init__(self) -> None:
-        self._is_on = FOLDER in os.environ
-        if not self._is_on:
-            return
         from prometheus_client import Counter, Gauge, Histogram
 
         self._requests = Counter(
@@ -35,24 +34,81 @@ class RequestMetrics:
             "Requests without an answer yet.",
             multiprocess_mode="livesum",
         )
-        self._children: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._labelled: dict[tuple[str, str], tuple[Any, Any]] = {}
+
+    @classmethod
+    def if_wanted(cls) -> "RequestMetrics | None":
+        """Return metrics if the environment names a folder for them."""
+        return cls() if FOLDER in os.environ else None
 
     def begin(self) -> None:
         """Count a request in."""
-        if self._is_on:
-            self._open.inc()
+        self._open.inc()
 
-    def end(self, route: str, status: int, seconds: float, rows: int) -> None:
-        """Count it out; 0 is the status of one whose sender has gone."""
-        if not self._is_on:
-            return
+    def end(self, route: str, status: str, seconds: float, rows: int) -> None:
+        """Count it out."""
         key = route, status
-        if key not in self._children:
-            requests = self._requests.labels(route, str(status or "gone"))
-            self._children[key] = requests, self._seconds.labels(route)
-        requests, durations = self._children[key]
+        if key not in self._labelled:  # labels() takes longer than all else here.
+            self._labelled[key] = self._requests.labels(*key), self._seconds.labels(route)
+        requests, durations = self._labelled[key]
         requests.inc()
         durations.observe(seconds)
         if rows:
             self._rows.inc(rows)
         self._open.dec()
+
+
+class _SupervisorCollector:
+    def __init__(self, supervisor: "Supervisor") -> None:
+        self._supervisor = supervisor
+
+    def collect(self) -> Iterator[Any]:
+        from prometheus_client.core import CounterMetricFamily as Counter
+        from prometheus_client.core import GaugeMetricFamily as Gauge
+
+        info = Gauge("serving_model_info", "The model that is served.", labels=["name", "version"])
+        if served := self._supervisor.served:
+            info.add_metric([served.name, served.version], 1)
+        reloads = Counter("serving_reloads", "New champions, by outcome.", labels=["outcome"])
+        for outcome, count in self._supervisor.reloads.items():
+            reloads.add_metric([outcome], count)
+        restarts = self._supervisor.restarts
+        yield from (info, reloads)
+        yield Counter("serving_worker_restarts", "Workers that have died.", restarts)
+
+
+def expose(supervisor: "Supervisor", folder: Path, host: str, port: int) -> Callable[[], None]:
+    """Answer Prometheus from now on with the supervisor's counts and those in the workers' folder.
+
+    Returns:
+        A function that ends it.
+
+    Raises:
+        TrackingError: the address is taken.
+    """
+    from prometheus_client import CollectorRegistry, start_http_server
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    from ..errors import TrackingError
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))
+    registry.register(_SupervisorCollector(supervisor))
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        text = f"--metrics-port {port}: {error.strerror}; choose another one."
+        raise TrackingError(text) from error
+
+    def stop() -> None:
+        server.shutdown()
+        thread.join()
+
+    return stop
+
+
+def forget(pid: int, folder: Path) -> None:
+    """Drop what a worker was doing when it ended; what it has done stays counted."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid, str(folder))

@@ -1,20 +1,28 @@
-"""The model that a worker serves."""
+"""The model that a worker serves: its files loaded, rows predicted for, the answer as JSON."""
 
 import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from kedro.validation import DataValidationError
 
-from ..mlflow_internals import json_value
-from . import inference
-from .loading import load
+from ..mlflow_internals import json_value, unchecked_predict
 from .refusal import RefusalError, listed, shortened
-from .scoring import CSV, columns_of_csv, columns_of_json, parsed
-from .table import Table, Values
+from .table import Column, Table, Values, columns_of_signature
+
+# The configuration of a packaged pipeline, by which it is known: see model/packaging.py.
+_OF_A_PIPELINE = {"package", "pipeline", "input", "output", "datasets", "parameters", "validator"}
+# The package in a model's code that predicts, and the code in it that MLflow runs. The second is
+# that of models from projects of version 1 of the template.
+_PACKAGES = {"mlops.model": "pyfunc_code.py", "tracking.pipeline_model": "model.py"}
 
 
 @dataclass(frozen=True)
@@ -25,75 +33,86 @@ class Model:
         name: of the registered model.
         version: of these files.
         max_rows: how many rows a request may have.
-        table: the columns that it takes.
-        metadata: its description in KServe's protocol.
+        inputs: the columns that it takes.
+        outputs: those that it returns, as far as they are known.
+        table: makes a table of the inputs.
     """
 
     name: str
     version: str
     max_rows: int
+    inputs: Sequence[Column]
+    outputs: Sequence[Column]
     table: Table
-    metadata: dict[str, Any]
-    _predict: Any
+    _predict: Callable[[Any], Any]
 
     @classmethod
     def load(cls, folder: Path, name: str, version: str, max_rows: int) -> "Model":
         """Load the files of a version, and predict its example: no caller waits for the first time.
 
         Raises:
-            Exception: whatever its code raises; a model that refuses its own example is none.
+            ValueError: it takes something else than a table.
+            Exception: whatever its code raises; a model that refuses its own example does not load.
         """
-        loaded = load(folder)
-        metadata = inference.metadata(name, version, loaded.inputs, loaded.outputs)
-        model = cls(name, version, max_rows, Table(loaded.inputs), metadata, loaded.predict)
-        if loaded.example:
-            encoded(records(model.predict(loaded.example)))
+        packed = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
+        signature = packed.get("signature") or {}
+        inputs, outputs = (columns_of_signature(signature.get(k)) for k in ("inputs", "outputs"))
+        if not inputs:
+            raise ValueError("its signature has no named columns with one value a row each")
+        predict = _predict_of(folder, packed["flavors"]["python_function"])
+        model = cls(name, version, max_rows, inputs, outputs, Table(inputs), predict)
+        if example := _example(folder, packed):
+            encoded(records(model.predict(example)[0]))
         return model
 
-    def invoke(self, body: bytes, content_type: str) -> tuple[bytes, int]:
-        """Answer a request of MLflow's scoring protocol; also tell how many rows it had.
-
-        Raises:
-            RefusalError: the request is malformed, or the model refuses its rows.
-        """
-        if content_type == CSV:
-            columns = columns_of_csv(body, self.table, self.max_rows)
-        else:
-            columns = columns_of_json(parsed(body), self.table, self.max_rows)
-        predictions = records(self.predict(columns))
-        # The other key of MLflow's response stays; its clients read no more than that.
-        answer = encoded({"predictions": predictions, "model_version": self.version})
-        return answer, _rows(columns)
-
-    def infer(self, body: bytes) -> tuple[bytes, int]:
-        """Answer a request of KServe's protocol; also tell how many rows it had.
-
-        Raises:
-            RefusalError: the request is malformed, or the model refuses its rows.
-        """
-        content = parsed(body)
-        columns = inference.columns_of(content, self.table, self.max_rows)
-        prediction = self.predict(columns)
-        response = inference.response(content, self.name, self.version, prediction)
-        return encoded(response), _rows(columns)
-
-    def predict(self, columns: dict[str, Values]) -> Any:
-        """Predict for columns of a request.
+    def predict(self, columns: Mapping[str, Values]) -> tuple[Any, int]:
+        """Predict for columns of a request; also return how many rows they have.
 
         Raises:
             RefusalError: the signature or the model refuses them.
         """
         frame = self.table.frame(columns)
         try:
-            return self._predict(frame)
+            return self._predict(frame), len(frame)
         except Exception as error:
             if sentence := _refusal(error):
                 raise RefusalError(sentence) from error
             raise
 
 
-def _rows(columns: dict[str, Values]) -> int:
-    return len(next(iter(columns.values())))
+def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]:
+    """Prepare to predict, without MLflow's own checks of the signature: table.py makes them."""
+    os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # As MLflow's own server has it.
+    config = flavor.get("config") or {}
+    if config.keys() >= _OF_A_PIPELINE:
+        code = folder / flavor["code"]
+        if package := _package_that_predicts(folder, code / config["package"]):
+            # As MLflow would do it, whose import takes as long as all else here.
+            sys.path.insert(0, str(code))
+            plan: Any = import_module(f"{config['package']}.{package}.plan").InferencePlan
+            files = {name: str(folder / one["path"]) for name, one in flavor["artifacts"].items()}
+            return plan.load(config, files).predict  # type: ignore[no-any-return]
+    import mlflow.pyfunc
+
+    return unchecked_predict(mlflow.pyfunc.load_model(str(folder)))
+
+
+def _package_that_predicts(folder: Path, code: Path) -> str | None:
+    """Return the package in a model's code; None if somebody has changed what MLflow would run."""
+    for package, file in _PACKAGES.items():
+        copies = folder / file, code.joinpath(*package.split("."), file)
+        if all(map(Path.is_file, copies)) and len({copy.read_bytes() for copy in copies}) == 1:
+            return package
+    return None
+
+
+def _example(folder: Path, packed: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
+    about = packed.get("saved_input_example_info") or {}
+    if about.get("type") != "dataframe" or about.get("pandas_orient") != "split":
+        return {}
+    content = json.loads((folder / about["artifact_path"]).read_text(encoding="utf-8"))
+    columns = zip(*content["data"], strict=True)
+    return dict(zip(map(str, content["columns"]), columns, strict=True))
 
 
 def _refusal(error: Exception) -> str:
@@ -115,7 +134,7 @@ def _failure(failure: Any) -> str:
 
 
 def records(prediction: Any) -> Any:
-    """Turn a prediction into what JSON can hold, a table into a record a row, as MLflow does."""
+    """Return a prediction as JSON can hold it: a table as one record per row, as MLflow does."""
     if isinstance(prediction, pd.Series):
         prediction = prediction.to_frame()
     if isinstance(prediction, pd.DataFrame):
@@ -129,7 +148,7 @@ _strict = json.JSONEncoder(allow_nan=False, default=json_value)
 
 
 def encoded(content: Any) -> bytes:
-    """Write JSON; what is not a number becomes null, which all who read JSON understand."""
+    """Write JSON; NaN and infinities become null, which every reader of JSON understands."""
     try:
         return _strict.encode(content).encode()
     except ValueError:

@@ -1,97 +1,98 @@
-"""A worker process, as its supervisor sees it."""
+"""A worker process, as the supervisor sees it: started, told what to do by lines, waited for."""
 
 import asyncio
 import json
 import socket
 import sys
-from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from subprocess import PIPE, Popen
+from typing import Any, TypeVar
 
-_PROGRAM = str(Path(__file__).with_name("server.py"))
+Result = TypeVar("Result")
 
-
+_PROGRAM = str(Path(__file__).with_name("worker.py"))
 _SECONDS_TO_LOAD = 600
 
 
 class LoadError(Exception):
-    """A worker that did not get to serve its model, and why."""
+    """A worker did not load its model; the message says why."""
 
 
+@dataclass(eq=False)
 class WorkerProcess:
-    """A process that was started, and the channel to it.
-
-    When the supervisor ends, in whatever way, its end of the channel closes: the worker ends too.
+    """A worker process. It ends when its standard input does, which is when the supervisor ends.
 
     Attributes:
-        pid: the process's number.
+        process: the process.
+        ended: its exit code, once it has ended.
+        listener: how it gets the socket to accept connections from.
         is_ready: whether it answers requests.
     """
 
-    def __init__(
-        self, process: Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        self._process = process
-        self._reader = reader
-        self._writer = writer
-        self.pid = process.pid
-        self.is_ready = False
+    process: "Popen[bytes]"
+    ended: "asyncio.Future[int]"
+    listener: int | str
+    is_ready: bool = False
 
     @classmethod
-    async def start(
-        cls, listener: socket.socket, environment: Mapping[str, str]
-    ) -> "WorkerProcess":
-        """Start a process, which imports MLflow and waits to be told what to serve."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            descriptors = (listener.fileno(), theirs.fileno())
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, _PROGRAM, *map(str, descriptors)),
-                stdin=DEVNULL,
-                pass_fds=descriptors,
-                env=environment,
-            )
-        return cls(process, *await asyncio.open_connection(sock=ours))
+    def start(cls, listener: socket.socket, environment: Mapping[str, str]) -> "WorkerProcess":
+        """Start a process, which imports libraries until `load` tells it what to load."""
+        options: dict[str, Any] = {"stdin": PIPE, "stdout": PIPE, "bufsize": 0, "env": environment}
+        if sys.platform != "win32":
+            options["pass_fds"] = [listener.fileno()]
+        process = Popen([sys.executable, _PROGRAM], **options)
+        # Not asyncio's own processes: they count as running while a child of theirs has the pipes.
+        ended = asyncio.ensure_future(in_thread(process.wait))
+        if sys.platform == "win32":  # No descriptor is inherited there; the socket is copied.
+            return cls(process, ended, listener.share(process.pid).hex())
+        return cls(process, ended, listener.fileno())
 
-    async def serve(self, order: Mapping[str, Any]) -> None:
-        """Tell it what to serve, and wait until it does.
+    async def load(self, order: Mapping[str, Any]) -> None:
+        """Let it load a version and accept connections.
 
         Raises:
-            LoadError: it does not.
+            LoadError: it cannot.
         """
-        message: dict[str, Any] = {}
-        with suppress(OSError, ValueError, asyncio.TimeoutError):
-            self._writer.write(json.dumps(order).encode() + b"\n")
-            await self._writer.drain()
-            line = await asyncio.wait_for(self._reader.readline(), _SECONDS_TO_LOAD)
-            message = json.loads(line)
+        self.tell(json.dumps({**order, "listener": self.listener}))
+        reply = asyncio.ensure_future(in_thread(self._reply))
+        either: set[asyncio.Future[Any]] = {reply, self.ended}
+        await asyncio.wait(either, timeout=_SECONDS_TO_LOAD, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({reply}, timeout=1)  # The end may be known before the last words are.
+        message = reply.result() if reply.done() else {}
         if not message.get("ready"):
-            self.kill()
-            code = await self._process.wait()
+            self.process.kill()
+            code = await self.ended
             raise LoadError(message.get("failed") or f"the process ended with exit code {code}")
         self.is_ready = True
 
-    def drain(self) -> None:
-        """Let it end when nobody is connected to it any more, or has been silent for long."""
-        self._send(b"drain\n")
+    def _reply(self) -> dict[str, Any]:
+        for line in self.process.stdout or ():
+            with suppress(ValueError):  # Something that Python prints when it starts.
+                return dict(json.loads(line))
+        return {}
 
-    def stop(self) -> None:
-        """Let it finish what it has begun, and end."""
-        self._send(b"stop\n")
-
-    def _send(self, line: bytes) -> None:
+    def tell(self, order: str) -> None:
+        """Send an order: the first is what to load; then `drain` or `stop`, as worker.py has it."""
+        assert self.process.stdin
         with suppress(OSError):
-            self._writer.write(line)
+            self.process.stdin.write(f"{order}\n".encode())
 
-    async def gone(self) -> int:
-        """Wait for its end; returns its exit code."""
-        code = await self._process.wait()
-        self._writer.close()
-        return code
 
-    def kill(self) -> None:
-        """End it at once."""
-        with suppress(ProcessLookupError):
-            self._process.kill()
+async def in_thread(work: Callable[[], Result]) -> Result:
+    """Do something slow in a thread that does not keep the program from ending."""
+    future: Future[Result] = Future()
+    future.set_running_or_notify_cancel()
+
+    def call() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, daemon=True).start()
+    return await asyncio.wrap_future(future)

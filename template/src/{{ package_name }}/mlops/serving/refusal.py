@@ -4,24 +4,18 @@ from collections.abc import Callable, Sequence
 from reprlib import Repr
 from typing import Any
 
+HeaderList = tuple[tuple[bytes, bytes], ...]
+
 _LONGEST = 500
-
-
 _repr = Repr()
-
-
 _repr.maxstring = _repr.maxother = 40
-
-
 _repr.maxlong = 20
 
 
 class RefusalError(Exception):
-    """A request that its sender can mend: the message says what is wrong with it, and where."""
+    """A request that its sender can fix: the message says what is wrong, and where."""
 
-    def __init__(
-        self, message: str, status: int = 400, headers: tuple[tuple[bytes, bytes], ...] = ()
-    ) -> None:
+    def __init__(self, message: str, status: int = 400, headers: HeaderList = ()) -> None:
         super().__init__(shortened(message))
         self.status = status
         self.headers = headers
@@ -43,7 +37,7 @@ def listed(
     most: int = 5,
     show: Callable[[Any], str] = lambda name: shortened(name, 60),
 ) -> str:
-    """Enumerate the first of these: there may be a million."""
+    """List the first of these: there may be a million."""
     more = len(names) - most
     text = ", ".join(show(name) for name in names[:most])
     return f"{text} and {more} more" if more > 0 else text

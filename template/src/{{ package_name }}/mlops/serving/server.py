@@ -1,35 +1,223 @@
-"""The program of a worker: `python server.py LISTENER CHANNEL`, two inherited file descriptors.
+"""The supervisor: keeps the wanted number of workers on the wanted version of the model.
 
-The project's package is not imported here: the model brings the one it was trained with. The
-modules beside this file are imported as a package of another name, and not by their own: a model
-whose code imports a `model` or `body` of its own must not get these.
+Requests do not pass through it: the workers accept connections from its socket. uvicorn has a
+supervisor too; docs/serving.md says why this one is kept.
 """
 
-import gc
+import asyncio
+import os
 import signal
+import socket
 import sys
-from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
+from typing import Any
 
-NAME = "kedro_mlflow_serving"
+from .metrics import FOLDER, forget
+from .process import LoadError, WorkerProcess
 
-
-def main(listener: int, channel: int) -> None:
-    """Answer requests until the supervisor says otherwise, or is gone."""
-    gc.disable()  # Most of what is made until the model is loaded stays: see worker.py.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer.
-    folder = Path(__file__).parent
-    sys.path[:] = [path for path in sys.path if path != str(folder)]
-    spec = spec_from_file_location(
-        NAME, folder / "__init__.py", submodule_search_locations=[str(folder)]
-    )
-    assert spec
-    assert spec.loader
-    sys.modules[NAME] = package = module_from_spec(spec)
-    spec.loader.exec_module(package)
-    import_module(f"{NAME}.worker").main(listener, channel)
+_SECONDS_TO_END = 45  # A worker gives itself less.
+_PAUSES = (0, 1, 2, 4, 8)
 
 
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+@dataclass(frozen=True)
+class ServedVersion:
+    """A version of a model, and its files on this machine."""
+
+    name: str
+    version: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}"
+
+
+class Supervisor:
+    """Starts workers, replaces those that die, and all of them when there is a new version.
+
+    Attributes:
+        served: the version that answers new requests.
+        reloads: how many new champions were served, and how many failed.
+        restarts: how many workers have died.
+    """
+
+    def __init__(self, listener: socket.socket, wanted: int, counts: Path | None = None) -> None:
+        """Keep what is the same for all workers.
+
+        Args:
+            listener: the bound socket that they accept connections from.
+            wanted: how many there are to be.
+            counts: the folder in which they count requests, if Prometheus asks for metrics.
+        """
+        self._listener = listener
+        # The environment as it is now, before the registry's credentials, which no worker needs.
+        self._environment = {name: value for name, value in os.environ.items() if name != FOLDER}
+        if counts:
+            self._environment[FOLDER] = str(counts)
+        self._wanted = wanted
+        self._counts = counts
+        self._settings: Mapping[str, Any] = {}
+        self.served: ServedVersion | None = None
+        self.reloads = {"served": 0, "failed": 0}
+        self.restarts = 0
+        self._serving: set[WorkerProcess] = set()
+        self._all: set[WorkerProcess] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start_worker(self) -> WorkerProcess:
+        """Start a worker, which waits for the version to load."""
+        worker = WorkerProcess.start(self._listener, self._environment)
+        self._all.add(worker)
+        worker.ended.add_done_callback(partial(self._forget, worker))
+        return worker
+
+    async def serve(
+        self,
+        version: ServedVersion,
+        first: WorkerProcess,
+        settings: Mapping[str, Any],
+        greeting: str,
+        meanwhile: Callable[[], Coroutine[Any, Any, None]] | None = None,
+    ) -> None:
+        """Serve a version, or what `change` puts in its place, until SIGTERM or Ctrl-C.
+
+        Args:
+            version: the version to serve first.
+            first: a worker that waits.
+            settings: what workers are told beside the version: token, max_bytes, max_rows.
+            greeting: what to print when the first worker answers.
+            meanwhile: what runs from then on, as `champion.follow`.
+
+        Raises:
+            LoadError: the version cannot be served.
+        """
+        stopped = asyncio.Event()
+        self._on_signals(stopped)
+        self.served, self._settings = version, settings
+        loading = asyncio.ensure_future(self._start(version, first))
+        stopping = asyncio.ensure_future(stopped.wait())
+        await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopped.is_set():
+            self._adopt(loading.result())
+            print(greeting, flush=True)
+            for _ in range(self._wanted - 1):
+                self._in_background(self._add())
+            if meanwhile:
+                self._in_background(meanwhile())
+            await stopping
+        loading.cancel()
+        self._listener.close()
+        await self._stop()
+
+    async def change(self, version: ServedVersion, afterwards: Callable[[], None]) -> bool:
+        """Serve another version without losing a request; one that does not load changes nothing.
+
+        Args:
+            version: the version to serve.
+            afterwards: called when the old version has given its last answer.
+
+        Returns:
+            Whether it is served now.
+        """
+        loads = [self._start(version) for _ in range(self._wanted)]
+        results = await asyncio.gather(*loads, return_exceptions=True)
+        new = [result for result in results if isinstance(result, WorkerProcess)]
+        if failures := [result for result in results if isinstance(result, BaseException)]:
+            for worker in new:
+                worker.tell("stop")
+            if not isinstance(failures[0], LoadError):
+                raise failures[0]
+            say(f"{version} cannot be served ({failures[0]}): {self.served} is still served.")
+            self.reloads["failed"] += 1
+            return False
+        old, self._serving = self._serving, set()
+        self.served = version
+        for worker in new:
+            self._adopt(worker)
+        for worker in old:
+            worker.tell("drain")
+        print(f"Serving {version} now.", flush=True)
+        self.reloads["served"] += 1
+        ended = asyncio.gather(*(worker.ended for worker in old))
+        ended.add_done_callback(lambda _: afterwards())
+        return True
+
+    def kill(self) -> None:
+        """End all workers at once."""
+        for worker in self._all:
+            worker.process.kill()
+
+    def _on_signals(self, stopped: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            if stopped.is_set():  # Whoever asks twice does not want to wait.
+                self.kill()
+            stopped.set()
+
+        for each in (signal.SIGTERM, signal.SIGINT):  # Windows lacks loop.add_signal_handler.
+            signal.signal(each, lambda *_: loop.call_soon_threadsafe(stop))
+
+    def _in_background(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _start(
+        self, version: ServedVersion, worker: WorkerProcess | None = None
+    ) -> WorkerProcess:
+        worker = worker or self.start_worker()
+        about = {"name": version.name, "version": version.version, "folder": str(version.folder)}
+        await worker.load({**self._settings, **about})
+        return worker
+
+    def _adopt(self, worker: WorkerProcess) -> None:
+        self._serving.add(worker)
+        worker.ended.add_done_callback(partial(self._replace, worker))
+
+    def _replace(self, worker: WorkerProcess, ended: "asyncio.Future[int]") -> None:
+        if worker in self._serving:  # It was not told to end.
+            self._serving.remove(worker)
+            say(f"A worker has died (exit code {ended.result()}): another one takes its place.")
+            self.restarts += 1
+            self._in_background(self._add())
+
+    def _forget(self, worker: WorkerProcess, ended: "asyncio.Future[int]") -> None:
+        self._all.discard(worker)
+        if self._counts:
+            forget(worker.process.pid, self._counts)
+
+    async def _add(self) -> None:
+        """Add one worker, however long it takes."""
+        for pause in chain(_PAUSES, repeat(15)):
+            await asyncio.sleep(pause)
+            version = self.served
+            assert version is not None
+            try:
+                worker = await self._start(version)
+            except LoadError as error:
+                say(f"A worker does not start ({error}): trying again.")
+                continue
+            if version is self.served:
+                self._adopt(worker)
+            else:  # Meanwhile `change` has replaced all.
+                worker.tell("stop")
+            return
+
+    async def _stop(self) -> None:
+        self._serving.clear()
+        for task in self._tasks:
+            task.cancel()
+        for worker in self._all:
+            worker.tell("stop") if worker.is_ready else worker.process.kill()
+        if self._all:
+            await asyncio.wait({worker.ended for worker in self._all}, timeout=_SECONDS_TO_END)
+        self.kill()
+
+
+def say(text: str) -> None:
+    """Print a line for whoever runs the server."""
+    print(text, file=sys.stderr, flush=True)

@@ -1,56 +1,66 @@
-"""A worker: one version of the model, loaded, behind the supervisor's listening socket."""
+"""A worker: the program that serves one version of the model; `server.py` starts and tells it.
+
+The project's package is not imported here, because the model brings the one it was trained with. As
+a program, this file imports what it needs of `mlops/` under another name, and takes its folder off
+the path: a model whose code imports an `app` or `model` of its own must not get these.
+"""
+
+import gc
+import sys
+from pathlib import Path
+from types import ModuleType
+
+if __name__ == "__main__":
+    gc.disable()  # Until the model is loaded: most of what is made until then stays.
+    folder = Path(__file__).parent
+    sys.path[:] = [path for path in sys.path if path != str(folder)]
+    sys.modules["kedro_mlflow_server"] = mlops = ModuleType("kedro_mlflow_server")
+    mlops.__path__ = [str(folder.parent)]
+    __package__ = f"kedro_mlflow_server.{folder.name}"
 
 import asyncio
-import gc
+import io
 import json
 import logging
-import select
+import os
 import signal
 import socket
-import sys
+import threading
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
+from importlib.util import find_spec
+from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
 import uvicorn
 
-from .app import App
+from .app import App, Route
 from .metrics import RequestMetrics
 from .model import Model
 from .refusal import shortened
-from .routes import routes_of
 
+_PROTOCOLS = ("mlflow_protocol", "v2_protocol")  # The latter is rendered only where KServe asks.
+# What a pipeline of this template imports.
 _LIBRARIES = ("kedro.io", "kedro.pipeline", "pandera.pandas", "skops.io", "sklearn.linear_model")
-
-
 # Longer than proxies keep theirs (60 s): the one who closes an idle connection first loses nothing.
 _SECONDS_IDLE = 75
-
-
 _SECONDS_TO_LEAVE = 5
-
-
 _SECONDS_TO_FINISH = 30
 
 
-def main(listener: int, channel: int) -> None:
-    """Wait for the supervisor to say what to serve, and serve it.
-
-    Args:
-        listener: file descriptor of the bound socket.
-        channel: file descriptor of the socket to the supervisor. It sends a line of JSON; what
-            comes after it, or its end, means to finish: "drain", when there is time for it.
-            This side answers the first line with one.
-    """
+def main() -> None:
+    """Wait for the supervisor to say what to serve, and serve it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer.
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    supervisor = socket.socket(fileno=channel)
-    metrics = RequestMetrics()
-    _import_until_told(supervisor)
-    with supervisor.makefile("rb", buffering=0) as lines:  # Not a byte of what comes after it.
-        line = lines.readline()
+    channel = Channel()
+    metrics = RequestMetrics.if_wanted()
+    for library in _LIBRARIES:  # While the supervisor asks for the version.
+        if channel.orders.empty():
+            with suppress(ImportError):
+                import_module(library)
+    line = channel.orders.get()
     if not line:  # The supervisor has found no model, and says so, or is gone.
         sys.exit(1)
     order = json.loads(line)
@@ -59,27 +69,54 @@ def main(listener: int, channel: int) -> None:
         model = Model.load(Path(order["folder"]), name, version, order["max_rows"])
     except Exception as error:
         logging.getLogger(__name__).exception("Loading %s version %s failed.", name, version)
-        _tell(supervisor, {"failed": shortened(f"{type(error).__name__}: {error}", 300)})
+        channel.reply({"failed": shortened(f"{type(error).__name__}: {error}", 300)})
         sys.exit(1)
     about = {"x-model-name": name, "x-model-version": version}
     app = App(routes_of(model), about, order["token"], order["max_bytes"], metrics)
     # What has been loaded stays: the garbage collector need not look through it while callers wait.
     gc.freeze()
     gc.enable()
-    Server(app, supervisor).run(sockets=[Listener(fileno=listener)])
+    Server(app, channel).run(sockets=[Listener.of(order["listener"])])
 
 
-def _import_until_told(supervisor: socket.socket) -> None:
-    """Import what a pipeline of this template needs, while the supervisor asks for its version."""
-    for library in _LIBRARIES:
-        if select.select([supervisor], [], [], 0)[0]:
-            return
-        with suppress(ImportError):
-            import_module(library)
+def routes_of(model: Model) -> dict[str, Route]:
+    """Return the routes of each protocol whose module was rendered, by path."""
+    routes: dict[str, Route] = {}
+    for protocol in (f"{__package__}.{name}" for name in _PROTOCOLS):
+        if find_spec(protocol):
+            routes |= import_module(protocol).routes(model)
+    return routes
 
 
-def _tell(supervisor: socket.socket, message: dict[str, Any]) -> None:
-    supervisor.sendall(json.dumps(message).encode() + b"\n")
+class Channel:
+    """Orders of the supervisor, a line each, and the reply to the first one, a line of JSON.
+
+    The first order is a JSON object. A later one means to finish: "drain", when there is time for
+    it, or "stop". So does the end of the orders.
+
+    Attributes:
+        orders: those that have arrived; empty bytes are their end.
+    """
+
+    def __init__(self) -> None:
+        """Take over standard input and output; what the model reads is empty."""
+        self.orders: SimpleQueue[bytes] = SimpleQueue()
+        self._orders = io.FileIO(os.dup(0))  # Unbuffered: Python ends while a thread reads it.
+        self._replies = io.FileIO(os.dup(1), "w")
+        with Path(os.devnull).open() as nothing:
+            os.dup2(nothing.fileno(), 0)
+        os.dup2(2, 1)  # What the model prints is no reply.
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def _listen(self) -> None:
+        line = b"\n"
+        while line:
+            line = self._orders.readline()
+            self.orders.put(line)
+
+    def reply(self, message: dict[str, Any]) -> None:
+        """Answer the first order: `ready`, or `failed` and why."""
+        self._replies.write(json.dumps(message).encode() + b"\n")
 
 
 class Listener(socket.socket):
@@ -89,6 +126,13 @@ class Listener(socket.socket):
     """
 
     _has_given = False
+
+    @classmethod
+    def of(cls, shared: int | str) -> "Listener":
+        """Take what the supervisor has shared: a descriptor, or on Windows a copy of the socket."""
+        if sys.platform == "win32":
+            return cls(fileno=socket.fromshare(bytes.fromhex(str(shared))).detach())
+        return cls(fileno=int(shared))
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accept a connection, and none when called again at once."""
@@ -101,12 +145,14 @@ class Listener(socket.socket):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, told by its supervisor when to finish, and patient with open connections."""
+    """uvicorn, told by the supervisor when to finish, and patient with open connections."""
 
-    def __init__(self, app: App, supervisor: socket.socket) -> None:
+    def __init__(self, app: App, channel: Channel) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                # Windows' other loop cannot share a socket with other processes.
+                loop="asyncio:SelectorEventLoop" if sys.platform == "win32" else "auto",
                 interface="asgi3",
                 lifespan="off",
                 ws="none",
@@ -120,27 +166,29 @@ class Server(uvicorn.Server):
             )
         )
         self._app = app
-        self._supervisor = supervisor
+        self._channel = channel
         self._leaving: asyncio.Task[None] | None = None
         self._last = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept, and tell the supervisor so."""
+        """Begin to accept connections, and tell the supervisor so."""
         await super().startup(sockets)
-        asyncio.get_running_loop().add_reader(self._supervisor, self._listen)
-        _tell(self._supervisor, {"ready": True})
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=self._listen, args=[loop], daemon=True).start()
+        self._channel.reply({"ready": True})
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Finish on SIGTERM; Ctrl-C reaches the supervisor too, which then says so."""
         if sig == signal.SIGTERM:
             asyncio.get_running_loop().call_soon_threadsafe(self._leave_within, _SECONDS_TO_LEAVE)
 
-    def _listen(self) -> None:
-        message = self._supervisor.recv(1000)
-        if not message:
-            asyncio.get_running_loop().remove_reader(self._supervisor)
-        is_patient = message.endswith(b"drain\n")
-        self._leave_within(_SECONDS_IDLE + 1 if is_patient else _SECONDS_TO_LEAVE)
+    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
+        order = b"\n"
+        while order:
+            order = self._channel.orders.get()
+            seconds = _SECONDS_IDLE + 1 if order == b"drain\n" else _SECONDS_TO_LEAVE
+            with suppress(RuntimeError):  # The loop has ended.
+                loop.call_soon_threadsafe(self._leave_within, seconds)
 
     def _leave_within(self, seconds: float) -> None:
         """Accept no more, and end when all connections are closed, or by then are idle."""
@@ -158,3 +206,7 @@ class Server(uvicorn.Server):
         while self.server_state.connections and asyncio.get_running_loop().time() < self._last:
             await asyncio.sleep(0.05)
         self.should_exit = True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-"""MLflow's scoring protocol: what a POST to /invocations holds.
+"""MLflow's protocol of a scoring server: its routes, and the rows in a POST to /invocations.
 
 See https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/.
 """
@@ -7,36 +7,67 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import pandas as pd
 
+from .app import Headers, Route
+from .model import Model, encoded, records
 from .refusal import RefusalError, listed, shortened, shown
-from .signature import DataType
 from .table import Table, Values
 
-JSON, CSV = "application/json", "text/csv"
+_JSON, _CSV = "application/json", "text/csv"
+_CHARSETS = ("utf-8", "utf8", "us-ascii")
 
 
-_PLAIN_TYPES = ("utf-8", "utf8", "us-ascii")
+def routes(model: Model) -> dict[str, Route]:
+    """Return the routes of MLflow's own server, by path."""
+    return {
+        "/ping": Route("/ping", b"\n", is_open=True),
+        "/health": Route("/health", b"\n", is_open=True),
+        "/version": Route("/version", version_of_mlflow().encode()),
+        "/invocations": Route("/invocations", predict=partial(invoke, model)),
+    }
 
 
-def content_type(header: bytes | None) -> str:
-    """Read a Content-Type.
+def version_of_mlflow() -> str:
+    """Return the version that is installed, without importing it."""
+    for name in ("mlflow", "mlflow-skinny"):  # The container has the latter alone.
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return "unknown"
+
+
+def invoke(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
+    """Answer a request; also return how many rows it had.
 
     Raises:
-        RefusalError: it is none of those that are understood.
+        RefusalError: the request is malformed, or the model refuses its rows.
     """
+    if _content_type(headers.get(b"content-type")) == _CSV:
+        columns = _columns_of_csv(body, model.table, model.max_rows)
+    else:
+        columns = _columns_of_json(parsed(body), model.table, model.max_rows)
+    prediction, rows = model.predict(columns)
+    # The first key is all that MLflow's clients read.
+    answer = {"predictions": records(prediction), "model_version": model.version}
+    return encoded(answer), rows
+
+
+def _content_type(header: bytes | None) -> str:
     media, *parameters = (part.strip() for part in (header or b"").decode("latin-1").split(";"))
     media = media.lower()
-    if media not in (JSON, CSV):
+    if media not in (_JSON, _CSV):
         raise RefusalError(
-            f"Content-Type must be {JSON} or {CSV}, not {shown(media) if media else 'missing'}.",
+            f"Content-Type must be {_JSON} or {_CSV}, not {shown(media) if media else 'missing'}.",
             415,
         )
     for parameter in parameters:
         name, _, value = parameter.lower().partition("=")
-        if name == "charset" and value.strip("\"' ") not in _PLAIN_TYPES:
+        if name == "charset" and value.strip("\"' ") not in _CHARSETS:
             raise RefusalError(f"Content-Type: charset must be utf-8, not {shown(value)}.", 415)
     return media
 
@@ -45,7 +76,7 @@ def parsed(body: bytes) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        RefusalError: the body is none.
+        RefusalError: the body is not one.
     """
     try:
         content = json.loads(body)
@@ -53,17 +84,12 @@ def parsed(body: bytes) -> dict[str, Any]:
         raise RefusalError("The body is nested too deeply.") from None
     except ValueError as error:  # Neither UTF-8, nor JSON, or a number of thousands of digits.
         raise RefusalError(f"The body is not JSON: {shortened(str(error), 200)}.") from None
-    if not isinstance(content, dict):
-        raise RefusalError(f"The body must be a JSON object, not {_kind(content)}.")
-    return content
+    _require(content, dict, "The body must be a JSON object")
+    return content  # type: ignore[no-any-return]
 
 
-def columns_of_json(content: Mapping[str, Any], table: Table, max_rows: int) -> dict[str, Values]:
-    """Read the rows in a JSON body, whichever of MLflow's four shapes they have.
-
-    Raises:
-        RefusalError: they have none of these shapes, or are too many or none.
-    """
+def _columns_of_json(content: Mapping[str, Any], table: Table, max_rows: int) -> dict[str, Values]:
+    """Read the rows in a JSON body, whichever of MLflow's four shapes they have."""
     shapes = [key for key in _SHAPES if key in content]
     if len(shapes) != 1:
         raise RefusalError(
@@ -77,17 +103,9 @@ def columns_of_json(content: Mapping[str, Any], table: Table, max_rows: int) -> 
     return checked_length(shape, columns, max_rows)
 
 
-def columns_of_csv(body: bytes, table: Table, max_rows: int) -> dict[str, Values]:
-    """Read rows of CSV below a header.
-
-    Raises:
-        RefusalError: the body is no CSV, or its rows are too many or none.
-    """
-    texts = {
-        name: str
-        for name, kind in table.types.items()
-        if kind in (DataType.string, DataType.datetime, DataType.binary)
-    }
+def _columns_of_csv(body: bytes, table: Table, max_rows: int) -> dict[str, Values]:
+    kinds = ("string", "datetime", "binary")
+    texts = {name: str for name, kind in table.types.items() if kind in kinds}
     try:
         frame = pd.read_csv(io.BytesIO(body), dtype=texts, nrows=max_rows + 1)
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors.
@@ -112,7 +130,11 @@ def _number(text: Any) -> Any:
 
 
 def checked_length(where: str, columns: dict[str, Values], max_rows: int) -> dict[str, Values]:
-    """Return columns whose lengths are equal, more than nothing and within the limit."""
+    """Return the columns.
+
+    Raises:
+        RefusalError: their lengths are not equal, nothing, or beyond the limit.
+    """
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
         named = listed(
@@ -129,8 +151,7 @@ def checked_length(where: str, columns: dict[str, Values], max_rows: int) -> dic
 def by_position(where: str, rows: list[Any], names: list[str]) -> dict[str, Values]:
     """Turn rows that are lists into columns of these names."""
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, list):
-            raise RefusalError(f"{where}: row {number} must be a list, not {_kind(row)}.")
+        _require(row, list, f"{where}: row {number} must be a list")
         if len(row) != len(names):
             raise RefusalError(
                 f"{where}: row {number} has {len(row)} values for {len(names)} columns "
@@ -141,23 +162,18 @@ def by_position(where: str, rows: list[Any], names: list[str]) -> dict[str, Valu
 
 
 def _records(where: str, rows: Any, table: Table) -> dict[str, Values]:
-    if not isinstance(rows, list):
-        raise RefusalError(f"{where} must be a list of rows, not {_kind(rows)}.")
+    _require(rows, list, f"{where} must be a list of rows")
     if not rows:
         return {}
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, dict):
-            raise RefusalError(f"{where}: row {number} must be an object, not {_kind(row)}.")
+        _require(row, dict, f"{where}: row {number} must be an object")
     names = dict.fromkeys(name for row in rows for name in row)
     table.check_names(names.keys())  # Before each becomes a column of all rows.
     return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _split(where: str, content: Any, table: Table) -> dict[str, Values]:
-    if not isinstance(content, dict):
-        raise RefusalError(
-            f"{where} must be an object with columns and data, not {_kind(content)}."
-        )
+    _require(content, dict, f"{where} must be an object with columns and data")
     if unknown := sorted(content.keys() - {"columns", "index", "data"}):
         raise RefusalError(
             f"{where}: unknown keys {listed(unknown)}; it has columns, index and data."
@@ -167,14 +183,12 @@ def _split(where: str, content: Any, table: Table) -> dict[str, Values]:
         raise RefusalError(f"{where}.columns must be a list of names.")
     if twice := [name for name, times in Counter(names).items() if times > 1]:
         raise RefusalError(f"{where}.columns: more than once: {listed(twice)}.")
-    if not isinstance(rows, list):
-        raise RefusalError(f"{where}.data must be a list of rows, not {_kind(rows)}.")
+    _require(rows, list, f"{where}.data must be a list of rows")
     return by_position(f"{where}.data", rows, names)
 
 
 def _instances(where: str, rows: Any, table: Table) -> dict[str, Values]:
-    if not isinstance(rows, list):
-        raise RefusalError(f"{where} must be a list of rows, not {_kind(rows)}.")
+    _require(rows, list, f"{where} must be a list of rows")
     if rows and isinstance(rows[0], list):
         return by_position(where, rows, table.names)
     if rows and len(table.names) == 1 and not isinstance(rows[0], dict):
@@ -188,14 +202,17 @@ def _inputs(where: str, content: Any, table: Table) -> dict[str, Values]:
     if not any(isinstance(values, list) for values in content.values()):
         return {name: [value] for name, value in content.items()}
     for name, values in content.items():
-        if not isinstance(values, list):
-            raise RefusalError(f"{where}: {name} must be a list, not {_kind(values)}.")
+        _require(values, list, f"{where}: {name} must be a list")
     return content
 
 
-def _kind(value: Any) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
-    return "null" if value is None else kinds.get(type(value), "a number")
+def _require(value: Any, kind: type, rule: str) -> None:
+    if not isinstance(value, kind):
+        found = "null" if value is None else _KINDS.get(type(value), "a number")
+        raise RefusalError(f"{rule}, not {found}.")
+
+
+_KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
 
 
 _SHAPES: dict[str, Callable[[str, Any, Table], dict[str, Values]]] = {

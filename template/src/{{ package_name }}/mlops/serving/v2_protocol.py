@@ -1,30 +1,32 @@
-"""KServe's open inference protocol, version 2: each input is a column, or one holds them all.
+"""KServe's open inference protocol, version 2: its routes, and the tensors of a request.
+
+Each tensor is a column, or one holds all of them.
 
 See https://github.com/kserve/open-inference-protocol.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
+from .app import Headers, Route
+from .mlflow_protocol import by_position, checked_length, parsed, version_of_mlflow
+from .model import Model, encoded
 from .refusal import RefusalError, listed, shown
-from .scoring import by_position, checked_length
-from .signature import Column, DataType
-from .table import Table, Values
+from .table import Column, Table, Values
 
 _DATATYPES = {
-    DataType.boolean: "BOOL",
-    DataType.integer: "INT32",
-    DataType.long: "INT64",
-    DataType.float: "FP32",
-    DataType.double: "FP64",
-    DataType.string: "BYTES",
-    DataType.binary: "BYTES",
-    DataType.datetime: "BYTES",
+    "boolean": "BOOL",
+    "integer": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+    "string": "BYTES",
+    "binary": "BYTES",
+    "datetime": "BYTES",
 }
-
-
 _KNOWN = {
     *("BOOL", "BYTES", "FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64"),
     *("UINT8", "UINT16", "UINT32", "UINT64"),
@@ -34,17 +36,43 @@ _KNOWN = {
 _KINDS = {"b": "BOOL", "i": "INT64", "u": "UINT64", "f": "FP64"}
 
 
-def metadata(
-    name: str, version: str, inputs: Sequence[Column], outputs: Sequence[Column]
-) -> dict[str, Any]:
-    """Describe a model."""
-    return {
-        "name": name,
-        "versions": [version],
+def routes(model: Model) -> dict[str, Route]:
+    """Return the protocol's routes, by path."""
+    server = {"name": "kedro-mlflow-serving", "version": version_of_mlflow(), "extensions": []}
+    ready = encoded({"name": model.name, "ready": True})
+    metadata = {
+        "name": model.name,
+        "versions": [model.version],
         "platform": "mlflow",
-        "inputs": _described(inputs),
-        "outputs": _described(outputs),
+        "inputs": _described(model.inputs),
+        "outputs": _described(model.outputs),
     }
+
+    found = {
+        "/v2": Route("/v2", encoded(server)),
+        "/v2/health/live": Route("/v2/health/live", encoded({"live": True}), is_open=True),
+        "/v2/health/ready": Route("/v2/health/ready", encoded({"ready": True}), is_open=True),
+    }
+    start = f"/v2/models/{model.name}"
+    for base in (start, f"{start}/versions/{model.version}"):
+        found |= {
+            base: Route("/v2/models/NAME", encoded(metadata)),
+            f"{base}/ready": Route("/v2/models/NAME/ready", ready, is_open=True),
+            f"{base}/infer": Route("/v2/models/NAME/infer", predict=partial(infer, model)),
+        }
+    return found
+
+
+def infer(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
+    """Answer an inference request; also return how many rows it had.
+
+    Raises:
+        RefusalError: the request is malformed, or the model refuses its rows.
+    """
+    content = parsed(body)
+    columns = _columns_of(content, model.table, model.max_rows)
+    prediction, rows = model.predict(columns)
+    return encoded(_response(content, model.name, model.version, prediction)), rows
 
 
 def _described(columns: Sequence[Column]) -> list[dict[str, Any]]:
@@ -54,12 +82,7 @@ def _described(columns: Sequence[Column]) -> list[dict[str, Any]]:
     ]
 
 
-def columns_of(content: Mapping[str, Any], table: Table, max_rows: int) -> dict[str, Values]:
-    """Read the rows of an inference request.
-
-    Raises:
-        RefusalError: it is none, or its rows are too many or none.
-    """
+def _columns_of(content: Mapping[str, Any], table: Table, max_rows: int) -> dict[str, Values]:
     inputs = content.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         raise RefusalError(
@@ -112,14 +135,9 @@ def _is_size(value: Any) -> bool:
     return type(value) is int and 0 <= value < 2**32
 
 
-def response(
+def _response(
     content: Mapping[str, Any], name: str, version: str, prediction: Any
 ) -> dict[str, Any]:
-    """Answer an inference request with a prediction.
-
-    Raises:
-        RefusalError: the request asks for outputs that there are not.
-    """
     outputs = [_output(*column) for column in _columns(prediction)]
     if wanted := _wanted(content.get("outputs")):
         there = {output["name"]: output for output in outputs}

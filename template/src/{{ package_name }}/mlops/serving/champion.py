@@ -1,0 +1,107 @@
+"""The version to serve: the registry's champion, whoever it is at the time, or a folder's model."""
+
+import asyncio
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from ..backend.access import exported
+from ..config import KedroMlflowConfig, read_config
+from ..errors import TrackingError
+from ..registry.versions import download, find_version
+from .process import in_thread
+from .server import ServedVersion, Supervisor, say
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+# The variables by which a mlflow.yml of the template says where models are registered.
+_ADDRESSES = dict.fromkeys(("MLFLOW_TRACKING_URI", "MLFLOW_DEFAULT_ARTIFACT_ROOT"), "unused")
+
+
+def find_champion(config: KedroMlflowConfig) -> "ModelVersion":
+    """Ask the registry for the champion.
+
+    Raises:
+        TrackingError: there is none yet, the registry does not say, or mlflow.yml names no model.
+    """
+    if config.model is None:
+        raise TrackingError("mlflow.yml names no model to serve: set model.name.")
+    return find_version(config.model.name, config.server)
+
+
+def fetch(version: "ModelVersion", config: KedroMlflowConfig) -> ServedVersion:
+    """Download a version's files, unless they are on this machine.
+
+    Raises:
+        TrackingError: they are not where the registry says.
+    """
+    folder = download(version, config.server)
+    return ServedVersion(str(version.name), str(version.version), folder)
+
+
+async def follow(supervisor: Supervisor, config: KedroMlflowConfig, scratch: Path) -> None:
+    """Let the supervisor serve each new champion, for ever.
+
+    One that cannot be served is left alone until another one has been the champion.
+
+    Args:
+        supervisor: changes the version.
+        config: where the registry is, and how often to ask it.
+        scratch: the folder for downloads; those of versions that are not served are removed.
+    """
+
+    def drop(version: ServedVersion) -> None:
+        if version.folder.is_relative_to(scratch):
+            shutil.rmtree(version.folder, ignore_errors=True)
+
+    refused = None
+    is_away = False
+    while True:
+        await asyncio.sleep(config.serving.poll_seconds)
+        try:
+            champion = await in_thread(partial(find_champion, config))
+            version = str(champion.version)
+            if supervisor.served is None or version == supervisor.served.version:
+                refused = None
+            elif version != refused:
+                old, new = supervisor.served, await in_thread(partial(fetch, champion, config))
+                if await supervisor.change(new, partial(drop, old)):
+                    refused = None
+                else:
+                    refused = version
+                    drop(new)
+            is_away = False
+        except Exception as error:
+            if not is_away:
+                say(f"No new champion: {error} {supervisor.served} is still served.")
+            is_away = True
+
+
+def packed_model(folder: Path, config: KedroMlflowConfig) -> ServedVersion:
+    """Return the version that a folder holds, by the note that MLflow leaves in its downloads.
+
+    Raises:
+        TrackingError: it holds no model.
+    """
+    try:
+        model = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise TrackingError(f"--model {folder}: there is no model (no file MLmodel).") from error
+    note = folder / "registered_model_meta"
+    known = yaml.safe_load(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    name = known.get("model_name") or (config.model.name if config.model else folder.name)
+    version = known.get("model_version") or model.get("model_id") or model.get("run_id")
+    return ServedVersion(str(name), str(version or "unknown"), folder.absolute())
+
+
+def config_without_registry(project_path: Path, env: str | None) -> KedroMlflowConfig:
+    """Read mlflow.yml where no address of a registry is known, as in a container with its model."""
+    from kedro.framework.session import KedroSession
+
+    with exported(_ADDRESSES):
+        session = KedroSession.create(project_path, save_on_close=False, env=env)
+        return read_config(session.load_context(), project_path)
