@@ -29,6 +29,8 @@ from tests.support.rooms import Rooms
         ({"mirrors": [{"type": "x.Y", "mlflow_registry_uri": "x"}]}, ["mlflow_registry_uri"]),
         ({"tracking": {"params": {"long_params_strategy": "drop"}}}, ["fail", "truncate", "tag"]),
         ({"deployment": {"target": "moon"}}, ["deployment", "docker", "kubernetes"]),
+        ({"deployment": {"port": 1}}, ["deployment.target"]),
+        ({"deployment": "docker"}, ["deployment"]),
         ({"deployment": {"target": "docker"}}, ["deployment.image"]),
         (
             {"deployment": {"target": "kubernetes", "canary": 1}},

@@ -10,9 +10,12 @@ from typing import Any, cast
 
 import click
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import settings
+from kedro.io import DatasetError
 
 from . import commands
 from .hook import MlflowHook
+from .redaction import mask_text, secret_values
 
 
 class CommandFolder(click.Group):
@@ -27,8 +30,7 @@ class CommandFolder(click.Group):
         """Import the module of this name and return its ``command``."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = import_module(f".{cmd_name}", commands.__name__).command
-        return command
+        return cast("click.Command", import_module(f".{cmd_name}", commands.__name__).command)
 
 
 @click.group(name="cli")
@@ -44,17 +46,12 @@ def mlflow() -> None:
 def _tracked(callback: Callable[..., Any]) -> Callable[..., Any]:
     """End tracked runs however the run ends; say what is wrong with data or parameters in a line.
 
-    Kedro tells its hooks nothing of Ctrl-C and SIGTERM, and when Python exits it is too late: then
-    MLflow can start no threads any more.
+    Kedro calls no hook at Ctrl-C and SIGTERM, and when Python exits, MLflow can start no threads.
     """
 
     @wraps(callback)
     def call(*args: Any, **kwargs: Any) -> Any:
-        from kedro.framework.project import settings
-        from kedro.io import DatasetError
         from kedro.validation import ParameterValidationError
-
-        from .redaction import mask_text, secret_values
 
         try:
             return callback(*args, **kwargs)

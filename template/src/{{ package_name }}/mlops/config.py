@@ -308,49 +308,40 @@ def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
     Raises:
         TrackingError: it names each key that is unknown or holds a wrong value, a line each.
     """
+    content = by_new_names(content)
+    schema = _schema_of(content)
     try:
-        return _schema().model_validate(by_new_names(content))
+        return schema.model_validate(content)
     except ValidationError as error:
-        lines = [_explain(each["type"], each["loc"], each["msg"]) for each in error.errors()]
+        lines = [
+            _explain(schema, each["type"], each["loc"], each["msg"]) for each in error.errors()
+        ]
         raise TrackingError("\n".join(f"mlflow.yml: {line}" for line in lines)) from error
 
 
-def _schema() -> type[KedroMlflowConfig]:
-    """Return the schema of mlflow.yml, which knows `deployment` where an answer asks for that."""
+def _schema_of(content: dict[str, Any]) -> type[KedroMlflowConfig]:
+    """Choose the schema: that of the serving target, where an answer asks for `deployment/`."""
     try:
         options = import_module(".deployment.options", __package__)
     except ModuleNotFoundError:
         return KedroMlflowConfig
-    return cast("type[KedroMlflowConfig]", options.DeployedConfig)
+    return cast("type[KedroMlflowConfig]", options.schema_of(content.get("deployment")))
 
 
-def _explain(kind: str, location: tuple[str | int, ...], message: str) -> str:
-    shown = list(map(str, location))
-    if shown[0] == "deployment" and len(shown) > 2:
-        del shown[1]  # The target, by which pydantic chooses the class: no level of mlflow.yml.
-    key = ".".join(shown)
+def _explain(schema: Any, kind: str, location: tuple[str | int, ...], message: str) -> str:
+    key = ".".join(map(str, location))
     if kind != "extra_forbidden":
         return f"{key}: {message.removeprefix('Value error, ')}."
-    valid = _keys_beside(location)
-    nearest = get_close_matches(shown[-1], valid, n=1, cutoff=0.0)
+    # Down to the schema of the mapping that holds the key; entries of a list have that of the list.
+    for name in location[:-1]:
+        if field := schema.model_fields.get(name):
+            candidates = get_args(field.annotation) or (field.annotation,)
+            schema = next((each for each in candidates if hasattr(each, "model_fields")), schema)
+    valid = list(schema.model_fields)
+    nearest = get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
     return (
         f"unknown key '{key}'; the nearest valid one is '{nearest[0]}' (all: {', '.join(valid)})."
     )
-
-
-def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
-    """List the valid keys of the mapping that holds the last key of a location."""
-    kinds: list[Any] = [_schema()]
-    for name in location[:-1]:
-        if len(kinds) > 1:  # One class per serving target, and this is the target's name.
-            kinds = [
-                each for each in kinds if name in get_args(each.model_fields["target"].annotation)
-            ]
-        elif field := kinds[0].model_fields.get(name):
-            candidates = get_args(field.annotation) or (field.annotation,)
-            kinds = [each for each in candidates if hasattr(each, "model_fields")] or kinds
-        # Else an entry of a list or mapping, whose class is known already.
-    return list(kinds[0].model_fields)
 
 
 # New names by old ones, both from the top: {"tracking.capture.plots": "tracking.capture.figures"};
@@ -368,7 +359,7 @@ def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
     for old, new in RENAMED_KEYS.items():
         try:
             value = _pop(content, old.split("."))
-        except LookupError:
+        except (LookupError, TypeError, AttributeError):  # No mapping has this key.
             continue
         if new is None:
             logger.warning("mlflow.yml: '%s' does nothing any more: delete it.", old)
@@ -387,8 +378,6 @@ def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
 
 def _pop(content: Any, keys: list[str]) -> Any:
     """Remove and return a nested value, and the mappings that are empty then."""
-    if not isinstance(content, dict) or keys[0] not in content:
-        raise LookupError
     if len(keys) == 1:
         return content.pop(keys[0])
     value = _pop(content[keys[0]], keys[1:])
@@ -409,9 +398,6 @@ def environment_variable(variable: str, *default: str | None) -> str | None:
     """Read an environment variable, as ``${oc.env:NAME,default}``; an empty one counts as not set.
 
     In a copy of .env.example, a line such as ``MLFLOW_TRACKING_URI=`` has yet to be filled in.
-
-    Raises:
-        KeyError: the variable has no value, and there is no default.
     """
     if value := os.environ.get(variable):
         return value

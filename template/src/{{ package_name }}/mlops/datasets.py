@@ -50,11 +50,7 @@ class SkopsDataset(AbstractVersionedDataset[Any, Any]):
         super().__init__(PurePosixPath(path), version, self._fs.exists, self._fs.glob)
 
     def load(self) -> Any:
-        """Build the object.
-
-        Raises:
-            DatasetError: The file is missing or damaged, or holds types that are not trusted.
-        """
+        """Build the object; a `DatasetError` if the file is missing, damaged or not trusted."""
         import skops.io
 
         path = get_filepath_str(self._get_load_path(), self._protocol)
@@ -70,11 +66,7 @@ class SkopsDataset(AbstractVersionedDataset[Any, Any]):
         return skops.io.loads(content, trusted=self._trusted)
 
     def save(self, data: Any) -> None:
-        """Write the object; if that fails, the file stays as it was.
-
-        Raises:
-            DatasetError: It holds types that are not trusted.
-        """
+        """Write the object; if that fails or a type is not trusted, the file stays as it was."""
         import skops.io
 
         path = get_filepath_str(self._get_save_path(), self._protocol)

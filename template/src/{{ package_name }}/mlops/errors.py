@@ -10,8 +10,7 @@ _LONGEST_LINE = 200
 class TrackingError(ClickException):
     """An error that its reader can fix: the message says what is wrong, where, and what to do.
 
-    A ``ClickException``, so that ``kedro run`` prints the message alone, on one line, and exits
-    with 1. In the message, user and password of addresses are masked.
+    A ``ClickException``: ``kedro run`` prints the message alone, on one line, and exits with 1.
     """
 
     def __init__(self, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The hook: hears Kedro's events and hands them to the run they belong to."""
+"""The hook: receives Kedro's events and passes them to the run that they belong to."""
 
 import atexit
 import gc
@@ -8,13 +8,13 @@ import sys
 import threading
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from .mlflow_internals import before_thread_pools_end
-from .project import PACKAGE
-from .redaction import mask_error, redacted_log
+from .mlflow_internals import autologging_off, before_thread_pools_end, forget_connections
+from .project import PACKAGE, State
+from .redaction import mask_error, redacted_log, secret_values
 from .tracking.process import (
     ProcessState,
     WorkerKit,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from .tracking.run import TrackedRun
 
 logger = logging.getLogger(__name__)
-# Tells worker processes, forked or spawned, where the runs' journals lie.
+# Where the runs' journals are, for worker processes, forked or spawned.
 _JOURNAL_VARIABLE = "KEDRO_MLFLOW_JOURNAL"
 
 
@@ -51,7 +51,9 @@ class MlflowHook:
         # Kedro makes a run's context and starts the run in one and the same thread; a node starts,
         # ends and has its outputs saved in one as well.
         self._thread = threading.local()
-        self._runs: dict[str, RunCapture] = {}
+        self._runs: dict[str, TrackedRun] = {}
+        # What a worker process captures of its parent's runs.
+        self._joined: dict[str, RunCapture] = {}
         # The runs whose nodes call MLflow themselves, and their child runs, by namespace.
         self._active: dict[str, dict[str, Run]] = {}
         self._process = ProcessState()
@@ -74,52 +76,34 @@ class MlflowHook:
         self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "DataCatalog"
     ) -> None:
         """Start the MLflow run, in the background, with the parameters that the run consumes."""
-        from .backend.access import credentials, exported, headers_provided
-        from .mlflow_internals import autologging_off
-        from .project import State
-        from .redaction import secret_values
         from .registry import listeners_of
         from .tracking.active_run import uses_mlflow
         from .tracking.start import is_parallel, start_run
 
-        context = self._thread.context
-        config: KedroMlflowConfig = context.mlflow
-        run_id = run_params["run_id"]
+        config: KedroMlflowConfig = self._thread.context.mlflow
+        off = config.tracking.disable_tracking.disable_autologging
+        own_calls = uses_mlflow(pipeline) or not off
+        run: TrackedRun | None = None
         self._process.enter()
         try:
-            server = config.server
-            self._process.change("garbage collection", thawed_afterwards())
-            self._process.change("credentials", exported(credentials(context, server.credentials)))
-            self._process.change("log", redacted_log(self._secrets))
-            self._secrets |= secret_values(os.environ)
-            self._secrets |= secret_values(context.params, config.redaction.patterns)
-            headers = headers_provided(server.request_header_provider, lambda: context)
-            self._process.change("headers", headers)
-            own_calls = (
-                uses_mlflow(pipeline) or not config.tracking.disable_tracking.disable_autologging
-            )
-            if "mlflow" in sys.modules and not own_calls:
-                self._process.change("autologging", autologging_off())
-            state = State.of(Path(run_params["project_path"]))
-            listeners = listeners_of(config, state)
+            self._change_process(self._thread.context, config, own_calls)
+            listeners = listeners_of(config, State.of(Path(run_params["project_path"])))
             run = start_run(config, run_params, pipeline, catalog, listeners)
-        except BaseException:
-            self._process.leave()
-            raise
+        finally:
+            if run is None:
+                self._process.leave()
         if run is None:
-            self._process.leave()
             return
-        self._runs[run_id] = run
+        self._runs[run_params["run_id"]] = run
         os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
         self._end_at_exit()
         if is_parallel(run_params):
-            secrets = frozenset(self._secrets)
-            kit = WorkerKit(PACKAGE, run_params, server.request_header_provider, secrets)
-            send_along(kit, catalog)
+            headers, secrets = config.server.request_header_provider, frozenset(self._secrets)
+            send_along(WorkerKit(PACKAGE, run_params, headers, secrets), catalog)
             # The shipper has imported all that it needs once the run is there; see start_run.
             run.wait_for_run_ids(config.shipping.deadline)
         if own_calls:
-            self._wait_for(run, run_id)
+            self._wait_for(run, run_params["run_id"])
 
     @hook_impl
     def before_node_run(self, node: "Node", run_id: str) -> None:
@@ -159,7 +143,7 @@ class MlflowHook:
     def after_pipeline_run(self, run_params: dict[str, Any], catalog: "DataCatalog") -> None:
         """Package the model if this run has fitted it, and end the MLflow run."""
         run_id = run_params["run_id"]
-        if run := cast("TrackedRun | None", self._runs.get(run_id)):
+        if run := self._runs.get(run_id):
             with garbage_collection_paused():
                 try:
                     run.complete(catalog)
@@ -174,65 +158,46 @@ class MlflowHook:
     ) -> None:
         """End the MLflow run as failed."""
         mask_error(error, self._secrets)
-        run_id = run_params["run_id"]
-        if run := cast("TrackedRun | None", self._runs.get(run_id)):
+        if run := self._runs.get(run_params["run_id"]):
             with run.journal.tolerating():
                 run.keep_artifacts(catalog)
-        self._end(run_id, "FAILED")
+        self._end(run_params["run_id"], "FAILED")
 
     def end_open_runs(self) -> None:
-        """End what Kedro did not: it tells its hooks nothing of Ctrl-C."""
-        for run_id in list(self._runs):
-            if self._runs[run_id].process == os.getpid():
+        """End what Kedro did not: it does not tell its hooks of Ctrl-C."""
+        for run_id, run in list(self._runs.items()):
+            if run.process == os.getpid():
                 self._end(run_id, "KILLED")
 
-    def equip(self, kit: "WorkerKit") -> None:
-        """Take, in a worker process, what it does not have from its parent by being forked."""
+    def equip(self, kit: WorkerKit) -> None:
+        """Take what a worker process that was not forked does not have from its parent."""
         self._kit = kit
         self._secrets |= kit.secrets
         self._process.change("log", redacted_log(self._secrets))
 
-    def _end(self, run_id: str, status: str) -> None:
-        self._deactivate(status)
-        self._active.pop(run_id, None)
-        if run := cast("TrackedRun | None", self._runs.pop(run_id, None)):
-            try:
-                run.finish(status)
-            finally:
-                self._process.leave()
+    def _change_process(
+        self, context: "KedroContext", config: "KedroMlflowConfig", own_calls: bool
+    ) -> None:
+        """Make the changes to the process that the run needs; the last run to end undoes them."""
+        from .backend.access import credentials, exported, headers_provided
 
-    def _find(self, run_id: str) -> "RunCapture | None":
-        """Find the run that a node belongs to; a worker process joins its parent's run first."""
-        run = self._runs.get(run_id)
-        if run and run.process == os.getpid():
-            return run
-        folder = Path(os.environ.get(_JOURNAL_VARIABLE, "")) / run_id
-        if (folder / "run.json").is_file():
-            from .backend.access import headers_provided
-            from .mlflow_internals import forget_connections
-            from .registry import listeners_of
-            from .tracking.active_run import RunAddress
-            from .tracking.capture import RunCapture
-
-            forget_connections()
-            self._runs[run_id] = RunCapture.join(folder, listeners_of)
-            if address := RunAddress.load(folder):
-                if self._kit:
-                    headers = headers_provided(self._kit.headers, self._kit.context)
-                    self._process.change("headers", headers)
-                self._point_at(address, run_id)
-        return self._runs.get(run_id)
+        change, server = self._process.change, config.server
+        change("garbage collection", thawed_afterwards())
+        change("credentials", exported(credentials(context, server.credentials)))
+        change("log", redacted_log(self._secrets))
+        self._secrets |= secret_values(os.environ)
+        self._secrets |= secret_values(context.params, config.redaction.patterns)
+        change("headers", headers_provided(server.request_header_provider, lambda: context))
+        if "mlflow" in sys.modules and not own_calls:
+            change("autologging", autologging_off())
 
     def _wait_for(self, run: "TrackedRun", run_id: str) -> None:
-        """Wait until the MLflow run exists: nodes use it. Else it comes when it comes."""
+        """Wait until the MLflow run exists: its nodes use it."""
         from .tracking.active_run import RunAddress
 
         server = run.config.server
-        address = RunAddress(
-            server.uri,
-            server.mlflow_registry_uri,
-            run.wait_for_run_ids(run.config.shipping.deadline),
-        )
+        run_ids = run.wait_for_run_ids(run.config.shipping.deadline)
+        address = RunAddress(server.uri, server.mlflow_registry_uri, run_ids)
         with run.journal.tolerating():
             address.save(run.journal.folder)
         self._point_at(address, run_id)
@@ -246,6 +211,38 @@ class MlflowHook:
             self._active[run_id] = runs
         else:
             logger.warning("MLflow does not answer: what nodes send it themselves is not kept.")
+
+    def _find(self, run_id: str) -> "RunCapture | None":
+        """Find the run that a node belongs to; a worker process joins its parent's run first."""
+        for run in (self._runs.get(run_id), self._joined.get(run_id)):
+            if run and run.process == os.getpid():
+                return run
+        folder = Path(os.environ.get(_JOURNAL_VARIABLE, "")) / run_id
+        return self._join(run_id, folder) if (folder / "run.json").is_file() else None
+
+    def _join(self, run_id: str, folder: Path) -> "RunCapture":
+        from .backend.access import headers_provided
+        from .registry import listeners_of
+        from .tracking.active_run import RunAddress
+        from .tracking.capture import RunCapture
+
+        forget_connections()
+        self._joined[run_id] = run = RunCapture.join(folder, listeners_of)
+        if address := RunAddress.load(folder):
+            if self._kit:
+                headers = headers_provided(self._kit.headers, self._kit.context)
+                self._process.change("headers", headers)
+            self._point_at(address, run_id)
+        return run
+
+    def _end(self, run_id: str, status: str) -> None:
+        self._deactivate(status)
+        self._active.pop(run_id, None)
+        if run := self._runs.pop(run_id, None):
+            try:
+                run.finish(status)
+            finally:
+                self._process.leave()
 
     def _deactivate(self, status: str) -> None:
         if deactivate := self._thread.__dict__.pop("deactivate", None):

@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -61,8 +61,7 @@ def active_runs() -> "list[Run]":
     return cast("list[Run]", _active_run_stack.get())
 
 
-@contextmanager
-def autologging_off() -> Iterator[None]:
+def autologging_off() -> AbstractContextManager[None]:
     """Switch off autologging of all libraries: it starts runs of its own.
 
     Databricks switches it on, and a notebook may.
@@ -70,8 +69,7 @@ def autologging_off() -> Iterator[None]:
     import mlflow  # noqa: F401  # The whole of it first: another thread may be importing it.
     from mlflow.utils.autologging_utils import disable_autologging
 
-    with disable_autologging():
-        yield
+    return disable_autologging()
 
 
 @contextmanager

@@ -88,9 +88,41 @@ class DatabricksOptions(_Target):
         return secrets
 
 
-class DeployedConfig(KedroMlflowConfig):
-    """All of mlflow.yml in a project that deploys its model."""
+class _UnknownTarget(BaseModel):
+    target: Literal["docker", "kubernetes", "sagemaker", "databricks"]
 
-    deployment: DockerOptions | KubernetesOptions | SageMakerOptions | DatabricksOptions | None = (
-        Field(default=None, discriminator="target")
-    )
+
+class _DockerConfig(KedroMlflowConfig):
+    deployment: DockerOptions
+
+
+class _KubernetesConfig(KedroMlflowConfig):
+    deployment: KubernetesOptions
+
+
+class _SageMakerConfig(KedroMlflowConfig):
+    deployment: SageMakerOptions
+
+
+class _DatabricksConfig(KedroMlflowConfig):
+    deployment: DatabricksOptions
+
+
+class _UnknownConfig(KedroMlflowConfig):
+    deployment: _UnknownTarget
+
+
+_SCHEMAS: dict[str, type[KedroMlflowConfig]] = {
+    "docker": _DockerConfig,
+    "kubernetes": _KubernetesConfig,
+    "sagemaker": _SageMakerConfig,
+    "databricks": _DatabricksConfig,
+}
+
+
+def schema_of(deployment: Any) -> type[KedroMlflowConfig]:
+    """Return the schema of mlflow.yml for the serving target that it names."""
+    if deployment is None:
+        return KedroMlflowConfig
+    target = deployment.get("target") if isinstance(deployment, dict) else None
+    return _SCHEMAS.get(str(target), _UnknownConfig)
