@@ -218,7 +218,7 @@ def test_a_certificate_must_be_signed_for_this_name_and_valid(
         url = {"MLFLOW_TRACKING_URI": server.url.replace("http:", "https:")}
         unknown = examine(shared, guarded.login() | url, code=1)
         assert unknown["address"][0] == "ok"
-        assert "authority that this machine does not know" in unknown["encryption"][1]
+        assert "authority is unknown here" in unknown["encryption"][1]
         assert unknown["sign-in"] == ("skipped", "needs encryption -> ")
         known = examine(shared, guarded.login() | url | trusting)
         assert statuses(known) == {}
@@ -239,7 +239,7 @@ def test_a_server_without_tls_behind_https_is_told(
 ) -> None:
     url = {"MLFLOW_TRACKING_URI": guarded.url.replace("http:", "https:")}
     findings = examine(project, guarded.login() | url, code=1)
-    assert "speaks no TLS -> Begin the address with http://" in findings["encryption"][1]
+    assert "speaks no TLS -> Use an http:// address." in findings["encryption"][1]
 
 
 def test_clock_and_version_of_a_server_must_agree(guarded: GuardedServer, shared: Project) -> None:

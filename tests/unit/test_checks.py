@@ -115,7 +115,7 @@ def test_an_exported_variable_that_overrides_the_one_in_dotenv_is_named(
         (
             {"error": requests.exceptions.ConnectionError("NameResolutionError(...)")},
             "failed",
-            "no host of the name mlflow.example.com",
+            "no host mlflow.example.com",
         ),
         ({"error": requests.exceptions.ConnectionError("BadStatusLine")}, "failed", "BadStatus"),
         (
@@ -263,7 +263,7 @@ def test_tables_are_of_this_mlflow_or_of_an_older_or_of_a_newer_one(mlops: Rooms
         ('FATAL: database "x" does not exist', "Create the database"),
         ("(1049, \"Unknown database 'x'\")", "Create the database"),
         ("connection refused", "Start the database"),
-        ("unable to open database file", "read and write the file"),
+        ("unable to open database file", "write the file"),
     ],
 )
 def test_a_databases_refusal_leads_to_its_remedy(

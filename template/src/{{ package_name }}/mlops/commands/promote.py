@@ -1,15 +1,18 @@
 """`kedro mlflow promote`: makes a version of the model the champion, or takes that back."""
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from ..backend.client import reason_of
-from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..project import State
 from ..redaction import mask, mask_text, secret_values
 from . import Project, for_project
+
+if TYPE_CHECKING:
+    from ..registry.promote import Outcome
 
 
 @click.command("promote")
@@ -39,32 +42,28 @@ def command(
         )
     if force and not reason:
         raise click.UsageError("--force needs --reason: why the rules are overridden.")
-    config, state = project.config, State.of(project.path)
+    config = project.config
+    from mlflow.exceptions import MlflowException
+
+    from ..registry.promote import Promotion
+
+    promotion = Promotion(config, State.of(project.path))
     try:
         if rollback:
-            _roll_back(config, state, reason, dry_run)
+            click.secho(promotion.roll_back(reason, dry_run), fg="green")
         else:
-            _promote(config, state, version, reason if force else None, dry_run)
-    except (TrackingError, click.exceptions.Exit):
-        raise
-    except Exception as error:
-        from mlflow.exceptions import MlflowException
-
-        if not isinstance(error, MlflowException | OSError):
-            raise
+            _show(promotion.promote(version, reason if force else None, dry_run), dry_run)
+    except (MlflowException, OSError) as error:
         address = mask("", config.server.registry_uri)
         raise TrackingError(
             f"MLflow at {address} rejected the request: {reason_of(error)}."
         ) from error
 
 
-def _promote(
-    config: KedroMlflowConfig, state: State, version: str | None, force: str | None, dry_run: bool
-) -> None:
-    from ..registry.promote import Promotion
+def _show(outcome: "Outcome", dry_run: bool) -> None:
+    """Print what came of a promotion; exit with 1 if it was refused."""
     from ..registry.report import on_screen
 
-    outcome = Promotion(config, state).promote(version, force, dry_run)
     if verdict := outcome.verdict:
         click.echo(f"{verdict.title}.")
         if verdict.how:
@@ -83,9 +82,3 @@ def _promote(
         click.echo("`uv run kedro mlflow promote --rollback` takes it back.")
     if not outcome.promoted:
         raise click.exceptions.Exit(1)
-
-
-def _roll_back(config: KedroMlflowConfig, state: State, reason: str, dry_run: bool) -> None:
-    from ..registry.promote import Promotion
-
-    click.secho(Promotion(config, state).roll_back(reason, dry_run), fg="green")

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..backend.client import connect, is_missing
+from ..backend.client import connect, is_missing, is_reachable
 from ..backend.databases import why_closed
 from ..backend.pages import find_page, front_page, has_pages, how_to_open
 from ..config import KedroMlflowConfig, PlaceOptions
@@ -70,11 +69,14 @@ def _serve_page(config: KedroMlflowConfig, run_id: str | None, url: str, log: Pa
         raise TrackingError(
             f"The runs cannot be shown, {reason}. `uv run kedro mlflow doctor` says what to do."
         )
+    page = PlaceOptions(mlflow_tracking_uri=url)
+    if is_reachable(page):
+        raise TrackingError(f"A server answers at {url} already: choose another --port.")
     try:
         with _server(config.server, url, log) as process:
             # It imports MLflow, which takes the server as long: both at once.
-            client = connect(PlaceOptions(mlflow_tracking_uri=url))
-            _wait_until_up(url, process, log)
+            client = connect(page)
+            _wait_until_up(page, process, log)
             address = _page(client, url, config.tracking.experiment.name, run_id)
             click.echo(f"The runs of this project: {address}\nCtrl-C stops the page.")
             webbrowser.open(str(address))
@@ -104,9 +106,14 @@ def _page(client: "MlflowClient", uri: str, experiment: str, run_id: str | None)
 @contextmanager
 def _server(options: PlaceOptions, url: str, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """Run MLflow's own server for the block; stop it at the block's end, or at SIGTERM."""
-    if _is_up(url):
-        raise TrackingError(f"A server answers at {url} already: choose another --port.")
     host, port = url.removeprefix("http://").rsplit(":", 1)
+    # Everybody on the machine can read a process's arguments, and an address may hold a password.
+    variables = {
+        "MLFLOW_BACKEND_STORE_URI": options.uri,
+        "MLFLOW_REGISTRY_STORE_URI": options.registry_uri,
+        # A page for one person: without the job runner it is 2 processes instead of 15.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
     log.parent.mkdir(exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # So that the server below ends too.
     with log.open("w") as output:
@@ -115,7 +122,7 @@ def _server(options: PlaceOptions, url: str, log: Path) -> "Iterator[subprocess.
                 *(sys.executable, "-m", "mlflow", "server"),
                 *("--host", host, "--port", port, "--workers", "1"),
             ],
-            env=os.environ | _variables(options),
+            env=os.environ | variables,
             stdout=output,
             stderr=output,
         )
@@ -126,33 +133,10 @@ def _server(options: PlaceOptions, url: str, log: Path) -> "Iterator[subprocess.
         process.wait()
 
 
-def _variables(options: PlaceOptions) -> dict[str, str]:
-    """Return the variables that name the server's databases.
-
-    Everybody on the machine can read a process's arguments, and an address may hold a password.
-    """
-    variables = {
-        "MLFLOW_BACKEND_STORE_URI": options.uri,
-        # A page for one person: without the job runner it is 2 processes instead of 15.
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    }
-    if options.mlflow_registry_uri:
-        variables["MLFLOW_REGISTRY_STORE_URI"] = options.mlflow_registry_uri
-    return variables
-
-
-def _wait_until_up(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_until_up(page: PlaceOptions, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + _SECONDS_TO_START
-    while not _is_up(url):
+    while not is_reachable(page):
         if process.poll() is not None or time.monotonic() > deadline:
             (*_, last) = log.read_text().strip().splitlines() or ["it printed nothing"]
             raise TrackingError(f"The page could not be started ({last}). See {log}.")
         time.sleep(0.2)
-
-
-def _is_up(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=5):
-            return True
-    except OSError:
-        return False

@@ -67,23 +67,13 @@ def variables(setup: Setup) -> Finding:
 _ADDRESS = "server.mlflow_tracking_uri in mlflow.yml, or MLFLOW_TRACKING_URI"
 _CORRECT = f"Correct {_ADDRESS}."
 _LOG = "Read the server's own log."
+_SLOW = "Check for a VPN or a firewall in between. The server may also be starting."
 
+# By the exception.
 _NO_ANSWER: list[Case] = [
-    (
-        "^ProxyError",
-        "the proxy on the way to {host} does not answer",
-        "Correct HTTP_PROXY and HTTPS_PROXY, or put the host into NO_PROXY.",
-    ),
-    (
-        r"^\w*Timeout|timed out",
-        "{host} does not answer within seconds",
-        "Check for a VPN or a firewall in between. The server may also be starting.",
-    ),
-    (
-        "NameResolution|getaddrinfo|Name or service not known",
-        "there is no host of the name {name}",
-        _CORRECT,
-    ),
+    ("^ProxyError", "the proxy does not answer", "Correct HTTP_PROXY, HTTPS_PROXY or NO_PROXY."),
+    (r"^\w*Timeout|timed out", "{host} does not answer within seconds", _SLOW),
+    ("NameResolution|getaddrinfo|name or service not known", "there is no host {name}", _CORRECT),
     (
         "^ConnectionError.*refused",
         "no server listens at {host}",
@@ -107,24 +97,14 @@ def address(setup: Setup) -> Finding:
     return ok(f"{host} answers")
 
 
-# By the words of OpenSSL, which are all that there is.
+_AUTHORITY = "Name the file of its authority in MLFLOW_TRACKING_SERVER_CERT_PATH."
+
+# By the words of OpenSSL, which are all that there is; a mismatch is of host name or IP address.
 _NO_TLS: list[Case] = [
-    (
-        "mismatch",  # Of the host's name, or of its IP address.
-        "the certificate is for another name than the address has",
-        "Use the name that the certificate is for.",
-    ),
-    ("certificate has expired", "the certificate has expired", "Ask for a new one."),
-    (
-        "CERTIFICATE_VERIFY_FAILED",
-        "the certificate is signed by an authority that this machine does not know",
-        "Name the file of the authority's certificate in MLFLOW_TRACKING_SERVER_CERT_PATH.",
-    ),
-    (
-        "WRONG_VERSION_NUMBER|record layer failure",
-        "the server speaks no TLS",
-        "Begin the address with http://.",
-    ),
+    ("mismatch", "the certificate is for another name", "Use its name in the address."),
+    ("certificate has expired", "the certificate has expired", "Ask who runs it for a new one."),
+    ("CERTIFICATE_VERIFY_FAILED", "the certificate's authority is unknown here", _AUTHORITY),
+    ("WRONG_VERSION|record layer", "the server speaks no TLS", "Use an http:// address."),
     ("", "TLS is refused ({reason})", _LOG),
 ]
 
@@ -144,7 +124,7 @@ def encryption(setup: Setup) -> Finding:
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
         return warning(
             "the certificate is not checked, because of MLFLOW_TRACKING_INSECURE_TLS",
-            "Name the file of its authority in MLFLOW_TRACKING_SERVER_CERT_PATH instead.",
+            _AUTHORITY,
         )
     return ok("the certificate is good")
 
@@ -180,22 +160,16 @@ def clock(setup: Setup) -> Finding:
     return failed(f"{message}: signed requests and tokens will be refused", remedy)
 
 
+_LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD into .env, or MLFLOW_TRACKING_TOKEN"
+_REJECTED = "the server does not accept {credential}"
+
 # By status and credential.
 _NO_ACCESS: list[Case] = [
     ("^403", "the server knows us and lets us see nothing", "Ask who runs it for permissions."),
-    (
-        "^401 $",
-        "the server asks who we are",
-        "Put MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD into .env, or "
-        "MLFLOW_TRACKING_TOKEN.",
-    ),
-    ("TOKEN", "the server does not accept {credential}", "Renew it: it may have expired."),
-    (
-        "USERNAME",
-        "the server does not accept {credential}",
-        "Correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in .env.",
-    ),
-    ("", "the server does not accept {credential}", "Check server.request_header_provider."),
+    ("^401 $", "the server asks who we are", f"Put {_LOGIN}."),
+    ("^401 MLFLOW_TRACKING_TOKEN", _REJECTED, "Renew it: it may have expired."),
+    ("^401 MLFLOW", _REJECTED, "Correct MLFLOW_TRACKING_USERNAME and its password in .env."),
+    ("", _REJECTED, "Check server.request_header_provider in mlflow.yml."),
 ]
 
 

@@ -54,7 +54,8 @@ Case = tuple[str, str, str]
 
 def first_of(cases: Sequence[Case], text: str, **values: object) -> Finding:
     """Return the failure of the first case whose pattern is in a text, with values filled in."""
-    message, remedy = next(rest for pattern, *rest in cases if re.search(pattern, text, re.DOTALL))
+    flags = re.DOTALL | re.IGNORECASE
+    message, remedy = next(rest for pattern, *rest in cases if re.search(pattern, text, flags))
     return failed(message.format(**values), remedy.format(**values))
 
 

@@ -25,30 +25,18 @@ if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
 _NO_RUN_YET = "comes with the first run"
-_ASK_FOR_EDIT = "Ask who owns the experiment for the permission EDIT."
 
 _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL", "mysql": "MySQL", "mssql": "SQL Server"}
 
+_URI = "MLFLOW_TRACKING_URI"
 _CLOSED = "{name} does not open ({reason})"
 
 # By the words of the driver.
 _NO_DATABASE: list[Case] = [
-    (
-        "(?i)password|access denied|authentication",
-        _CLOSED,
-        "Correct user and password in MLFLOW_TRACKING_URI: see .env.example.",
-    ),
-    (
-        "(?i)does not exist|unknown database",
-        _CLOSED,
-        "Create the database, or correct its name in MLFLOW_TRACKING_URI.",
-    ),
-    (
-        "(?i)unable to open|not a database",
-        _CLOSED,
-        "Let this user read and write the file, or move it away.",
-    ),
-    ("", _CLOSED, "Start the database, or correct MLFLOW_TRACKING_URI."),
+    ("password|access denied|authentication", _CLOSED, f"Correct user and password in {_URI}."),
+    ("does not exist|unknown database", _CLOSED, f"Create the database, or correct {_URI}."),
+    ("unable to open|not a database", _CLOSED, "Let this user write the file, or move it away."),
+    ("", _CLOSED, f"Start the database, or correct {_URI}."),
 ]
 
 
@@ -135,10 +123,12 @@ def judge_revision(revision: str, known: list[str], installed: str, upgrade: str
     )
 
 
+_ASK_FOR_EDIT = "Ask its owner for the permission EDIT, or choose another name in mlflow.yml."
+
 # By the error code of MLflow's exception.
-_NO_EXPERIMENT: list[Case] = [
-    ("^PERMISSION_DENIED", "the server does not let us write '{name}'", _ASK_FOR_EDIT),
-    ("", "'{name}' cannot be written ({reason})", "Read the server's own log."),
+_NOT_WRITABLE: list[Case] = [
+    ("^PERMISSION_DENIED", "the {server} does not let us write '{name}'", _ASK_FOR_EDIT),
+    ("", "'{name}' cannot be written ({reason})", "Read the {server}'s own log."),
 ]
 
 
@@ -160,7 +150,8 @@ def experiment(setup: Setup) -> Finding:
             return ok(f"'{options.name}' can be written")
         _write(setup, _create_another(setup, options.name))
     except MlflowException as error:
-        return first_of(_NO_EXPERIMENT, error.error_code, name=options.name, reason=one_line(error))
+        values = {"server": "server", "name": options.name, "reason": one_line(error)}
+        return first_of(_NOT_WRITABLE, error.error_code, **values)
     state = "is deleted, the next run restores it" if deleted else _NO_RUN_YET
     return ok(f"'{options.name}' {state}; tried with another one")
 
@@ -199,12 +190,8 @@ _NO_FILES: list[Case] = [
     (": No module named", "{store} needs a library ({reason})", "Install it: `uv add {module}`."),
     ("^(file)?: ", _NOT_TAKEN, "Let this user write into that folder."),
     ("^mlflow-artifacts: .*403", "the server does not let us write files", _ASK_FOR_EDIT),
-    (
-        "^mlflow-artifacts: ",
-        _NOT_TAKEN,
-        "Check that the server can write where it keeps files: its log says more.",
-    ),
-    ("", _NOT_TAKEN, "Check that its variables are set and right: .env.example lists them."),
+    ("^mlflow-artifacts: ", _NOT_TAKEN, "Let the server write where it keeps files: see its log."),
+    ("", _NOT_TAKEN, "Check its variables: .env.example lists them."),
 ]
 
 
@@ -273,17 +260,6 @@ def _round_trip(setup: Setup, root: str) -> str:
     return ""
 
 
-# By the error code of MLflow's exception.
-_NO_REGISTRY: list[Case] = [
-    (
-        "^PERMISSION_DENIED",
-        "the registry does not let us write '{name}'",
-        "Ask who owns the model for the permission EDIT, or give model.name another name.",
-    ),
-    ("", "'{name}' cannot be written ({reason})", "Read the registry's own log."),
-]
-
-
 def registry(setup: Setup) -> Finding:
     """Write to the project's registered model, or to another one while there is none."""
     from mlflow.exceptions import MlflowException
@@ -304,7 +280,8 @@ def registry(setup: Setup) -> Finding:
             lambda: client.delete_registered_model_tag(name, MARK),
         )
     except MlflowException as error:
-        return first_of(_NO_REGISTRY, error.error_code, name=name, reason=one_line(error))
+        values = {"server": "registry", "name": name, "reason": one_line(error)}
+        return first_of(_NOT_WRITABLE, error.error_code, **values)
     return ok(f"'{name}' can be written")
 
 
