@@ -90,7 +90,7 @@ def test_any_other_model_is_loaded_by_mlflow(rendered: Project, tmp_path: Path) 
 def test_what_another_model_refuses_is_the_callers_fault(rendered: Project, tmp_path: Path) -> None:
     script = ANOTHER + PREDICT.replace("print(invoke", "try:\n    print(invoke", 1).replace(
         "\nprint(",
-        "\nexcept import_module('server.serving.refusal').RefusalError as e: print(e)\nprint(",
+        "\nexcept import_module('server.serving.app').RefusalError as e: print(e)\nprint(",
         1,
     )
     body = json.dumps({"dataframe_records": [{"a": -1, "b": 2}]})

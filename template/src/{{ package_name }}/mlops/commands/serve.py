@@ -24,8 +24,7 @@ from ..serving.champion import (
     packed_model,
 )
 from ..serving.metrics import expose
-from ..serving.process import LoadError
-from ..serving.server import Supervisor
+from ..serving.server import LoadError, Supervisor
 from ..tracking.process import frozen_afterwards
 from . import Project, for_project
 

@@ -1,7 +1,6 @@
 """The HTTP server that `kedro mlflow serve` starts.
 
     server.py           the supervisor, in the command's own process
-    process.py          a worker process, as the supervisor sees it
     champion.py         the version to serve
     worker.py           the program of a worker, which never imports the project's package
     app.py              answers requests: who may ask, how large they are

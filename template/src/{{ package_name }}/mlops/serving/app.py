@@ -6,22 +6,29 @@ It routes by itself: Starlette would need as many lines and three times the time
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hmac import compare_digest
 from http import HTTPStatus
+from reprlib import Repr
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from .metrics import RequestMetrics
-from .refusal import HeaderList, RefusalError, shown
 
 Headers = Mapping[bytes, bytes]
+HeaderList = tuple[tuple[bytes, bytes], ...]
 Predict = Callable[[bytes, Headers], tuple[bytes, int]]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
+
+# What is quoted of a request has a bounded length.
+_LONGEST = 500
+_repr = Repr()
+_repr.maxstring = _repr.maxother = 40
+_repr.maxlong = 20
 
 # A prediction that takes no longer is made on the event loop itself, where no other thread competes
 # for the interpreter. What takes longer goes to threads: /ping must not wait for it.
@@ -48,6 +55,15 @@ class Route(NamedTuple):
     content: bytes = b""
     predict: Predict | None = None
     is_open: bool = False
+
+
+class RefusalError(Exception):
+    """A request that its sender can fix: the message says what is wrong, and where."""
+
+    def __init__(self, message: str, status: int = 400, headers: HeaderList = ()) -> None:
+        super().__init__(shortened(message))
+        self.status = status
+        self.headers = headers
 
 
 class Answer(NamedTuple):
@@ -209,3 +225,25 @@ async def read_body(
 def _too_large(most: int) -> RefusalError:
     text = f"The body is larger than {most / 1e6:g} MB: send the rows in parts, or raise "
     return RefusalError(f"{text}serving.max_megabytes in mlflow.yml.", 413, _CLOSE)
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """Put a text into one line of bounded length: much of it may come from the request."""
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."
+
+
+def shown(value: Any) -> str:
+    """Show a value of a request, whatever its size."""
+    return _repr.repr(value)
+
+
+def listed(
+    names: Sequence[Any],
+    most: int = 5,
+    show: Callable[[Any], str] = lambda name: shortened(name, 60),
+) -> str:
+    """List the first of these: there may be a million."""
+    more = len(names) - most
+    text = ", ".join(show(name) for name in names[:most])
+    return f"{text} and {more} more" if more > 0 else text

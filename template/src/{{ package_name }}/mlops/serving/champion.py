@@ -12,8 +12,7 @@ from ..backend.access import exported
 from ..config import KedroMlflowConfig, read_config
 from ..errors import TrackingError
 from ..registry.versions import download, find_version
-from .process import in_thread
-from .server import ServedVersion, Supervisor, say
+from .server import ServedVersion, Supervisor, in_thread, say
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion

@@ -14,9 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from .app import Headers, Route
+from .app import Headers, RefusalError, Route, listed, shortened, shown
 from .model import Model, encoded, records
-from .refusal import RefusalError, listed, shortened, shown
 from .table import Table, Values
 
 _JSON, _CSV = "application/json", "text/csv"

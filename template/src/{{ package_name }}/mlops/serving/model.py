@@ -15,7 +15,7 @@ import yaml
 from kedro.validation import DataValidationError
 
 from ..mlflow_internals import json_value, unchecked_predict
-from .refusal import RefusalError, listed, shortened
+from .app import RefusalError, listed, shortened
 from .table import Column, Table, Values, columns_of_signature
 
 # The configuration of a packaged pipeline, by which it is known: see model/packaging.py.

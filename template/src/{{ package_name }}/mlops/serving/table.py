@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from .refusal import RefusalError, listed, shortened, shown
+from .app import RefusalError, listed, shortened, shown
 
 Values = Sequence[Any]
 _NUMBERS = {float, int, type(None)}

@@ -11,10 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from .app import Headers, Route
+from .app import Headers, RefusalError, Route, listed, shown
 from .mlflow_protocol import by_position, checked_length, parsed, version_of_mlflow
 from .model import Model, encoded
-from .refusal import RefusalError, listed, shown
 from .table import Column, Table, Values
 
 _DATATYPES = {

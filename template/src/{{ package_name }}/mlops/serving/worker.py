@@ -35,10 +35,9 @@ from typing import Any
 
 import uvicorn
 
-from .app import App, Route
+from .app import App, Route, shortened
 from .metrics import RequestMetrics
 from .model import Model
-from .refusal import shortened
 
 _PROTOCOLS = ("mlflow_protocol", "v2_protocol")  # The latter is rendered only where KServe asks.
 # What a pipeline of this template imports.
