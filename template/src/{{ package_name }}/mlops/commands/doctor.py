@@ -35,7 +35,7 @@ def command(project: Project, as_json: bool) -> None:
     # What is worth saying is a finding.
     warnings.simplefilter("ignore")
     logging.disable()
-    # Somebody waits at the screen; a variable that is set counts.
+    # A person waits for it; a variable that is set counts.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")
     found: list[tuple[str, Finding]] = []
     for name, finding in examine(project.path, project.env):

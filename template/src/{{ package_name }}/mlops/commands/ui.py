@@ -40,7 +40,7 @@ def command(project: Project, run_id: str | None, host: str | None, port: int | 
     when it ends: --host and --port are its address.
     """
     config = project.config
-    # Somebody waits at the screen.
+    # A person waits for it.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     if is_database(config.server.uri):
         url = f"http://{host or config.ui.host}:{port or config.ui.port}"

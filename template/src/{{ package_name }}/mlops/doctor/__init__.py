@@ -30,13 +30,13 @@ class Check:
 
     Attributes:
         name: what it is about.
-        look: what it does.
-        needs: the checks without whose success there is nothing to look at.
+        run: does it.
+        needs: the checks that must succeed before it.
         where: the kinds of tracking URI that it is for.
     """
 
     name: str
-    look: Callable[[Setup], Finding]
+    run: Callable[[Setup], Finding]
     needs: Sequence[str] = ()
     where: Sequence[str] = ("server", "database", "service")
 
@@ -123,7 +123,7 @@ def _mirror(number: int, options: MirrorOptions, setup: Setup) -> Finding:
     its_setup = Setup(setup.project_path, setup.config.model_copy(update={"server": mirror}))
     for check in CHECKS:
         if check.name in _CHECKS_OF_A_MIRROR and _kind(mirror.uri) in check.where:
-            finding = check.look(its_setup)
+            finding = check.run(its_setup)
             if finding.status == "failed" or finding.not_yet:
                 break
     return finding
@@ -150,13 +150,13 @@ def within(seconds: float, check: Check, setup: Setup) -> Finding:
     """Run a check, but no longer than some seconds: many libraries retry for minutes."""
     found: SimpleQueue[Finding] = SimpleQueue()
 
-    def look() -> None:
+    def run() -> None:
         try:
-            found.put(check.look(setup))
+            found.put(check.run(setup))
         except Exception as error:
             found.put(failed(one_line(error), "This error was not expected here."))
 
-    Thread(target=look, name=_THREAD, daemon=True).start()
+    Thread(target=run, name=_THREAD, daemon=True).start()
     try:
         return found.get(timeout=seconds)
     except Empty:

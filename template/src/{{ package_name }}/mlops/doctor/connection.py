@@ -224,7 +224,7 @@ def version(setup: Setup) -> Finding:
     server = setup.answer.text.strip()
     theirs, ours = (re.match(r"(\d+)\.(\d+)", text) for text in (server, INSTALLED))
     if theirs is None or ours is None:
-        return ok(f"the server does not tell its own; here it is MLflow {INSTALLED}")
+        return ok(f"the server does not tell its version; MLflow {INSTALLED} here")
     release = tuple(map(int, theirs.groups()))
     message = f"the server is MLflow {server}"
     remedy = "Ask who runs it for MLflow 3.4 or newer."

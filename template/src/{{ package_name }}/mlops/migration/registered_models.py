@@ -68,8 +68,8 @@ def versions_of(endpoint: Endpoint, name: str) -> "list[ModelVersion]":
 
 def version_key(version: "ModelVersion") -> str:
     """Name a version of the source like no other, also of another person's laptop."""
-    made = version.model_id or version.run_id or version.creation_timestamp
-    return f"{made}/{version.version}"
+    origin = version.model_id or version.run_id or version.creation_timestamp
+    return f"{origin}/{version.version}"
 
 
 def version_key_of(version: "ModelVersion") -> str | None:
@@ -113,22 +113,22 @@ def _create(
     )
     while True:
         try:
-            made = create(tags={**version.tags, **own_tags})
+            created = create(tags={**version.tags, **own_tags})
         except MlflowException as error:
             if is_transient(error) or not version.tags:
                 raise
-            made = create(
+            created = create(
                 tags=own_tags
             )  # Some registries reject some names: the comparison says so.
         if found:
             client.delete_model_version(name, found.version)
-            if int(made.version) <= int(found.version):  # This registry reuses numbers.
+            if int(created.version) <= int(found.version):  # This registry reuses numbers.
                 break
-        if int(made.version) >= number:
+        if int(created.version) >= number:
             break
-        found = made
-    migration.tell(f"Copied {name} version {version.version} as version {made.version}.")
-    return made
+        found = created
+    migration.tell(f"Copied {name} version {version.version} as version {created.version}.")
+    return created
 
 
 def model_id_of(version: "ModelVersion") -> str | None:

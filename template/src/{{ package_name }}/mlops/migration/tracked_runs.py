@@ -76,8 +76,8 @@ def tags_of(migration: Migration, run: "Run") -> dict[str, str]:
 def models_of(run: "Run") -> dict[str, str]:
     """List the logged models of a run, and whether each is its input or its output."""
     read = [each.model_id for each in run.inputs.model_inputs] if run.inputs else []
-    made = [each.model_id for each in run.outputs.model_outputs] if run.outputs else []
-    return dict.fromkeys(read, "its input") | dict.fromkeys(made, "its output")
+    written = [each.model_id for each in run.outputs.model_outputs] if run.outputs else []
+    return dict.fromkeys(read, "its input") | dict.fromkeys(written, "its output")
 
 
 def identity(metric: "Metric") -> tuple[Any, ...]:
