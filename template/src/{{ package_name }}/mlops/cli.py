@@ -22,9 +22,8 @@ class CommandFolder(click.Group):
     """A group whose commands are the modules of `commands/`, imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the modules' names; one that begins with _ is what commands share."""
-        names = (module.name for module in pkgutil.iter_modules(commands.__path__))
-        return sorted(name for name in names if not name.startswith("_"))
+        """List the modules' names."""
+        return sorted(module.name for module in pkgutil.iter_modules(commands.__path__))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of this name and return its ``command``."""

@@ -126,7 +126,7 @@ class _CreateExperimentOptions(_Options):
 class ExperimentOptions(_Options):
     """The experiment of the runs."""
 
-    name: str = "Default"
+    name: str = PACKAGE
     create_experiment_kwargs: _CreateExperimentOptions = _CreateExperimentOptions()
     restore_if_deleted: bool = True
 
@@ -251,12 +251,7 @@ class KedroMlflowConfig(_Options):
 
 
 def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
-    """Read mlflow.yml of the context's Kedro environment, and resolve it.
-
-    Raises:
-        TrackingError: a key is unknown, a value is of the wrong kind, or an environment variable is
-            not set.
-    """
+    """Read mlflow.yml of the context's Kedro environment, check it and resolve it."""
     from kedro.config import MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -275,24 +270,18 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
 
 
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
-    """Fill in what depends on the project: names, and addresses, which become absolute."""
-    uri = config.server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    uri = uri or "sqlite:///mlflow.db"
-    server = config.server.model_copy(update={"mlflow_tracking_uri": uri})
+    """Fill in what depends on the project: addresses, which become absolute."""
+    server, tracking = config.server, config.tracking
+    uri = server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    server = server.model_copy(update={"mlflow_tracking_uri": uri or "sqlite:///mlflow.db"})
     server = server.model_copy(update=_absolute(server, project_path))
-    experiment = config.tracking.experiment
-    changes: dict[str, Any] = {}
-    if "name" not in experiment.model_fields_set:
-        changes["name"] = PACKAGE
     if is_database(server.uri):
         # MLflow's default is a folder of the working directory.
-        creation = experiment.create_experiment_kwargs
+        creation = tracking.experiment.create_experiment_kwargs
         location = anchor(creation.artifact_location or "mlartifacts", project_path)
-        changes["create_experiment_kwargs"] = creation.model_copy(
-            update={"artifact_location": location}
-        )
-    experiment = experiment.model_copy(update=changes)
-    tracking = config.tracking.model_copy(update={"experiment": experiment})
+        creation = creation.model_copy(update={"artifact_location": location})
+        experiment = tracking.experiment.model_copy(update={"create_experiment_kwargs": creation})
+        tracking = tracking.model_copy(update={"experiment": experiment})
     mirrors = [each.model_copy(update=_absolute(each, project_path)) for each in config.mirrors]
     return config.model_copy(update={"server": server, "mirrors": mirrors, "tracking": tracking})
 
@@ -303,11 +292,7 @@ def _absolute(place: PlaceOptions, project_path: Path) -> dict[str, str]:
 
 
 def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
-    """Check the content of mlflow.yml.
-
-    Raises:
-        TrackingError: it names each key that is unknown or holds a wrong value, a line each.
-    """
+    """Check the content of mlflow.yml; a `TrackingError` has a line for each key that is wrong."""
     content = by_new_names(content)
     schema = _schema_of(content)
     try:
@@ -338,10 +323,8 @@ def _explain(schema: Any, kind: str, location: tuple[str | int, ...], message: s
             candidates = get_args(field.annotation) or (field.annotation,)
             schema = next((each for each in candidates if hasattr(each, "model_fields")), schema)
     valid = list(schema.model_fields)
-    nearest = get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
-    return (
-        f"unknown key '{key}'; the nearest valid one is '{nearest[0]}' (all: {', '.join(valid)})."
-    )
+    (nearest,) = get_close_matches(str(location[-1]), valid, n=1, cutoff=0.0)
+    return f"unknown key '{key}'; the nearest valid one is '{nearest}' (all: {', '.join(valid)})."
 
 
 # New names by old ones, both from the top: {"tracking.capture.plots": "tracking.capture.figures"};
@@ -361,18 +344,16 @@ def by_new_names(content: dict[str, Any]) -> dict[str, Any]:
             value = _pop(content, old.split("."))
         except (LookupError, TypeError, AttributeError):  # No mapping has this key.
             continue
-        if new is None:
-            logger.warning("mlflow.yml: '%s' does nothing any more: delete it.", old)
-            continue
-        for key in reversed(new.split(".")):
-            value = {key: value}
-        _merge(content, value)
-        logger.warning(
-            "mlflow.yml: '%s' is called '%s' now. The old name works until the next major version "
-            "of the project's template.",
-            old,
-            new,
-        )
+        notice = "does nothing any more: delete it."
+        if new:
+            for key in reversed(new.split(".")):
+                value = {key: value}
+            _merge(content, value)
+            notice = (
+                f"is called '{new}' now. The old name works until the next major version of the "
+                "project's template."
+            )
+        logger.warning("mlflow.yml: '%s' %s", old, notice)
     return content
 
 

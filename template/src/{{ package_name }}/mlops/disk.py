@@ -40,11 +40,7 @@ def atomic(path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file in its folder, which is created: readers see the old content or all of the new.
-
-    Raises:
-        OSError: the disk refuses it; the file is as it was.
-    """
+    """Write a file and its folders; the old content stays until all of the new is written."""
     path = Path(os.path.realpath(path))  # A link stays one.
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")

@@ -15,13 +15,7 @@ from kedro.framework.hooks import hook_impl
 from .mlflow_internals import autologging_off, before_thread_pools_end, forget_connections
 from .project import PACKAGE, State
 from .redaction import mask_error, redacted_log, secret_values
-from .tracking.process import (
-    ProcessState,
-    WorkerKit,
-    garbage_collection_paused,
-    send_along,
-    thawed_afterwards,
-)
+from .tracking import process
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -56,10 +50,10 @@ class MlflowHook:
         self._joined: dict[str, RunCapture] = {}
         # The runs whose nodes call MLflow themselves, and their child runs, by namespace.
         self._active: dict[str, dict[str, Run]] = {}
-        self._process = ProcessState()
+        self._process_state = process.ProcessState()
         # The values of secrets, for what is logged: never written anywhere.
         self._secrets: set[str] = set()
-        self._kit: WorkerKit | None = None
+        self._kit: process.WorkerKit | None = None
         self._ends_at_exit = False
 
     @hook_impl
@@ -77,21 +71,21 @@ class MlflowHook:
     ) -> None:
         """Start the MLflow run, in the background, with the parameters that the run consumes."""
         from .registry import listeners_of
-        from .tracking.active_run import uses_mlflow
+        from .tracking.active_run import RunAddress, uses_mlflow
         from .tracking.start import is_parallel, start_run
 
         config: KedroMlflowConfig = self._thread.context.mlflow
         off = config.tracking.disable_tracking.disable_autologging
         own_calls = uses_mlflow(pipeline) or not off
         run: TrackedRun | None = None
-        self._process.enter()
+        self._process_state.enter()
         try:
             self._change_process(self._thread.context, config, own_calls)
             listeners = listeners_of(config, State.of(Path(run_params["project_path"])))
             run = start_run(config, run_params, pipeline, catalog, listeners)
         finally:
             if run is None:
-                self._process.leave()
+                self._process_state.leave()
         if run is None:
             return
         self._runs[run_params["run_id"]] = run
@@ -99,11 +93,16 @@ class MlflowHook:
         self._end_at_exit()
         if is_parallel(run_params):
             headers, secrets = config.server.request_header_provider, frozenset(self._secrets)
-            send_along(WorkerKit(PACKAGE, run_params, headers, secrets), catalog)
+            process.send_along(process.WorkerKit(PACKAGE, run_params, headers, secrets), catalog)
             # The shipper has imported all that it needs once the run is there; see start_run.
             run.wait_for_run_ids(config.shipping.deadline)
-        if own_calls:
-            self._wait_for(run, run_params["run_id"])
+        if own_calls:  # Nodes use the MLflow run: wait until it exists.
+            run_ids = run.wait_for_run_ids(config.shipping.deadline)
+            server = run.config.server
+            address = RunAddress(server.uri, server.mlflow_registry_uri, run_ids)
+            with run.journal.tolerating():
+                address.save(run.journal.folder)
+            self._point_at(address, run_params["run_id"])
 
     @hook_impl
     def before_node_run(self, node: "Node", run_id: str) -> None:
@@ -144,7 +143,7 @@ class MlflowHook:
         """Package the model if this run has fitted it, and end the MLflow run."""
         run_id = run_params["run_id"]
         if run := self._runs.get(run_id):
-            with garbage_collection_paused():
+            with process.garbage_collection_paused():
                 try:
                     run.complete(catalog)
                 except Exception:
@@ -169,11 +168,11 @@ class MlflowHook:
             if run.process == os.getpid():
                 self._end(run_id, "KILLED")
 
-    def equip(self, kit: WorkerKit) -> None:
+    def equip(self, kit: process.WorkerKit) -> None:
         """Take what a worker process that was not forked does not have from its parent."""
         self._kit = kit
         self._secrets |= kit.secrets
-        self._process.change("log", redacted_log(self._secrets))
+        self._process_state.change("log", redacted_log(self._secrets))
 
     def _change_process(
         self, context: "KedroContext", config: "KedroMlflowConfig", own_calls: bool
@@ -181,8 +180,8 @@ class MlflowHook:
         """Make the changes to the process that the run needs; the last run to end undoes them."""
         from .backend.access import credentials, exported, headers_provided
 
-        change, server = self._process.change, config.server
-        change("garbage collection", thawed_afterwards())
+        change, server = self._process_state.change, config.server
+        change("garbage collection", process.thawed_afterwards())
         change("credentials", exported(credentials(context, server.credentials)))
         change("log", redacted_log(self._secrets))
         self._secrets |= secret_values(os.environ)
@@ -191,22 +190,11 @@ class MlflowHook:
         if "mlflow" in sys.modules and not own_calls:
             change("autologging", autologging_off())
 
-    def _wait_for(self, run: "TrackedRun", run_id: str) -> None:
-        """Wait until the MLflow run exists: its nodes use it."""
-        from .tracking.active_run import RunAddress
-
-        server = run.config.server
-        run_ids = run.wait_for_run_ids(run.config.shipping.deadline)
-        address = RunAddress(server.uri, server.mlflow_registry_uri, run_ids)
-        with run.journal.tolerating():
-            address.save(run.journal.folder)
-        self._point_at(address, run_id)
-
     def _point_at(self, address: "RunAddress", run_id: str) -> None:
         from .tracking.active_run import pointed_at
 
         runs = address.fetch()
-        self._process.change("MLflow", pointed_at(address, runs.get("")))
+        self._process_state.change("MLflow", pointed_at(address, runs.get("")))
         if runs:
             self._active[run_id] = runs
         else:
@@ -231,7 +219,7 @@ class MlflowHook:
         if address := RunAddress.load(folder):
             if self._kit:
                 headers = headers_provided(self._kit.headers, self._kit.context)
-                self._process.change("headers", headers)
+                self._process_state.change("headers", headers)
             self._point_at(address, run_id)
         return run
 
@@ -242,7 +230,7 @@ class MlflowHook:
             try:
                 run.finish(status)
             finally:
-                self._process.leave()
+                self._process_state.leave()
 
     def _deactivate(self, status: str) -> None:
         if deactivate := self._thread.__dict__.pop("deactivate", None):

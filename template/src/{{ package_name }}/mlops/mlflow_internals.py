@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run, Span, TraceInfo
     from mlflow.pyfunc import PyFuncModel
     from mlflow.tracing.client import TracingClient
-    from mlflow.tracking.request_header.abstract_request_header_provider import (
-        RequestHeaderProvider,
-    )
     from requests import Response
     from sqlalchemy import Engine
 
@@ -73,8 +70,8 @@ def autologging_off() -> AbstractContextManager[None]:
 
 
 @contextmanager
-def headers_from(provider: "RequestHeaderProvider") -> Iterator[None]:
-    """Add an object to the registry that MLflow's calls take headers from, and remove it."""
+def headers_from(provider: object) -> Iterator[None]:
+    """Add a `RequestHeaderProvider` to those that MLflow's calls take headers from; remove it."""
     module = import_module("mlflow.tracking.request_header.registry")
     registry = module._request_header_provider_registry
     registry.register(lambda: provider)

@@ -44,11 +44,7 @@ class OldModule(ModuleType):
     """A module that is gone, as far as somebody may still import from it."""
 
     def __init__(self, path: str) -> None:
-        """Create the module without importing anything.
-
-        Args:
-            path: its name, from the package on.
-        """
+        """Create the module of this name, from the package on, without importing anything."""
         super().__init__(f"{_PACKAGE}.{path}")
         self.__spec__ = ModuleSpec(self.__name__, None, is_package=True)
         self._path = path

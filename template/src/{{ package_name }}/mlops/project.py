@@ -4,7 +4,7 @@ import os
 import warnings
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from .errors import TrackingError
@@ -23,12 +23,9 @@ class State:
     def __init__(self, folder: Path) -> None:
         self.project_path = folder.parent
         self.folder = folder
-        # One folder per run that is not delivered yet.
-        self.journals = folder / "journal"
-        # One file per delivered run of which MLflow has refused something.
-        self.refused = folder / "refused"
-        # The rows on which models were evaluated.
-        self.holdouts = folder / "holdouts"
+        self.journals = folder / "journal"  # One folder per run that is not delivered yet.
+        self.refused = folder / "refused"  # One file per run of which MLflow refused something.
+        self.holdouts = folder / "holdouts"  # The rows on which models were evaluated.
 
     @classmethod
     def of(cls, project_path: Path) -> "State":
@@ -42,11 +39,7 @@ class State:
 
 
 def registered_pipeline(name: str, key: str) -> "Pipeline":
-    """Return the pipeline that a key of mlflow.yml names.
-
-    Raises:
-        TrackingError: no pipeline has this name.
-    """
+    """Return the pipeline that a key of mlflow.yml names; a `TrackingError` if there is none."""
     pipelines = registered_pipelines()
     if name not in pipelines:
         raise TrackingError(
@@ -59,8 +52,7 @@ def registered_pipeline(name: str, key: str) -> "Pipeline":
 def registered_pipelines() -> "dict[str, Pipeline]":
     """Return all pipelines of the project by name."""
     registry = import_module(f"{PACKAGE}.pipeline_registry")
-    pipelines: dict[str, Pipeline] = registry.register_pipelines()
-    return pipelines
+    return cast("dict[str, Pipeline]", registry.register_pipelines())
 
 
 def load_environment() -> None:
@@ -79,10 +71,7 @@ def load_environment() -> None:
 
 
 def anchor(uri: str, project_path: Path) -> str:
-    """Make a relative ``sqlite:///`` URI or file path absolute, starting at the project's folder.
-
-    A URI that names a server, a managed service or an absolute path comes back unchanged.
-    """
+    """Make a ``sqlite:///`` URI or file path absolute; what names a server or service is kept."""
     if uri.startswith("sqlite:///"):
         path, question_mark, query = uri.removeprefix("sqlite:///").partition("?")
         if path == ":memory:":

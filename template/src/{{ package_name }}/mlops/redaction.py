@@ -40,7 +40,7 @@ def mask(key: str, value: Any, patterns: Patterns = ()) -> Any:
         return {name: mask(str(name), entry, patterns) for name, entry in value.items()}
     if isinstance(value, list | tuple):
         return [mask("", entry, patterns) for entry in value]
-    return _URI_USERINFO.sub(MASK, value) if isinstance(value, str) else value
+    return mask_text(value) if isinstance(value, str) else value
 
 
 def secret_values(values: Mapping[str, Any], patterns: Patterns = ()) -> set[str]:
