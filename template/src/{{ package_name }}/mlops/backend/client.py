@@ -94,11 +94,7 @@ def is_reachable(server: PlaceOptions) -> bool:
 
 
 def require_reachable(server: PlaceOptions) -> None:
-    """Check, within seconds, that the tracking server or the database answers.
-
-    Raises:
-        TrackingError: it does not.
-    """
+    """Raise a TrackingError, within seconds, if the tracking server or database does not answer."""
     uri = server.uri
     reason = why_closed(uri) if is_database(uri) else None
     if reason or (is_server(uri) and not is_reachable(server)):
@@ -202,12 +198,8 @@ def muted(logger_name: str) -> Iterator[None]:
 class Answer:
     """What came back, or why nothing did.
 
-    Attributes:
-        status: the HTTP status.
-        text: the body.
-        date: the server's time, as the header says.
-        asked: our time, half-way between question and answer, in seconds since 1970.
-        error: what went wrong instead; one of `requests`' exceptions if it was on the way.
+    `date` is the server's time, as its header says, and `asked` ours, half-way between question and
+    answer, in seconds since 1970. `error` is one of `requests` if it happened on the way.
     """
 
     status: int = 0

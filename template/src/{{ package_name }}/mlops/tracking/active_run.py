@@ -33,10 +33,7 @@ _FILE = "active_run.json"
 class RunAddress:
     """Where a run and its child runs are; worker processes read it from a file in its journal.
 
-    Attributes:
-        tracking_uri: the tracking server.
-        registry_uri: the registry, if it is another server.
-        run_ids: the run's id, under "", and those of child runs, by their namespaces.
+    `run_ids` holds the run's id, under "", and those of child runs, by their namespaces.
     """
 
     tracking_uri: str
@@ -115,10 +112,9 @@ def pointed_at(address: RunAddress, run: "Run | None") -> Iterator[None]:
 
 
 def activate(run: "Run") -> Callable[[str], None]:
-    """Make a run MLflow's active one in this thread.
+    """Make a run MLflow's active one in this thread, and return how to undo that.
 
-    Returns:
-        Undoes it, and ends child runs that are still open with the status that it is given.
+    Undoing it ends child runs that are still open with the status that it is given.
     """
     import mlflow
 

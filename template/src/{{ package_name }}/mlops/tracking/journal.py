@@ -54,30 +54,19 @@ class Journal:
         self._refused = False
 
     def create(self) -> None:
-        """Create the folder, unless another process of the run has.
-
-        Raises:
-            OSError: the disk refuses it.
-        """
+        """Create the folder, unless another process of the run has."""
         self.files.mkdir(parents=True, exist_ok=True)
 
     def append(self, kind: str, namespace: str = "", **data: Any) -> None:
-        """Write one event; it is on disk when this returns, unless the disk refuses it.
+        """Write one event of a child run or, without a namespace, of the run itself.
 
-        Args:
-            kind: what has happened.
-            namespace: whose child run it belongs to; empty for the run itself.
-            data: what is logged of it.
+        It is on disk when this returns, unless the disk refuses it.
         """
         with self.tolerating():
             self.write(kind, namespace, **data)
 
     def write(self, kind: str, namespace: str = "", **data: Any) -> None:
-        """Write one event as `append` does.
-
-        Raises:
-            OSError: the disk refuses it; nothing of it was written.
-        """
+        """Write one event as `append` does; an OSError if the disk refuses it, as a whole."""
         if namespace:
             data["namespace"] = namespace
         line = json.dumps({"kind": kind, "time": now(), "data": data}, default=str)

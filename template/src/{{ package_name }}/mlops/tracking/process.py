@@ -72,7 +72,8 @@ def _sigterm_exits() -> Iterator[None]:
     A program that handles the signal itself is left alone, and so is a thread: Python allows
     handlers in the main thread only.
     """
-    if not _in_main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
     process = os.getpid()
@@ -88,12 +89,9 @@ def _sigterm_exits() -> Iterator[None]:
     try:
         yield
     finally:
-        if _in_main_thread() and signal.getsignal(signal.SIGTERM) is exit_process:
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGTERM) is exit_process:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 @contextmanager
@@ -140,11 +138,7 @@ _NAMES = ("project_path", "env", "runtime_params")
 class WorkerKit:
     """What a worker that was not forked cannot know; it is sent through a pipe, never a file.
 
-    Attributes:
-        package: the project's package.
-        run_params: what Kedro passes to its hooks.
-        headers: what gives headers to MLflow's calls.
-        secrets: the values that are masked in the log.
+    `run_params` are what Kedro passes to its hooks, `secrets` the values to mask in the log.
     """
 
     package: str

@@ -50,12 +50,7 @@ class TrackedRun(RunCapture):
     ) -> None:
         """Describe the run; nothing is read or written before `start`.
 
-        Args:
-            folder: the run's journal.
-            config: mlflow.yml, resolved.
-            run_start: the run, as listeners have prepared it.
-            join: an MLflow run that was started elsewhere and is ended there.
-            listeners: what else takes part in the run.
+        An MLflow run to `join` was started elsewhere, and is ended there.
         """
         super().__init__(folder, config.tracking, listeners=listeners)
         self.config = config
@@ -93,10 +88,9 @@ class TrackedRun(RunCapture):
             shipper.start()
 
     def wait_for_run_ids(self, seconds: float) -> dict[str, str]:
-        """Wait until the run and its child runs exist in MLflow.
+        """Wait until the run and its child runs exist in MLflow, and return their ids.
 
-        Returns:
-            Their ids by namespace, the run's own under ""; empty if MLflow does not answer in time.
+        By namespace, the run's own under ""; empty if MLflow does not answer in time.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not self._shippers[0].error:

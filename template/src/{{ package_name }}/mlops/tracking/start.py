@@ -27,11 +27,7 @@ def start_run(
     catalog: "DataCatalog",
     listeners: Sequence[RunListener] = (),
 ) -> TrackedRun | None:
-    """Start tracking a Kedro run.
-
-    Returns:
-        The tracked run; none when mlflow.yml leaves out all of its pipelines, or when the disk
-        refuses the journal.
+    """Start tracking a Kedro run; none if mlflow.yml leaves it out or the disk refuses the journal.
 
     Raises:
         TrackingError: mlflow.yml cannot be followed.
@@ -66,9 +62,8 @@ def is_parallel(run_params: Mapping[str, Any]) -> bool:
 def run_to_join(config: KedroMlflowConfig) -> tuple[KedroMlflowConfig, str | None]:
     """Find the MLflow run that was started for this one, by an orchestrator for example.
 
-    Returns:
-        The configuration to track with, and the run's id. A run that is active in this process is
-        joined at the process's own tracking URI, whatever mlflow.yml says.
+    It is returned by its id, with the configuration to track with: a run that is active in this
+    process is joined at the process's own tracking URI, whatever mlflow.yml says.
     """
     if "mlflow" in sys.modules:
         import mlflow

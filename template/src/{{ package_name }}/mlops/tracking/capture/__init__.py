@@ -48,8 +48,8 @@ class RunCapture:
         Args:
             folder: the run's journal, ``.kedro_mlflow/journal/<run id>`` in the project.
             options: what is captured.
-            inputs: what the run reads, as ``describe_inputs`` describes it.
-            figures: the files of figures that the catalog saves, by data set.
+            inputs: what the run reads, as ``describe_inputs`` returns it.
+            figures: what the catalog draws, as ``files_of_figures`` returns it.
             listeners: what else takes part in the run.
         """
         self.process = os.getpid()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fsspec.implementations.local import LocalFileSystem
 
@@ -66,60 +66,53 @@ def _keep(
     if storage.files is None and not storage.is_local:
         raise ValueError("it is not on this machine")
     files = storage.files or LocalFileSystem()
-    saved = _saved_files(files, path_within(files, storage.path), started)
+    folder, saved = _saved_files(files, path_within(files, storage.path), started)
     if not saved:
         raise ValueError("the run has saved no file")
-    name = valid_name(name).replace("/", "_")
-    target = journal.files / "data" / name
-    size = sum(file.bytes for file in saved)
-    if size > options.max_megabytes * _MEGABYTE or len(saved) > options.max_files:
+    target = journal.files / "data" / valid_name(name).replace("/", "_")
+    if sum(saved.values()) > options.max_megabytes * _MEGABYTE or len(saved) > options.max_files:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target = target.with_name(f"{name}.json")
-        target.write_text(json.dumps([_describe(files, file) for file in saved], indent=2))
+        target = target.with_name(f"{target.name}.json")
+        target.write_text(json.dumps([_describe(files, *each) for each in saved.items()], indent=2))
         journal.append("artifact", namespace, path=str(target), folder="data")
         return
-    for file in saved:
-        copy = target / file.below
+    for path in saved:
+        copy = target / PurePosixPath(path).relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         with atomic(copy):
-            files.get_file(file.path, str(copy))
-        folder = (Path("data") / name / file.below).parent.as_posix()
-        journal.append("artifact", namespace, path=str(copy), folder=folder)
+            files.get_file(path, str(copy))
+        kept_in = copy.parent.relative_to(journal.files).as_posix()
+        journal.append("artifact", namespace, path=str(copy), folder=kept_in)
 
 
-class _Saved(NamedTuple):
-    """A file that a run has saved: its path in its file system, and below the data set's."""
-
-    path: str
-    below: str
-    bytes: int
-
-
-def _saved_files(files: "AbstractFileSystem", path: str, started: int) -> list[_Saved]:
-    """List the files that the run has saved in a folder; a file is its own."""
+def _saved_files(
+    files: "AbstractFileSystem", path: str, started: int
+) -> tuple[PurePosixPath, dict[str, int]]:
+    """Find the files that the run has saved there: the folder around them, and their sizes."""
     files.invalidate_cache()
+    folder = PurePosixPath(path)
     if files.isfile(path):
-        return [_Saved(path, PurePosixPath(path).name, files.info(path)["size"])]
+        return folder.parent, {path: files.info(path)["size"]}
     # Object stores report whole seconds.
     since = started if isinstance(files, LocalFileSystem) else started // 1000 * 1000
-    return [
-        _Saved(each, PurePosixPath(each).relative_to(path).as_posix(), info["size"])
+    return folder, {
+        each: info["size"]
         for each, info in sorted(files.find(path, detail=True).items())
         if files.modified(each).timestamp() * 1000 >= since
-    ]
+    }
 
 
-def _describe(files: "AbstractFileSystem", file: _Saved) -> dict[str, Any]:
+def _describe(files: "AbstractFileSystem", path: str, size: int) -> dict[str, Any]:
     """Describe a file; the digest of a remote one is what its store reports."""
     if not isinstance(files, LocalFileSystem):
-        info = files.info(file.path)
+        info = files.info(path)
         digests = {key: info[key].strip('"') for key in ("ETag", "etag", "md5Hash") if key in info}
-        return {"path": files.unstrip_protocol(file.path), "bytes": file.bytes, **digests}
+        return {"path": files.unstrip_protocol(path), "bytes": size, **digests}
     digest = hashlib.sha256()
-    with Path(file.path).open("rb") as content:
+    with Path(path).open("rb") as content:
         while part := content.read(_MEGABYTE):
             digest.update(part)
-    return {"path": file.path, "bytes": file.bytes, "sha256": digest.hexdigest()}
+    return {"path": path, "bytes": size, "sha256": digest.hexdigest()}
 
 
 def save_figure(value: Any, path: Path) -> Path | None:

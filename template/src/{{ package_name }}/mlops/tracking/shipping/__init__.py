@@ -95,23 +95,13 @@ class Sink(ABC):
     delivery: Delivery
 
     def attach(self, name: str, folder: Path, resumed: bool = False) -> None:
-        """Set which run it serves.
-
-        Args:
-            name: the sink's.
-            folder: the run's journal.
-            resumed: whether another process has begun to deliver the run.
-        """
+        """Set which run it serves, and whether another process has begun to deliver that."""
         self.name, self.folder = name, folder
         self.delivery = Delivery.load(folder, name, resumed)
 
     @abstractmethod
     def begin(self, started: Record) -> None:
-        """Open the run, before anything else and in each process that delivers it.
-
-        Args:
-            started: the run's first record, ``run_started``.
-        """
+        """Open the run by its record ``run_started``, in each process that delivers it."""
 
     @abstractmethod
     def deliver(self, records: list[Record], patient: bool) -> None:
@@ -125,12 +115,7 @@ class Sink(ABC):
 
     @abstractmethod
     def end(self, ended: Record, patient: bool) -> None:
-        """Close the run, after everything else.
-
-        Args:
-            ended: the run's last record, ``run_ended``.
-            patient: as in `deliver`.
-        """
+        """Close the run by its record ``run_ended``, after everything else."""
 
     def is_well(self) -> bool:
         """Return whether it answers as if nothing was wrong with it; if unsure, it does not."""

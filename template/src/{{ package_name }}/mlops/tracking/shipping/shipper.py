@@ -55,24 +55,15 @@ class Shipper:
         self._thread.start()
 
     def finish(self, end: Record | None = None) -> None:
-        """Stop waiting for more records.
-
-        Args:
-            end: the run's end, should the disk have refused it to the journal.
-        """
+        """Stop waiting for more records; the disk may have refused the run's end to the journal."""
         self._known_end = end
         self._finishing.set()
 
     def drain(self, deadline: float) -> bool:
-        """Wait, after `finish`, until everything in the journal is delivered.
+        """Wait, after `finish`, until everything in the journal is delivered, and return whether.
 
-        Args:
-            deadline: until when, in seconds of ``time.monotonic``; for an unreachable sink, only a
-                few seconds.
-
-        Returns:
-            Whether all of it was delivered. If not, ``error`` says why, or is none when time ran
-            out; nothing more is sent.
+        If not, ``error`` says why, or is none when time ran out; nothing more is sent. The deadline
+        is of ``time.monotonic``; an unreachable sink is given only a few seconds.
         """
         asked = time.monotonic()
         while self._thread.is_alive() and (now := time.monotonic()) < deadline:
@@ -159,12 +150,7 @@ def sinks_of(
 ) -> list[Sink]:
     """Make the sinks of the run in a folder: the tracking server first, then its mirrors.
 
-    Args:
-        folder: the run's journal.
-        config: mlflow.yml; the run's own experiment may be another one.
-        experiment: the run's.
-        listeners: what takes part in the delivery.
-        resumed: whether another process has begun to deliver the run.
+    The run may have begun with another experiment than mlflow.yml has by now.
 
     Raises:
         TrackingError: a mirror's class cannot be loaded or made, or is no sink.
