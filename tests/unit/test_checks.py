@@ -32,7 +32,7 @@ def setup_of(mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
         server = {"mlflow_tracking_uri": uri} | content.pop("server", {})
         config = mlops("config").parse_config({"server": server} | content)
         setup = mlops("doctor.setup").Setup(tmp_path, config)
-        setup.answer = mlops("backend.client").Answer(**(answer or {"status": 200}))
+        setup.answer = mlops("doctor.setup").Answer(**(answer or {"status": 200}))
         return setup
 
     return make

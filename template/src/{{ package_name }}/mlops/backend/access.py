@@ -33,11 +33,7 @@ def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
 
 
 def credentials(context: "KedroContext", key: str | None) -> dict[str, str]:
-    """Read the environment variables that an entry of credentials.yml holds.
-
-    Raises:
-        TrackingError: there is no such entry, or it is no dictionary.
-    """
+    """Read the environment variables that an entry of credentials.yml holds."""
     if key is None:
         return {}
     from kedro.config import MissingConfigException
@@ -71,11 +67,7 @@ def exported(variables: Mapping[str, str]) -> Iterator[None]:
 def headers_provided(
     options: RequestHeaderProviderOptions, make_context: Callable[[], "KedroContext"]
 ) -> Iterator[None]:
-    """Let a class of the user's give headers, such as a token that expires, to MLflow's calls.
-
-    Raises:
-        TrackingError: the class cannot be loaded, made, or is none that MLflow takes.
-    """
+    """Let a class of the user's give headers, such as a token that expires, to MLflow's calls."""
     if options.type is None:
         yield
         return
@@ -91,11 +83,7 @@ def headers_provided(
 
 
 def instantiate(key: str, path: str, base: type[Any], arguments: Mapping[str, Any]) -> Any:
-    """Make an object of a class that mlflow.yml names under a key.
-
-    Raises:
-        TrackingError: the class cannot be loaded or made, or is derived from another one.
-    """
+    """Make an object of a subclass of `base` that mlflow.yml names under a key."""
     from kedro.utils import load_obj
 
     named = f"mlflow.yml: {key}: '{path}'"

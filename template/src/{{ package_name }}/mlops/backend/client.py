@@ -5,10 +5,8 @@ import os
 import re
 import sqlite3
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http.client import HTTPException
 from typing import TYPE_CHECKING, TypeVar
 from urllib.error import HTTPError, URLError
@@ -17,7 +15,7 @@ from urllib.request import urlopen
 from ..config import PlaceOptions
 from ..disk import refusal
 from ..errors import TrackingError, one_line
-from ..mlflow_internals import get_response, quieten_mlflow
+from ..mlflow_internals import quieten_mlflow
 from ..project import is_database, is_server
 from ..redaction import mask, mask_text
 from .databases import make_tables, why_closed
@@ -55,8 +53,7 @@ class UnreachableError(ConnectionError):
 def connect(server: PlaceOptions) -> "MlflowClient":
     """Open a client of the tracking server and the registry that mlflow.yml names.
 
-    Raises:
-        UnreachableError: runs go into a database that does not open.
+    Raises UnreachableError for a database that does not open; a server is not asked.
     """
     for name, value in _VARIABLES.items():
         os.environ.setdefault(name, value)
@@ -189,33 +186,3 @@ def muted(logger_name: str) -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-# --- One question, for the doctor ---
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back, or why nothing did.
-
-    `date` is the server's time, as its header says, and `asked` ours, half-way between question and
-    answer, in seconds since 1970. `error` is one of `requests` if it happened on the way.
-    """
-
-    status: int = 0
-    text: str = ""
-    date: str | None = None
-    asked: float = 0.0
-    error: BaseException | None = None
-
-
-def ask(uri: str, path: str = "/version") -> Answer:
-    """Ask a tracking server, with the credentials and certificates that a run would use."""
-    start = time.time()
-    try:
-        response = get_response(uri, path, _SECONDS_TO_ANSWER)
-    except Exception as error:
-        # MLflow wraps what `requests` raises in an exception of its own.
-        return Answer(error=error.__context__ or error)
-    half_way = (start + time.time()) / 2
-    return Answer(response.status_code, response.text, response.headers.get("Date"), half_way)

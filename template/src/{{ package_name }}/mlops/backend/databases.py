@@ -55,12 +55,7 @@ def opened(uri: str) -> Iterator["Connection"]:
 
 
 def make_tables(uri: str) -> None:
-    """Make the tables in a SQLite database that is empty or not there; leave every other alone.
-
-    Raises:
-        OSError: the disk refuses.
-        sqlite3.Error: the database refuses.
-    """
+    """Make the tables in a SQLite database that is empty or not there; leave every other alone."""
     from sqlalchemy import make_url
 
     url = make_url(uri)
@@ -70,9 +65,8 @@ def make_tables(uri: str) -> None:
     if path.exists() and path.stat().st_size:
         return
     statements = _statements()
-    with closing(
-        sqlite3.connect(path, timeout=_SECONDS_TO_WAIT, isolation_level=None)
-    ) as connection:
+    database = sqlite3.connect(path, timeout=_SECONDS_TO_WAIT, isolation_level=None)
+    with closing(database) as connection:
         # A transaction: it is there as a whole or not at all, and for others not before its end.
         connection.execute("BEGIN EXCLUSIVE")
         if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

@@ -30,11 +30,7 @@ _WORKSPACE = ("DATABRICKS_HOST", "DATABRICKS_CONFIG_PROFILE", "DATABRICKS_RUNTIM
 
 
 def require_all(config: KedroMlflowConfig) -> None:
-    """Check that all addresses in mlflow.yml have what they need.
-
-    Raises:
-        TrackingError: a library is not installed, or nothing says which workspace is meant.
-    """
+    """Check that all addresses in mlflow.yml have what they need."""
     for key, uri in _addresses(config):
         if is_database(uri):
             _require_driver(key, uri)

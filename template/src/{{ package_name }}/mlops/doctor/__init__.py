@@ -26,14 +26,7 @@ _THREAD = "kedro mlflow doctor"
 
 @dataclass(frozen=True)
 class Check:
-    """One check.
-
-    Attributes:
-        name: what it is about.
-        run: does it.
-        needs: the checks that must succeed before it.
-        where: the kinds of tracking URI that it is for.
-    """
+    """One check, which needs other checks' success, for kinds of tracking URI."""
 
     name: str
     run: Callable[[Setup], Finding]

@@ -7,10 +7,9 @@ from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from ..backend.client import ask
 from ..errors import one_line
 from ..project import is_server
-from .setup import Case, Finding, Setup, failed, first_of, ok, warning
+from .setup import Case, Finding, Setup, ask, failed, first_of, ok, warning
 
 # By the beginning of a tracking URI or an artifact location: variables of which none works without
 # the others, and further ones that are read.
@@ -175,20 +174,19 @@ _NO_ACCESS: list[Case] = [
 
 def sign_in(setup: Setup) -> Finding:
     """Ask for something that only users with access get."""
-    credential = _credential(setup)
-    if not is_server(setup.uri):
-        try:
-            setup.client.search_experiments(max_results=1)
-        except Exception as error:
-            remedy = "Check the variables of the sign-in: .env.example lists them."
-            return failed(f"the sign-in failed ({one_line(error)})", remedy)
-        return ok("signed in")
-    if (status := setup.answer.status) in (401, 403):
+    credential, on_server = _credential(setup), is_server(setup.uri)
+    if on_server and (status := setup.answer.status) in (401, 403):
         return first_of(_NO_ACCESS, f"{status} {credential}", credential=credential)
     try:
         setup.client.search_experiments(max_results=1)
     except Exception as error:
-        return failed(f"there is an answer, but not MLflow's ({one_line(error)})", _CORRECT)
+        reason = one_line(error)
+        if on_server:
+            return failed(f"there is an answer, but not MLflow's ({reason})", _CORRECT)
+        remedy = "Check the variables of the sign-in: .env.example lists them."
+        return failed(f"the sign-in failed ({reason})", remedy)
+    if not on_server:
+        return ok("signed in")
     try:
         user = json.loads(ask(setup.uri, "/api/2.0/mlflow/users/current").text)["user"]
         rights = ", an administrator" if user["is_admin"] else ""

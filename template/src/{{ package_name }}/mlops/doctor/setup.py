@@ -3,6 +3,7 @@
 import hashlib
 import platform
 import re
+import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -11,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 from uuid import uuid4
 
-from ..backend.client import Answer, ask, connect
+from ..backend.client import connect
 from ..config import KedroMlflowConfig
+from ..mlflow_internals import get_response
 from ..redaction import mask_text
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+_SECONDS_TO_ANSWER = 5
 # The name of everything that the checks write begins with it.
 MARK = "kedro-mlflow-doctor"
 
@@ -26,17 +29,13 @@ MARK = "kedro-mlflow-doctor"
 class Finding:
     """The outcome of one check.
 
-    Attributes:
-        status: with a warning runs are tracked; after a failure they are not, or not completely.
-        message: the state, in a sentence without a full stop.
-        remedy: what to do about it, in whole sentences; empty when there is nothing to do.
-        not_yet: why the checks that need this one are skipped, although nothing is wrong.
+    With a warning, runs are tracked; after a failure they are not, or not completely.
     """
 
     status: Literal["ok", "warning", "failed", "skipped"]
-    message: str
-    remedy: str = ""
-    not_yet: str = ""
+    message: str  # A sentence without a full stop.
+    remedy: str = ""  # Whole sentences.
+    not_yet: str = ""  # Why the checks that need this one are skipped, although nothing is wrong.
 
     def masked(self, secrets: Collection[str]) -> "Finding":
         """Mask these values in the message, which may quote a server or a library."""
@@ -59,25 +58,38 @@ def first_of(cases: Sequence[Case], text: str, **values: object) -> Finding:
     return failed(message.format(**values), remedy.format(**values))
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a tracking server has answered, or why there is no answer."""
+
+    status: int = 0
+    text: str = ""
+    date: str | None = None  # The server's time, as the header says.
+    asked: float = 0.0  # Our time, half-way between question and answer.
+    error: BaseException | None = None  # One of `requests`' exceptions if it was on the way.
+
+
+def ask(uri: str, path: str = "/version") -> Answer:
+    """Ask a tracking server, with the credentials and certificates that a run would use."""
+    start = time.time()
+    try:
+        response = get_response(uri, path, _SECONDS_TO_ANSWER)
+    except Exception as error:
+        # MLflow wraps what `requests` raises in an exception of its own.
+        return Answer(error=error.__context__ or error)
+    half_way = (start + time.time()) / 2
+    return Answer(response.status_code, response.text, response.headers.get("Date"), half_way)
+
+
 @dataclass
 class Setup:
-    """A project and its mlflow.yml, and what a check finds out for those after it.
-
-    Attributes:
-        project_path: the project's folder.
-        config: mlflow.yml, resolved.
-        name: the name of what the checks create; unique.
-        artifact_root: where files of the experiment go, once that is known.
-        owns_root: whether only the checks write there.
-        left_behind: what could not be removed again.
-        cleanup: removes what the checks have written.
-    """
+    """A project and its mlflow.yml, and what a check finds out for those after it."""
 
     project_path: Path
     config: KedroMlflowConfig
-    name: str = field(default_factory=lambda: f"{MARK}-{uuid4().hex[:8]}")
-    artifact_root: str = ""
-    owns_root: bool = False
+    name: str = field(default_factory=lambda: f"{MARK}-{uuid4().hex[:8]}")  # Of what is created.
+    artifact_root: str = ""  # Where files of the experiment go, once that is known.
+    owns_root: bool = False  # Whether only the checks write there.
     left_behind: list[str] = field(default_factory=list)
     cleanup: ExitStack = field(default_factory=ExitStack)
 
@@ -105,12 +117,12 @@ class Setup:
         """What the tracking server answers when it is asked for its version."""
         return ask(self.uri)
 
-    def remove_later(self, what: str, remove: Callable[[], object]) -> None:
-        """Remove something at the end; remember it if that is not possible."""
+    def remove_later(self, what: str, remove: Callable[..., object], *names: str) -> None:
+        """Call `remove` with these names at the end; remember what is left if that fails."""
 
         def attempt() -> None:
             try:
-                remove()
+                remove(*names)
             except Exception:
                 self.left_behind.append(what)
 

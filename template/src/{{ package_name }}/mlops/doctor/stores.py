@@ -161,9 +161,7 @@ def _create_another(setup: Setup, name: str) -> "Experiment":
     name = f"{name}-{setup.name}"
     location = setup.config.tracking.experiment.create_experiment_kwargs.artifact_location
     experiment_id = setup.client.create_experiment(name, location)
-    setup.remove_later(
-        f"the experiment {name}", lambda: setup.client.delete_experiment(experiment_id)
-    )
+    setup.remove_later(f"the experiment {name}", setup.client.delete_experiment, experiment_id)
     setup.owns_root = location is None
     return setup.client.get_experiment(experiment_id)
 
@@ -172,14 +170,12 @@ def _write(setup: Setup, experiment: "Experiment") -> None:
     client, experiment_id = setup.client, experiment.experiment_id
     if is_server(setup.uri) or is_database(setup.uri):
         client.set_experiment_tag(experiment_id, MARK, setup.name)
-        setup.remove_later(
-            f"the tag {MARK} of the experiment '{experiment.name}'",
-            lambda: client.delete_experiment_tag(experiment_id, MARK),
-        )
+        what = f"the tag {MARK} of the experiment '{experiment.name}'"
+        setup.remove_later(what, client.delete_experiment_tag, experiment_id, MARK)
         setup.artifact_root = experiment.artifact_location
         return
     run = client.create_run(experiment_id, run_name=setup.name)
-    setup.remove_later(f"the run {run.info.run_id}", lambda: client.delete_run(run.info.run_id))
+    setup.remove_later(f"the run {run.info.run_id}", client.delete_run, run.info.run_id)
     setup.artifact_root = str(run.info.artifact_uri)
 
 
@@ -270,15 +266,12 @@ def registry(setup: Setup) -> Finding:
         if if_exists(client.get_registered_model, name) is None:
             another = f"{name}_{setup.name}".replace("-", "_")
             client.create_registered_model(another)
-            setup.remove_later(
-                f"the registered model {another}", lambda: client.delete_registered_model(another)
-            )
+            what = f"the registered model {another}"
+            setup.remove_later(what, client.delete_registered_model, another)
             return ok(f"'{name}' {_NO_RUN_YET}; tried with another one")
         client.set_registered_model_tag(name, MARK, setup.name)
-        setup.remove_later(
-            f"the tag {MARK} of the registered model '{name}'",
-            lambda: client.delete_registered_model_tag(name, MARK),
-        )
+        what = f"the tag {MARK} of the registered model '{name}'"
+        setup.remove_later(what, client.delete_registered_model_tag, name, MARK)
     except MlflowException as error:
         values = {"server": "registry", "name": name, "reason": one_line(error)}
         return first_of(_NOT_WRITABLE, error.error_code, **values)
