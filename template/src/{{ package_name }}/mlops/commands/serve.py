@@ -16,14 +16,8 @@ import click
 
 from ..errors import TrackingError
 from ..registry.versions import CHAMPION
-from ..serving.champion import (
-    config_without_registry,
-    fetch,
-    find_champion,
-    follow,
-    packed_model,
-)
-from ..serving.metrics import expose
+from ..serving import champion
+from ..serving.metrics import exposed
 from ..serving.server import LoadError, Supervisor
 from ..tracking.process import frozen_afterwards
 from . import Project, for_project
@@ -81,17 +75,18 @@ def command(
                 first = supervisor.start_worker()
                 if metrics_port is not None:
                     address = listener.getsockname()[0]
-                    stack.callback(expose(supervisor, scratch, address, metrics_port))
+                    stack.enter_context(exposed(supervisor, scratch, address, metrics_port))
                 following = None
                 if model:
-                    config = config_without_registry(project.path, project.env)
-                    version, found = packed_model(model, config), str(model)
+                    config = champion.config_without_registry(project.path, project.env)
+                    version, found = champion.packed_model(model, config), str(model)
                 else:
                     with frozen_afterwards():
                         config = project.config
-                        version, found = fetch(find_champion(config), config), CHAMPION
+                        version = champion.fetch(champion.find(config), config)
+                        found = CHAMPION
                     if reload_on_promote:
-                        following = partial(follow, supervisor, config, scratch)
+                        following = partial(champion.follow, supervisor, config, scratch)
                 url = f"{_url_of(listener)}/invocations"
                 greeting = f"Serving {version} ({found}) on {url}; Ctrl-C stops it."
                 settings = {

@@ -18,17 +18,18 @@ from .metrics import RequestMetrics
 
 Headers = Mapping[bytes, bytes]
 HeaderList = tuple[tuple[bytes, bytes], ...]
+# Answers a POST with this body and these headers; also returns the number of rows.
 Predict = Callable[[bytes, Headers], tuple[bytes, int]]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
 
-# What is quoted of a request has a bounded length.
-_LONGEST = 500
+# Shows a value of a request, whatever its size.
 _repr = Repr()
 _repr.maxstring = _repr.maxother = 40
 _repr.maxlong = 20
+shown = _repr.repr
 
 # A prediction that takes no longer is made on the event loop itself, where no other thread competes
 # for the interpreter. What takes longer goes to threads: /ping must not wait for it.
@@ -42,19 +43,12 @@ _CLOSE = ((b"connection", b"close"),)
 
 
 class Route(NamedTuple):
-    """What is at a path: an answer to GET, or a function that answers POST.
+    """What is at a path: an answer to GET, or a function that answers POST."""
 
-    Attributes:
-        name: for metrics and messages.
-        content: the answer to GET.
-        predict: makes the answer to POST of body and headers; also returns the number of rows.
-        is_open: whether it answers without a token.
-    """
-
-    name: str
+    name: str  # For metrics and messages.
     content: bytes = b""
     predict: Predict | None = None
-    is_open: bool = False
+    is_open: bool = False  # To everybody, without a token.
 
 
 class RefusalError(Exception):
@@ -76,11 +70,7 @@ class Answer(NamedTuple):
 
 
 class App:
-    """Answers the requests to these routes.
-
-    Attributes:
-        is_draining: whether each answer closes its connection, because other workers take over.
-    """
+    """Answers the requests to these routes; `about` holds headers of each prediction."""
 
     def __init__(
         self,
@@ -90,8 +80,7 @@ class App:
         max_bytes: int,
         metrics: RequestMetrics | None,
     ) -> None:
-        """Keep what is the same for all requests; `about` holds headers of each prediction."""
-        self.is_draining = False
+        self.is_draining = False  # Then each answer closes its connection: others take over.
         self._routes = routes
         self._about = tuple((k.encode(), v.encode("latin-1", "replace")) for k, v in about.items())
         self._token = token.encode() if token else None
@@ -182,13 +171,9 @@ def _error(path: str, status: int, text: str, headers: HeaderList = ()) -> Answe
 async def read_body(
     headers: Headers, receive: Receive, most: int, seconds: float = _SECONDS_TO_ARRIVE
 ) -> bytes | None:
-    """Read a request's body of at most so many bytes, in at most so many seconds.
+    """Read a request's body, or refuse what is too large, too slow or compressed.
 
-    Returns:
-        The body; None when its sender has gone.
-
-    Raises:
-        RefusalError: it is too large, too slow, or compressed.
+    None when its sender has gone.
     """
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise RefusalError("Content-Encoding: send the body as it is, uncompressed.", 415)
@@ -227,15 +212,10 @@ def _too_large(most: int) -> RefusalError:
     return RefusalError(f"{text}serving.max_megabytes in mlflow.yml.", 413, _CLOSE)
 
 
-def shortened(text: str, longest: int = _LONGEST) -> str:
+def shortened(text: str, longest: int = 500) -> str:
     """Put a text into one line of bounded length: much of it may come from the request."""
     line = " ".join(text.split())
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
-
-
-def shown(value: Any) -> str:
-    """Show a value of a request, whatever its size."""
-    return _repr.repr(value)
 
 
 def listed(

@@ -21,23 +21,15 @@ if TYPE_CHECKING:
 _ADDRESSES = dict.fromkeys(("MLFLOW_TRACKING_URI", "MLFLOW_DEFAULT_ARTIFACT_ROOT"), "unused")
 
 
-def find_champion(config: KedroMlflowConfig) -> "ModelVersion":
-    """Ask the registry for the champion.
-
-    Raises:
-        TrackingError: there is none yet, the registry does not say, or mlflow.yml names no model.
-    """
+def find(config: KedroMlflowConfig) -> "ModelVersion":
+    """Ask the registry for the champion of the model that mlflow.yml names."""
     if config.model is None:
         raise TrackingError("mlflow.yml names no model to serve: set model.name.")
     return find_version(config.model.name, config.server)
 
 
 def fetch(version: "ModelVersion", config: KedroMlflowConfig) -> ServedVersion:
-    """Download a version's files, unless they are on this machine.
-
-    Raises:
-        TrackingError: they are not where the registry says.
-    """
+    """Download a version's files, unless they are on this machine."""
     folder = download(version, config.server)
     return ServedVersion(str(version.name), str(version.version), folder)
 
@@ -45,34 +37,26 @@ def fetch(version: "ModelVersion", config: KedroMlflowConfig) -> ServedVersion:
 async def follow(supervisor: Supervisor, config: KedroMlflowConfig, scratch: Path) -> None:
     """Let the supervisor serve each new champion, for ever.
 
-    One that cannot be served is left alone until another one has been the champion.
-
-    Args:
-        supervisor: changes the version.
-        config: where the registry is, and how often to ask it.
-        scratch: the folder for downloads; those of versions that are not served are removed.
+    One that cannot be served is left alone until another one has been the champion. Downloads, in
+    the folder `scratch`, are removed once they are not served.
     """
 
     def drop(version: ServedVersion) -> None:
         if version.folder.is_relative_to(scratch):
             shutil.rmtree(version.folder, ignore_errors=True)
 
-    refused = None
+    last_seen = None
     is_away = False
     while True:
         await asyncio.sleep(config.serving.poll_seconds)
         try:
-            champion = await in_thread(partial(find_champion, config))
-            version = str(champion.version)
-            if supervisor.served is None or version == supervisor.served.version:
-                refused = None
-            elif version != refused:
-                old, new = supervisor.served, await in_thread(partial(fetch, champion, config))
-                if await supervisor.change(new, partial(drop, old)):
-                    refused = None
-                else:
-                    refused = version
+            champion = await in_thread(partial(find, config))
+            version, served = str(champion.version), supervisor.served
+            if served and version not in (served.version, last_seen):
+                new = await in_thread(partial(fetch, champion, config))
+                if not await supervisor.change(new, partial(drop, served)):
                     drop(new)
+            last_seen = version
             is_away = False
         except Exception as error:
             if not is_away:
@@ -81,11 +65,7 @@ async def follow(supervisor: Supervisor, config: KedroMlflowConfig, scratch: Pat
 
 
 def packed_model(folder: Path, config: KedroMlflowConfig) -> ServedVersion:
-    """Return the version that a folder holds, by the note that MLflow leaves in its downloads.
-
-    Raises:
-        TrackingError: it holds no model.
-    """
+    """Return the version that a folder holds, by the note that MLflow leaves in its downloads."""
     try:
         model = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:

@@ -3,8 +3,8 @@
 Each worker counts in files of one folder, by prometheus-client's multiprocess mode.
 """
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,11 +35,6 @@ class RequestMetrics:
             multiprocess_mode="livesum",
         )
         self._labelled: dict[tuple[str, str], tuple[Any, Any]] = {}
-
-    @classmethod
-    def if_wanted(cls) -> "RequestMetrics | None":
-        """Return metrics if the environment names a folder for them."""
-        return cls() if FOLDER in os.environ else None
 
     def begin(self) -> None:
         """Count a request in."""
@@ -77,15 +72,9 @@ class _SupervisorCollector:
         yield Counter("serving_worker_restarts", "Workers that have died.", restarts)
 
 
-def expose(supervisor: "Supervisor", folder: Path, host: str, port: int) -> Callable[[], None]:
-    """Answer Prometheus from now on with the supervisor's counts and those in the workers' folder.
-
-    Returns:
-        A function that ends it.
-
-    Raises:
-        TrackingError: the address is taken.
-    """
+@contextmanager
+def exposed(supervisor: "Supervisor", folder: Path, host: str, port: int) -> Iterator[None]:
+    """Answer Prometheus with the supervisor's counts and those in the workers' folder."""
     from prometheus_client import CollectorRegistry, start_http_server
     from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -99,16 +88,8 @@ def expose(supervisor: "Supervisor", folder: Path, host: str, port: int) -> Call
     except OSError as error:
         text = f"--metrics-port {port}: {error.strerror}; choose another one."
         raise TrackingError(text) from error
-
-    def stop() -> None:
+    try:
+        yield
+    finally:
         server.shutdown()
         thread.join()
-
-    return stop
-
-
-def forget(pid: int, folder: Path) -> None:
-    """Drop what a worker was doing when it ended; what it has done stays counted."""
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(pid, str(folder))

@@ -41,11 +41,7 @@ def version_of_mlflow() -> str:
 
 
 def invoke(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
-    """Answer a request; also return how many rows it had.
-
-    Raises:
-        RefusalError: the request is malformed, or the model refuses its rows.
-    """
+    """Answer a request, or refuse it; also return how many rows it had."""
     if _content_type(headers.get(b"content-type")) == _CSV:
         columns = _columns_of_csv(body, model.table, model.max_rows)
     else:
@@ -72,11 +68,7 @@ def _content_type(header: bytes | None) -> str:
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        RefusalError: the body is not one.
-    """
+    """Read a JSON object, or refuse the body."""
     try:
         content = json.loads(body)
     except RecursionError:
@@ -129,11 +121,7 @@ def _number(text: Any) -> Any:
 
 
 def checked_length(where: str, columns: dict[str, Values], max_rows: int) -> dict[str, Values]:
-    """Return the columns.
-
-    Raises:
-        RefusalError: their lengths are not equal, nothing, or beyond the limit.
-    """
+    """Return the columns, or refuse lengths that are not equal, nothing, or beyond the limit."""
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
         named = listed(

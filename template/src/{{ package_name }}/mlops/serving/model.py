@@ -27,22 +27,13 @@ _PACKAGES = {"mlops.model": "pyfunc_code.py", "tracking.pipeline_model": "model.
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded version of a registered model.
-
-    Attributes:
-        name: of the registered model.
-        version: of these files.
-        max_rows: how many rows a request may have.
-        inputs: the columns that it takes.
-        outputs: those that it returns, as far as they are known.
-        table: makes a table of the inputs.
-    """
+    """A loaded version of a registered model."""
 
     name: str
     version: str
-    max_rows: int
+    max_rows: int  # Of a request.
     inputs: Sequence[Column]
-    outputs: Sequence[Column]
+    outputs: Sequence[Column]  # As far as they are known.
     table: Table
     _predict: Callable[[Any], Any]
 
@@ -50,9 +41,7 @@ class Model:
     def load(cls, folder: Path, name: str, version: str, max_rows: int) -> "Model":
         """Load the files of a version, and predict its example: no caller waits for the first time.
 
-        Raises:
-            ValueError: it takes something else than a table.
-            Exception: whatever its code raises; a model that refuses its own example does not load.
+        A model that takes no table, or refuses its own example, does not load.
         """
         packed = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
         signature = packed.get("signature") or {}
@@ -66,11 +55,7 @@ class Model:
         return model
 
     def predict(self, columns: Mapping[str, Values]) -> tuple[Any, int]:
-        """Predict for columns of a request; also return how many rows they have.
-
-        Raises:
-            RefusalError: the signature or the model refuses them.
-        """
+        """Predict for columns of a request, or refuse them; also return how many rows they have."""
         frame = self.table.frame(columns)
         try:
             return self._predict(frame), len(frame)

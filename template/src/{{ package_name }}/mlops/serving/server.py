@@ -21,7 +21,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any, TypeVar
 
-from .metrics import FOLDER, forget
+from .metrics import FOLDER
 
 Result = TypeVar("Result")
 
@@ -37,18 +37,11 @@ class LoadError(Exception):
 
 @dataclass(eq=False)
 class WorkerProcess:
-    """A worker process. It ends when its standard input does, which is when the supervisor ends.
-
-    Attributes:
-        process: the process.
-        ended: its exit code, once it has ended.
-        listener: how it gets the socket to accept connections from.
-        is_ready: whether it answers requests.
-    """
+    """A worker process. It ends when its standard input does, which is when the supervisor ends."""
 
     process: "Popen[bytes]"
-    ended: "asyncio.Future[int]"
-    listener: int | str
+    ended: "asyncio.Future[int]"  # Its exit code.
+    listener: int | str  # How it gets the socket to accept connections from.
     is_ready: bool = False
 
     @classmethod
@@ -65,11 +58,7 @@ class WorkerProcess:
         return cls(process, ended, listener.fileno())
 
     async def load(self, order: Mapping[str, Any]) -> None:
-        """Let it load a version and accept connections.
-
-        Raises:
-            LoadError: it cannot.
-        """
+        """Let it load a version and accept connections."""
         self.tell(json.dumps({**order, "listener": self.listener}))
         reply = asyncio.ensure_future(in_thread(self._reply))
         either: set[asyncio.Future[Any]] = {reply, self.ended}
@@ -123,22 +112,10 @@ class ServedVersion:
 
 
 class Supervisor:
-    """Starts workers, replaces those that die, and all of them when there is a new version.
-
-    Attributes:
-        served: the version that answers new requests.
-        reloads: how many new champions were served, and how many failed.
-        restarts: how many workers have died.
-    """
+    """Starts workers, replaces those that die, and all of them when there is a new version."""
 
     def __init__(self, listener: socket.socket, wanted: int, counts: Path | None = None) -> None:
-        """Keep what is the same for all workers.
-
-        Args:
-            listener: the bound socket that they accept connections from.
-            wanted: how many there are to be.
-            counts: the folder in which they count requests, if Prometheus asks for metrics.
-        """
+        """Keep the bound socket of all workers, how many to run, and the folder of their counts."""
         self._listener = listener
         # The environment as it is now, before the registry's credentials, which no worker needs.
         self._environment = {name: value for name, value in os.environ.items() if name != FOLDER}
@@ -148,7 +125,7 @@ class Supervisor:
         self._counts = counts
         self._settings: Mapping[str, Any] = {}
         self.served: ServedVersion | None = None
-        self.reloads = {"served": 0, "failed": 0}
+        self.reloads = {"served": 0, "failed": 0}  # Of new champions.
         self.restarts = 0
         self._serving: set[WorkerProcess] = set()
         self._all: set[WorkerProcess] = set()
@@ -171,15 +148,8 @@ class Supervisor:
     ) -> None:
         """Serve a version, or what `change` puts in its place, until SIGTERM or Ctrl-C.
 
-        Args:
-            version: the version to serve first.
-            first: a worker that waits.
-            settings: what workers are told beside the version: token, max_bytes, max_rows.
-            greeting: what to print when the first worker answers.
-            meanwhile: what runs from then on, as `champion.follow`.
-
-        Raises:
-            LoadError: the version cannot be served.
+        Once `first`, a worker that waits for its orders, answers, the greeting is printed, and
+        `meanwhile` runs. The settings are token, max_bytes and max_rows of each worker.
         """
         stopped = asyncio.Event()
         self._on_signals(stopped)
@@ -200,14 +170,10 @@ class Supervisor:
         await self._stop()
 
     async def change(self, version: ServedVersion, afterwards: Callable[[], None]) -> bool:
-        """Serve another version without losing a request; one that does not load changes nothing.
+        """Serve another version without losing a request, and return whether it is served now.
 
-        Args:
-            version: the version to serve.
-            afterwards: called when the old version has given its last answer.
-
-        Returns:
-            Whether it is served now.
+        One that does not load changes nothing. `afterwards` is called when the old version has
+        given its last answer.
         """
         loads = [self._start(version) for _ in range(self._wanted)]
         results = await asyncio.gather(*loads, return_exceptions=True)
@@ -274,8 +240,10 @@ class Supervisor:
 
     def _forget(self, worker: WorkerProcess, ended: "asyncio.Future[int]") -> None:
         self._all.discard(worker)
-        if self._counts:
-            forget(worker.process.pid, self._counts)
+        if self._counts:  # What it was doing is over; what it has done stays counted.
+            from prometheus_client.multiprocess import mark_process_dead
+
+            mark_process_dead(worker.process.pid, str(self._counts))
 
     async def _add(self) -> None:
         """Add one worker, however long it takes."""

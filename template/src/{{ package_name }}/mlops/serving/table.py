@@ -6,7 +6,6 @@ import would take a second and a hundred megabytes in each worker.
 """
 
 import base64
-import binascii
 import json
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -21,7 +20,6 @@ from .app import RefusalError, listed, shortened, shown
 
 Values = Sequence[Any]
 _NUMBERS = {float, int, type(None)}
-_MOST_EXAMPLES = 3
 
 
 class Column(NamedTuple):
@@ -33,11 +31,7 @@ class Column(NamedTuple):
 
 
 def columns_of_signature(text: str | None) -> list[Column]:
-    """Read the inputs or the outputs of a signature, as MLmodel holds them.
-
-    Returns:
-        The columns; none when they are not named columns that hold one value per row.
-    """
+    """Read the inputs or outputs that MLmodel holds; none unless named, with one value per row."""
     described = json.loads(text or "[]")
     if not all("name" in each and each["type"] in _TYPES for each in described):
         return []
@@ -45,12 +39,7 @@ def columns_of_signature(text: str | None) -> list[Column]:
 
 
 class Table:
-    """The columns that a model's signature names.
-
-    Attributes:
-        names: in the signature's order.
-        types: by name.
-    """
+    """The columns that a model's signature names, in its order."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self.types = {column.name: column.type for column in columns}
@@ -60,11 +49,7 @@ class Table:
         self._only_floats = set(self.types.values()) == {"double"}
 
     def frame(self, columns: Mapping[str, Values]) -> pd.DataFrame:
-        """Make the model's input of columns of equal length.
-
-        Raises:
-            RefusalError: columns are missing or unknown, or hold values of another type.
-        """
+        """Make the model's input of columns of equal length, or refuse their names or values."""
         self.check_names(columns.keys())
         names = [name for name in self.names if name in columns]
         if self._only_floats:
@@ -77,11 +62,7 @@ class Table:
         return pd.DataFrame(typed)
 
     def check_names(self, found: Collection[str]) -> None:
-        """Compare a request's columns with the signature's.
-
-        Raises:
-            RefusalError: naming those that are missing and those that are unknown.
-        """
+        """Refuse columns that are not the signature's, naming what is missing and unknown."""
         if found == self._all:
             return
         missing = [name for name in self.names if name in self._required and name not in found]
@@ -105,7 +86,7 @@ def _refuse(name: str, rule: str, values: Values, is_right: Callable[[Any], bool
     """Name the first rows whose values break a rule."""
     wrong = [(row, value) for row, value in enumerate(values, 1) if not is_right(value)]
     if wrong:
-        examples = listed(wrong, _MOST_EXAMPLES, lambda one: f"data row {one[0]}: {shown(one[1])}")
+        examples = listed(wrong, 3, lambda one: f"data row {one[0]}: {shown(one[1])}")
         raise RefusalError(f"The data is refused: {shortened(name, 60)} {rule} ({examples}).")
 
 
@@ -170,7 +151,7 @@ def _bytes(name: str, values: Values) -> Any:
 def _decoded(text: str | None) -> bytes | None:
     try:
         return base64.b64decode(text or "", validate=True)
-    except (ValueError, binascii.Error):
+    except ValueError:
         return None
 
 

@@ -63,11 +63,7 @@ def routes(model: Model) -> dict[str, Route]:
 
 
 def infer(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
-    """Answer an inference request; also return how many rows it had.
-
-    Raises:
-        RefusalError: the request is malformed, or the model refuses its rows.
-    """
+    """Answer an inference request, or refuse it; also return how many rows it had."""
     content = parsed(body)
     columns = _columns_of(content, model.table, model.max_rows)
     prediction, rows = model.predict(columns)

@@ -36,7 +36,7 @@ from typing import Any
 import uvicorn
 
 from .app import App, Route, shortened
-from .metrics import RequestMetrics
+from .metrics import FOLDER, RequestMetrics
 from .model import Model
 
 _PROTOCOLS = ("mlflow_protocol", "v2_protocol")  # The latter is rendered only where KServe asks.
@@ -54,7 +54,7 @@ def main() -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     channel = Channel()
-    metrics = RequestMetrics.if_wanted()
+    metrics = RequestMetrics() if FOLDER in os.environ else None
     for library in _LIBRARIES:  # While the supervisor asks for the version.
         if channel.orders.empty():
             with suppress(ImportError):
@@ -92,14 +92,11 @@ class Channel:
 
     The first order is a JSON object. A later one means to finish: "drain", when there is time for
     it, or "stop". So does the end of the orders.
-
-    Attributes:
-        orders: those that have arrived; empty bytes are their end.
     """
 
     def __init__(self) -> None:
         """Take over standard input and output; what the model reads is empty."""
-        self.orders: SimpleQueue[bytes] = SimpleQueue()
+        self.orders: SimpleQueue[bytes] = SimpleQueue()  # Empty bytes are their end.
         self._orders = io.FileIO(os.dup(0))  # Unbuffered: Python ends while a thread reads it.
         self._replies = io.FileIO(os.dup(1), "w")
         with Path(os.devnull).open() as nothing:
