@@ -134,7 +134,8 @@ def start(template: Path, project: Path, tag: str, given: Mapping[str, str] | No
 def update(project: Path, tag: str, given: Mapping[str, str] | None = None) -> Any:
     """Update a project to a version as `kedro mlflow update` does, but within this process."""
     changed = [f"{key}={answer}" for key, answer in _known(given, tag).items()]
-    return room("update").update(project, tag, changed, copier=run_copier)
+    with patch.object(room("update"), "run_copier", run_copier):
+        return room("update").update(project, tag, changed)
 
 
 def run_copier(arguments: Sequence[str]) -> None:

@@ -213,8 +213,8 @@ DECLARED = [
 def test_the_inputs_validator_counts_as_it_does_when_a_batch_is_loaded(
     mlops: Rooms, declared: Any, expected: pd.DataFrame | None
 ) -> None:
-    validator = mlops("model.plan").InputValidator.of("rows", declared)
-    plan = plan_of(mlops, [node(pd.DataFrame.copy, "rows", "out")], validator=validator)
+    validate = mlops("model.plan").input_validator("rows", declared)
+    plan = plan_of(mlops, [node(pd.DataFrame.copy, "rows", "out")], validate=validate)
     catalog = DataCatalog.from_config({"rows": {"type": "MemoryDataset", "validator": declared}})
     vars(catalog["rows"])["_data"] = ROWS
     for predict in (lambda: plan.predict(ROWS), lambda: catalog.load("rows")):

@@ -7,24 +7,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from kedro.framework.startup import ProjectMetadata
 
 if TYPE_CHECKING:
-    from kedro.framework.startup import ProjectMetadata
-
     from ..config import KedroMlflowConfig
 
 
 @dataclass(frozen=True)
 class Project:
-    """The project that a command is for.
-
-    Attributes:
-        path: its folder.
-        env: the Kedro environment that was asked for; none for KEDRO_ENV or the default one.
-    """
+    """The project that a command is for."""
 
     path: Path
-    env: str | None
+    env: str | None  # The Kedro environment; none for KEDRO_ENV or the default one.
 
     @cached_property
     def config(self) -> "KedroMlflowConfig":
@@ -40,7 +34,7 @@ def for_project(function: Callable[..., None]) -> Callable[..., None]:
     @click.option("--env", "-e", help="Kedro environment to read mlflow.yml from.")
     @click.pass_obj
     @wraps(function)
-    def call(metadata: "ProjectMetadata", /, env: str | None, **options: Any) -> None:
+    def call(metadata: ProjectMetadata, /, env: str | None, **options: Any) -> None:
         function(Project(Path(metadata.project_path), env), **options)
 
     return call

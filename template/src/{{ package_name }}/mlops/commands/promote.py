@@ -1,7 +1,6 @@
 """`kedro mlflow promote`: makes a version of the model the champion, or takes that back."""
 
 import os
-from typing import TYPE_CHECKING
 
 import click
 
@@ -9,10 +8,9 @@ from ..backend.client import reason_of
 from ..errors import TrackingError
 from ..project import State
 from ..redaction import mask, mask_text, secret_values
+from ..registry.promote import Outcome, Promotion
+from ..registry.report import on_screen
 from . import Project, for_project
-
-if TYPE_CHECKING:
-    from ..registry.promote import Outcome
 
 
 @click.command("promote")
@@ -42,11 +40,9 @@ def command(
         )
     if force and not reason:
         raise click.UsageError("--force needs --reason: why the rules are overridden.")
-    config = project.config
     from mlflow.exceptions import MlflowException
 
-    from ..registry.promote import Promotion
-
+    config = project.config
     promotion = Promotion(config, State.of(project.path))
     try:
         if rollback:
@@ -60,18 +56,15 @@ def command(
         ) from error
 
 
-def _show(outcome: "Outcome", dry_run: bool) -> None:
+def _show(outcome: Outcome, dry_run: bool) -> None:
     """Print what came of a promotion; exit with 1 if it was refused."""
-    from ..registry.report import on_screen
-
     if verdict := outcome.verdict:
         click.echo(f"{verdict.title}.")
         if verdict.how:
             click.echo(verdict.how)
         if verdict.checks:
             heading, *lines = on_screen(verdict)
-            click.echo()
-            click.secho(heading, bold=True)
+            click.secho(f"\n{heading}", bold=True)
             for line, check in zip(lines, verdict.checks, strict=True):
                 click.secho(line, fg=None if check.holds else "red")
             click.echo()

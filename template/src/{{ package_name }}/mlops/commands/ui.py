@@ -107,6 +107,9 @@ def _page(client: "MlflowClient", uri: str, experiment: str, run_id: str | None)
 def _server(options: PlaceOptions, url: str, log: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """Run MLflow's own server for the block; stop it at the block's end, or at SIGTERM."""
     host, port = url.removeprefix("http://").rsplit(":", 1)
+    log.parent.mkdir(exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # So that the server below ends too.
+    arguments = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", port]
     # Everybody on the machine can read a process's arguments, and an address may hold a password.
     variables = {
         "MLFLOW_BACKEND_STORE_URI": options.uri,
@@ -114,17 +117,9 @@ def _server(options: PlaceOptions, url: str, log: Path) -> "Iterator[subprocess.
         # A page for one person: without the job runner it is 2 processes instead of 15.
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
-    log.parent.mkdir(exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # So that the server below ends too.
     with log.open("w") as output:
         process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "mlflow", "server"),
-                *("--host", host, "--port", port, "--workers", "1"),
-            ],
-            env=os.environ | variables,
-            stdout=output,
-            stderr=output,
+            [*arguments, "--workers", "1"], env=os.environ | variables, stdout=output, stderr=output
         )
     try:
         yield process

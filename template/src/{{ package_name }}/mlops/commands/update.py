@@ -2,15 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
+from kedro.framework.startup import ProjectMetadata
 
 from ..update import update
 from ..update.origin import UpdateError, changelog, newest_version, origin
-
-if TYPE_CHECKING:
-    from kedro.framework.startup import ProjectMetadata
 
 _CONFLICTS = 3
 
@@ -29,7 +26,7 @@ _CONFLICTS = 3
 )
 @click.pass_obj
 def command(
-    metadata: "ProjectMetadata",
+    metadata: ProjectMetadata,
     answers: tuple[str, ...],
     defaults: bool,
     check: bool,

@@ -6,29 +6,26 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import AbstractDataset, DatasetError
+from kedro.io import AbstractDataset, DataCatalog, DatasetError
 
 from ..backend.client import muted
 from ..config import ModelOptions
+from .plan import dataset_at
 
 if TYPE_CHECKING:
-    from kedro.io import DataCatalog
     from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger(__name__)
 
 
 def use_version(
-    options: ModelOptions, version: "ModelVersion", folder: Path, catalog: "DataCatalog"
+    options: ModelOptions, version: "ModelVersion", folder: Path, catalog: DataCatalog
 ) -> dict[str, str]:
     """Let the inference pipeline read its fitted data sets from the files of a registered version.
 
-    Returns:
-        Tags that name the version and the run that trained it.
+    Returns tags that name the version and the run that trained it.
     """
     from mlflow.models import Model
-
-    from .plan import dataset_at
 
     flavor = Model.load(folder).flavors["python_function"]
     output = flavor["config"]["output"]
@@ -40,11 +37,8 @@ def use_version(
             catalog[output] = PredictionsDataset(catalog[output], origin)
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     logger.info("Scoring with %s version %s%s.", version.name, version.version, aliases)
-    return {
-        "model.name": version.name,
-        "model.version": str(version.version),
-        "model.run_id": str(version.run_id),
-    }
+    number, run_id = str(version.version), str(version.run_id)
+    return {"model.name": version.name, "model.version": number, "model.run_id": run_id}
 
 
 class PredictionsDataset(AbstractDataset[Any, Any]):

@@ -4,7 +4,7 @@ It is a file of the model, and the description of its version in the registry. I
 data. What model cards are for: https://arxiv.org/abs/1810.03993.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ _MAX_DESCRIPTION = 5000
 _MAX_PARAMETERS = 100
 
 # The first row is the heading.
-_Table = list[Sequence[str]]
+Table = Sequence[Sequence[str]]
 _Values = Mapping[str, Any]
 
 
@@ -110,19 +110,22 @@ def _sections_of_owner(project: Path, path: str | None) -> str:
     return f"## Intended use and limits\n\nNot written yet: they belong in {file}."
 
 
-def _section(title: str, table: _Table, text: str = "") -> str:
-    heading, *rows = table
-    if not rows:
+def _section(title: str, table: Table, text: str = "") -> str:
+    if len(table) == 1:
         return f"## {title}\n\nNot known."
-    lines = [_row(heading), "|" + "---|" * len(heading), *map(_row, rows)]
-    return "\n\n".join(filter(None, [f"## {title}", text, "\n".join(lines)]))
+    return "\n\n".join(filter(None, [f"## {title}", text, markdown_table(table)]))
 
 
-def _row(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in cells)} |"
+def markdown_table(table: Table) -> str:
+    """Write a table in Markdown, with one line per row."""
+    heading, *rows = [
+        f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in row)} |"
+        for row in table
+    ]
+    return "\n".join([heading, "|" + "---|" * len(table[0]), *rows])
 
 
-def _tables_of(metrics: _Values) -> tuple[_Table, _Table]:
+def _tables_of(metrics: _Values) -> tuple[Table, Table]:
     """Make a table of the overall metrics, and one with one row per group; empty without groups."""
     overall: dict[str, str] = {}
     groups: dict[str, dict[str, str]] = {}
@@ -134,7 +137,7 @@ def _tables_of(metrics: _Values) -> tuple[_Table, _Table]:
     return [("Metric", "Value"), *overall.items()], [("Group", *names), *rows] if rows else []
 
 
-def _data(inputs: _Values, project: Path) -> _Table:
+def _data(inputs: _Values, project: Path) -> Table:
     home = f"{project.absolute().as_uri()}/"
     rows = [
         (
@@ -153,13 +156,13 @@ def _number(value: Any) -> str:
     return f"{value:,}" if value else ""
 
 
-def _columns(schema: "Schema | None") -> _Table:
+def _columns(schema: "Schema | None") -> Table:
     columns = schema.inputs if schema and schema.has_input_names() else []
     rows = [(str(column.name), str(column.type).removeprefix("DataType.")) for column in columns]
     return [("Column", "Type"), *rows]
 
 
-def _lineage(tags: _Values) -> _Table:
+def _lineage(tags: _Values) -> Table:
     changed = tags.get("mlflow.source.git.dirty") == "true"
     commit = tags.get("mlflow.source.git.commit", "")
     rows = {

@@ -6,6 +6,7 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from kedro.io.core import is_parameter
 from packaging.requirements import Requirement
 
 from ..config import ModelOptions
@@ -17,6 +18,7 @@ from ..redaction import Patterns, mask
 from ..tracking import RunListener, RunStart
 from ..tracking.capture.values import read_parameters
 from .card import write_card
+from .plan import InferencePlan, dataset_at
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
@@ -74,11 +76,7 @@ def fitted_inputs(options: ModelOptions) -> set[str]:
             f"mlflow.yml: the pipeline '{options.pipeline}' (model.pipeline) has the outputs "
             f"{', '.join(sorted(outputs))}; a model returns one."
         )
-    data = {
-        name
-        for name in inference.inputs()
-        if name != "parameters" and not name.startswith("params:")
-    }
+    data = {name for name in inference.inputs() if not is_parameter(name)}
     if options.input not in data:
         raise TrackingError(
             f"mlflow.yml: model.input names the data set '{options.input}', which the pipeline "
@@ -102,8 +100,6 @@ def package(
     """
     import mlflow.pyfunc
     from mlflow.models import infer_signature
-
-    from .plan import InferencePlan
 
     quieten_mlflow()
     inference = registered_pipeline(options.pipeline, "model.pipeline")
@@ -141,12 +137,10 @@ def copy_code(folder: Path) -> Path:
     """Copy the modules that predictions may need into a folder; the copy may not be written to."""
 
     def skipped(parent: str, names: list[str]) -> set[str]:
-        unused = {"__pycache__"}
         if Path(parent) == TEMPLATE_FOLDER:
-            unused |= set(names) - _NEEDED
-        elif Path(parent) == TEMPLATE_FOLDER / "model":
-            unused |= _NOT_NEEDED_OF_MODEL
-        return unused & set(names)
+            return set(names) - _NEEDED
+        unused = _NOT_NEEDED_OF_MODEL if Path(parent) == TEMPLATE_FOLDER / "model" else set()
+        return unused | {"__pycache__"}
 
     return copytree(PACKAGE_FOLDER, folder / PACKAGE, ignore=skipped, copy_function=link)
 
@@ -203,13 +197,10 @@ def _example(options: ModelOptions, catalog: "DataCatalog") -> Any:
 
 
 def _copy_dataset(name: str, catalog: "DataCatalog", folder: Path) -> tuple[dict[str, Any], str]:
-    """Save a fitted data set once more, into a folder, by the data set class of its catalog entry.
+    """Save a fitted data set once more, by the class of its catalog entry; return entry and file.
 
-    Returns:
-        The entry without its location, and the file.
+    The entry is without its location.
     """
-    from .plan import dataset_at
-
     config = catalog.to_config()[0].get(name, {})
     # A CachedDataset holds the entry of the one that has the file.
     config = config.get("dataset", config)

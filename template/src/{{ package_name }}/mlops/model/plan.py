@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,6 @@ from kedro.io import AbstractDataset
 from kedro.validation import (
     DataValidationError,
     ParameterValidator,
-    Validator,
     ValidatorSpec,
     resolve_validator,
 )
@@ -30,21 +29,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class InferencePlan:
-    """The inference pipeline, ready to predict, in several threads at once.
+    """The inference pipeline, ready to predict, in several threads at once."""
 
-    Attributes:
-        steps: the nodes, in an order in which they can run.
-        input: the data set that holds the rows to predict for.
-        output: the data set that holds the predictions.
-        constants: everything else that the nodes read: fitted data sets and parameters, by name.
-        validator: checks the input's rows before the first node, as its catalog entry would.
-    """
-
-    steps: "tuple[Step, ...]"
+    steps: "Sequence[Step]"  # In an order in which they can run.
     input: str
     output: str
-    constants: Mapping[str, Any]
-    validator: Validator | None = None
+    constants: Mapping[str, Any]  # All else that nodes read: fitted data sets and parameters.
+    validate: Callable[[Any], Any] | None = None  # Checks rows as the input's catalog entry does.
 
     @classmethod
     def load(cls, config: Mapping[str, Any], artifacts: Mapping[str, str]) -> "InferencePlan":
@@ -63,7 +54,7 @@ class InferencePlan:
             config["output"],
             fitted,
             {"parameters": typed} | {f"params:{name}": value for name, value in typed.items()},
-            InputValidator.of(config["input"], config["validator"]),
+            input_validator(config["input"], config["validator"]),
         )
 
     @classmethod
@@ -74,7 +65,7 @@ class InferencePlan:
         output: str,
         fitted: Mapping[str, Any],
         parameters: Mapping[str, Any],
-        validator: Validator | None = None,
+        validate: Callable[[Any], Any] | None = None,
     ) -> "InferencePlan":
         """Create the plan from loaded values, by the names of their data sets.
 
@@ -86,9 +77,8 @@ class InferencePlan:
         for node in pipeline.nodes:
             read = set(node.inputs) - fitted.keys()
             released = {name for name in read - parameters.keys() if last_reader[name] is node}
-            streams = inspect.isgeneratorfunction(node.func)
-            steps.append(Step(node, frozenset(read - released), frozenset(released), streams))
-        return cls(tuple(steps), input, output, {**fitted, **parameters}, validator)
+            steps.append(Step(node, read - released, released))
+        return cls(steps, input, output, {**fitted, **parameters}, validate)
 
     def predict(self, rows: Any) -> Any:
         """Return the output data set for these rows of the input data set, which stay as they are.
@@ -103,30 +93,22 @@ class InferencePlan:
         return data[self.output]
 
     def _checked(self, rows: Any) -> Any:
-        checked = self.validator.validate(rows) if self.validator else rows
+        checked = self.validate(rows) if self.validate else rows
         return deepcopy(rows) if checked is rows else checked
 
 
 @dataclass(frozen=True)
 class Step:
-    """One node.
-
-    Attributes:
-        node: the node.
-        copied: inputs that later steps read as well: a node may change what it gets.
-        released: inputs that no later step reads.
-        streams: whether the function yields its outputs in parts.
-    """
+    """One node."""
 
     node: "Node"
-    copied: frozenset[str]
-    released: frozenset[str]
-    streams: bool
+    copied: Set[str]  # Inputs that later steps read as well: a node may change what it gets.
+    released: Set[str]  # Inputs that no later step reads.
 
     def run(self, data: dict[str, Any]) -> None:
         """Call the node's function with values of `data`, and add its outputs there."""
         outputs = node_outputs(self.node, self._call(data))
-        if self.streams:
+        if inspect.isgeneratorfunction(self.node.func):
             # Kedro saves part after part, and a data set in memory holds the last one.
             parts = list(zip(*outputs.values(), strict=False))
             outputs = dict(zip(outputs, parts[-1], strict=True)) if parts else {}
@@ -142,40 +124,33 @@ class Step:
         return call_node(self.node, values)
 
 
-class InputValidator:
-    """Checks the rows of a data set as loading it would."""
+def input_validator(name: str, declared: Any) -> Callable[[Any], Any] | None:
+    """Return what checks rows as loading a data set would, by the `validator:` of its entry.
 
-    def __init__(self, name: str, spec: ValidatorSpec) -> None:
-        self._name, self._spec = name, spec
-        self._validator = resolve_validator(spec)
+    It raises a DataValidationError, unless the validator's severity is `warn`. None if loading
+    would check nothing.
+    """
+    spec = ValidatorSpec.from_dataset_config(name, declared) if declared else None
+    if not (spec and spec.enabled and "load" in spec.on):
+        return None
+    validator = resolve_validator(spec)
 
-    @classmethod
-    def of(cls, name: str, declared: Any) -> "InputValidator | None":
-        """Create it from a catalog entry's `validator:`; none if loading would check nothing."""
-        if not declared:
-            return None
-        spec = ValidatorSpec.from_dataset_config(name, declared)
-        return cls(name, spec) if spec.enabled and "load" in spec.on else None
-
-    def validate(self, rows: Any) -> Any:
-        """Return the rows as the validator returns them.
-
-        Raises:
-            DataValidationError: it refuses them, and its severity is not `warn`.
-        """
+    def validate(rows: Any) -> Any:
         try:
-            return self._validator.validate(rows)
+            return validator.validate(rows)
         except DataValidationError as error:
             refusal = error
         except Exception as error:  # Whatever a validator raises is its verdict.
             refusal = DataValidationError(str(error))
             refusal.__cause__ = error
-        refusal.dataset_name = self._name
-        refusal.validator = refusal.validator or self._spec.class_path
-        if self._spec.severity != "warn":
+        refusal.dataset_name = name
+        refusal.validator = refusal.validator or spec.class_path
+        if spec.severity != "warn":
             raise refusal
         logger.warning("%s", refusal)
         return rows
+
+    return validate
 
 
 def dataset_at(name: str, entry: Mapping[str, Any], path: str | Path) -> AbstractDataset[Any, Any]:

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kedro.io.core import is_parameter
+
 from ..config import PromotionOptions
 from ..disk import write_atomically
 from ..errors import TrackingError
@@ -61,8 +63,7 @@ def load_holdout(state: State, digest: str) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        with path.open("rb") as file:
-            content: dict[str, Any] = pickle.load(file)
+        content: dict[str, Any] = pickle.loads(path.read_bytes())
     except Exception as error:
         raise TrackingError(
             f"The holdout in {path} cannot be read ({type(error).__name__}: {error}): train again."
@@ -115,7 +116,7 @@ def _content(name: str, value: Any) -> Iterator[bytes]:
         yield hash_pandas_object(value, index=True).to_numpy().tobytes()
     elif type(value).__module__ == "numpy" and value.dtype != object:
         yield f"{value.dtype} {value.shape}".encode() + value.tobytes()
-    elif name == "parameters" or name.startswith("params:"):
+    elif is_parameter(name):
         yield repr(value).encode()  # A pickle of it may look different in each process.
     else:
         yield pickle.dumps(value, protocol=4)

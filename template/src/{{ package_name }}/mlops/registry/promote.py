@@ -15,21 +15,11 @@ from ..project import State
 from ..tracking import RunListener
 from ..tracking.capture.tags import user_name
 from ..tracking.shipping import Delivery
+from . import versions
 from .comparison import judge_version
 from .report import has_verdict, number, save_verdict
 from .rules import Verdict
-from .versions import (
-    CHALLENGER,
-    CHAMPION,
-    PROMOTED_FROM,
-    REASON,
-    champion_of,
-    clear_challenger,
-    find_version,
-    previous_of,
-    promote_alias,
-    restore_alias,
-)
+from .versions import CHALLENGER, CHAMPION, PROMOTED_FROM, REASON, find_version
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,10 +52,8 @@ class Promotion(RunListener):
     ) -> Outcome:
         """Judge a version, make it the champion if all rules hold, and keep the verdict on its run.
 
-        Args:
-            wanted: the version's number or alias; the challenger if none is given.
-            force: the reason why the version becomes the champion even if a rule does not hold.
-            dry_run: change nothing and keep nothing.
+        `wanted` is its number or alias, the challenger if none is given; `force` is the reason to
+        promote it even if a rule does not hold. With `dry_run` nothing changes or is kept.
 
         Raises:
             TrackingError: there is no such version, or it cannot be compared with the champion.
@@ -74,21 +62,21 @@ class Promotion(RunListener):
         with self._one_at_a_time() as client:
             for _ in range(_MAX_TRIES):
                 version = find_version(name, self._server, wanted or CHALLENGER)
-                champion = champion_of(client, name)
+                champion = versions.champion_of(client, name)
                 if _number(version) == _number(champion):
                     if not dry_run:
                         self._complete(client, version)
                     summary = f"Version {version.version} of {name} is the champion already."
                     return Outcome(None, True, summary)
                 verdict = judge_version(
-                    client, self._config, self._state, version, champion, bool(force)
+                    client, self._config, self._state, version, champion, forced=bool(force)
                 )
                 promoted = verdict.holds or bool(force)
                 if dry_run or not promoted:
                     break
-                if _number(champion_of(client, name)) == _number(champion):
+                if _number(versions.champion_of(client, name)) == _number(champion):
                     why = force or verdict.why
-                    promote_alias(client, version, champion, why, user_name())
+                    versions.promote_alias(client, version, champion, why, user_name())
                     break
             else:
                 raise TrackingError(
@@ -98,7 +86,7 @@ class Promotion(RunListener):
             if not dry_run:
                 save_verdict(client, str(version.run_id), verdict, force)
                 if promoted:
-                    clear_challenger(client, version)
+                    versions.clear_challenger(client, version)
         return Outcome(verdict, promoted, _summary(verdict, force, dry_run))
 
     def roll_back(self, reason: str, dry_run: bool = False) -> str:
@@ -110,9 +98,9 @@ class Promotion(RunListener):
         name = self._name
         with self._one_at_a_time() as client:
             champion = find_version(name, self._server)
-            previous = find_version(name, self._server, previous_of(champion))
+            previous = find_version(name, self._server, versions.previous_of(champion))
             if not dry_run:
-                restore_alias(client, champion, previous, reason)
+                versions.restore_alias(client, champion, previous, reason)
         return (
             f"Version {previous.version} of {name} {'would be' if dry_run else 'is'} the champion "
             f"again, instead of version {champion.version}."
@@ -153,19 +141,17 @@ class Promotion(RunListener):
 
     def _complete(self, client: "MlflowClient", champion: "ModelVersion") -> None:
         """Do the rest of a promotion that was killed after its version had become the champion."""
-        reason = champion.tags.get(REASON)
+        reason, number = champion.tags.get(REASON), champion.tags.get(PROMOTED_FROM)
         if reason and not has_verdict(client, str(champion.run_id)):
-            number = champion.tags.get(PROMOTED_FROM)
             try:
                 previous = find_version(self._name, self._server, number) if number else None
-            except TrackingError as error:
-                logger.warning("Version %s gets no verdict: %s", champion.version, error.message)
-            else:
                 verdict = judge_version(
                     client, self._config, self._state, champion, previous, forced=True
                 )
                 save_verdict(client, str(champion.run_id), verdict, reason)
-        clear_challenger(client, champion)
+            except TrackingError as error:
+                logger.warning("Version %s gets no verdict: %s", champion.version, error.message)
+        versions.clear_challenger(client, champion)
 
     @contextmanager
     def _one_at_a_time(self) -> "Iterator[MlflowClient]":

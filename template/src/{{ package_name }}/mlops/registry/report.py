@@ -6,6 +6,7 @@ from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
 from ..backend.client import if_exists, is_transient, reason_of
+from ..model.card import markdown_table
 from .rules import Verdict
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _RESULT_TAG = "promotion.verdict"
 
 
 def on_screen(verdict: Verdict) -> list[str]:
-    """Format the table in aligned columns: its heading, then one line per rule."""
+    """Format the table in aligned columns: the heading, then one line per rule."""
     rows = _table(verdict)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
@@ -30,13 +31,11 @@ def on_screen(verdict: Verdict) -> list[str]:
 def as_markdown(verdict: Verdict, result: str, reason: str) -> str:
     """Write the report that is kept on the run."""
     time = strftime("%Y-%m-%d %H:%M UTC", gmtime())
-    about = " ".join(filter(None, [f"{verdict.title}.", verdict.how, verdict.note]))
-    lines = [f"# Version {verdict.version}: {result}", "", f"{time}. {about}", ""]
-    lines += [f"Reason: {reason}", ""]
+    about = " ".join(filter(None, [f"{time}. {verdict.title}.", verdict.how, verdict.note]))
+    parts = [f"# Version {verdict.version}: {result}", about, f"Reason: {reason}"]
     if verdict.checks:
-        heading, *rows = (f"| {' | '.join(row)} |" for row in _table(verdict))
-        lines += [heading, "|---" * (heading.count("|") - 1) + "|", *rows, ""]
-    return "\n".join(lines)
+        parts.append(markdown_table(_table(verdict)))
+    return "\n\n".join(parts) + "\n"
 
 
 def as_tags(verdict: Verdict, result: str, reason: str) -> dict[str, str]:
@@ -73,12 +72,11 @@ def save_verdict(client: "MlflowClient", run_id: str, verdict: Verdict, force: s
     from mlflow.entities import RunTag
     from mlflow.exceptions import MlflowException
 
+    result, reason = REFUSED, verdict.broken
     if verdict.holds:
         result, reason = PROMOTED, verdict.why
     elif force is not None:
         result, reason = FORCED, force
-    else:
-        result, reason = REFUSED, verdict.broken
     tags = [RunTag(*tag) for tag in as_tags(verdict, result, reason).items()]
     against = f"-against-{verdict.champion}" if verdict.champion else ""
     path = f"promotion/version-{verdict.version}{against}.md"

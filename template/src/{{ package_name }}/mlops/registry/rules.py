@@ -1,7 +1,7 @@
 """The rules of promotion, on plain numbers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import inf, isfinite
 
 from ..config import BoundOptions, ImprovementOptions, PromotionOptions
@@ -14,43 +14,27 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Check:
-    """One rule, and whether it holds: not for a number that was not measured or is not finite.
+    """One rule, and whether it holds: not for a number that was not measured or is not finite."""
 
-    Attributes:
-        key: the rule's key in mlflow.yml below `promotion`, as `slices.rmse`.
-        rule: the rule as a person reads it.
-        value: the candidate's number.
-        champion: the champion's, where the rule compares with it.
-        bound: what the number must be, as a person reads it.
-        holds: whether it is.
-    """
-
-    key: str
-    rule: str
+    key: str  # The rule's key in mlflow.yml below `promotion`, as `slices.rmse`.
+    rule: str  # As a person reads it.
     value: float | None
-    champion: float | None
-    bound: str
+    champion: float | None  # The champion's value, where the rule compares with it.
+    bound: str  # What the value must be, as a person reads it.
     holds: bool
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rules say about a version of a registered model.
-
-    Attributes:
-        champion: the number of the version that is the champion so far.
-        rows: how many rows the holdout has.
-        how: how the two were measured, a sentence; empty if they were not compared.
-        note: why they were not compared although a rule does, a sentence.
-    """
+    """What the rules say about a version of a registered model."""
 
     name: str
     version: str
-    champion: str | None
-    checks: Sequence[Check] = field(default_factory=list)
-    rows: str | None = None
-    how: str = ""
-    note: str = ""
+    champion: str | None  # The number of the version that is the champion so far.
+    checks: Sequence[Check] = ()
+    rows: str | None = None  # How many the holdout has.
+    how: str = ""  # How the two were measured, a sentence; empty if they were not compared.
+    note: str = ""  # Why they were not compared although a rule does, a sentence.
 
     @property
     def holds(self) -> bool:
@@ -83,10 +67,8 @@ def judge(
 ) -> list[Check]:
     """Check a candidate's numbers against the rules, in the order of mlflow.yml.
 
-    Args:
-        options: the rules.
-        candidate: its metrics by name; that of a group is ``group/metric``.
-        champion: the champion's on the same holdout; without a champion nothing is compared.
+    The metrics are by name, that of a group by ``group/metric``. Without a champion nothing is
+    compared.
     """
     checks = [
         _check(f"thresholds.{name}", name, candidate.get(name), bound)
@@ -111,14 +93,11 @@ def _check_slices(name: str, metrics: Metrics, bound: BoundOptions) -> Check:
             ratios[group] = value / overall
     if not ratios:
         return _check(key, f"{name} of each group / overall", None, bound)
+    low, high = _limits(bound)
 
     def excess(group: str) -> float:
         ratio = ratios[group]
-        if not isfinite(ratio):
-            return inf
-        above = -inf if bound.max is None else ratio - bound.max
-        below = -inf if bound.min is None else bound.min - ratio
-        return max(above, below)
+        return max(ratio - high, low - ratio) if isfinite(ratio) else inf
 
     worst = max(ratios, key=excess)
     return _check(key, f"{name} of {worst} / overall", ratios[worst], bound)
@@ -141,10 +120,14 @@ def _compare(
 def _check(
     key: str, rule: str, value: float | None, bound: BoundOptions, champion: float | None = None
 ) -> Check:
-    low = -inf if bound.min is None else bound.min - _ROUNDING * abs(bound.min)
-    high = inf if bound.max is None else bound.max + _ROUNDING * abs(bound.max)
+    low, high = _limits(bound)
+    low, high = low - _ROUNDING * abs(low), high + _ROUNDING * abs(high)
     holds = value is not None and isfinite(value) and low <= value <= high
     return Check(key, rule, value, champion, _describe(bound), holds)
+
+
+def _limits(bound: BoundOptions) -> tuple[float, float]:
+    return -inf if bound.min is None else bound.min, inf if bound.max is None else bound.max
 
 
 def _describe(bound: BoundOptions) -> str:

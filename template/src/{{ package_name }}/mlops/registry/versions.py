@@ -40,26 +40,26 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
     from mlflow.exceptions import MlflowException
 
     wanted = version or CHAMPION
+    is_number = wanted.isdecimal()
     try:
         client = connect(server)
-        if wanted.isdecimal():
+        if is_number:
             return client.get_model_version(name, wanted)
         return client.get_model_version_by_alias(name, wanted)
     except (MlflowException, UnreachableError) as error:
-        if is_missing(error):
-            raise TrackingError(_missing(name, wanted)) from error
-        role = "the version" if wanted.isdecimal() else "the alias"
-        raise TrackingError(
-            f"MLflow at {mask('', server.registry_uri)} could not be asked for {role} {wanted} of "
-            f"'{name}': {reason_of(error)}."
-        ) from error
-
-
-def _missing(name: str, wanted: str) -> str:
-    if wanted.isdecimal():
-        return f"The model '{name}' has no version {wanted}: `kedro mlflow ui` lists its versions."
-    otherwise = f"has the alias '{wanted}': give a version's number."
-    return f"No version of the model '{name}' {_MISSING.get(wanted, otherwise)}"
+        if not is_missing(error):
+            problem = (
+                f"MLflow at {mask('', server.registry_uri)} could not be asked for the "
+                f"{'version' if is_number else 'alias'} {wanted} of '{name}': {reason_of(error)}."
+            )
+        elif is_number:
+            problem = (
+                f"The model '{name}' has no version {wanted}: `kedro mlflow ui` lists its versions."
+            )
+        else:
+            otherwise = f"has the alias '{wanted}': give a version's number."
+            problem = f"No version of the model '{name}' {_MISSING.get(wanted, otherwise)}"
+        raise TrackingError(problem) from error
 
 
 def download(version: "ModelVersion", server: ServerOptions) -> Path:
@@ -99,18 +99,10 @@ def promote_alias(
     reason: str,
     user: str,
 ) -> None:
-    """Make a version the champion: serving and batch scoring change by one call, the last.
-
-    The history is written before: if there is a new champion, the way back is known.
-    """
-    tags = {
-        "promoted_at": _now(),
-        "promoted_by": user,
-        REASON: reason[:_MAX_REASON],
-        PROMOTED_FROM: str(previous.version) if previous else "",
-    }
-    _set_tags(client, version, tags)
-    client.set_registered_model_alias(version.name, CHAMPION, str(version.version))
+    """Make a version the champion; its tags, which are set before, are the way back."""
+    tags = {"promoted_at": _now(), "promoted_by": user, REASON: reason[:_MAX_REASON]}
+    tags[PROMOTED_FROM] = str(previous.version) if previous else ""
+    _set_champion(client, version, version, tags)
 
 
 def clear_challenger(client: "MlflowClient", champion: "ModelVersion") -> None:
@@ -137,23 +129,26 @@ def previous_of(champion: "ModelVersion") -> str:
 def restore_alias(
     client: "MlflowClient", champion: "ModelVersion", previous: "ModelVersion", reason: str
 ) -> None:
-    """Make the previous champion the champion again, and note it on the other version.
-
-    The alias is last: a rollback that was killed and is started again does not go back twice.
-    """
+    """Make the previous champion the champion again, and note it on the other version."""
     tags = {
         "rolled_back_at": _now(),
         "rolled_back_to": str(previous.version),
         "rollback_reason": reason[:_MAX_REASON],
     }
-    _set_tags(client, champion, tags)
-    client.set_registered_model_alias(champion.name, CHAMPION, str(previous.version))
+    _set_champion(client, previous, champion, tags)
 
 
-def _set_tags(client: "MlflowClient", version: "ModelVersion", tags: Mapping[str, str]) -> None:
+def _set_champion(
+    client: "MlflowClient", new: "ModelVersion", tagged: "ModelVersion", tags: Mapping[str, str]
+) -> None:
+    """Tag a version, then set the alias: serving and batch scoring change by one call, the last.
+
+    A rollback that was killed before it and is started again does not go back twice.
+    """
     for key, value in tags.items():
         if value:
-            client.set_model_version_tag(version.name, str(version.version), key, value)
+            client.set_model_version_tag(tagged.name, str(tagged.version), key, value)
+    client.set_registered_model_alias(new.name, CHAMPION, str(new.version))
 
 
 def _now() -> str:
@@ -190,12 +185,10 @@ class Registration(RunListener):
 
     def model_shipped(self, shipment: Shipment, model: "LoggedModel", record: Record) -> None:
         """Register a logged model, if mlflow.yml gives it a name."""
-        name, client = record.data["register"], shipment.client
-        if not name:
-            return
-        if (client.tracking_uri, name) not in self._known:
-            make_registered_model(client, name)
-        _register(shipment, model, name, description_of(Path(record.data["path"])))
+        if name := record.data["register"]:
+            if (shipment.client.tracking_uri, name) not in self._known:
+                make_registered_model(shipment.client, name)
+            _register(shipment, model, name, description_of(Path(record.data["path"])))
 
 
 def make_registered_model(
@@ -221,20 +214,17 @@ def _register(shipment: Shipment, model: "LoggedModel", name: str, description: 
         return
     # A registry in a database would look up models:/… at the process's own URI.
     source = f"models:/{model.model_id}" if is_server else model.artifact_location
-    existing = []
+    version = None
     if model.model_id in delivery.versions or delivery.resumed:
         # The version may exist without its number having reached us. Unity Catalog takes one
         # condition.
-        versions = client.search_model_versions(f"run_id = '{run_id}'")
-        existing = [each for each in versions if (each.name, each.source) == (name, source)]
+        existing = client.search_model_versions(f"run_id = '{run_id}'")
+        wanted = (name, source)
+        version = next((each for each in existing if (each.name, each.source) == wanted), None)
     delivery.versions[model.model_id] = []
     delivery.save()
-    version = (
-        existing[0]
-        if existing
-        else client.create_model_version(
-            name, source, run_id, description=description, model_id=model.model_id
-        )
+    version = version or client.create_model_version(
+        name, source, run_id, description=description, model_id=model.model_id
     )
     number = str(version.version)
     champion = client.get_registered_model(name).aliases.get(CHAMPION, number)

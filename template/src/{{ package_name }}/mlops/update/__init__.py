@@ -8,20 +8,24 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
 
 from .origin import ANSWERS, Origin, UpdateError, git, origin
 
-# Takes the arguments of the command line `copier`.
-Copier: TypeAlias = Callable[[Sequence[str]], None]
-
-UNDO = "git checkout HEAD -- . && git clean -fd ."
-
 _REQUIREMENTS = ["--from", "copier>=9.15,<10", "--with", "copier-template-extensions>=0.3,<1"]
+
+_NEXT = """
+Next:
+    git diff                  # {see}
+    uv sync                   # install what has changed
+    uv run pytest
+    git add . && git commit -m "Update from the template"
+
+Or take it back: git checkout HEAD -- . && git clean -fd ."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,7 @@ class Update:
         if self.kept:
             lines += ["", "No longer in the template; they stay, because you edited them:"]
             lines += [f"    {path}" for path in self.kept]
-        lines += [
-            *("", "Next:"),
-            f"    git diff                  # {see}",
-            "    uv sync                   # install what has changed",
-            "    uv run pytest",
-            '    git add . && git commit -m "Update from the template"',
-            *("", f"Or take it back: {UNDO}"),
-        ]
-        return "\n".join(lines)
+        return "\n".join([*lines, _NEXT.format(see=see)])
 
     def request(self, changelog: str) -> str:
         """Write the text of a merge request in Markdown: title, empty line, and the rest."""
@@ -89,7 +85,7 @@ def _bullets(paths: list[str]) -> str:
     return "\n".join(f"- `{path}`" for path in paths)
 
 
-def uvx(arguments: Sequence[str]) -> None:
+def run_copier(arguments: Sequence[str]) -> None:
     """Run copier in an environment that uv makes for it.
 
     Raises:
@@ -105,21 +101,12 @@ def uvx(arguments: Sequence[str]) -> None:
 
 
 def update(
-    project: Path,
-    version: str | None = None,
-    answers: Sequence[str] = (),
-    *,
-    ask: bool = False,
-    copier: Copier = uvx,
+    project: Path, version: str | None = None, answers: Sequence[str] = (), *, ask: bool = False
 ) -> Update:
     """Bring a project to a version of its template, the newest if none is named.
 
-    Args:
-        project: the project's folder; all its files are committed.
-        version: a tag of the template.
-        answers: answers that change, each as ``key=value``.
-        ask: ask the questions that are new, instead of taking their defaults.
-        copier: what runs copier.
+    The answers are ``key=value``. With `ask`, questions that are new are asked instead of answered
+    by their defaults.
 
     Raises:
         UpdateError: the project has changes that are not committed, or copier refuses.
@@ -132,8 +119,8 @@ def update(
     command += ["--vcs-ref", version] if version else []
     for answer in answers:
         command += ["--data", answer]
-    copier([*command, str(project)])
-    kept = _restore_edited(project, before, copier)
+    run_copier([*command, str(project)])
+    kept = _restore_edited(project, before)
     return Update(
         old=before.version,
         new=origin(project).version,
@@ -143,7 +130,7 @@ def update(
     )
 
 
-def _restore_edited(project: Path, before: Origin, copier: Copier) -> list[str]:
+def _restore_edited(project: Path, before: Origin) -> list[str]:
     """Of the files that are gone, restore those that the old version had rendered otherwise."""
     gone = _changed_paths(project, "--diff-filter=D", "HEAD")
     if not gone:
@@ -153,10 +140,12 @@ def _restore_edited(project: Path, before: Origin, copier: Copier) -> list[str]:
         answers, rendered = Path(folder, ANSWERS), Path(folder, "rendered")
         answers.write_text(git(project, "show", f"HEAD:./{ANSWERS}"), encoding="utf-8")
         command = ["copy", "--trust", "--quiet", "--defaults", "--vcs-ref", before.version]
-        copier([*command, "--data-file", str(answers), before.address, str(rendered)])
+        run_copier([*command, "--data-file", str(answers), before.address, str(rendered)])
         unedited = [path for path in gone if _same(project / path, rendered / path)]
     for path in unedited:
-        _remove(project, project / path)
+        (project / path).unlink()
+        with suppress(OSError):  # It ends at the first folder that holds something else.
+            os.removedirs((project / path).parent)
     return sorted(set(gone) - set(unedited))
 
 
@@ -167,15 +156,6 @@ def _changed_paths(project: Path, *options: str) -> list[str]:
 
 def _same(mine: Path, rendered: Path) -> bool:
     return rendered.is_file() and mine.is_file() and mine.read_bytes() == rendered.read_bytes()
-
-
-def _remove(project: Path, path: Path) -> None:
-    """Delete a file, and the folders that it leaves empty."""
-    path.unlink()
-    for folder in path.parents:
-        if folder == project or any(folder.iterdir()):
-            return
-        folder.rmdir()
 
 
 def _last_sentence(screen: str) -> str:

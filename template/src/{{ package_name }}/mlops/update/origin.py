@@ -14,9 +14,7 @@ from packaging.version import InvalidVersion, Version
 ANSWERS = ".copier-answers.yml"
 
 # As copier shortens the addresses of the two services.
-_SERVICES = {"gh:": "https://github.com/", "gl:": "https://gitlab.com/"}
-
-_SECONDS = 20
+_SERVICES = {"gh": "https://github.com", "gl": "https://gitlab.com"}
 
 # Neither a password nor the passphrase of a key is ever asked for.
 _ASK_NOTHING = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
@@ -36,10 +34,9 @@ class Origin:
     @property
     def git_address(self) -> str:
         """The address as git takes it."""
-        for short, full in _SERVICES.items():
-            if self.address.startswith(short):
-                repository = self.address.removeprefix(short).strip("/").removesuffix(".git")
-                return f"{full}{repository}.git"
+        service, _, repository = self.address.partition(":")
+        if service in _SERVICES:
+            return f"{_SERVICES[service]}/{repository.strip('/').removesuffix('.git')}.git"
         return self.address.removeprefix("git+")
 
     def is_older_than(self, tag: str) -> bool:
@@ -69,7 +66,7 @@ def origin(project: Path) -> Origin:
     return Origin(str(address), str(version))
 
 
-def newest_version(template: Origin, seconds: float = _SECONDS) -> str | None:
+def newest_version(template: Origin, seconds: float = 20) -> str | None:
     """Return the tag of the template's newest release; none if the project has it.
 
     Raises:

@@ -50,11 +50,7 @@ def validated(data: pd.DataFrame, model: type[pa.DataFrameModel]) -> pd.DataFram
 
     # Rows are counted, not looked up: the index of a request can be anything.
     table = data[columns].reset_index(drop=True)
-    cases = [
-        case
-        for column in table.columns[table.dtypes != "float64"]
-        for case in _make_floats(table, column)
-    ]
+    cases = [case for column in columns for case in _make_floats(table, column)]
     if cases or not (rules and rules.hold(table.to_numpy())):
         schema = model.to_schema()
         try:
@@ -135,18 +131,17 @@ def _is_plain(check: pa.Check) -> bool:
     """Return whether a check is one of those known here, of numbers, with no option of its own."""
     limits = check.statistics or {}
     bounds = [limits[key] for key in ("min_value", "max_value") if key in limits]
-    numbers = list(limits.get("allowed_values", bounds))
+    numbers = limits.get("allowed_values", bounds)
     return bool(
         check.name in _KNOWN
-        and numbers
-        and all(map(_is_finite, numbers))
+        and len(numbers)
+        and all(_is_number(value) and math.isfinite(value) for value in numbers)
         and check == getattr(pa.Check, check.name)(**limits)
     )
 
 
-def _is_finite(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _interval(name: str, limits: dict[str, Any]) -> tuple[float, float]:
@@ -262,8 +257,7 @@ def _grouped(cases: list[Case]) -> list[CheckFailure]:
 
 
 def _example(case: Case) -> str:
-    is_number = isinstance(case.value, int | float) and not isinstance(case.value, bool)
-    value = f"{case.value:g}" if is_number else repr(case.value)
+    value = f"{case.value:g}" if _is_number(case.value) else repr(case.value)
     if case.row is None:
         return value
     where = f"data row {case.row + 1}"
