@@ -58,7 +58,6 @@ def command(project: Project, as_json: bool) -> None:
 
 
 def _show(name: str, finding: Finding) -> None:
-    """Print a finding: one line, and one more for what to do."""
     click.secho(f"{finding.status:{_STATUS}}", fg=_COLOURS[finding.status], nl=False)
     margin = " " * (_STATUS + _NAME)
     width = min(shutil.get_terminal_size().columns, _WIDEST) - len(margin)

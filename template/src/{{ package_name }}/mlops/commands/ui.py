@@ -50,7 +50,6 @@ def command(project: Project, run_id: str | None, host: str | None, port: int | 
 
 
 def _open_page(config: KedroMlflowConfig, run_id: str | None) -> None:
-    """Open the page of the tracking server."""
     uri = config.server.uri
     if has_pages(uri):
         address = _page(connect(config.server), uri, config.tracking.experiment.name, run_id)
@@ -64,7 +63,6 @@ def _open_page(config: KedroMlflowConfig, run_id: str | None) -> None:
 
 
 def _serve_page(config: KedroMlflowConfig, run_id: str | None, url: str, log: Path) -> None:
-    """Serve a page for the runs in a database, until Ctrl-C."""
     if reason := why_closed(config.server.uri):
         raise TrackingError(
             f"The runs cannot be shown, {reason}. `uv run kedro mlflow doctor` says what to do."

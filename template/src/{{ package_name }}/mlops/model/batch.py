@@ -48,7 +48,6 @@ class PredictionsDataset(AbstractDataset[Any, Any]):
     """
 
     def __init__(self, dataset: AbstractDataset[Any, Any], columns: Mapping[str, Any]) -> None:
-        """Wrap the data set that saves and loads; each added column has one value."""
         self._dataset = dataset
         self._columns = dict(columns)
         self.metadata = getattr(dataset, "metadata", None)
@@ -58,11 +57,7 @@ class PredictionsDataset(AbstractDataset[Any, Any]):
         return self._dataset.load()
 
     def save(self, data: Any) -> None:
-        """Add the columns to a table and save it; anything else is saved as it is.
-
-        Raises:
-            DatasetError: the table has a column of such a name already.
-        """
+        """Add the columns to a table and save it; anything else is saved as it is."""
         self._dataset.save(_add_columns(data, self._columns))
 
     def _exists(self) -> bool:

@@ -6,7 +6,9 @@ from shutil import copytree
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from kedro.io import DataCatalog, DatasetError
 from kedro.io.core import is_parameter
+from kedro.pipeline import Pipeline
 from packaging.requirements import Requirement
 
 from ..config import ModelOptions
@@ -21,9 +23,6 @@ from .card import write_card
 from .plan import InferencePlan, dataset_at
 
 if TYPE_CHECKING:
-    from kedro.io import DataCatalog
-    from kedro.pipeline import Pipeline
-
     from ..tracking.run import TrackedRun
 
 _EXAMPLE_ROWS = 5
@@ -49,7 +48,7 @@ class Packaging(RunListener):
         if fitted and fitted <= start.pipeline.all_outputs():
             start.registers = self._options.name
 
-    def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:
+    def run_ends(self, run: "TrackedRun", catalog: DataCatalog) -> None:
         """Write the model into the run's journal, if the run has fitted it."""
         fitted = fitted_inputs(self._options)
         if not fitted or not fitted <= run.outputs().keys():
@@ -67,8 +66,7 @@ def fitted_inputs(options: ModelOptions) -> set[str]:
     """List the data sets that the inference pipeline reads and a training run fits.
 
     Raises:
-        TrackingError: the pipeline that mlflow.yml names is not registered, does not read the input
-            that it names, or does not have exactly one output.
+        TrackingError: the pipeline is not what mlflow.yml says, or has more than one output.
     """
     inference = registered_pipeline(options.pipeline, "model.pipeline")
     if len(outputs := inference.outputs()) != 1:
@@ -86,17 +84,13 @@ def fitted_inputs(options: ModelOptions) -> set[str]:
 
 
 def package(
-    options: ModelOptions, catalog: "DataCatalog", folder: Path, secrets: Patterns = ()
+    options: ModelOptions, catalog: DataCatalog, folder: Path, secrets: Patterns = ()
 ) -> None:
     """Write the inference pipeline into a new folder, as an MLflow pyfunc from code.
 
     The model holds the project's package, the fitted data sets in the formats of their catalog
     entries, the values of the parameters, a signature and an example of the input's rows: no pickle
-    of the pipeline.
-
-    Raises:
-        TrackingError: a fitted data set has no file, a parameter looks like a secret, or no example
-            of the input can be read.
+    of the pipeline. A TrackingError says what of this is missing, or would be a secret.
     """
     import mlflow.pyfunc
     from mlflow.models import infer_signature
@@ -145,7 +139,7 @@ def copy_code(folder: Path) -> Path:
     return copytree(PACKAGE_FOLDER, folder / PACKAGE, ignore=skipped, copy_function=link)
 
 
-def _parameters(inference: "Pipeline", catalog: "DataCatalog", secrets: Patterns) -> dict[str, Any]:
+def _parameters(inference: Pipeline, catalog: DataCatalog, secrets: Patterns) -> dict[str, Any]:
     values = dict(read_parameters(inference, catalog))
     for name, value in values.items():
         if mask(name, value, secrets) != value:
@@ -157,11 +151,7 @@ def _parameters(inference: "Pipeline", catalog: "DataCatalog", secrets: Patterns
 
 
 def project_requirements() -> list[str]:
-    """List the project's own requirements, each pinned to the version that is installed.
-
-    Raises:
-        TrackingError: the project is not installed in the environment that it runs in.
-    """
+    """List the project's own requirements, each pinned to the version that is installed."""
     pinned = []
     for requirement in map(Requirement, _distribution().requires or []):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
@@ -183,10 +173,8 @@ def _distribution() -> metadata.Distribution:
     )
 
 
-def _example(options: ModelOptions, catalog: "DataCatalog") -> Any:
+def _example(options: ModelOptions, catalog: DataCatalog) -> Any:
     """Read the first rows of the input, as its catalog entry checks them."""
-    from kedro.io import DatasetError
-
     try:
         return catalog.load(options.input).head(_EXAMPLE_ROWS)
     except (DatasetError, AttributeError) as error:
@@ -196,11 +184,8 @@ def _example(options: ModelOptions, catalog: "DataCatalog") -> Any:
         ) from error
 
 
-def _copy_dataset(name: str, catalog: "DataCatalog", folder: Path) -> tuple[dict[str, Any], str]:
-    """Save a fitted data set once more, by the class of its catalog entry; return entry and file.
-
-    The entry is without its location.
-    """
+def _copy_dataset(name: str, catalog: DataCatalog, folder: Path) -> tuple[dict[str, Any], str]:
+    """Save a fitted data set once more; return its entry, without its location, and the file."""
     config = catalog.to_config()[0].get(name, {})
     # A CachedDataset holds the entry of the one that has the file.
     config = config.get("dataset", config)

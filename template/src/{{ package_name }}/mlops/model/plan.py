@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kedro.io import AbstractDataset
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
 from kedro.validation import (
     DataValidationError,
     ParameterValidator,
@@ -19,10 +21,6 @@ from kedro.validation import (
 from ..mlflow_internals import call_node, node_outputs
 from ..old_names import current_name
 from ..project import registered_pipeline
-
-if TYPE_CHECKING:
-    from kedro.pipeline import Pipeline
-    from kedro.pipeline.node import Node
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ class InferencePlan:
     @classmethod
     def of(
         cls,
-        pipeline: "Pipeline",
+        pipeline: Pipeline,
         input: str,
         output: str,
         fitted: Mapping[str, Any],
@@ -83,8 +81,7 @@ class InferencePlan:
     def predict(self, rows: Any) -> Any:
         """Return the output data set for these rows of the input data set, which stay as they are.
 
-        Raises:
-            DataValidationError: the rows are not what the input's catalog entry declares.
+        A DataValidationError says that they are not what the input's catalog entry declares.
         """
         # No variable here holds what the nodes pass on: a table is freed after its last reader.
         data = {**self.constants, self.input: self._checked(rows)}
@@ -101,7 +98,7 @@ class InferencePlan:
 class Step:
     """One node."""
 
-    node: "Node"
+    node: Node
     copied: Set[str]  # Inputs that later steps read as well: a node may change what it gets.
     released: Set[str]  # Inputs that no later step reads.
 

@@ -29,11 +29,7 @@ class PipelineModel(PythonModel):  # type: ignore[misc, unused-ignore]
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> Any:
-        """Return the pipeline's output for rows in its input's columns.
-
-        Raises:
-            MlflowException: the rows are not what the input's catalog entry declares.
-        """
+        """Return the pipeline's output for rows in its input's columns."""
         try:
             return self._plan.predict(model_input)
         except DataValidationError as error:

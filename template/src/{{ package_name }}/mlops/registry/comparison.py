@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from kedro.pipeline.node import Node
+
 from ..backend.client import if_exists, muted
 from ..config import KedroMlflowConfig, MetricsOptions, PromotionOptions
 from ..errors import TrackingError
@@ -19,7 +21,6 @@ from .rules import Metrics, Verdict, judge
 from .versions import download
 
 if TYPE_CHECKING:
-    from kedro.pipeline.node import Node
     from mlflow import MlflowClient
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
@@ -37,8 +38,7 @@ def judge_version(
 ) -> Verdict:
     """Judge a version by the rules and, if one compares with the champion, measure that as well.
 
-    Raises:
-        TrackingError: they cannot be compared. A forced verdict goes without, and says so.
+    If they cannot be compared, a forced verdict says so; otherwise it is a TrackingError.
     """
     options = config.promotion
     run = client.get_run(str(version.run_id))
@@ -94,11 +94,7 @@ def _compare(
 def evaluate_again(
     options: PromotionOptions, inputs: Mapping[str, Any], folders: Sequence[Path]
 ) -> list[dict[str, float]]:
-    """Let models predict for a holdout at the same time, and measure each by the project's node.
-
-    Raises:
-        TrackingError: there is no such node, or a model does not predict.
-    """
+    """Let models predict for a holdout at the same time, and measure each by the project's node."""
     node = _evaluating_node(options)
     found = []
     for predictions in _predictions(inputs[str(options.holdout)], folders):
@@ -155,7 +151,7 @@ def _start(model: Path, rows: Path, predictions: Path) -> "subprocess.Popen[str]
     )
 
 
-def _evaluating_node(options: PromotionOptions) -> "Node":
+def _evaluating_node(options: PromotionOptions) -> Node:
     for pipeline in registered_pipelines().values():
         for node in pipeline.nodes:
             if options.evaluation in node.outputs and options.predictions in node.inputs:

@@ -11,18 +11,16 @@ import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kedro.io.core import is_parameter
+from kedro.pipeline.node import Node
 
 from ..config import PromotionOptions
 from ..disk import write_atomically
 from ..errors import TrackingError
 from ..project import State
 from ..tracking import RunListener
-
-if TYPE_CHECKING:
-    from kedro.pipeline.node import Node
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +37,7 @@ class HoldoutCapture(RunListener):
     def __init__(self, options: PromotionOptions, state: State) -> None:
         self._options, self._state = options, state
 
-    def node_finished(self, node: "Node", inputs: Mapping[str, Any]) -> dict[str, str]:
+    def node_finished(self, node: Node, inputs: Mapping[str, Any]) -> dict[str, str]:
         """Return the holdout's digest and number of rows as tags; none for any other node."""
         options = self._options
         if options.evaluation not in node.outputs or options.holdout not in inputs:
@@ -54,17 +52,13 @@ class HoldoutCapture(RunListener):
 
 
 def load_holdout(state: State, digest: str) -> dict[str, Any] | None:
-    """Return the inputs of the evaluating node; none if they are not on this machine.
-
-    Raises:
-        TrackingError: they cannot be read, as the project's own classes in them have changed.
-    """
+    """Return the inputs of the evaluating node; none if they are not on this machine."""
     path = state.holdouts / f"{digest}.pickle"
     if not path.is_file():
         return None
     try:
         content: dict[str, Any] = pickle.loads(path.read_bytes())
-    except Exception as error:
+    except Exception as error:  # The project's own classes in it may have changed.
         raise TrackingError(
             f"The holdout in {path} cannot be read ({type(error).__name__}: {error}): train again."
         ) from error
@@ -90,7 +84,7 @@ def _save(path: Path, inputs: Mapping[str, Any]) -> None:
         old.unlink(missing_ok=True)
 
 
-def _digest(node: "Node", inputs: Mapping[str, Any]) -> str:
+def _digest(node: Node, inputs: Mapping[str, Any]) -> str:
     """Compute a digest of what is read, and of the module of the function that reads it."""
     digest = hashlib.sha256(_source(node).encode())
     for name, value in inputs.items():
@@ -100,7 +94,7 @@ def _digest(node: "Node", inputs: Mapping[str, Any]) -> str:
     return digest.hexdigest()[:32]
 
 
-def _source(node: "Node") -> str:
+def _source(node: Node) -> str:
     function = inspect.unwrap(getattr(node.func, "func", node.func))
     with suppress(OSError, TypeError):
         if module := inspect.getmodule(function):

@@ -13,7 +13,6 @@ from ..disk import FileLock
 from ..errors import TrackingError
 from ..project import State
 from ..tracking import RunListener
-from ..tracking.capture.tags import user_name
 from ..tracking.shipping import Delivery
 from . import versions
 from .comparison import judge_version
@@ -75,8 +74,7 @@ class Promotion(RunListener):
                 if dry_run or not promoted:
                     break
                 if _number(versions.champion_of(client, name)) == _number(champion):
-                    why = force or verdict.why
-                    versions.promote_alias(client, version, champion, why, user_name())
+                    versions.promote_alias(client, version, champion, force or verdict.why)
                     break
             else:
                 raise TrackingError(
@@ -90,11 +88,7 @@ class Promotion(RunListener):
         return Outcome(verdict, promoted, _summary(verdict, force, dry_run))
 
     def roll_back(self, reason: str, dry_run: bool = False) -> str:
-        """Make the previous champion the champion again; return what was done, as a sentence.
-
-        Raises:
-            TrackingError: there is no champion, or none was before it.
-        """
+        """Make the previous champion the champion again; return what was done, as a sentence."""
         name = self._name
         with self._one_at_a_time() as client:
             champion = find_version(name, self._server)

@@ -13,6 +13,7 @@ from ..model.batch import use_version
 from ..model.card import description_of
 from ..redaction import mask
 from ..tracking import RunListener, RunStart, Shipment
+from ..tracking.capture.tags import user_name
 from ..tracking.journal import Record
 
 if TYPE_CHECKING:
@@ -32,11 +33,7 @@ _MISSING = {
 
 
 def find_version(name: str, server: ServerOptions, version: str | None = None) -> "ModelVersion":
-    """Ask the registry for a version by its number or an alias; the champion if none is given.
-
-    Raises:
-        TrackingError: it does not exist, or the registry does not answer.
-    """
+    """Ask the registry for a version by its number or an alias; a TrackingError if it has none."""
     from mlflow.exceptions import MlflowException
 
     wanted = version or CHAMPION
@@ -63,11 +60,7 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
 
 
 def download(version: "ModelVersion", server: ServerOptions) -> Path:
-    """Fetch a version's files; if they are on this machine already, nothing is copied.
-
-    Raises:
-        TrackingError: they are not where the registry says.
-    """
+    """Fetch a version's files, if they are not on this machine; a TrackingError if it fails."""
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -93,14 +86,10 @@ def champion_of(client: "MlflowClient", name: str) -> "ModelVersion | None":
 
 
 def promote_alias(
-    client: "MlflowClient",
-    version: "ModelVersion",
-    previous: "ModelVersion | None",
-    reason: str,
-    user: str,
+    client: "MlflowClient", version: "ModelVersion", previous: "ModelVersion | None", reason: str
 ) -> None:
     """Make a version the champion; its tags, which are set before, are the way back."""
-    tags = {"promoted_at": _now(), "promoted_by": user, REASON: reason[:_MAX_REASON]}
+    tags = {"promoted_at": _now(), "promoted_by": user_name(), REASON: reason[:_MAX_REASON]}
     tags[PROMOTED_FROM] = str(previous.version) if previous else ""
     _set_champion(client, version, version, tags)
 
@@ -113,11 +102,7 @@ def clear_challenger(client: "MlflowClient", champion: "ModelVersion") -> None:
 
 
 def previous_of(champion: "ModelVersion") -> str:
-    """Return the number of the version that was the champion before.
-
-    Raises:
-        TrackingError: there was none.
-    """
+    """Return the number of the champion before; a TrackingError if there was none."""
     if previous := champion.tags.get(PROMOTED_FROM):
         return str(previous)
     raise TrackingError(
@@ -141,10 +126,8 @@ def restore_alias(
 def _set_champion(
     client: "MlflowClient", new: "ModelVersion", tagged: "ModelVersion", tags: Mapping[str, str]
 ) -> None:
-    """Tag a version, then set the alias: serving and batch scoring change by one call, the last.
-
-    A rollback that was killed before it and is started again does not go back twice.
-    """
+    # Serving and batch scoring change by one call, the last: a rollback that was killed before it
+    # and is started again does not go back twice.
     for key, value in tags.items():
         if value:
             client.set_model_version_tag(tagged.name, str(tagged.version), key, value)
@@ -164,11 +147,7 @@ class Registration(RunListener):
         self._known: set[tuple[str, str]] = set()
 
     def run_starts(self, start: RunStart) -> None:
-        """Let a run of the model's own pipeline score with a registered version.
-
-        Raises:
-            TrackingError: there is no such version, or no champion yet.
-        """
+        """Let a run of the model's own pipeline score with a registered version."""
         options, server = self._config.model, self._config.server
         if options is None or list(start.names) != [options.pipeline]:
             return

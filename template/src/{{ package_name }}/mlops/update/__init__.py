@@ -86,11 +86,7 @@ def _bullets(paths: list[str]) -> str:
 
 
 def run_copier(arguments: Sequence[str]) -> None:
-    """Run copier in an environment that uv makes for it.
-
-    Raises:
-        UpdateError: uv is missing, or copier refuses or fails.
-    """
+    """Run copier in an environment that uv makes for it; an UpdateError says why it fails."""
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv is None:
         raise UpdateError("uv is not on the PATH: an update runs copier with it.")

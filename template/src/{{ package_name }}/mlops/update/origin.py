@@ -50,11 +50,7 @@ class Origin:
 
 
 def origin(project: Path) -> Origin:
-    """Read the template and its version from the answers file.
-
-    Raises:
-        UpdateError: the project was not made from a template with versions.
-    """
+    """Read the template and its version from the answers file."""
     file = project / ANSWERS
     content = yaml.safe_load(file.read_bytes()) if file.is_file() else {}
     address, version = content.get("_src_path"), content.get("_commit")
@@ -67,11 +63,7 @@ def origin(project: Path) -> Origin:
 
 
 def newest_version(template: Origin, seconds: float = 20) -> str | None:
-    """Return the tag of the template's newest release; none if the project has it.
-
-    Raises:
-        UpdateError: the template is not reachable.
-    """
+    """Return the tag of the template's newest release; none if the project has it."""
     address = template.git_address
     listed = git(Path(), "ls-remote", "--tags", "--refs", "--", address, seconds=seconds)
     tags = [line.partition("refs/tags/")[2] for line in listed.splitlines()]
@@ -81,20 +73,16 @@ def newest_version(template: Origin, seconds: float = 20) -> str | None:
     return max(newer, key=Version, default=None)
 
 
-def pending(project: Path, seconds: float = 5) -> str | None:
+def pending(project: Path) -> str | None:
     """Return the newest version, if the project has an older one and that can be found out."""
     try:
-        return newest_version(origin(project), seconds)
+        return newest_version(origin(project), seconds=5)
     except UpdateError:
         return None
 
 
 def changelog(template: Origin, upto: str) -> str:
-    """Return what the template's CHANGELOG.md says of the versions after the project's.
-
-    Raises:
-        UpdateError: the template is not reachable.
-    """
+    """Return what the template's CHANGELOG.md says of the versions after the project's."""
     with TemporaryDirectory() as folder:
         clone = ["clone", "--quiet", "--depth", "1", "--no-checkout", "--branch", upto]
         git(Path(folder), *clone, "--", template.git_address, "template")
@@ -122,11 +110,7 @@ def _version(text: str) -> Version | None:
 
 
 def git(folder: Path, *arguments: str, seconds: float | None = None) -> str:
-    """Run git in a folder and return what it prints.
-
-    Raises:
-        UpdateError: git is missing, fails, or takes longer than ``seconds``.
-    """
+    """Run git in a folder and return what it prints; an UpdateError says why it fails."""
     try:
         return subprocess.run(
             ["git", *arguments],

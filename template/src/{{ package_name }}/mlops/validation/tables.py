@@ -27,12 +27,9 @@ _KNOWN |= {"less_than", "less_than_or_equal_to"}
 def validated(data: pd.DataFrame, model: type[pa.DataFrameModel]) -> pd.DataFrame:
     """Check a table of numbers against a pandera model.
 
-    Returns:
-        The columns of the model, in its order and as floats, with the index of `data`.
-
-    Raises:
-        DataValidationError: Naming every column and rule that is broken, and the first rows that
-            break it. Data row 1 is the first below the header of a file.
+    Return its columns in the model's order and as floats, with the index of `data`, or raise a
+    DataValidationError that names every column and rule that is broken, and the first rows that
+    break it. Data row 1 is the first below the header of a file.
     """
     if not isinstance(data, pd.DataFrame):
         _refuse([CheckFailure(f"not a table but {type(data).__name__}")])
@@ -211,7 +208,6 @@ def _is_missing(value: Any) -> bool:
 
 
 def _broken_rules(failure_cases: pd.DataFrame, schema: pa.DataFrameSchema) -> list[Case]:
-    """Read pandera's report."""
     return [
         Case(
             column=str(case["column"]),
