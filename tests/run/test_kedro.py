@@ -35,6 +35,12 @@ PIPELINES = {"__default__": Pipeline([node(first, None, "number"), node(second, 
 """
 
 
+@pytest.fixture(autouse=True)
+def _in_the_project(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow keeps files in the working directory when a test is the first to open a database."""
+    monkeypatch.chdir(project.folder)
+
+
 def script(project: Project, source: str, env: dict[str, str] | None = None) -> str:
     """Run a program that uses Kedro's sessions; what it prints on its last line."""
     return project.script(SESSION + dedent(source), env=env)[-1]

@@ -19,8 +19,13 @@ class Rooms(Protocol):
     def __call__(self, name: str) -> ModuleType: ...
 
 
-def room(name: str) -> ModuleType:
-    """Import a module of `mlops/` by its name."""
+def mlops() -> ModuleType:
+    """Import the package `mlops` itself."""
     if str(SOURCE) not in sys.path:
         sys.path.insert(0, str(SOURCE))
-    return import_module(f"{PACKAGE}.mlops.{name}")
+    return import_module(f"{PACKAGE}.mlops")
+
+
+def room(name: str) -> ModuleType:
+    """Import a module of `mlops/` by its name."""
+    return import_module(f"{mlops().__name__}.{name}")
