@@ -36,7 +36,7 @@ def test_a_server_that_hangs_from_the_start_gets_the_run_later(
     slow.write(f"src/{PACKAGE}/pipelines/own.py", nodes)
     proxy.hanging = True
     screen = screen_of(slow.fork("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url}))
-    assert screen.count("does not answer: the run goes on") == 1
+    assert screen.count("does not answer: the run continues") == 1
     assert "uv run kedro mlflow sync" in screen
     # What would be made when the server wakes up is not asked for.
     assert set(proxy.calls) == {"GET /health"}

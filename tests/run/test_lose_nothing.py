@@ -29,7 +29,7 @@ def test_a_server_that_is_away_gets_the_run_later_as_it_would_have_looked(
     before = time.time() * 1000
     screen = slow.kedro("run", env=away).stdout
     after = time.time() * 1000
-    assert screen.count("does not answer: the run goes on") == 1
+    assert screen.count("does not answer: the run continues") == 1
     assert "uv run kedro mlflow sync" in " ".join(screen.split())
     assert not runs(server, experiment)
     slow.kedro("mlflow", "sync", env=away, code=1)

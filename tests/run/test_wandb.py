@@ -220,7 +220,7 @@ def test_without_its_library_it_says_so_and_mlflow_has_the_run(
     screen = " ".join(mirrored.kedro("run").stdout.split())
     assert (
         "Weights & Biases did not take the whole run (wandb is not installed: run `uv add wandb`). "
-        "What is left of it is kept: `uv run kedro mlflow sync` delivers it." in screen
+        "The rest is kept: `uv run kedro mlflow sync` delivers it." in screen
     )
     (run,) = mirrored.runs()
     assert run.info.status == "FINISHED"
