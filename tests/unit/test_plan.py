@@ -103,9 +103,10 @@ PIPELINES = {
 
 
 def plan_of(mlops: Rooms, nodes: Any, **more: Any) -> Any:
-    return mlops("model.plan").InferencePlan.of(
-        Pipeline(nodes), "rows", "out", more.pop("fitted", {}), deepcopy(GIVEN), **more
-    )
+    plan, constants = mlops("model.plan"), deepcopy(GIVEN)
+    fitted = more.pop("fitted", {})
+    steps = plan.steps_of(Pipeline(nodes), fitted.keys(), constants.keys())
+    return plan.InferencePlan(steps, "rows", "out", {**fitted, **constants}, **more)
 
 
 def by_kedro(nodes: Any) -> Any:

@@ -46,37 +46,14 @@ class InferencePlan:
             name: dataset_at(name, entry, artifacts[name]).load()
             for name, entry in config["datasets"].items()
         }
-        return cls.of(
-            pipeline,
+        parameters = {"parameters": typed} | {f"params:{name}": typed[name] for name in typed}
+        return cls(
+            steps_of(pipeline, fitted.keys(), parameters.keys()),
             config["input"],
             config["output"],
-            fitted,
-            {"parameters": typed} | {f"params:{name}": value for name, value in typed.items()},
+            {**fitted, **parameters},
             input_validator(config["input"], config["validator"]),
         )
-
-    @classmethod
-    def of(
-        cls,
-        pipeline: Pipeline,
-        input: str,
-        output: str,
-        fitted: Mapping[str, Any],
-        parameters: Mapping[str, Any],
-        validate: Callable[[Any], Any] | None = None,
-    ) -> "InferencePlan":
-        """Create the plan from loaded values, by the names of their data sets.
-
-        All predictions share what is fitted, and no node may change it: a copy of a model would
-        take longer than its prediction. Of the parameters each node gets its own copy.
-        """
-        last_reader = {name: node for node in pipeline.nodes for name in node.inputs}
-        steps = []
-        for node in pipeline.nodes:
-            read = set(node.inputs) - fitted.keys()
-            released = {name for name in read - parameters.keys() if last_reader[name] is node}
-            steps.append(Step(node, read - released, released))
-        return cls(steps, input, output, {**fitted, **parameters}, validate)
 
     def predict(self, rows: Any) -> Any:
         """Return the output data set for these rows of the input data set, which stay as they are.
@@ -119,6 +96,21 @@ class Step:
         for name in self.released:
             del data[name]
         return call_node(self.node, values)
+
+
+def steps_of(pipeline: Pipeline, fitted: Set[str], parameters: Set[str]) -> list[Step]:
+    """List the steps of a pipeline that reads these fitted data sets and parameters.
+
+    All predictions share what is fitted, and no node may change it: a copy of a model would take
+    longer than its prediction. Of the parameters each node gets its own copy.
+    """
+    last_reader = {name: node for node in pipeline.nodes for name in node.inputs}
+    steps = []
+    for node in pipeline.nodes:
+        read = set(node.inputs) - fitted
+        released = {name for name in read - parameters if last_reader[name] is node}
+        steps.append(Step(node, read - released, released))
+    return steps
 
 
 def input_validator(name: str, declared: Any) -> Callable[[Any], Any] | None:

@@ -93,48 +93,42 @@ def _expected(model: type[pa.DataFrameModel]) -> tuple[list[str], Rules | None]:
 
 def rules_of(schema: pa.DataFrameSchema) -> Rules | None:
     """Return the rules of a pandera schema; none if NumPy cannot check all that it asks for."""
-    if not _asks_for_nothing_else(schema):
-        return None
     columns = list(schema.columns.values())
+    checks = [(number, check) for number, column in enumerate(columns) for check in column.checks]
+    if not all(_is_known(check) for _, check in checks) or schema != _plain(schema):
+        return None
     low, high = np.full(len(columns), -np.inf), np.full(len(columns), np.inf)
     allowed = []
-    for number, column in enumerate(columns):
-        for check in column.checks:
-            if not _is_plain(check):
-                return None
-            limits = check.statistics or {}
-            if check.name == "isin":
-                allowed.append((number, np.array(sorted(limits["allowed_values"]), dtype=float)))
-                continue
+    for number, check in checks:
+        limits = check.statistics
+        if check.name == "isin":
+            allowed.append((number, np.array(sorted(limits["allowed_values"]), dtype=float)))
+        else:
             least, most = _interval(check.name, limits)
             low[number], high[number] = max(low[number], least), min(high[number], most)
     return Rules(low, high, tuple(allowed))
 
 
-def _asks_for_nothing_else(schema: pa.DataFrameSchema) -> bool:
-    """Return whether a schema is one of columns of floats with checks, and nothing beyond."""
+def _is_known(check: pa.Check) -> bool:
+    """Return whether NumPy can do a check, judging by its name and the numbers that it is about."""
+    limits = check.statistics or {}
+    bounds = [limits[key] for key in ("min_value", "max_value") if key in limits]
+    numbers = limits.get("allowed_values", bounds)
+    are_finite = all(_is_number(value) and math.isfinite(value) for value in numbers)
+    return check.name in _KNOWN and len(numbers) > 0 and are_finite
+
+
+def _plain(schema: pa.DataFrameSchema) -> pa.DataFrameSchema:
+    """Return a schema of floats with the same checks, each without options, and nothing beyond."""
 
     def texts(described: pa.Column | pa.DataFrameSchema) -> dict[str, Any]:
         return {key: getattr(described, key) for key in ("title", "description", "metadata")}
 
-    columns = {
-        name: pa.Column("float64", column.checks, nullable=column.nullable, **texts(column))
-        for name, column in schema.columns.items()
-    }
-    return bool(schema == pa.DataFrameSchema(columns, name=schema.name, **texts(schema)))
-
-
-def _is_plain(check: pa.Check) -> bool:
-    """Return whether a check is one of those known here, of numbers, with no option of its own."""
-    limits = check.statistics or {}
-    bounds = [limits[key] for key in ("min_value", "max_value") if key in limits]
-    numbers = limits.get("allowed_values", bounds)
-    return bool(
-        check.name in _KNOWN
-        and len(numbers)
-        and all(_is_number(value) and math.isfinite(value) for value in numbers)
-        and check == getattr(pa.Check, check.name)(**limits)
-    )
+    columns = {}
+    for name, column in schema.columns.items():
+        checks = [getattr(pa.Check, check.name)(**check.statistics) for check in column.checks]
+        columns[name] = pa.Column("float64", checks, nullable=column.nullable, **texts(column))
+    return pa.DataFrameSchema(columns, name=schema.name, **texts(schema))
 
 
 def _is_number(value: Any) -> bool:
