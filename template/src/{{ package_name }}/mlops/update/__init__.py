@@ -19,6 +19,7 @@ from .origin import ANSWERS, Origin, UpdateError, git, origin
 _REQUIREMENTS = ["--from", "copier>=9.15,<10", "--with", "copier-template-extensions>=0.3,<1"]
 
 _NEXT = """
+
 Next:
     git diff                  # {see}
     uv sync                   # install what has changed
@@ -49,40 +50,28 @@ class Update:
         """Write for the terminal what has changed, what to look at, and what to type next."""
         if not self.changed:
             return f"Nothing changes: the project is as {self.new} of its template renders it."
-        lines, see = [self.title], "what has changed"
-        if self.conflicts:
-            lines += ["", "Your edit and the template's conflict, between <<<<<<< and >>>>>>> in:"]
-            lines += [f"    {path}" for path in self.conflicts]
-            see = "settle what is between the markers"
-        if self.kept:
-            lines += ["", "No longer in the template; they stay, because you edited them:"]
-            lines += [f"    {path}" for path in self.kept]
-        return "\n".join([*lines, _NEXT.format(see=see)])
+        see = "settle what is between the markers" if self.conflicts else "what has changed"
+        return self._summary("    {}") + _NEXT.format(see=see)
 
     def request(self, changelog: str) -> str:
         """Write the text of a merge request in Markdown: title, empty line, and the rest."""
-        paragraphs = [self.title]
-        if self.conflicts:
-            paragraphs.append(
-                "**Edits of yours and of the template conflict** in the files below. Each holds "
-                "both, between `<<<<<<<` and `>>>>>>>`: settle them on this branch before you "
-                f"merge.\n\n{_bullets(self.conflicts)}"
-            )
-        if self.kept:
-            paragraphs.append(
-                "These files are no longer in the template. They stay, because they were edited "
-                f"here; delete them if you do not need them.\n\n{_bullets(self.kept)}"
-            )
-        paragraphs += [changelog] if changelog else []
-        paragraphs.append(
-            "Your own files (pipelines, catalog, parameters, data) are as they were. After "
-            "merging: `uv sync`."
+        last = (
+            "Your own files (pipelines, catalog, parameters, data) are as they were. Before you "
+            "merge, settle conflicts on this branch; after that, run `uv sync`.\n"
         )
-        return "\n\n".join(paragraphs) + "\n"
+        return "\n\n".join(filter(None, (self._summary("- `{}`"), changelog, last)))
 
-
-def _bullets(paths: list[str]) -> str:
-    return "\n".join(f"- `{path}`" for path in paths)
+    def _summary(self, item: str) -> str:
+        lists = {
+            "Your edits conflict with the template's, between `<<<<<<<` and `>>>>>>>`, in:": (
+                self.conflicts
+            ),
+            "No longer in the template, but kept because you edited them:": self.kept,
+        }
+        paragraphs = [self.title]
+        for heading, paths in lists.items():
+            paragraphs += [heading, "\n".join(map(item.format, paths))] if paths else []
+        return "\n\n".join(paragraphs)
 
 
 def run_copier(arguments: Sequence[str]) -> None:
