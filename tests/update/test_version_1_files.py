@@ -205,3 +205,11 @@ def test_an_adopted_project_keeps_its_settings_with_one_line_of_the_templates(
     settings = import_module("old_study.settings")
     assert [type(hook).__module__ for hook in settings.HOOKS] == ["old_study.mlops.hook"]
     assert settings.CONFIG_LOADER_ARGS["custom_resolvers"]["oc.env"]("NOT_SET", "x") == "x"
+
+
+def test_old_names_come_with_the_update_and_with_nothing_else(
+    untouched: Moved, published: Path, tmp_path: Path
+) -> None:
+    fresh = versions.copy(published, tmp_path / "fresh", versions.WORKING_TREE, {})
+    assert f"{SOURCE}/mlops/old_names.py" in untouched.after
+    assert f"{SOURCE}/mlops/old_names.py" not in answers.files(fresh)

@@ -20,9 +20,8 @@ imported when it is first used, so that `kedro --help` stays fast.
 """
 
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from . import old_names
 
 if TYPE_CHECKING:
     from .backend.token_command import TokenCommand as TokenCommand
@@ -66,4 +65,7 @@ def __getattr__(name: str) -> Any:
         ) from error
 
 
-old_names.install()
+if Path(__file__).with_name("old_names.py").is_file():  # The project began with version 1.
+    from . import old_names
+
+    old_names.install()

@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import sys
 from collections.abc import Callable, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ from kedro.validation import (
 )
 
 from ..mlflow_internals import call_node, node_outputs
-from ..old_names import current_name
-from ..project import registered_pipeline
+from ..project import PACKAGE, registered_pipeline
 
 logger = logging.getLogger(__name__)
 
@@ -144,5 +144,7 @@ def input_validator(name: str, declared: Any) -> Callable[[Any], Any] | None:
 
 def dataset_at(name: str, entry: Mapping[str, Any], path: str | Path) -> AbstractDataset[Any, Any]:
     """Create a data set of the class and options of a catalog entry, with its file at this path."""
-    kind = current_name(str(entry["type"]))  # A model may be older than this code.
+    kind = str(entry["type"])
+    if old_names := sys.modules.get(f"{PACKAGE}.mlops.old_names"):
+        kind = old_names.current_name(kind)  # The model may be of version 1.
     return AbstractDataset.from_config(name, {**entry, "type": kind, "filepath": str(path)})
