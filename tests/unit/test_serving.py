@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -121,3 +124,45 @@ def test_a_body_without_end_is_given_up(serving: Module) -> None:
     with pytest.raises(Exception, match=r"larger than 0\.001 MB"):
         read(serving, receive)
     assert parts < 100
+
+
+DIES = """
+import os, sys, time
+sys.stdin.readline()
+if os.fork() == 0:
+    time.sleep(10)
+    os._exit(0)
+print({reply!r}, flush=True)
+os._exit(7)
+"""
+
+
+def outlived(serving: Module, program: Path, monkeypatch: pytest.MonkeyPatch, reply: str) -> int:
+    """Load a worker that dies and leaves behind a child that has all its files open."""
+    process = serving("server")
+    program.write_text(DIES.format(reply=reply))
+    monkeypatch.setattr(process, "_PROGRAM", str(program))
+
+    async def code() -> int:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            worker = process.WorkerProcess.start(listener, dict(os.environ))
+            await asyncio.wait_for(worker.load({}), 8)
+            return int(await asyncio.wait_for(worker.ended, 8))
+
+    return asyncio.run(code())
+
+
+def test_a_worker_has_died_whatever_its_model_has_left_running(
+    serving: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = 'Something that Python prints when it starts.\n{"ready": true}'
+    assert outlived(serving, tmp_path / "worker.py", monkeypatch, reply) == 7
+
+
+def test_a_worker_that_dies_while_it_loads_says_what_it_could(
+    serving: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for reply, why in [('{"failed": "no such file"}', "no such file"), ("", "exit code 7")]:
+        with pytest.raises(serving("server").LoadError, match=why):
+            outlived(serving, tmp_path / "worker.py", monkeypatch, reply)
