@@ -19,7 +19,7 @@ from .capture import RunCapture
 from .capture.artifacts import capture_artifacts, files_of_figures
 from .capture.inputs import describe_inputs
 from .capture.nodes import FOLDER as RECORD_FOLDER
-from .capture.nodes import count_nodes, local_name, parts_of, write_run_record
+from .capture.nodes import is_inside, local_name, parts_of, write_run_record
 from .capture.tags import run_tags
 from .capture.values import consumed_parameters, to_mlflow
 from .journal import Record, now
@@ -153,10 +153,11 @@ class TrackedRun(RunCapture):
             join=self._join,
             registers=run.registers,
         )
-        nodes = count_nodes(self._parts)
         for namespace, part in self._parts.items():
             if namespace:
-                self.journal.append("child_started", namespace, nodes=nodes[namespace], tags=tags)
+                inside = [name for name in self._parts if is_inside(name, namespace)]
+                nodes = sum(len(self._parts[name].nodes) for name in inside)
+                self.journal.append("child_started", namespace, nodes=nodes, tags=tags)
             self._keep_parameters(namespace, consumed_parameters(part, run.catalog, secrets))
 
     def _keep_parameters(self, namespace: str, parameters: Iterable[tuple[str, Any]]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ListenersOf = Callable[[KedroMlflowConfig, State], Sequence[RunListener]]
 
-# What of mlflow.yml a worker process needs; no address and no secret is written to run.json.
+# What of mlflow.yml a worker process needs: no address of a server, which may hold a password.
 _SHARED: dict[str, Any] = {
     "tracking": {"capture": True, "metrics": True, "models": True, "run": True},
     "promotion": True,

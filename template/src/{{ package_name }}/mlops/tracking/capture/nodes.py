@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,16 +76,6 @@ def parts_of(pipeline: "Pipeline", options: RunOptions) -> dict[str, "Pipeline"]
             [node for node in pipeline.nodes if namespace_of(node, options) == namespace]
         )
         for namespace in sorted(namespaces)
-    }
-
-
-def count_nodes(parts: Mapping[str, "Pipeline"]) -> dict[str, int]:
-    """Count the nodes in each namespace, those of the namespaces inside it included."""
-    return {
-        namespace: sum(
-            len(part.nodes) for name, part in parts.items() if is_inside(name, namespace)
-        )
-        for namespace in parts
     }
 
 

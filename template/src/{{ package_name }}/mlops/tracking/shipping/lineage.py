@@ -50,7 +50,10 @@ def _dataset_input(data: Mapping[str, Any]) -> "DatasetInput":
 
     uri, columns, rows = data["source"], data.get("schema"), data.get("rows")
     source_type = urlsplit(uri or "").scheme or "memory"
-    schema = None if columns is None else _schema(columns)
+    schema = None
+    if columns is not None:
+        specs = [{"name": name, "type": _type(kind), "required": True} for name, kind in columns]
+        schema = json.dumps({"mlflow_colspec": specs})
     shape = json.dumps([uri, columns, rows])
     return DatasetInput(
         Dataset(
@@ -64,11 +67,6 @@ def _dataset_input(data: Mapping[str, Any]) -> "DatasetInput":
         ),
         [InputTag("mlflow.data.context", data["type"])],
     )
-
-
-def _schema(columns: Iterable[tuple[str, str]]) -> str:
-    specs = [{"name": name, "type": _type(kind), "required": True} for name, kind in columns]
-    return json.dumps({"mlflow_colspec": specs})
 
 
 def _type(kind: str) -> str:

@@ -136,7 +136,10 @@ class MlflowSink(Sink):
 
     def _deliver_to_run(self, run_id: str, records: list[Record], patient: bool) -> None:
         if self.delivery.joined and records_of("params", records):
-            records = self._without_known_parameters(run_id, records)
+            known = self._client.get_run(run_id).data.params
+            records, changed = without_known_parameters(records, known)
+            self.delivery.changed.update(changed)
+            self.delivery.save()
         for batch in batches(records):
             self._log_batch(self._client, run_id, batch, patient)
         for record in records_of("artifact", records):
@@ -146,14 +149,6 @@ class MlflowSink(Sink):
         for record in records_of("model", records):
             name = valid_model_name(record.data["name"])
             self._try(partial(self._log_model, run_id, name, record), f"the model {name}")
-
-    def _without_known_parameters(self, run_id: str, records: list[Record]) -> list[Record]:
-        known = self._client.get_run(run_id).data.params
-        records, changed = without_known_parameters(records, known)
-        if changed:
-            self.delivery.changed.update(changed)
-            self.delivery.save()
-        return records
 
     def _log_batch(self, client: "MlflowClient", run_id: str, batch: Batch, patient: bool) -> None:
         """Send a batch; if the server refuses it, send what is in it piece by piece."""

@@ -1,10 +1,10 @@
 """The timeline: one MLflow trace per run, one span per node."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...backend.pages import is_databricks
 from ...mlflow_internals import upload_spans
@@ -43,7 +43,7 @@ def log_timeline(
         trace_location=TraceLocation.from_experiment_id(experiment_id),
         request_time=whole.started_ns // 1_000_000,
         execution_duration=(whole.ended_ns - whole.started_ns) // 1_000_000,
-        state=TraceState(whole.state),
+        state=TraceState(_STATES[whole.status]),
         request_preview=whole.start.data["tags"].get("kedro.command"),
         trace_metadata={"mlflow.sourceRun": run_id, "mlflow.trace_schema.version": "3"},
         tags={"mlflow.traceName": whole.start.data["name"]},
@@ -66,7 +66,7 @@ class _WholeRun(NamedTuple):
     start: Record
     started_ns: int
     ended_ns: int
-    state: str
+    status: str
 
 
 def _whole_run(journal: Path, end: Record) -> _WholeRun | None:
@@ -85,41 +85,29 @@ def _whole_run(journal: Path, end: Record) -> _WholeRun | None:
             ended_ns = max(ended_ns, record.data.get("ended_ns", 0))
     if start is None or not any_node:
         return None
-    return _WholeRun(start, started_ns, ended_ns, _STATES[end.data["status"]])
+    return _WholeRun(start, started_ns, ended_ns, end.data["status"])
 
 
 def _spans(run_id: str, journal: Path, whole: _WholeRun) -> Iterator["Span"]:
     """Yield the span of the whole run, and below it one per node."""
-    times = whole.started_ns, whole.ended_ns
-    yield _span(run_id, 1, whole.start.data["name"], times, whole.state, {})
-    for number, node in enumerate(nodes_of(all_records(journal)), start=2):
-        times = node["started_ns"], node["ended_ns"] or whole.ended_ns
-        attributes = {key: node[key] for key in _ATTRIBUTES if node.get(key) is not None}
-        yield _span(run_id, number, node["name"], times, _STATES[node["status"]], attributes)
-
-
-def _span(
-    run_id: str,
-    number: int,
-    name: str,
-    times: tuple[int, int],
-    state: str,
-    attributes: Mapping[str, Any],
-) -> "Span":
-    """Make a span; number 1 is the whole run, which holds all others."""
     from mlflow.entities import Span
 
-    own = {"mlflow.traceRequestId": f"tr-{run_id}", "mlflow.spanType": _SPAN_TYPE}
-    return Span.from_dict(
-        {
-            "name": name,
-            "trace_id": f"tr-{run_id}",
-            "span_id": f"{number:016x}",
-            "parent_span_id": None if number == 1 else f"{1:016x}",
-            "start_time_unix_nano": times[0],
-            "end_time_unix_nano": times[1],
-            "status": {"code": state, "message": str(attributes.get("error", ""))},
-            # MLflow keeps attributes as JSON.
-            "attributes": {key: json.dumps(value) for key, value in {**own, **attributes}.items()},
-        }
-    )
+    root = {"name": whole.start.data["name"], **whole._asdict()}
+    for number, node in enumerate(chain([root], nodes_of(all_records(journal))), start=1):
+        is_root = number == 1
+        attributes = {"mlflow.traceRequestId": f"tr-{run_id}", "mlflow.spanType": _SPAN_TYPE}
+        if not is_root:
+            attributes |= {key: node[key] for key in _ATTRIBUTES if node.get(key) is not None}
+        yield Span.from_dict(
+            {
+                "name": node["name"],
+                "trace_id": f"tr-{run_id}",
+                "span_id": f"{number:016x}",
+                "parent_span_id": None if is_root else f"{1:016x}",
+                "start_time_unix_nano": node["started_ns"],
+                "end_time_unix_nano": node["ended_ns"] or whole.ended_ns,
+                "status": {"code": _STATES[node["status"]], "message": node.get("error", "")},
+                # MLflow keeps attributes as JSON.
+                "attributes": {key: json.dumps(value) for key, value in attributes.items()},
+            }
+        )
