@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _SECONDS_TO_ANSWER = 5
-_UNAUTHENTICATED, _FORBIDDEN, _TOO_MANY = 401, 403, 429
-_SERVER_ERRORS = (500, 502, 503, 504)
+_UNAUTHENTICATED, _FORBIDDEN = 401, 403
+_TRANSIENT = (429, 500, 502, 503, 504)
 # Where the errors of object stores' own clients are defined.
 _STORES = ("azure", "boto3", "botocore", "google", "s3transfer")
 # Is in every error about a certificate, of whatever library.
@@ -109,7 +109,7 @@ def is_transient(error: Exception) -> bool:
     if _UNTRUSTED in str(error):
         return False
     if status := _status_of(error):
-        return status == _TOO_MANY or status in _SERVER_ERRORS
+        return status in _TRANSIENT
     # What `requests` raises for lost connections and time-outs is an OSError, as Python's own are;
     # the disk's errors are OSErrors with a number: a file that is missing will not come again.
     if _is_of_a_store(error) or isinstance(error, ConnectionError | TimeoutError):

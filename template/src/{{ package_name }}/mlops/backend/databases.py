@@ -10,7 +10,6 @@ from ..mlflow_internals import initialize_tables
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-    from sqlalchemy.exc import SQLAlchemyError
 
 _SECONDS_TO_OPEN = 5
 _SECONDS_TO_WAIT = 60
@@ -30,7 +29,7 @@ def why_closed(uri: str) -> str | None:
         return f"the database does not open: {driver_message(error)}"
 
 
-def driver_message(error: "SQLAlchemyError") -> str:
+def driver_message(error: Exception) -> str:
     """Return what the database's driver says, without what SQLAlchemy adds, on one line."""
     cause = getattr(error, "orig", None) or error
     # The drivers of MySQL put a number before their message.

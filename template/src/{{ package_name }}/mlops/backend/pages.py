@@ -36,11 +36,13 @@ def public(uri: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
 
-def page(server: str, experiment_id: str, run_id: str | None = None) -> str:
-    """Return the address of an experiment's page on a tracking server, or of one of its runs."""
-    path = f"#/experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "")
+def page(uri: str, experiment_id: str, run_id: str | None = None) -> str:
+    """Return the address of a page, where runs have pages: of an experiment or one of its runs."""
+    path = f"experiments/{experiment_id}" + (f"/runs/{run_id}" if run_id else "")
+    if is_databricks(uri):
+        return f"{databricks_host(uri)}/ml/{path}"
     # MLflow's page opens in its view for language models unless the address says otherwise.
-    return f"{public(server).rstrip('/')}/{path}?workflowType=machine_learning"
+    return f"{public(uri).rstrip('/')}/#/{path}?workflowType=machine_learning"
 
 
 def find_page(
@@ -56,10 +58,7 @@ def find_page(
         experiment_id = found.experiment_id
     else:
         return None
-    if not is_databricks(uri):
-        return page(uri, experiment_id, run_id)
-    run = f"/runs/{run_id}" if run_id else ""
-    return f"{front_page(uri)}/ml/experiments/{experiment_id}{run}"
+    return page(uri, experiment_id, run_id)
 
 
 def front_page(uri: str) -> str | None:

@@ -83,17 +83,11 @@ def _unreadable(error: Exception) -> Finding:
 
 def checks_of(config: KedroMlflowConfig) -> list[Check]:
     """List the checks of a set-up, in their order."""
+    excluded = "registry" if config.model is None else ""
+    kind, mirrors = _kind(config.server.uri), enumerate(config.mirrors)
     return [
-        *(
-            check
-            for check in CHECKS
-            if _kind(config.server.uri) in check.where
-            and (config.model or check.name != "registry")
-        ),
-        *(
-            Check(f"mirror {number + 1}", partial(_mirror, number, mirror))
-            for number, mirror in enumerate(config.mirrors)
-        ),
+        *(check for check in CHECKS if kind in check.where and check.name != excluded),
+        *(Check(f"mirror {i + 1}", partial(_mirror, i, mirror)) for i, mirror in mirrors),
         Check("journal", lambda setup: stores.journal(State.of(setup.project_path))),
         Check("refused", lambda setup: stores.refused(State.of(setup.project_path))),
     ]

@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from hmac import compare_digest
 from http import HTTPStatus
 from reprlib import Repr
@@ -69,23 +70,20 @@ class Answer(NamedTuple):
     rows: int = 0
 
 
+@dataclass
 class App:
     """Answers the requests to these routes; `about` holds headers of each prediction."""
 
-    def __init__(
-        self,
-        routes: Mapping[str, Route],
-        about: Mapping[str, str],
-        token: str | None,
-        max_bytes: int,
-        metrics: RequestMetrics | None,
-    ) -> None:
-        self.is_draining = False  # Then each answer closes its connection: others take over.
-        self._routes = routes
-        self._about = tuple((k.encode(), v.encode("latin-1", "replace")) for k, v in about.items())
-        self._token = token.encode() if token else None
-        self._max_bytes = max_bytes
-        self._metrics = metrics
+    routes: Mapping[str, Route]
+    about: Mapping[str, str]
+    token: str | None
+    max_bytes: int
+    metrics: RequestMetrics | None
+    is_draining: bool = False  # Then each answer closes its connection: others take over.
+
+    def __post_init__(self) -> None:
+        about = self.about.items()
+        self._about = tuple((k.encode(), v.encode("latin-1", "replace")) for k, v in about)
         self._threads = ThreadPoolExecutor(_THREADS, "predict")
         self._usual_seconds = 0.0
 
@@ -93,10 +91,10 @@ class App:
         """Answer one request."""
         started = perf_counter()
         path = scope["path"]
-        route = self._routes.get(path)
+        route = self.routes.get(path)
         answer: Answer | None = None
-        if self._metrics:
-            self._metrics.begin()
+        if self.metrics:
+            self.metrics.begin()
         try:
             try:
                 answer = await self._answer(route, scope, receive)
@@ -109,16 +107,16 @@ class App:
             if answer:
                 await self._send(answer, send)
         finally:
-            if self._metrics:
+            if self.metrics:
                 name, seconds = route.name if route else "other", perf_counter() - started
                 status, rows = (str(answer.status), answer.rows) if answer else ("gone", 0)
-                self._metrics.end(name, status, seconds, rows)
+                self.metrics.end(name, status, seconds, rows)
 
     async def _answer(
         self, route: Route | None, scope: Mapping[str, Any], receive: Receive
     ) -> Answer | None:
         headers = dict(scope["headers"])
-        if self._token and not (route and route.is_open) and not self._shows_token(headers):
+        if self.token and not (route and route.is_open) and not _shows(self.token, headers):
             raise RefusalError("Unauthorized.", 401, ((b"www-authenticate", b"Bearer"),))
         if route is None:
             raise RefusalError(f"There is nothing at {shown(scope['path'])}.", 404)
@@ -128,15 +126,11 @@ class App:
             raise RefusalError(text, 405, ((b"allow", allowed.encode()),))
         if route.predict is None:
             return Answer(200, route.content)
-        body = await read_body(headers, receive, self._max_bytes)
+        body = await read_body(headers, receive, self.max_bytes)
         if body is None:
             return None
         content, rows = await self._predict(route.predict, body, headers)
         return Answer(200, content, self._about, rows)
-
-    def _shows_token(self, headers: Headers) -> bool:
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        return scheme.lower() == b"bearer" and compare_digest(token.strip(), self._token or b"")
 
     async def _predict(self, predict: Predict, body: bytes, headers: Headers) -> tuple[bytes, int]:
         started = perf_counter()
@@ -159,6 +153,11 @@ class App:
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
+
+
+def _shows(token: str, headers: Headers) -> bool:
+    scheme, _, shown_token = headers.get(b"authorization", b"").partition(b" ")
+    return scheme.lower() == b"bearer" and compare_digest(shown_token.strip(), token.encode())
 
 
 def _error(path: str, status: int, text: str, headers: HeaderList = ()) -> Answer:

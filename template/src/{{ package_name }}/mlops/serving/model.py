@@ -137,14 +137,5 @@ def encoded(content: Any) -> bytes:
     try:
         return _strict.encode(content).encode()
     except ValueError:
-        content = json.loads(json.dumps(content, default=json_value))
-        return _strict.encode(_without_nan(content)).encode()
-
-
-def _without_nan(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_without_nan(value) for value in content]
-    is_number = not isinstance(content, float) or abs(content) < float("inf")
-    return content if is_number else None
+        text = json.dumps(content, default=json_value)
+        return json.dumps(json.loads(text, parse_constant=lambda _: None)).encode()

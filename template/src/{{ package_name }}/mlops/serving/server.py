@@ -154,7 +154,7 @@ class Supervisor:
         stopped = asyncio.Event()
         self._on_signals(stopped)
         self.served, self._settings = version, settings
-        loading = asyncio.ensure_future(self._start(version, first))
+        loading = asyncio.ensure_future(self._load(first, version))
         stopping = asyncio.ensure_future(stopped.wait())
         await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not stopped.is_set():
@@ -175,7 +175,7 @@ class Supervisor:
         One that does not load changes nothing. `afterwards` is called when the old version has
         given its last answer.
         """
-        loads = [self._start(version) for _ in range(self._wanted)]
+        loads = [self._load(self.start_worker(), version) for _ in range(self._wanted)]
         results = await asyncio.gather(*loads, return_exceptions=True)
         new = [result for result in results if isinstance(result, WorkerProcess)]
         if failures := [result for result in results if isinstance(result, BaseException)]:
@@ -219,10 +219,7 @@ class Supervisor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _start(
-        self, version: ServedVersion, worker: WorkerProcess | None = None
-    ) -> WorkerProcess:
-        worker = worker or self.start_worker()
+    async def _load(self, worker: WorkerProcess, version: ServedVersion) -> WorkerProcess:
         about = {"name": version.name, "version": version.version, "folder": str(version.folder)}
         await worker.load({**self._settings, **about})
         return worker
@@ -252,7 +249,7 @@ class Supervisor:
             version = self.served
             assert version is not None
             try:
-                worker = await self._start(version)
+                worker = await self._load(self.start_worker(), version)
             except LoadError as error:
                 say(f"A worker does not start ({error}): trying again.")
                 continue

@@ -7,7 +7,6 @@ import would take a second and a hundred megabytes in each worker.
 
 import base64
 import json
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -90,6 +89,14 @@ def _refuse(name: str, rule: str, values: Values, is_right: Callable[[Any], bool
         raise RefusalError(f"The data is refused: {shortened(name, 60)} {rule} ({examples}).")
 
 
+def _can(convert: Callable[[Any], Any], value: Any) -> bool:
+    try:
+        convert(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
 def _floats(kind: Any, name: str, values: Values) -> Any:
     """Return numbers; a missing one becomes NaN, which is for the model to judge."""
     if not set(map(type, values)) <= _NUMBERS:  # True is 1.0 to NumPy, and "1" as well.
@@ -97,12 +104,8 @@ def _floats(kind: Any, name: str, values: Values) -> Any:
     try:
         return np.array(values, dtype=kind)
     except OverflowError:
-        _refuse(name, "is too large a number", values, _fits_a_float)
+        _refuse(name, "is too large a number", values, lambda one: one is None or _can(float, one))
         raise
-
-
-def _fits_a_float(value: Any) -> bool:
-    return type(value) is not int or abs(value) <= sys.float_info.max
 
 
 def _whole_numbers(kind: Any, name: str, values: Values) -> Any:
@@ -130,29 +133,19 @@ def _texts(name: str, values: Values) -> Any:
 
 def _times(name: str, values: Values) -> Any:
     texts = _texts(name, values)
-    _refuse(name, "must be a time, as 2026-01-31T12:00:00", texts, _is_time)
-    times = pd.to_datetime(texts, utc=True, format="ISO8601")
-    return times.dt.tz_localize(None).astype("datetime64[ns]")
-
-
-def _is_time(text: str | None) -> bool:
-    try:
-        return pd.to_datetime([text], utc=True, format="ISO8601") is not None
-    except (ValueError, OverflowError):
-        return False
+    read = partial(pd.to_datetime, utc=True, format="ISO8601")
+    _refuse(name, "must be a time, as 2026-01-31T12:00:00", texts, partial(_can, read))
+    return read(texts).dt.tz_localize(None).astype("datetime64[ns]")
 
 
 def _bytes(name: str, values: Values) -> Any:
     texts = _texts(name, values)
-    _refuse(name, "must be bytes in base64", texts, lambda text: _decoded(text) is not None)
-    return texts.map(_decoded)
+    _refuse(name, "must be bytes in base64", texts, partial(_can, _decode))
+    return texts.map(_decode)
 
 
-def _decoded(text: str | None) -> bytes | None:
-    try:
-        return base64.b64decode(text or "", validate=True)
-    except ValueError:
-        return None
+def _decode(text: str | None) -> bytes:
+    return base64.b64decode(text or "", validate=True)
 
 
 # MLflow's types of a value, and what makes them of the values in a request.
