@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +24,9 @@ def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
 
     context = KedroSession.create(project_path, save_on_close=False, env=env).load_context()
     config = read_config(context, project_path)
-    _FOR_GOOD.enter_context(exported(credentials(context, config.server.credentials)))
-    _FOR_GOOD.enter_context(
-        headers_provided(config.server.request_header_provider, lambda: context)
-    )
+    server = config.server
+    _FOR_GOOD.enter_context(exported(credentials(context, server.credentials)))
+    _FOR_GOOD.enter_context(headers_provided(server.request_header_provider, lambda: context))
     require_all(config)
     return config
 
@@ -38,11 +37,9 @@ def credentials(context: "KedroContext", key: str | None) -> dict[str, str]:
         return {}
     from kedro.config import MissingConfigException
 
-    try:
-        entries = context.config_loader["credentials"]
-    except MissingConfigException:
-        entries = {}
-    variables = entries.get(key)
+    variables = None
+    with suppress(MissingConfigException):
+        variables = context.config_loader["credentials"].get(key)
     if not isinstance(variables, dict):
         raise TrackingError(
             f"mlflow.yml: server.credentials names '{key}', and credentials.yml has no such entry "

@@ -117,10 +117,9 @@ def _bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
+        text = f"{host}:{port} cannot be listened at: {error.strerror}."
         if error.errno == errno.EADDRINUSE:
             text = f"Something listens at {host}:{port} already: choose another --port."
-        else:
-            text = f"{host}:{port} cannot be listened at: {error.strerror}."
         raise TrackingError(text) from error
     return listener
 

@@ -13,7 +13,7 @@ from ..backend.access import project_config
 from ..config import KedroMlflowConfig, MirrorOptions, ServerOptions
 from ..errors import TrackingError, one_line
 from ..project import State, is_database, is_server
-from ..redaction import mask, mask_text, secret_values
+from ..redaction import mask, secret_values
 from ..tracking.shipping.shipper import custom_sink
 from ..update.origin import pending
 from . import connection, stores
@@ -57,7 +57,7 @@ def examine(project_path: Path, env: str | None) -> Iterator[tuple[str, Finding]
     try:
         config = project_config(project_path, env)
     except Exception as error:
-        yield "settings", _unreadable(error)
+        yield "settings", _unreadable(error).masked(secret_values(os.environ))
         yield "journal", stores.journal(state)
         yield "refused", stores.refused(state)
         return
@@ -74,11 +74,10 @@ def examine(project_path: Path, env: str | None) -> Iterator[tuple[str, Finding]
 
 def _unreadable(error: Exception) -> Finding:
     """Return why mlflow.yml cannot be used; our own errors hold their remedy."""
-    secrets = secret_values(os.environ)
     if isinstance(error, TrackingError):
-        return failed(mask_text(" ".join(str(error).split()), secrets))
+        return failed(" ".join(str(error).split()))
     message = f"the project's configuration cannot be read ({one_line(error)})"
-    return failed(mask_text(message, secrets), "Correct the files in conf/.")
+    return failed(message, "Correct the files in conf/.")
 
 
 def checks_of(config: KedroMlflowConfig) -> list[Check]:

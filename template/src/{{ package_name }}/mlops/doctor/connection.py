@@ -55,16 +55,15 @@ def variables(setup: Setup) -> Finding:
     dotenv = dotenv_values(setup.project_path / ".env")
     hidden = [name for name, value in dotenv.items() if value and os.environ.get(name) != value]
     if hidden:
-        return warning(
-            f"{', '.join(hidden)}: exported with another value than in .env, and overrides it",
-            "Unset what was exported, if you mean the value in .env.",
-        )
+        message = f"{', '.join(hidden)}: exported with another value than in .env, and overrides it"
+        return warning(message, "Unset what was exported, if you mean the value in .env.")
     found = [name for name in read if os.environ.get(name)]
     return ok(f"{', '.join(found)} set" if found else "none is needed")
 
 
 _ADDRESS = "server.mlflow_tracking_uri in mlflow.yml, or MLFLOW_TRACKING_URI"
 _CORRECT = f"Correct {_ADDRESS}."
+_START = f"Start it, or correct {_ADDRESS}."
 _LOG = "Read the server's own log."
 _SLOW = "Check for a VPN or a firewall in between. The server may also be starting."
 
@@ -73,11 +72,7 @@ _NO_ANSWER: list[Case] = [
     ("^ProxyError", "the proxy does not answer", "Correct HTTP_PROXY, HTTPS_PROXY or NO_PROXY."),
     (r"^\w*Timeout|timed out", "{host} does not answer within seconds", _SLOW),
     ("NameResolution|getaddrinfo|name or service not known", "there is no host {name}", _CORRECT),
-    (
-        "^ConnectionError.*refused",
-        "no server listens at {host}",
-        f"Start it, or correct {_ADDRESS}.",
-    ),
+    ("^ConnectionError.*refused", "no server listens at {host}", _START),
     ("", "{host} does not answer as an HTTP server does ({reason})", _CORRECT),
 ]
 
@@ -116,15 +111,11 @@ def encryption(setup: Setup) -> Finding:
     if parts.scheme == "http" and is_this_machine(parts.hostname or ""):
         return ok("none, and none is needed on this machine")
     if parts.scheme == "http":
-        return warning(
-            "none: others on the network can read passwords and runs",
-            "Give the server a certificate and an address with https://.",
-        )
+        remedy = "Give the server a certificate and an address with https://."
+        return warning("none: others on the network can read passwords and runs", remedy)
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
-        return warning(
-            "the certificate is not checked, because of MLFLOW_TRACKING_INSECURE_TLS",
-            _AUTHORITY,
-        )
+        message = "the certificate is not checked, because of MLFLOW_TRACKING_INSECURE_TLS"
+        return warning(message, _AUTHORITY)
     return ok("the certificate is good")
 
 

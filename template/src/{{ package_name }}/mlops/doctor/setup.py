@@ -117,7 +117,7 @@ class Setup:
         """What the tracking server answers when it is asked for its version."""
         return ask(self.uri)
 
-    def remove_later(self, what: str, remove: Callable[..., object], *names: str) -> None:
+    def remove_later(self, what: str, remove: Callable[..., object], *names: str | None) -> None:
         """Call `remove` with these names at the end; remember what is left if that fails."""
 
         def attempt() -> None:

@@ -22,7 +22,7 @@ from .setup import MARK, Case, Finding, Setup, failed, first_of, ok, warning
 
 if TYPE_CHECKING:
     from mlflow.entities import Experiment
-    from sqlalchemy import URL, Connection
+    from sqlalchemy import URL
 
 _NO_RUN_YET = "comes with the first run"
 
@@ -42,9 +42,10 @@ _NO_DATABASE: list[Case] = [
 
 def database(setup: Setup) -> Finding:
     """Check whether the database opens."""
-    from sqlalchemy import make_url
+    from sqlalchemy import make_url, text
     from sqlalchemy.exc import SQLAlchemyError
 
+    collation = ""
     url = make_url(setup.uri)
     name = _NAMES.get(url.get_backend_name(), url.get_backend_name())
     if name == "SQLite" and url.database:
@@ -57,26 +58,18 @@ def database(setup: Setup) -> Finding:
     try:
         with opened(setup.uri) as connection:
             number = ".".join(map(str, connection.dialect.server_version_info or ()))
-            ignores_case = url.get_backend_name() == "mysql" and _ignores_case(connection)
+            if url.get_backend_name() == "mysql":
+                # The tables' own, now or later; the server's default ignores case.
+                collation = connection.execute(text("select @@collation_database")).scalar_one()
             if getattr(connection.dialect, "is_mariadb", False):
                 name = name.replace("MySQL", "MariaDB")
     except SQLAlchemyError as error:
         words = driver_message(error)
         return first_of(_NO_DATABASE, words, name=name, reason=one_line(Exception(words)))
-    if ignores_case:
-        return warning(
-            f"{name}, version {number}, takes the metrics loss and Loss for one",
-            "Create a database with `character set utf8mb4 collate utf8mb4_bin`.",
-        )
+    if collation.endswith("_ci"):
+        remedy = "Create a database with `character set utf8mb4 collate utf8mb4_bin`."
+        return warning(f"{name}, version {number}, takes the metrics loss and Loss for one", remedy)
     return ok(f"{name}, version {number}")
-
-
-def _ignores_case(connection: "Connection") -> bool:
-    """Read the collation that the tables have or will have; the server's default ignores case."""
-    from sqlalchemy import text
-
-    collation = connection.execute(text("select @@collation_database")).scalar_one()
-    return str(collation).endswith("_ci")
 
 
 def _in_project(setup: Setup, url: "URL") -> Path:
@@ -113,14 +106,10 @@ def judge_revision(revision: str, known: list[str], installed: str, upgrade: str
         return ok(f"up to date for MLflow {installed}")
     if revision in known:
         behind = known.index(revision)
-        return failed(
-            f"created by an older MLflow: {behind} migrations behind {installed}",
-            f"Back the database up, then run: {upgrade}",
-        )
-    return failed(
-        f"created by a newer MLflow than {installed}",
-        "Raise mlflow in pyproject.toml to the others' version, and run `uv sync`.",
-    )
+        message = f"created by an older MLflow: {behind} migrations behind {installed}"
+        return failed(message, f"Back the database up, then run: {upgrade}")
+    remedy = "Raise mlflow in pyproject.toml to the others' version, and run `uv sync`."
+    return failed(f"created by a newer MLflow than {installed}", remedy)
 
 
 _ASK_FOR_EDIT = "Ask its owner for the permission EDIT, or choose another name in mlflow.yml."
@@ -141,10 +130,8 @@ def experiment(setup: Setup) -> Finding:
         found = setup.client.get_experiment_by_name(options.name)
         deleted = found is not None and found.lifecycle_stage == "deleted"
         if deleted and not options.restore_if_deleted:
-            return failed(
-                f"'{options.name}' has been deleted",
-                "Restore it on MLflow's page, or set tracking.experiment.restore_if_deleted.",
-            )
+            remedy = "Restore it on MLflow's page, or set tracking.experiment.restore_if_deleted."
+            return failed(f"'{options.name}' has been deleted", remedy)
         if found and not deleted:
             _write(setup, found)
             return ok(f"'{options.name}' can be written")
@@ -212,15 +199,12 @@ def judge_location(root: str, uri: str) -> Finding | None:
     if urlsplit(root).scheme not in ("", "file"):
         return None
     if is_server(uri) and not is_this_machine(urlsplit(uri).hostname or ""):
-        return failed(
-            "the server names a folder of its own machine, which this one cannot write",
-            "Start the server with --artifacts-destination, and use a new experiment.",
-        )
+        message = "the server names a folder of its own machine, which this one cannot write"
+        remedy = "Start the server with --artifacts-destination, and use a new experiment."
+        return failed(message, remedy)
     if vanished(root):
-        return failed(
-            f"the folder of the experiment is gone: {root}",
-            "Move the project back there, or give tracking.experiment.name another name.",
-        )
+        remedy = "Move the project back there, or give tracking.experiment.name another name."
+        return failed(f"the folder of the experiment is gone: {root}", remedy)
     return None
 
 
@@ -241,10 +225,9 @@ def _round_trip(setup: Setup, root: str) -> str:
         file.write_text(content, encoding="utf-8")
         path = f"{setup.folder}/artifacts"  # As in a run's folder: with the permissions of runs.
         repository.log_artifact(str(file), path)
-        setup.remove_later(
-            f"the folder {setup.folder} at {root}",
-            lambda: repository.delete_artifacts(None if setup.owns_root else setup.folder),
-        )
+        created = None if setup.owns_root else setup.folder
+        what = f"the folder {setup.folder} at {root}"
+        setup.remove_later(what, repository.delete_artifacts, created)
         listed = [Path(found.path).name for found in repository.list_artifacts(path)]
         if file.name not in listed:
             return "does not list what was written"
@@ -301,8 +284,6 @@ def refused(state: State) -> Finding:
     lists = list(state.refused.glob("*"))
     if not lists:
         return ok("nothing")
-    return warning(
-        f"records of {len(lists)} {'run' if len(lists) == 1 else 'runs'}",
-        f"{state.folder.name}/{state.refused.name}/ says what, and why; delete it once you have "
-        "read it.",
-    )
+    folder = f"{state.folder.name}/{state.refused.name}/"
+    remedy = f"{folder} says what, and why; delete it once you have read it."
+    return warning(f"records of {len(lists)} {'run' if len(lists) == 1 else 'runs'}", remedy)

@@ -170,10 +170,7 @@ def _error(path: str, status: int, text: str, headers: HeaderList = ()) -> Answe
 async def read_body(
     headers: Headers, receive: Receive, most: int, seconds: float = _SECONDS_TO_ARRIVE
 ) -> bytes | None:
-    """Read a request's body, or refuse what is too large, too slow or compressed.
-
-    None when its sender has gone.
-    """
+    """Read a request's body, or refuse it; return None when its sender has gone."""
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise RefusalError("Content-Encoding: send the body as it is, uncompressed.", 415)
     size = int(headers.get(b"content-length", b"0"))

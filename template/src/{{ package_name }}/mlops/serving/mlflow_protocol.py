@@ -53,15 +53,13 @@ def invoke(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
 
 
 def _content_type(header: bytes | None) -> str:
-    media, *parameters = (part.strip() for part in (header or b"").decode("latin-1").split(";"))
-    media = media.lower()
+    parts = (header or b"").decode("latin-1").lower().split(";")
+    media, *parameters = (part.strip() for part in parts)
     if media not in (_JSON, _CSV):
-        raise RefusalError(
-            f"Content-Type must be {_JSON} or {_CSV}, not {shown(media) if media else 'missing'}.",
-            415,
-        )
+        found = shown(media) if media else "missing"
+        raise RefusalError(f"Content-Type must be {_JSON} or {_CSV}, not {found}.", 415)
     for parameter in parameters:
-        name, _, value = parameter.lower().partition("=")
+        name, _, value = parameter.partition("=")
         if name == "charset" and value.strip("\"' ") not in _CHARSETS:
             raise RefusalError(f"Content-Type: charset must be utf-8, not {shown(value)}.", 415)
     return media
@@ -83,10 +81,8 @@ def _columns_of_json(content: Mapping[str, Any], table: Table, max_rows: int) ->
     """Read the rows in a JSON body, whichever of MLflow's four shapes they have."""
     shapes = [key for key in _SHAPES if key in content]
     if len(shapes) != 1:
-        raise RefusalError(
-            f"The body must hold one of {', '.join(_SHAPES)}; it holds "
-            f"{listed(list(content)) or 'none'}."
-        )
+        found = listed(list(content)) or "none"
+        raise RefusalError(f"The body must hold one of {', '.join(_SHAPES)}; it holds {found}.")
     if content.get("params"):
         raise RefusalError("params: the model takes none.")
     (shape,) = shapes
@@ -124,10 +120,8 @@ def checked_length(where: str, columns: dict[str, Values], max_rows: int) -> dic
     """Return the columns, or refuse lengths that are not equal, nothing, or beyond the limit."""
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
-        named = listed(
-            list(columns.items()), show=lambda one: f"{shortened(one[0], 60)} {len(one[1])}"
-        )
-        raise RefusalError(f"{where}: columns must have the same number of rows ({named}).")
+        found = listed(list(columns), show=lambda key: f"{shortened(key, 60)} {len(columns[key])}")
+        raise RefusalError(f"{where}: columns must have the same number of rows ({found}).")
     if not max(lengths, default=0):
         raise RefusalError(f"{where}: there are no rows; at least one is needed.")
     if max(lengths) > max_rows:
@@ -140,10 +134,8 @@ def by_position(where: str, rows: list[Any], names: list[str]) -> dict[str, Valu
     for number, row in enumerate(rows, 1):
         _require(row, list, f"{where}: row {number} must be a list")
         if len(row) != len(names):
-            raise RefusalError(
-                f"{where}: row {number} has {len(row)} values for {len(names)} columns "
-                f"({listed(names, 20)})."
-            )
+            found = f"{len(row)} values for {len(names)} columns ({listed(names, 20)})"
+            raise RefusalError(f"{where}: row {number} has {found}.")
     columns: list[Values] = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     return dict(zip(names, columns, strict=True))
 
@@ -161,10 +153,8 @@ def _records(where: str, rows: Any, table: Table) -> dict[str, Values]:
 
 def _split(where: str, content: Any, table: Table) -> dict[str, Values]:
     _require(content, dict, f"{where} must be an object with columns and data")
-    if unknown := sorted(content.keys() - {"columns", "index", "data"}):
-        raise RefusalError(
-            f"{where}: unknown keys {listed(unknown)}; it has columns, index and data."
-        )
+    if unknown := listed(sorted(content.keys() - {"columns", "index", "data"})):
+        raise RefusalError(f"{where}: unknown keys {unknown}; it has columns, index and data.")
     names, rows = content.get("columns", table.names), content.get("data")
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise RefusalError(f"{where}.columns must be a list of names.")

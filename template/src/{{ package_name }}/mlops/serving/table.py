@@ -44,7 +44,6 @@ class Table:
         self.types = {column.name: column.type for column in columns}
         self.names = list(self.types)
         self._required = frozenset(column.name for column in columns if column.is_required)
-        self._all = frozenset(self.names)
         self._only_floats = set(self.types.values()) == {"double"}
 
     def frame(self, columns: Mapping[str, Values]) -> pd.DataFrame:
@@ -62,10 +61,10 @@ class Table:
 
     def check_names(self, found: Collection[str]) -> None:
         """Refuse columns that are not the signature's, naming what is missing and unknown."""
-        if found == self._all:
+        if found == self.types.keys():
             return
         missing = [name for name in self.names if name in self._required and name not in found]
-        unexpected = [name for name in found if name not in self._all]
+        unexpected = [name for name in found if name not in self.types]
         problems = []
         if missing:
             problems.append(f"missing columns: {listed(missing)}")

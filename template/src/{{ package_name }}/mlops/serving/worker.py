@@ -144,64 +144,50 @@ class Server(uvicorn.Server):
     """uvicorn, told by the supervisor when to finish, and patient with open connections."""
 
     def __init__(self, app: App, channel: Channel) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                # Windows' other loop cannot share a socket with other processes.
-                loop="asyncio:SelectorEventLoop" if sys.platform == "win32" else "auto",
-                interface="asgi3",
-                lifespan="off",
-                ws="none",
-                log_config=None,
-                log_level="error",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                timeout_keep_alive=_SECONDS_IDLE,
-                timeout_graceful_shutdown=_SECONDS_TO_FINISH,
-            )
+        config = uvicorn.Config(
+            app,
+            # Windows' other loop cannot share a socket with other processes.
+            loop="asyncio:SelectorEventLoop" if sys.platform == "win32" else "auto",
+            interface="asgi3",
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_SECONDS_IDLE,
+            timeout_graceful_shutdown=_SECONDS_TO_FINISH,
         )
+        super().__init__(config)
         self._app = app
         self._channel = channel
-        self._leaving: asyncio.Task[None] | None = None
         self._last = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept connections, and tell the supervisor so."""
         await super().startup(sockets)
-        loop = asyncio.get_running_loop()
-        threading.Thread(target=self._listen, args=[loop], daemon=True).start()
         self._channel.reply({"ready": True})
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Finish on SIGTERM; Ctrl-C reaches the supervisor too, which then says so."""
         if sig == signal.SIGTERM:
-            asyncio.get_running_loop().call_soon_threadsafe(self._leave_within, _SECONDS_TO_LEAVE)
+            self._channel.orders.put(b"stop\n")
 
-    def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        order = b"\n"
-        while order:
-            order = self._channel.orders.get()
-            seconds = _SECONDS_IDLE + 1 if order == b"drain\n" else _SECONDS_TO_LEAVE
-            with suppress(RuntimeError):  # The loop has ended.
-                loop.call_soon_threadsafe(self._leave_within, seconds)
-
-    def _leave_within(self, seconds: float) -> None:
-        """Accept no more, and end when all connections are closed, or by then are idle."""
-        loop = asyncio.get_running_loop()
-        self._last = loop.time() + seconds
-        if self._leaving is None:
+    async def on_tick(self, counter: int) -> bool:
+        """Once told to finish, accept no more, and end when connections are closed, or late."""
+        now = asyncio.get_running_loop().time()
+        while not self._channel.orders.empty():
+            is_drain = self._channel.orders.get() == b"drain\n"
+            self._last = now + (_SECONDS_IDLE + 1 if is_drain else _SECONDS_TO_LEAVE)
             self._app.is_draining = True
             for server in self.servers:
                 server.close()
-            self._leaving = loop.create_task(self._leave())
-
-    async def _leave(self) -> None:
         # uvicorn would close idle connections at once, and with them lose a request that is on its
         # way. They close by themselves: after the next answer, or when nothing comes any more.
-        while self.server_state.connections and asyncio.get_running_loop().time() < self._last:
-            await asyncio.sleep(0.05)
-        self.should_exit = True
+        if self._app.is_draining and (not self.server_state.connections or now >= self._last):
+            self.should_exit = True
+        return await super().on_tick(counter)
 
 
 if __name__ == "__main__":
