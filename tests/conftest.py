@@ -19,7 +19,15 @@ import pytest
 from tests.support import answers
 from tests.support.answers import Render
 from tests.support.guarded import GuardedServer, guarded_server
-from tests.support.project import PACKAGE, Project, Trained, copy_of, install, tracking_server
+from tests.support.project import (
+    PACKAGE,
+    Project,
+    Trained,
+    copy_of,
+    files_of,
+    install,
+    tracking_server,
+)
 from tests.support.proxy import Proxy, proxy_of
 from tests.support.shared import shared
 from tests.support.slow import REGISTRY
@@ -58,8 +66,9 @@ def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Projec
 def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Trained, trained again, a batch scored: all processes share it, and none changes it."""
     folder = shared(tmp_path_factory, "trained", partial(train, rendered))
+    project = Project(folder / "project", rendered.environment)
     screens = [path.read_text("utf-8") for path in sorted(folder.glob("screen-*"))]
-    return Trained(Project(folder / "project", rendered.environment), *screens)
+    return Trained(project, *screens, frozenset((folder / "model-files").read_text().splitlines()))
 
 
 def train(rendered: Project, folder: Path) -> None:
@@ -68,6 +77,10 @@ def train(rendered: Project, folder: Path) -> None:
     for number, arguments in enumerate([(), (), ("--pipelines", "inference")]):
         result = project.run("kedro", "run", *arguments)
         (folder / f"screen-{number}").write_text(result.stdout + result.stderr, "utf-8")
+        if number == 0:
+            model = files_of(project, "champion")
+            names = [path.relative_to(model).as_posix() for path in model.rglob("*")]
+            (folder / "model-files").write_text("\n".join(names))
 
 
 @pytest.fixture(scope="session")

@@ -39,16 +39,15 @@ def test_its_signature_has_the_features_and_the_prediction_and_no_target(
     assert signature.outputs.input_names() == ["progression"]
 
 
-def test_it_holds_code_and_fitted_data_and_no_pickle(model_folder: Path) -> None:
-    names = {path.relative_to(model_folder).as_posix() for path in model_folder.rglob("*")}
+def test_it_holds_code_and_fitted_data_and_no_pickle(trained: Trained) -> None:
     assert {
         "pyfunc_code.py",
         f"code/{PACKAGE}/pipelines/preparation.py",
         "artifacts/preparation.skops",
         "artifacts/regressor.skops",
         "input_example.json",
-    } <= names
-    assert not [name for name in names if name.endswith((".pkl", ".pickle", ".pyc", ".toml"))]
+    } <= trained.model_files
+    assert not [name for name in trained.model_files if name.endswith((".pkl", ".pickle", ".pyc", ".toml"))]
 
 
 def test_it_holds_no_code_that_predictions_do_not_need(model_folder: Path) -> None:

@@ -127,12 +127,17 @@ def install(template: Path, where: Path, **given: str) -> Project:
 
 @dataclass(frozen=True)
 class Trained:
-    """A project in which training ran twice and a batch was scored, and what the screen showed."""
+    """A project in which training ran twice and a batch was scored, and what the screen showed.
+
+    Attributes:
+        model_files: what the champion's folder held before anything loaded it.
+    """
 
     project: Project
     first: str
     second: str
     scoring: str
+    model_files: frozenset[str]
 
 
 def copy_of(project: Project, where: Path) -> Project:
