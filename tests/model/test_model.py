@@ -47,7 +47,8 @@ def test_it_holds_code_and_fitted_data_and_no_pickle(trained: Trained) -> None:
         "artifacts/regressor.skops",
         "input_example.json",
     } <= trained.model_files
-    assert not [name for name in trained.model_files if name.endswith((".pkl", ".pickle", ".pyc", ".toml"))]
+    unwanted = (".pkl", ".pickle", ".pyc", ".toml")
+    assert not [name for name in trained.model_files if name.endswith(unwanted)]
 
 
 def test_it_holds_no_code_that_predictions_do_not_need(model_folder: Path) -> None:
