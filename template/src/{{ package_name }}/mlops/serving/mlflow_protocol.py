@@ -153,8 +153,9 @@ def _records(where: str, rows: Any, table: Table) -> dict[str, Values]:
 
 def _split(where: str, content: Any, table: Table) -> dict[str, Values]:
     _require(content, dict, f"{where} must be an object with columns and data")
-    if unknown := listed(sorted(content.keys() - {"columns", "index", "data"})):
-        raise RefusalError(f"{where}: unknown keys {unknown}; it has columns, index and data.")
+    if unknown := sorted(content.keys() - {"columns", "index", "data"}):
+        found = f"unknown keys {listed(unknown)}; it has columns, index and data"
+        raise RefusalError(f"{where}: {found}.")
     names, rows = content.get("columns", table.names), content.get("data")
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise RefusalError(f"{where}.columns must be a list of names.")

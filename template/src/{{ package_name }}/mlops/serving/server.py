@@ -122,7 +122,6 @@ class Supervisor:
         if counts:
             self._environment[FOLDER] = str(counts)
         self._wanted = wanted
-        self._counts = counts
         self._settings: Mapping[str, Any] = {}
         self.served: ServedVersion | None = None
         self.reloads = {"served": 0, "failed": 0}  # Of new champions.
@@ -237,10 +236,10 @@ class Supervisor:
 
     def _forget(self, worker: WorkerProcess, ended: "asyncio.Future[int]") -> None:
         self._all.discard(worker)
-        if self._counts:  # What it was doing is over; what it has done stays counted.
+        if counts := self._environment.get(FOLDER):  # What it has done stays counted.
             from prometheus_client.multiprocess import mark_process_dead
 
-            mark_process_dead(worker.process.pid, str(self._counts))
+            mark_process_dead(worker.process.pid, counts)
 
     async def _add(self) -> None:
         """Add one worker, however long it takes."""
