@@ -300,8 +300,7 @@ def test_csv_that_is_none_is_refused(served: Served, rows: pd.DataFrame) -> None
         (b"\x00" * 1000, "there are no rows"),
     ]:
         answer = served.ask("/invocations", body, CSV)
-        assert answer.status == 400, body
-        assert named in answer.message or "missing columns" in answer.message, body
+        assert (answer.status, named in answer.message) == (400, True), (body, answer.message)
 
 
 @pytest.mark.parametrize(
@@ -395,11 +394,11 @@ def test_too_many_rows_are_refused_in_every_shape(
         {"instances": short.to_numpy().tolist()},
         {"inputs": short.to_dict("list")},
         {"dataframe_split": {"columns": list(short), "data": short.to_numpy().tolist()}},
-        {"dataframe_records": [{"age": 1}] * 1001},
+        {"dataframe_records": short.to_dict("records")},
     ):
         answer = served.ask("/invocations", body)
-        assert answer.status in (400, 413), answer.content
-        assert "more than 1,000 rows" in answer.message or "missing columns" in answer.message
+        assert answer.status == 413, answer.content
+        assert "more than 1,000 rows" in answer.message
     answer = served.ask("/invocations", short.to_csv(index=False).encode(), CSV)
     assert (answer.status, "more than 1,000 rows" in answer.message) == (413, True)
     answer = served.ask("/invocations", short.head(1000).to_csv(index=False).encode(), CSV)

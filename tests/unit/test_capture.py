@@ -64,6 +64,14 @@ def test_a_parameter_that_is_part_of_another_one_is_captured_once(mlops: Rooms) 
     assert captured == [("mod", 3), ("model", {"alpha": 1, "x": {"y": 2}})]
 
 
+def test_a_part_that_is_read_without_the_whole_is_captured_by_its_path(mlops: Rooms) -> None:
+    values = {"params:model.alpha": 0.5, "params:model.tree.depth": 3, "params:model2": 1}
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
+    nodes = pipeline([node(identity, list(values), "out")])
+    captured = dict(mlops("tracking.capture.values").consumed_parameters(nodes, catalog))
+    assert captured == {"model.alpha": 0.5, "model.tree.depth": 3, "model2": 1}
+
+
 def to_mlflow(mlops: Rooms, values: dict[str, Any], **options: Any) -> Any:
     """Apply `tracking.params` of mlflow.yml to parameters."""
     parsed = mlops("config").ParamsOptions(**options)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+from kedro.io import DataCatalog, MemoryDataset
 
 from tests.support.rooms import Rooms
 
@@ -32,3 +35,30 @@ def test_a_folder_of_the_owners_goes_into_it_whatever_its_name(
     monkeypatch.setattr(packaging, "PACKAGE_FOLDER", package)
     monkeypatch.setattr(packaging, "TEMPLATE_FOLDER", package / "mlops")
     assert folders(packaging.copy_code(tmp_path / "model")) == {"serving", "tracking/shipping"}
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_fitted_data_set_is_copied_in_its_own_format_also_behind_a_cache(
+    mlops: Rooms, tmp_path: Path, cached: bool
+) -> None:
+    entry: dict[str, Any] = {
+        "type": "pandas.CSVDataset",
+        "filepath": str(tmp_path / "fitted.csv"),
+        "save_args": {"sep": ";", "index": False},
+        "load_args": {"sep": ";"},
+    }
+    if cached:
+        entry = {"type": "CachedDataset", "dataset": entry}
+    catalog = DataCatalog.from_config({"fitted": entry})
+    catalog["fitted"].save(pd.DataFrame({"x": [1], "y": [2]}))
+    copied, path = mlops("model.packaging")._copy_dataset("fitted", catalog, tmp_path / "model")
+    assert Path(path).read_text("utf-8") == "x;y\n1;2\n"
+    assert copied["type"].endswith("CSVDataset")
+    assert copied["save_args"] == {"sep": ";", "index": False}
+    assert "filepath" not in copied
+
+
+def test_a_fitted_data_set_without_a_file_is_named(mlops: Rooms, tmp_path: Path) -> None:
+    catalog = DataCatalog({"fitted": MemoryDataset(1)})
+    with pytest.raises(mlops("errors").TrackingError, match=r"'fitted' .* has no file"):
+        mlops("model.packaging")._copy_dataset("fitted", catalog, tmp_path)

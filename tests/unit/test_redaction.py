@@ -54,6 +54,13 @@ def test_values_of_secrets_are_masked_in_a_text(mlops: Rooms) -> None:
     assert redaction.mask_text(text, secrets) == masked
 
 
+@pytest.mark.parametrize(("value", "found"), [("12345", set()), ("123456", {"123456"})])
+def test_a_secret_has_at_least_six_characters(mlops: Rooms, value: str, found: set[str]) -> None:
+    redaction = mlops("redaction")
+    assert redaction.secret_values({"token": value}) == found
+    assert redaction.mask_text(f"<{value}>", found) == ("<********>" if found else "<12345>")
+
+
 def test_the_working_directory_is_no_secret(mlops: Rooms) -> None:
     values = {"PWD": "/home/ada/churn", "DB_PWD": "CANARY-1"}
     assert mlops("redaction").secret_values(values) == {"CANARY-1"}

@@ -166,3 +166,34 @@ def test_a_worker_that_dies_while_it_loads_says_what_it_could(
     for reply, why in [('{"failed": "no such file"}', "no such file"), ("", "exit code 7")]:
         with pytest.raises(serving("server").LoadError, match=why):
             outlived(serving, tmp_path / "worker.py", monkeypatch, reply)
+
+
+def test_a_body_that_comes_in_parts_is_read_whole(serving: Module) -> None:
+    parts = iter([(b"one,", True), (b"", True), (b"two,", True), (b"three", False)])
+
+    async def receive() -> dict[str, Any]:
+        part, more = next(parts)
+        return {"type": "http.request", "body": part, "more_body": more}
+
+    assert read(serving, receive) == b"one,two,three"
+
+
+def test_a_sender_who_leaves_in_the_middle_has_sent_nothing(serving: Module) -> None:
+    messages = iter([{"type": "http.request", "body": b"one,", "more_body": True}])
+
+    async def receive() -> dict[str, Any]:
+        return next(messages, {"type": "http.disconnect"})
+
+    assert read(serving, receive) is None
+
+
+@pytest.mark.parametrize("shape", ["instances", "inputs"])
+@pytest.mark.parametrize("rows", [[1, 2], [[1], [2]], [{"x": 1}, {"x": 2}]], ids=str)
+def test_a_model_of_one_column_takes_rows_that_are_values(
+    serving: Module, shape: str, rows: list[Any]
+) -> None:
+    table = serving("table")
+    one = table.Table([table.Column("x", "double", True)])
+    columns = serving("mlflow_protocol")._columns_of_json({shape: rows}, one, 10)
+    assert list(columns) == ["x"]
+    assert list(columns["x"]) == [1, 2]

@@ -190,6 +190,57 @@ def test_a_run_that_is_put_away_while_another_process_looks_at_it_costs_neither_
     assert list(tmp_path.rglob("*")) == [folder.parent]
 
 
+def test_a_run_that_is_just_starting_is_left_alone(mlops: Rooms, tmp_path: Path) -> None:
+    """Its folder is there before anything is in it, and its lock before its first record."""
+    module = mlops("tracking.shipping.sync")
+    empty, locked = tmp_path / "journal" / "empty", tmp_path / "journal" / "locked"
+    for folder in (empty, locked):
+        folder.mkdir(parents=True)
+    (locked / "run.json").write_text("{}", encoding="utf-8")
+    with mlops("disk").FileLock(locked / "lock") as taken:
+        assert taken
+        assert list(module.sync(tmp_path / "journal", None)) == [module.Outcome("locked", None)]
+    assert empty.exists()
+    assert (locked / "run.json").exists()
+    # Nobody holds the lock any more: it was killed before it had started, and nothing is lost.
+    assert list(module.sync(tmp_path / "journal", None)) == []
+    assert not locked.exists()
+
+
+@pytest.mark.parametrize("restore", [True, False])
+def test_a_deleted_experiment_is_restored_unless_mlflow_yml_says_otherwise(
+    mlops: Rooms, tmp_path: Path, restore: bool
+) -> None:
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment_id = client.create_experiment("study", tmp_path.as_uri())
+    client.delete_experiment(experiment_id)
+    options = mlops("config").ExperimentOptions(name="study", restore_if_deleted=restore)
+    assert mlops("tracking.shipping.runs").find_experiment(client, options) == experiment_id
+    found = client.get_experiment(experiment_id)
+    assert found.lifecycle_stage == ("active" if restore else "deleted")
+
+
+@pytest.mark.parametrize("joined", [True, False])
+@pytest.mark.parametrize("status", ["READY", "PENDING"])
+def test_a_retry_takes_a_model_of_its_own_and_nobody_elses(
+    mlops: Rooms, tmp_path: Path, joined: bool, status: str
+) -> None:
+    """In a run that was there before, a ready model may be another program's."""
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment_id = client.create_experiment("study", tmp_path.as_uri())
+    run_id = client.create_run(experiment_id).info.run_id
+    before = client.create_logged_model(experiment_id, "model", run_id)
+    if status == "READY":
+        client.finalize_logged_model(before.model_id, "READY")
+    delivery = mlops("tracking.shipping").Delivery.load(tmp_path, "server")
+    delivery.experiment_id, delivery.joined = experiment_id, joined
+    create = mlops("tracking.shipping.lineage")._create
+    made = create(client, delivery, run_id, "folder", "model", asked_before=True)
+    takes_it = status == "PENDING" or not joined
+    assert (made.model_id == before.model_id) is takes_it
+    assert delivery.models == {"folder": made.model_id}
+
+
 @pytest.mark.parametrize("counts", [(1, 0, 0), (250, 801, 3), (100, 800, 100)])
 def test_batches_keep_to_mlflows_limits_and_lose_nothing(
     mlops: Rooms, counts: tuple[int, int, int]
