@@ -67,8 +67,9 @@ def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trai
     """Trained, trained again, a batch scored: all processes share it, and none changes it."""
     folder = shared(tmp_path_factory, "trained", partial(train, rendered))
     project = Project(folder / "project", rendered.environment)
-    screens = [path.read_text("utf-8") for path in sorted(folder.glob("screen-*"))]
-    return Trained(project, *screens, frozenset((folder / "model-files").read_text().splitlines()))
+    first, second, scoring = (path.read_text("utf-8") for path in sorted(folder.glob("screen-*")))
+    files = frozenset((folder / "model-files").read_text("utf-8").splitlines())
+    return Trained(project, first, second, scoring, files)
 
 
 def train(rendered: Project, folder: Path) -> None:

@@ -50,14 +50,14 @@ def name_of(error: Exception) -> str:
     return f"{type(error).__name__} {error}"[:50]
 
 
-@pytest.mark.parametrize("error", NETWORK + FULL_OR_LOCKED, ids=name_of)
+@pytest.mark.parametrize("error", [*NETWORK, *FULL_OR_LOCKED], ids=name_of)
 def test_what_the_network_or_a_full_disk_refuses_is_tried_again(
     mlops: Rooms, error: Exception
 ) -> None:
     assert mlops("backend.client").is_transient(error)
 
 
-@pytest.mark.parametrize("error", LASTING + NOBODY_LETS_US_IN + UNTRUSTED, ids=name_of)
+@pytest.mark.parametrize("error", [*LASTING, *NOBODY_LETS_US_IN, *UNTRUSTED], ids=name_of)
 def test_what_would_fail_again_is_not(mlops: Rooms, error: Exception) -> None:
     assert not mlops("backend.client").is_transient(error)
 
