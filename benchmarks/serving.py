@@ -68,7 +68,7 @@ def measure(repetitions: int, rendered: Project) -> Table:
         "Ours is `kedro mlflow serve`. Theirs are two: `mlflow models serve` of the regressor "
         "alone, which neither checks nor prepares what it gets, and `mlflow models serve` of the "
         f"model that {workload.KEDRO_MLFLOW} logs of the same pipeline, in this order. One row a "
-        "request, connections kept open; callers, each with one, ask anew when they have their "
+        "request, connections kept open; callers, each with one, ask again when they have their "
         f"answer. {_ROUNDS} rounds of {_SECONDS} s in turns. With several workers uvicorn, which "
         "MLflow starts, leaves Nagle's algorithm on: an answer's second part waits for the "
         "caller's delayed acknowledgement, 40 ms. The first answer is that to a prediction, asked "

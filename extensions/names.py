@@ -64,7 +64,7 @@ TAKEN = {
     "a package that the project installs": DEPENDENCIES,
     "a name that test runners look for": frozenset({"conftest", "test", "tests"}),
     "a folder of the project": frozenset({"conf", "data", "deploy", "docs", "notebooks", "src"}),
-    # The package's name stands in YAML files, unquoted.
+    # The package's name is in YAML files, unquoted.
     "a value in YAML": frozenset({"false", "no", "null", "off", "on", "true", "yes"}),
 }
 
@@ -173,7 +173,7 @@ def package_name_refusal(name: str, project_name: str = "", folder: str = "") ->
 
 
 def line_refusal(line: str, what: str) -> str:
-    """Why a line of text cannot stand in a rendered file, in one sentence; empty when it can.
+    """Why a rendered file cannot hold a line of text, in one sentence; empty when it can.
 
     Args:
         line: The text as it was typed.

@@ -182,9 +182,7 @@ def _refuse_secrets(uri: str, kind: str) -> None:
         raise TrackingUriError(f"Leave the user name and password out of the address: {remedy}.")
     if kind in {"server", "azureml"} and re.search(r"[?#]", uri):
         variable = "MLFLOW_TRACKING_TOKEN" if kind == "server" else "the environment"
-        raise TrackingUriError(
-            f"End the address before the ? or #: a token belongs into {variable}."
-        )
+        raise TrackingUriError(f"End the address before the ? or #: a token belongs in {variable}.")
 
 
 def _refuse_characters(uri: str) -> None:

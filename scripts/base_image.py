@@ -1,4 +1,4 @@
-"""Make an image that stands in for `python:3.x-slim`, where no image can be pulled.
+"""Make an image in place of `python:3.x-slim`, where no image can be pulled.
 
 Debian by debootstrap, and beside it the very Python that runs this, which must be the Python to
 be stood in for. As root, with buildah and debootstrap:

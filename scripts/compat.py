@@ -61,7 +61,7 @@ def main() -> int:
         "--pythons", nargs="+", default=["3.10", "3.13"], help="versions or paths for uv to find"
     )
     parser.add_argument("--presets", nargs="+", default=["local", "azureml"], help="to render")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} anew")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} again")
     options = parser.parse_args()
     uv = shutil.which(options.uv)
     if uv is None:

@@ -123,7 +123,7 @@ def say(text: str) -> None:
 
 def clean_environment(variables: Mapping[str, str], python: str) -> dict[str, str]:
     """The caller's variables less those that would send the demo elsewhere or slow it down."""
-    # Without .pyc files every start compiles MLflow anew; inside a git hook GIT_DIR names another
+    # Without .pyc files every start compiles MLflow again; inside a git hook GIT_DIR names another
     # repository; a MLFLOW_TRACKING_URI would put the demo's runs on a real server.
     unwanted = ("PYTHON", "VIRTUAL_ENV", "GIT_DIR", "GIT_INDEX", "GIT_WORK", "MLFLOW_", "KEDRO_")
     kept = {
@@ -343,7 +343,7 @@ def direct() -> urllib.request.OpenerDirector:
 
 
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
+    """A free TCP port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

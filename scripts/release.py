@@ -110,7 +110,7 @@ def check_notes(notes: dict[str, list[str]], version: Version, last: Version | N
     elif changes - KINDS_OF_PATCH:
         due, why = (major, minor + 1, 0), "there is something new, and nothing to do"
     else:
-        due, why = (major, minor, patch + 1), "all of it is mended, and nothing is new"
+        due, why = (major, minor, patch + 1), "it only fixes, and adds nothing"
     if version != due:
         raise ReleaseError(f"By CHANGELOG.md {why}: that makes it {written(due)}.")
 

@@ -68,7 +68,7 @@ class WandbSink(Sink):
             raise ConnectionError(str(error)) from error
 
     def deliver(self, records: list[Record], patient: bool) -> None:
-        """Keep what can be told before the run's end."""
+        """Keep what is known before the run's end."""
         for record in records:
             if record.kind in ("params", "tags"):
                 values = record.data["values"]

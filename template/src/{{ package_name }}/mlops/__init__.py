@@ -1,4 +1,4 @@
-"""The template's code: renewed by `kedro mlflow update`, edited by nobody.
+"""The template's code: renewed by `kedro mlflow update`, never edited by the owner.
 
     cli.py  hook.py     the two entry points: Kedro's commands and Kedro's events
     commands/           one module per command of `kedro mlflow`

@@ -34,7 +34,7 @@ class CommandFolder(click.Group):
 
 @click.group(name="cli")
 def cli() -> None:
-    """Find the project's commands: Kedro looks for this name."""
+    """Commands of this project."""
 
 
 @cli.group(cls=CommandFolder)

@@ -38,7 +38,7 @@ _SHORT_SECONDS, _SHORT_BYTES = 0.02, 64_000
 _THREADS = 4
 _SECONDS_TO_ARRIVE = 30
 # A body that is too large is read to its end within this bound, and dropped: most clients look for
-# an answer only when they have sent everything, and see a broken connection if nobody reads it.
+# an answer only when they have sent everything, and see a broken connection if it is not read.
 _MOST_DROPPED = 250_000_000
 _CLOSE = ((b"connection", b"close"),)
 

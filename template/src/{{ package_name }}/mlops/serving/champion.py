@@ -1,4 +1,4 @@
-"""The version to serve: the registry's champion, whoever it is at the time, or a folder's model."""
+"""The version to serve: the registry's champion at the time, or the model in a folder."""
 
 import asyncio
 import shutil

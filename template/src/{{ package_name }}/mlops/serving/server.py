@@ -270,5 +270,5 @@ class Supervisor:
 
 
 def say(text: str) -> None:
-    """Print a line for whoever runs the server."""
+    """Print a line on standard error."""
     print(text, file=sys.stderr, flush=True)
