@@ -1,6 +1,6 @@
 """Asks a server for predictions as fast as it answers: `python load.py PORT BODY SECONDS CALLERS`.
 
-Each caller has a connection of its own and asks again as soon as it has its answer. One thread waits
+Each caller has its own connection and asks again as soon as it has its answer. One thread waits
 for all of them, so that no caller's clock stands still for another. Prints the seconds of each
 request, and those of all together, as a line of JSON.
 """
