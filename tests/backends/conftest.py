@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ from tests.support.servers import SECRETS, TrackingServer, by_command, by_compos
 from tests.support.shared import shared
 from tests.support.stores import Store
 
-MANAGED = ("databricks", "sagemaker", "azureml")
-
 
 @pytest.fixture(scope="session")
 def other(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -30,26 +27,36 @@ def other(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project for PostgreSQL and S3, installed, with what all backends of these tests need."""
-    folder = shared(tmp_path_factory, "backends", partial(install_for_all, template))
+    """A project for PostgreSQL and S3, installed, with what all databases and stores here need."""
+
+    def make(folder: Path) -> None:
+        choice = {"backend_store": "postgresql", "artifact_store": "s3"}
+        project = install(template, folder, tracking_preset="server", **choice)
+        other = {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "azure"}
+        folders = (project.folder, answers.render(template, folder / "other", other))
+        add(project, [each / "deploy/tracking-server/requirements.txt" for each in folders])
+
+    folder = shared(tmp_path_factory, "backends", make)
     return Project(folder / "project", folder / "project/.venv")
 
 
-def install_for_all(template: Path, folder: Path) -> None:
-    """Install one environment: its server's, and those of projects for the other backends."""
-    choice = {"backend_store": "postgresql", "artifact_store": "s3"}
-    project = install(template, folder, tracking_preset="server", **choice)
-    others = [
-        {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "azure"},
-        *(answers.coherent({"tracking_preset": preset}) for preset in MANAGED),
-    ]
-    rendered = [
-        answers.render(template, folder / str(number), sheet) for number, sheet in enumerate(others)
-    ]
+@pytest.fixture(scope="session")
+def managed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One environment for projects of Databricks and SageMaker; Azure's plugin wants its own."""
+
+    def make(folder: Path) -> None:
+        project = install(template, folder, tracking_preset="databricks")
+        sheet = answers.coherent({"tracking_preset": "sagemaker"})
+        add(project, [answers.render(template, folder / "sagemaker", sheet) / "pyproject.toml"])
+
+    return shared(tmp_path_factory, "managed", make) / "project/.venv"
+
+
+def add(project: Project, requirements: list[Path]) -> None:
+    """Install more into a project's environment."""
     command: list[str | Path] = ["uv", "pip", "install", "--quiet", "--python", project.environment]
-    for each in (project.folder, *rendered):
-        lists = (each / "pyproject.toml", each / "deploy/tracking-server/requirements.txt")
-        command += [part for path in lists if path.exists() for part in ("--requirements", path)]
+    for path in requirements:
+        command += ["--requirements", path]
     subprocess.run(command, check=True)
 
 

@@ -25,7 +25,7 @@ from tests.support import answers
 from tests.support.canary import leaky, traces
 from tests.support.fronts import Door, bearer, identity, sigv4
 from tests.support.machine import free_port
-from tests.support.project import PACKAGE, Project, listening
+from tests.support.project import PACKAGE, Project, install, listening
 from tests.support.proxy import proxy_of
 from tests.support.stores import Store, s3
 from tests.support.unity_catalog import UnityCatalog
@@ -112,10 +112,10 @@ def assert_closed(url: str, context: ssl.SSLContext | None = None) -> None:
 
 
 def test_sagemaker_takes_calls_that_its_plugin_signs(
-    template: Path, installed: Project, tmp_path: Path, store: Store
+    template: Path, managed: Path, tmp_path: Path, store: Store
 ) -> None:
     given = {"tracking_preset": "sagemaker", "tracking_uri": ARN}
-    project = Project(answers.render(template, tmp_path / "project", given), installed.environment)
+    project = Project(answers.render(template, tmp_path / "project", given), managed)
     key, secret = (
         store.variables[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
     )
@@ -134,10 +134,10 @@ def test_sagemaker_takes_calls_that_its_plugin_signs(
 
 
 def test_databricks_takes_runs_and_unity_catalog_the_model(
-    template: Path, installed: Project, tmp_path: Path, store: Store
+    template: Path, managed: Path, tmp_path: Path, store: Store
 ) -> None:
     given = {"tracking_preset": "databricks"}
-    project = Project(answers.render(template, tmp_path / "project", given), installed.environment)
+    project = Project(answers.render(template, tmp_path / "project", given), managed)
     door = Door(bearer("dapi-CANARYCANARY"))
     catalog = UnityCatalog(tmp_path / "catalog")
     with open_mlflow(tmp_path, store.destination) as url, proxy_of(url, door) as front:
@@ -161,12 +161,10 @@ def test_databricks_takes_runs_and_unity_catalog_the_model(
     assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/1/MLmodel").is_file()
 
 
-def test_azureml_takes_the_token_of_a_machines_identity(
-    template: Path, installed: Project, tmp_path: Path
-) -> None:
+def test_azureml_takes_the_token_of_a_machines_identity(template: Path, tmp_path: Path) -> None:
     uri = f"azureml://westeurope.api.azureml.ms/mlflow/v1.0{WORKSPACE}"
     given = {"tracking_preset": "azureml", "tracking_uri": uri}
-    project = Project(answers.render(template, tmp_path / "project", given), installed.environment)
+    project = install(template, tmp_path, **given)
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     trusting = ssl.create_default_context(cafile=tmp_path / "authority.pem")
