@@ -91,7 +91,7 @@ def test_a_project_that_was_moved_says_so_and_brings_no_old_folder_back(project:
     moved = Project(old.rename(old.with_name("moved")), project.environment)
     message = refused(moved, "--pipelines", "inference")
     assert "Was the project moved?" in message
-    screen = moved.kedro("run").stdout
+    screen = " ".join(moved.kedro("run").stdout.split())
     assert "a folder that is gone: move the project back" in screen
     assert not old.exists()
 

@@ -104,8 +104,10 @@ def publish(template: Path, tag: str) -> None:
 
 def commit(folder: Path) -> None:
     """Commit everything in a folder that git does not ignore."""
-    answers.git(folder, "add", "--all")
-    answers.git(folder, "commit", "--quiet", "--allow-empty", "--message", "all of it")
+    # A second time: what git makes of line ends depends on a `.gitattributes` that the first moves.
+    for _ in range(2):
+        answers.git(folder, "add", "--all")
+        answers.git(folder, "commit", "--quiet", "--allow-empty", "--message", "all of it")
 
 
 def copy(template: Path, project: Path, tag: str, given: Mapping[str, str] | None = None) -> Path:
