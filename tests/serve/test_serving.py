@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from tests.support.answers import REPOSITORY
 from tests.support.machine import free_port
+from tests.support.profiles import examples
 from tests.support.project import PACKAGE, Project, Trained, answers_at, copy_of
 from tests.support.rooms import PACKAGE as NAME
 from tests.support.serving import JSON, Answer, Served, serving, wait_until
@@ -539,15 +540,14 @@ KINDS = st.sampled_from([JSON, CSV, "application/json; charset=utf-8", "a/b", "\
 PATHS = st.sampled_from(["/invocations", INFER])
 
 
-def test_thousands_of_bad_bodies_are_refused_and_it_serves_on(
+def test_hundreds_of_bad_bodies_are_refused_and_it_serves_on(
     served: Served, records: list[dict[str, Any]]
 ) -> None:
     connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=60)
     statuses: dict[int, int] = {}
 
     @settings(
-        max_examples=2500,
-        deadline=None,
+        max_examples=examples(500, weekly=5000),
         database=None,
         suppress_health_check=list(HealthCheck),
     )
@@ -564,7 +564,7 @@ def test_thousands_of_bad_bodies_are_refused_and_it_serves_on(
 
     throw()
     connection.close()
-    assert sum(statuses.values()) > 1000, statuses
+    assert sum(statuses.values()) >= examples(300, weekly=2000), statuses
     assert served.ask("/invocations", {"dataframe_records": records}).status == 200
 
 

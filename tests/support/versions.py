@@ -25,6 +25,7 @@ from copier._template import Template
 from packaging.version import Version
 
 from tests.support import answers
+from tests.support.profiles import IS_WEEKLY
 from tests.support.rooms import room
 
 ARCHIVES = answers.REPOSITORY / "tests" / "update" / "releases"
@@ -45,8 +46,13 @@ def released() -> list[str]:
 
 
 def steps() -> list[tuple[str, str]]:
-    """Updates to test: from each released version to the working tree, and on from there."""
-    return [(tag, WORKING_TREE) for tag in released()] + [(WORKING_TREE, NEXT)]
+    """Updates to test: from released versions to the working tree, and on from there.
+
+    From the first and the last release; once a week from every one.
+    """
+    tags = released()
+    starts = tags if IS_WEEKLY else sorted({tags[0], tags[-1]}, key=tags.index)
+    return [(tag, WORKING_TREE) for tag in starts] + [(WORKING_TREE, NEXT)]
 
 
 @cache

@@ -26,6 +26,7 @@ from omegaconf import OmegaConf
 
 from tests.support import answers
 from tests.support.answers import Render, choices, pairwise, questions
+from tests.support.profiles import examples
 
 # Questions with alternatives, and a text for each of the others.
 ALTERNATIVES = {
@@ -485,8 +486,7 @@ def headings(project: Path) -> list[str]:
 
 
 @settings(
-    max_examples=80,
-    deadline=None,
+    max_examples=examples(25, weekly=250),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from kedro.validation import DataValidationError
 from pandera.errors import SchemaErrors
 
+from tests.support.profiles import examples
 from tests.support.rooms import PACKAGE, SOURCE, Rooms
 
 
@@ -99,7 +100,7 @@ def by_pandera(validation: ModuleType, table: pd.DataFrame, model: Any = Measure
         return outcome(validation, table, model)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(10, weekly=100), suppress_health_check=[HealthCheck.too_slow])
 @given(numbers=st.lists(NUMBERS, min_size=20, max_size=20))
 def test_row_by_row_the_rules_hold_where_pandera_finds_nothing(
     validation: ModuleType, numbers: list[float]
@@ -122,7 +123,7 @@ def test_row_by_row_the_rules_hold_where_pandera_finds_nothing(
     assert broken == {row for row in range(len(values)) if not hold(np.array([valid, values[row]]))}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(50, weekly=500), suppress_health_check=[HealthCheck.too_slow])
 @given(table=tables())
 def test_what_pandera_says_of_any_table_is_what_is_said(
     validation: ModuleType, table: pd.DataFrame

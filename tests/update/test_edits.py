@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from tests.support import answers, versions
+from tests.support.profiles import examples
 
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
 
@@ -147,9 +148,7 @@ def lines_of(content: bytes) -> set[bytes]:
 
 
 @settings(
-    max_examples=250,
-    deadline=None,
-    derandomize=True,
+    max_examples=examples(50, weekly=500),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
