@@ -1,4 +1,4 @@
-"""Which process runs which tests, in which order."""
+"""Which process runs which tests, and in which order."""
 
 from __future__ import annotations
 
@@ -6,28 +6,59 @@ import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-# Folders of tests, those that take longest first.
-FOLDERS = ["run", "serve", "deploy", "backends", "update", "model", "registry", "template", "unit"]
+# One process runs a file's tests, which share its fixtures. Except for a folder whose tests share
+# servers, and for files whose tests share nothing, and may go to whoever has time.
+TOGETHER = ("tests/backends/",)
+APART = (
+    "tests/backends/test_managed.py",
+    "tests/run/test_kedro.py",
+    "tests/template/test_rendering.py",
+    "tests/update/test_command.py",
+)
+# What takes longest comes first, so that both processes end at the same time; the last ones are
+# over in a moment.
+FIRST = (
+    "tests/deploy/test_container.py",
+    "tests/backends/",
+    "tests/run/test_migration.py",
+    "tests/update/test_edits.py",
+    "tests/update/",
+    "tests/run/",
+    "tests/serve/",
+    "tests/registry/",
+    "tests/model/",
+    "tests/deploy/",
+    "tests/template/test_rendering.py",
+    "tests/template/",
+)
 
 
-class FolderScheduling(LoadScopeScheduling):
-    """Gives a folder's tests to one process: they share its servers and environments."""
+class ScopeScheduling(LoadScopeScheduling):
+    """Hands out scopes: a folder, a file or a test."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return folder_of(nodeid)
+        return scope_of(nodeid)
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FolderScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ScopeScheduling:
     """Say how tests are divided when several processes run them."""
-    return FolderScheduling(config, log)
+    return ScopeScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
-    ranks = {folder: rank for rank, folder in enumerate(FOLDERS)}
-    items.sort(key=lambda item: ranks.get(folder_of(item.nodeid), len(ranks)))
+    items.sort(key=lambda item: rank_of(item.nodeid))
 
 
-def folder_of(nodeid: str) -> str:
-    """Name the folder of a test below tests/."""
-    return "/".join(nodeid.partition("::")[0].split("/")[1:-1])
+def scope_of(nodeid: str) -> str:
+    """Name what a test shares with those that the same process must run."""
+    path, _, test = nodeid.partition("::")
+    if path in APART:
+        # A fixture with parameters is made once for each: its tests stay together.
+        return f"{path}::{test.partition('[')[2] or test}"
+    return next((folder for folder in TOGETHER if path.startswith(folder)), path)
+
+
+def rank_of(nodeid: str) -> int:
+    """How early a test runs."""
+    return next((rank for rank, path in enumerate(FIRST) if nodeid.startswith(path)), len(FIRST))
