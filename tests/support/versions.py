@@ -19,7 +19,6 @@ from unittest.mock import patch
 import yaml
 from copier import Settings, run_copy
 from copier._cli import CopierApp
-from copier._jinja_ext import SandboxedEnvironment
 from copier._main import Worker, _operation
 from copier._template import Template
 from packaging.version import Version
@@ -118,16 +117,17 @@ def commit(folder: Path) -> None:
 
 def copy(template: Path, project: Path, tag: str, given: Mapping[str, str] | None = None) -> Path:
     """Render a project from a version."""
-    run_copy(
-        str(template),
-        project,
-        data=_known(given, tag),
-        settings=Settings(),
-        vcs_ref=tag,
-        defaults=True,
-        quiet=True,
-        unsafe=True,
-    )
+    with answers.quick_copier():
+        run_copy(
+            str(template),
+            project,
+            data=_known(given, tag),
+            settings=Settings(),
+            vcs_ref=tag,
+            defaults=True,
+            quiet=True,
+            unsafe=True,
+        )
     return project
 
 
@@ -154,27 +154,19 @@ def run_copier(arguments: Sequence[str]) -> None:
 
 @contextmanager
 def kept_templates() -> Iterator[None]:
-    """Let copier clone a version, compile its Jinja and render it for some answers only once.
+    """Let copier clone a version and render it for some answers only once.
 
     An update renders three times, each time from a fresh clone: two of these renderings go into
     empty folders, to be compared with the project, and none of that depends on the project.
     """
     templates: list[Template] = []
-    compiled: dict[tuple[object, ...], Any] = {}
     rendered: dict[str, Path] = {}
-    clean_up, compile_template = Template._cleanup, SandboxedEnvironment.compile
-    render = Worker._render_template
+    clean_up, render = Template._cleanup, Worker._render_template
 
     @cache
     def template(**which: Any) -> Template:
         templates.append(Template(**which))
         return templates[-1]
-
-    def compile_once(self: Any, *source: Any, **options: Any) -> Any:
-        key = (source, *sorted(options.items()))
-        if key not in compiled:
-            compiled[key] = compile_template(self, *source, **options)
-        return compiled[key]
 
     def render_once(worker: Worker) -> None:
         folder = worker.subproject.local_abspath
@@ -194,10 +186,8 @@ def kept_templates() -> Iterator[None]:
         patch("copier._main.Template", template),
         patch("copier._subproject.Template", template),
         patch.object(Template, "_cleanup", lambda _: None),
-        patch.object(SandboxedEnvironment, "compile", compile_once),
         patch.object(Worker, "_render_template", render_once),
-        # It asks git for each file whether modes count, which they do wherever this runs.
-        patch.object(Worker, "_sync_git_index_executable_bit", lambda *_: None),
+        answers.quick_copier(),
     ):
         yield
     for kept in templates:
