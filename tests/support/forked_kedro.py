@@ -15,6 +15,8 @@ from signal import SIGKILL
 
 # Kedro configures logging when it is imported; a fork does it again, as its project says.
 LOGGING = '{"version": 1}'
+# Looked up now: a package of tests may have a folder of its own that goes with it.
+TEMPORARY = tempfile.gettempdir()
 
 
 class Forked:
@@ -60,7 +62,7 @@ class Forks:
     """A process of an environment, which has imported what projects import."""
 
     def __init__(self, environment: Path, variables: Mapping[str, str]) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="forks-")
+        self._folder = tempfile.TemporaryDirectory(prefix="forks-", dir=TEMPORARY)
         self._count = 0
         logging = Path(self._folder.name, "logging.yml")
         logging.write_text(LOGGING, "utf-8")
