@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
-import sys
 
 import pytest
 
 from tests.support.machine import free_port
-from tests.support.project import Project, Trained, answers_at, listening
+from tests.support.project import PACKAGE, Project, Trained, answers_at, listening
+
+# A file of the owner's.
+OWN = f"src/{PACKAGE}/pipelines/mine.py"
+IMPORTED = """
+
+def refuse() -> None:
+    raise TrackingError("no")
+"""
 
 
 @pytest.mark.parametrize("arguments", ["--help", "registry list", "catalog describe-datasets"])
@@ -55,4 +63,31 @@ def test_the_projects_own_tests_and_checks_pass(rendered: Project) -> None:
     rendered.run("pytest", "--quiet", "-p", "no:cacheprovider")
     rendered.run("ruff", "check", "--no-cache")
     rendered.run("ruff", "format", "--check", "--no-cache")
-    rendered.run("mypy", "--cache-dir", "/dev/null" if sys.platform != "win32" else "nul")
+
+
+def test_ruff_finds_nothing_in_the_templates_code_whatever_rules_its_owner_adds(
+    project: Project,
+) -> None:
+    project.edit("pyproject.toml", "line-length = 100", "line-length = 88")
+    project.edit("pyproject.toml", 'select = ["B", ', 'select = ["ANN", "ERA", "T20", "B", ')
+    project.write(OWN, f'"""Mine."""\n\n\ndef mine(a):  # {"a long line " * 6}\n    """."""\n')
+    found = project.run("ruff", "check", "--no-cache", "--output-format", "concise", code=1).stdout
+    assert f"{OWN}:4:10: ANN001" in found
+    assert f"{OWN}:4:89: E501" in found
+    assert "/mlops/" not in found
+    would_change = project.run("ruff", "format", "--check", "--no-cache", code=1).stdout
+    assert f"src/{PACKAGE}/pipelines/training/plots.py" in would_change
+    assert "/mlops/" not in would_change
+
+
+def test_mypy_finds_nothing_in_the_templates_code_whatever_its_version(project: Project) -> None:
+    """A version that finds more in it is one that sees this."""
+    wrong = 'wrong: int = "a text"\n'
+    (module,) = (project.folder / "src").glob("*/mlops/errors.py")
+    module.write_text(module.read_text("utf-8") + wrong, "utf-8")
+    project.write(OWN, f'"""Mine."""\n\nfrom ..mlops import TrackingError\n\n{wrong}{IMPORTED}')
+    found = project.run("mypy", "--cache-dir", "/dev/null", code=1).stdout
+    # Nor anything else in the owner's own: what comes out of mlops/ has types.
+    assert re.findall(r"^(\S+):(\d+): error: .*\[(\S+)\]$", found, re.MULTILINE) == [
+        (OWN, "5", "assignment")
+    ]

@@ -116,8 +116,10 @@ def test_no_jinja_is_left_over(project: Path) -> None:
 
 
 def test_ruff_has_nothing_to_say(project: Path) -> None:
-    assert ruff(project, "check") == ""
-    assert ruff(project, "format", "--check") == ""
+    # Nor of mlops/, which the owner's own ruff leaves out.
+    everything = ("--config", "extend-exclude = []")
+    assert ruff(project, "check", *everything) == ""
+    assert ruff(project, "format", "--check", *everything) == ""
 
 
 def test_lines_and_blank_lines_are_tidy(project: Path) -> None:
@@ -415,6 +417,24 @@ def test_git_ignores_nothing_that_is_rendered(project: Path, tmp_path: Path) -> 
     copy = shutil.copytree(project, tmp_path / "project")
     answers.git(copy, "init", "--quiet")
     assert answers.git(copy, "ls-files", "--others", "--ignored", "--exclude-standard") == ""
+
+
+def test_git_shows_the_wall_and_keeps_line_ends(default: Path, tmp_path: Path) -> None:
+    project = shutil.copytree(default, tmp_path / "project")
+    answers.git(project, "init", "--quiet")
+    package = "src/diabetes_progression"
+    attributes = {
+        (path, name): value
+        for path in (f"{package}/mlops/config.py", f"{package}/pipelines/schemas.py")
+        for name in ("linguist-generated", "eol")
+        for value in answers.git(project, "check-attr", name, path).split(": ")[2:]
+    }
+    assert {key: value.strip() for key, value in attributes.items()} == {
+        (f"{package}/mlops/config.py", "linguist-generated"): "true",
+        (f"{package}/mlops/config.py", "eol"): "lf",
+        (f"{package}/pipelines/schemas.py", "linguist-generated"): "unspecified",
+        (f"{package}/pipelines/schemas.py", "eol"): "lf",
+    }
 
 
 def test_readme_says_of_every_file_whose_it_is(project: Path) -> None:
