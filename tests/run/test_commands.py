@@ -70,7 +70,7 @@ def test_ruff_finds_nothing_in_the_templates_code_whatever_rules_its_owner_adds(
 ) -> None:
     project.edit("pyproject.toml", "line-length = 100", "line-length = 88")
     project.edit("pyproject.toml", 'select = ["B", ', 'select = ["ANN", "ERA", "T20", "B", ')
-    project.write(OWN, f'"""Mine."""\n\n\ndef mine(a):  # {"a long line " * 6}\n    """."""\n')
+    project.write(OWN, f'"""Mine."""\n\n\ndef mine(a):  # {"a long line " * 9}\n    """."""\n')
     found = project.run("ruff", "check", "--no-cache", "--output-format", "concise", code=1).stdout
     assert f"{OWN}:4:10: ANN001" in found
     assert f"{OWN}:4:89: E501" in found
