@@ -45,7 +45,7 @@ class Project:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("MLFLOW_", "KEDRO_", "PYTHON", "VIRTUAL_ENV", "CI"))
+            if not name.startswith(("MLFLOW_", "KEDRO_", "PYTHON", "PYTEST", "VIRTUAL_ENV", "CI"))
         }
         return kept | {"COLUMNS": "200"} | dict(extra or {})
 

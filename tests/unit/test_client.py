@@ -107,6 +107,14 @@ def test_the_reason_is_one_line_without_a_secret(
     assert said.removeprefix("ValueError: ") == reason
 
 
+def test_only_what_others_have_written_is_cut(mlops: Rooms) -> None:
+    errors, long = mlops("errors"), "a word " * 100
+    assert errors.one_line(ValueError(long)) == f"{long[:200]}..."
+    assert errors.one_line(errors.TrackingError(long)) == long.strip()
+    assert errors.one_line(ValueError("\n first \n second")) == "first"
+    assert errors.one_line(ValueError()) == "ValueError"
+
+
 def test_a_cause_that_did_not_answer_is_the_reason(mlops: Rooms) -> None:
     error = MlflowException("API request failed")
     error.__cause__ = requests.ConnectionError("Max retries")

@@ -18,7 +18,8 @@ class TrackingError(ClickException):
 
 
 def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message, shortened, or else the name of its class."""
+    """Return the first line of an error's message or else its class; foreign ones are shortened."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     text = mask_text(" ".join(lines[0].split()))
-    return text if len(text) <= _LONGEST_LINE else f"{text[:_LONGEST_LINE]}..."
+    short = isinstance(error, TrackingError) or len(text) <= _LONGEST_LINE
+    return text if short else f"{text[:_LONGEST_LINE]}..."
