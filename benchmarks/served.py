@@ -12,8 +12,7 @@ from . import project, workload
 from .measure import Command, clean_environment, run
 from .project import Project
 
-# A model is made from code of this name; the package inside of it holds one too.
-_OURS = "mlartifacts/models/*/artifacts/model.py"
+_OURS = "mlartifacts/models/*/artifacts/MLmodel"
 _THEIRS = "mlruns/*/models/*/artifacts/MLmodel"
 
 

@@ -287,6 +287,11 @@ def process_group(
 
 def stop_group(process: subprocess.Popen[bytes]) -> None:
     """End the process and everything it has started: politely, then not."""
+    if sys.platform == "win32":
+        tree = ["taskkill", "/T", "/F", "/PID", str(process.pid)]
+        subprocess.run(tree, capture_output=True, check=False)
+        process.wait()
+        return
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, signal_number)

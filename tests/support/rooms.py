@@ -29,3 +29,10 @@ def mlops() -> ModuleType:
 def room(name: str) -> ModuleType:
     """Import a module of `mlops/` by its name."""
     return import_module(f"{mlops().__name__}.{name}")
+
+
+def every_room() -> list[ModuleType]:
+    """Import every module of `mlops/`."""
+    folder = SOURCE / PACKAGE / "mlops"
+    paths = [path.relative_to(folder).with_suffix("") for path in sorted(folder.rglob("*.py"))]
+    return [room(".".join(path.parts).removesuffix(".__init__")) for path in paths if path.stem]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 import yaml
@@ -139,6 +139,28 @@ def test_a_file_written_for_kedro_mlflow_2_is_taken_as_it_is(mlops: Rooms) -> No
 )
 def test_relative_places_start_at_the_project(mlops: Rooms, uri: str, anchored: str) -> None:
     assert mlops("project").anchor(uri, Path("/project")) == anchored
+
+
+@pytest.mark.parametrize(
+    ("uri", "anchored"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:///C:/my project/mlflow.db"),
+        ("sqlite:///D:/runs/a.db?timeout=5", "sqlite:///D:/runs/a.db?timeout=5"),
+        (r"sqlite:///D:\runs\a.db", "sqlite:///D:/runs/a.db"),
+        ("mlartifacts", "file:///C:/my%20project/mlartifacts"),
+        (r"runs\mlartifacts", "file:///C:/my%20project/runs/mlartifacts"),
+        (r"D:\mlartifacts", "file:///D:/mlartifacts"),
+        ("d:/mlartifacts", "file:///d:/mlartifacts"),
+        (r"\\server\share\runs", "file://server/share/runs"),
+        ("file:///D:/mlartifacts", "file:///D:/mlartifacts"),
+        ("https://mlflow.example.com/base", "https://mlflow.example.com/base"),
+        ("s3://bucket/prefix", "s3://bucket/prefix"),
+        ("databricks", "databricks"),
+    ],
+)
+def test_places_on_windows_have_drives(mlops: Rooms, uri: str, anchored: str) -> None:
+    project = PureWindowsPath(r"C:\my project")
+    assert mlops("project").anchor(uri, project) == anchored
 
 
 @pytest.mark.parametrize(

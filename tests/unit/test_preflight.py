@@ -133,7 +133,7 @@ def test_what_needs_nothing_is_let_through(uri: str, mlops: Rooms) -> None:
 
 
 def test_an_empty_variable_counts_as_not_set(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
-    filled_in = mlops("config").environment_variable
+    filled_in = mlops("project").environment_variable
     monkeypatch.setenv("A_PLACE", "")
     assert filled_in("A_PLACE", "default") == "default"
     assert filled_in("A_PLACE", None) is None

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .backend.token_command import TokenCommand as TokenCommand
-    from .config import environment_variable as environment_variable
     from .datasets import SkopsDataset as SkopsDataset
     from .errors import TrackingError as TrackingError
     from .hook import MlflowHook as MlflowHook
+    from .project import environment_variable as environment_variable
     from .project import load_environment as load_environment
     from .tracking.journal import Record as Record
     from .tracking.journal import all_records as all_records
@@ -45,7 +45,7 @@ PUBLIC = {
     "TokenCommand": "backend.token_command",
     "TrackingError": "errors",
     "all_records": "tracking.journal",
-    "environment_variable": "config",
+    "environment_variable": "project",
     "load_environment": "project",
     "validated": "validation.tables",
 }

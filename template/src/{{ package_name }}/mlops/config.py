@@ -373,15 +373,3 @@ def _merge(content: dict[str, Any], above: dict[str, Any]) -> None:
             _merge(content[key], value)
         else:
             content[key] = value
-
-
-def environment_variable(variable: str, *default: str | None) -> str | None:
-    """Read an environment variable, as ``${oc.env:NAME,default}``; an empty one counts as not set.
-
-    In a copy of .env.example, a line such as ``MLFLOW_TRACKING_URI=`` has yet to be filled in.
-    """
-    if value := os.environ.get(variable):
-        return value
-    if default:
-        return default[0]
-    raise KeyError(f"Environment variable '{variable}' not found")

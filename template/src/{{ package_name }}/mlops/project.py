@@ -3,7 +3,7 @@
 import os
 import warnings
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
@@ -70,16 +70,27 @@ def load_environment() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
-def anchor(uri: str, project_path: Path) -> str:
+def environment_variable(variable: str, *default: str | None) -> str | None:
+    """Read an environment variable, as ``${oc.env:NAME,default}``; an empty one counts as not set.
+
+    In a copy of .env.example, a line such as ``MLFLOW_TRACKING_URI=`` has yet to be filled in.
+    """
+    if value := os.environ.get(variable):
+        return value
+    if default:
+        return default[0]
+    raise KeyError(f"Environment variable '{variable}' not found")
+
+
+def anchor(uri: str, project_path: PurePath) -> str:
     """Make a ``sqlite:///`` URI or file path absolute; what names a server or service is kept."""
     if uri.startswith("sqlite:///"):
         path, question_mark, query = uri.removeprefix("sqlite:///").partition("?")
         if path == ":memory:":
             return uri
         return f"sqlite:///{(project_path / path).as_posix()}{question_mark}{query}"
-    if Path(uri).is_absolute():
-        return Path(uri).as_uri()
-    is_path = urlsplit(uri).scheme == "" and uri not in ("databricks", "databricks-uc", "uc")
+    # A letter alone is no scheme, but a drive of Windows.
+    is_path = len(urlsplit(uri).scheme) < 2 and uri not in ("databricks", "databricks-uc", "uc")
     return (project_path / uri).as_uri() if is_path else uri
 
 

@@ -1,0 +1,53 @@
+"""What Windows lacks is missed nowhere. Nobody has run this on a real Windows yet."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.support.answers import REPOSITORY
+from tests.support.profiles import IS_WEEKLY
+
+# What depends on the system by itself: files, locks, the journal, addresses, starting, serving.
+UNITS = "config journal new_database preflight sinks token_command versions"
+
+PLUGIN = "tests.support.windows"
+
+
+def run(*arguments: str) -> None:
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        check=False,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
+
+
+def test_every_module_imports_and_locks_where_windows_lacks_posix() -> None:
+    run(
+        "-c",
+        f"from pathlib import Path; from {PLUGIN} import become; become()\n"
+        "from tests.support.rooms import every_room, room\n"
+        "every_room()\n"
+        "lock = room('disk').FileLock(Path('no-such-folder/lock'))\n",
+    )
+
+
+def test_unit_tests_pass_where_windows_lacks_posix() -> None:
+    folder = "tests/unit"
+    chosen = [folder] if IS_WEEKLY else [f"{folder}/test_{name}.py" for name in UNITS.split()]
+    run(
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        PLUGIN,
+        "-p",
+        "no:cacheprovider",
+        f"--ignore={__file__}",
+        *chosen,
+    )
