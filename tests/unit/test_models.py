@@ -178,8 +178,7 @@ def sink(mlops: Rooms, tmp_path_factory: pytest.TempPathFactory) -> Any:
     location = {"artifact_location": (folder / "artifacts").as_uri()}
     made = mlops("tracking.shipping.mlflow_sink").MlflowSink(
         config.ServerOptions(mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db"),
-        config.ExperimentOptions(name="models", create_experiment_kwargs=location),
-        config.CaptureOptions(),
+        config.TrackingOptions(experiment={"name": "models", "create_experiment_kwargs": location}),
     )
     made.attach("server", folder)
     started: dict[str, Any] = {"name": "run", "tags": {}, "journal": "j", "join": None}
@@ -195,7 +194,7 @@ def delivered(mlops: Rooms, sink: Any, folder: Path) -> str:
         sink.deliver([mlops("tracking.journal").Record("model", 1, data)], patient=True)
     assert not sink.delivery.refused
     assert (folder / "MLmodel").read_text() == before
-    client = MlflowClient(sink._uri)
+    client = MlflowClient(sink._server.uri)
     models = client.search_logged_models([sink.delivery.experiment_id])
     name = folder.name.replace(".", "_")  # MLflow takes no dot in the name of a model.
     (location,) = [model.artifact_location for model in models if model.name == name]
@@ -222,7 +221,7 @@ def test_every_model_of_a_node_is_delivered(mlops: Rooms, tmp_path: Path, sink: 
     recorder.node_started(train)
     recorder.node_finished(train, {}, outputs)
     sink.deliver(list(mlops("tracking.journal").all_records(folder)), patient=True)
-    models = MlflowClient(sink._uri).search_logged_models([sink.delivery.experiment_id])
+    models = MlflowClient(sink._server.uri).search_logged_models([sink.delivery.experiment_id])
     found = {model.name: str(model.status) for model in models}
     names = ("best", "by_kind_linear", "by_kind_boosted", "folds_0", "folds_1")
     assert [found.get(name) for name in names] == ["READY"] * 5

@@ -267,9 +267,7 @@ def test_batches_keep_to_mlflows_limits_and_lose_nothing(
 def mlflow_sink(mlops: Rooms, folder: Path, uri: str) -> Any:
     config = mlops("config")
     sink = mlops("tracking.shipping.mlflow_sink").MlflowSink(
-        config.ServerOptions(mlflow_tracking_uri=uri),
-        config.ExperimentOptions(),
-        config.CaptureOptions(),
+        config.ServerOptions(mlflow_tracking_uri=uri), config.TrackingOptions()
     )
     sink.attach("server", folder)
     return sink

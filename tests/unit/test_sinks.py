@@ -41,7 +41,7 @@ def sinks_of(mlops: Rooms, folder: Path, mirrors: list[dict[str, Any]]) -> Any:
     config = mlops("config").parse_config(
         {"server": {"mlflow_tracking_uri": "http://127.0.0.1:1"}, "mirrors": mirrors}
     )
-    return mlops("tracking.shipping.shipper").sinks_of(folder, config, config.tracking.experiment)
+    return mlops("tracking.shipping.shipper").sinks_of(folder, config)
 
 
 @pytest.fixture

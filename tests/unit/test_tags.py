@@ -56,9 +56,7 @@ def test_every_option_of_the_command_is_one_of_kedros(mlops: Rooms) -> None:
 
 def test_tags_are_cut_to_what_mlflow_takes(mlops: Rooms) -> None:
     names = [f"node_{number}" for number in range(2000)]
-    tags = mlops("tracking.capture.tags").run_tags(
-        NOTHING | {"node_names": names}, ["training"], "p"
-    )
+    tags = mlops("tracking.capture.tags").run_tags(NOTHING | {"node_names": names}, ["training"])
     assert len(tags["kedro.command"]) == 8000
     assert tags["kedro.pipelines"] == "training"
 
@@ -69,14 +67,14 @@ def test_tags_are_cut_to_what_mlflow_takes(mlops: Rooms) -> None:
     ids=["by default", "thread"],
 )
 def test_the_runner_is_told_by_its_class(mlops: Rooms, told: str, name: str) -> None:
-    tags = mlops("tracking.capture.tags").run_tags(NOTHING | {"runner": told}, ["training"], "p")
+    tags = mlops("tracking.capture.tags").run_tags(NOTHING | {"runner": told}, ["training"])
     assert tags["kedro.runner"] == name
 
 
 def test_the_owners_patterns_mask_the_command(mlops: Rooms) -> None:
     patterns = mlops("config").RedactionOptions(patterns=["^customer"]).patterns
     given = NOTHING | {"runtime_params": {"customer_id": "CANARY", "x": 1}}
-    tags = mlops("tracking.capture.tags").run_tags(given, ["training"], "p", patterns)
+    tags = mlops("tracking.capture.tags").run_tags(given, ["training"], patterns)
     assert tags["kedro.command"] == "kedro run --params 'customer_id=********,x=1'"
 
 
@@ -88,7 +86,7 @@ def git(folder: Path, *words: str) -> None:
 def test_tags_tell_commit_changes_and_template_of_the_sources(mlops: Rooms, tmp_path: Path) -> None:
     def tags() -> dict[str, str]:
         given = NOTHING | {"project_path": str(tmp_path)}
-        found: dict[str, str] = mlops("tracking.capture.tags").run_tags(given, ["training"], "p")
+        found: dict[str, str] = mlops("tracking.capture.tags").run_tags(given, ["training"])
         return found
 
     assert "template.version" not in tags()

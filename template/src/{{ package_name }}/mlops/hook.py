@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.framework.hooks import hook_impl
 
 from .mlflow_internals import autologging_off, before_thread_pools_end, forget_connections
-from .project import PACKAGE, State
+from .project import State
 from .redaction import mask_error, redacted_log, secret_values
 from .tracking import process
 
@@ -92,8 +92,9 @@ class MlflowHook:
         os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
         self._end_at_exit()
         if is_parallel(run_params):
+            session = {name: run_params[name] for name in ("project_path", "env", "runtime_params")}
             headers, secrets = config.server.request_header_provider, frozenset(self._secrets)
-            process.send_along(process.WorkerKit(PACKAGE, run_params, headers, secrets), catalog)
+            process.send_along(process.WorkerKit(session, headers, secrets), catalog)
             # The shipper has imported all that it needs once the run is there; see start_run.
             run.wait_for_run_ids(config.shipping.deadline)
         if own_calls:  # Nodes use the MLflow run: wait until it exists.

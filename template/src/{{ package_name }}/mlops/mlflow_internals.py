@@ -59,10 +59,7 @@ def active_runs() -> "list[Run]":
 
 
 def autologging_off() -> AbstractContextManager[None]:
-    """Switch off autologging of all libraries: it starts runs of its own.
-
-    Databricks switches it on, and a notebook may.
-    """
+    """Switch off autologging, which starts runs of its own: Databricks or a notebook has it on."""
     import mlflow  # noqa: F401  # The whole of it first: another thread may be importing it.
     from mlflow.utils.autologging_utils import disable_autologging
 
@@ -164,11 +161,6 @@ class Storage(NamedTuple):
     uri: str  # A path on this machine, or an address with its protocol.
     path: str  # The same as the data set has it.
     files: "AbstractFileSystem | None"
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the data are on this machine."""
-        return "://" not in self.uri
 
 
 def storage_of(dataset: Any, saved: bool = False) -> Storage | None:

@@ -25,23 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class RunStart:
-    """A Kedro run that is about to start.
+    """A Kedro run that is about to start; a listener may replace data sets and add tags."""
 
-    Attributes:
-        run_params: what Kedro passes to its hooks.
-        names: the pipelines' names.
-        pipeline: the nodes to run.
-        catalog: their data sets; a listener may replace some.
-        tags: the run's tags; a listener may add some.
-        registers: the registered model that this run adds a version to, if it succeeds.
-    """
-
-    run_params: Mapping[str, Any]
-    names: Sequence[str]
+    run_params: Mapping[str, Any]  # As Kedro passes them to its hooks.
+    names: Sequence[str]  # Of the pipelines.
     pipeline: "Pipeline"
     catalog: "DataCatalog"
     tags: dict[str, str] = field(default_factory=dict)
-    registers: str | None = None
+    registers: str | None = None  # The model that this run adds a version to, if it succeeds.
 
 
 class Shipment(NamedTuple):
@@ -54,20 +45,12 @@ class Shipment(NamedTuple):
 
 
 class RunListener:
-    """Base class: every method does nothing.
+    """Base class: every method does nothing."""
 
-    Attributes:
-        subject: what `node_finished` captures, for the warning when it fails.
-    """
-
-    subject = "What a listener returns"
+    subject = "What a listener returns"  # For the warning when `node_finished` fails.
 
     def run_starts(self, start: RunStart) -> None:
-        """Prepare the run, before anything of it runs.
-
-        Raises:
-            TrackingError: the run must not start.
-        """
+        """Prepare the run, before anything of it runs; a TrackingError keeps it from starting."""
 
     def node_finished(self, node: "Node", inputs: Mapping[str, Any]) -> Mapping[str, str]:
         """Return tags for the run; called in worker processes too."""

@@ -9,8 +9,8 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,20 +31,14 @@ _FILE = "active_run.json"
 
 @dataclass(frozen=True)
 class RunAddress:
-    """Where a run and its child runs are; worker processes read it from a file in its journal.
-
-    `run_ids` holds the run's id, under "", and those of child runs, by their namespaces.
-    """
+    """Where a run and its child runs are; worker processes read it from a file in its journal."""
 
     tracking_uri: str
     registry_uri: str | None
-    run_ids: Mapping[str, str]
+    run_ids: Mapping[str, str]  # The run's own under "", those of child runs by their namespaces.
 
     def save(self, folder: Path) -> None:
-        """Write the ids for worker processes.
-
-        Not the URIs, which may hold a password: workers inherit them in the environment.
-        """
+        """Write the ids; not the URIs, which may hold a password and are in the environment."""
         (folder / _FILE).write_text(json.dumps(self.run_ids), encoding="utf-8")
 
     @classmethod
@@ -94,8 +88,7 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
     return any(_IMPORT.search(path.read_bytes()) for path in files)
 
 
-@contextmanager
-def pointed_at(address: RunAddress, run: "Run | None") -> Iterator[None]:
+def pointed_at(address: RunAddress, run: "Run | None") -> AbstractContextManager[None]:
     """Let the process's MLflow calls go where the run is: URIs and experiment.
 
     Also while the server does not answer and there is no run yet: they fail then, but a stray run
@@ -106,9 +99,7 @@ def pointed_at(address: RunAddress, run: "Run | None") -> Iterator[None]:
     # A child run that a node starts would continue this run instead.
     os.environ.pop("MLFLOW_RUN_ID", None)
     experiment_id = run.info.experiment_id if run else None
-    uris = address.tracking_uri, address.registry_uri
-    with mlflow_internals.pointed_at(*uris, experiment_id):
-        yield
+    return mlflow_internals.pointed_at(address.tracking_uri, address.registry_uri, experiment_id)
 
 
 def activate(run: "Run") -> Callable[[str], None]:

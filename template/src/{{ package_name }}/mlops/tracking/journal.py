@@ -122,16 +122,12 @@ class Journal:
 
 
 class JournalReader:
-    """Reads a run's events, of all its processes, each once.
-
-    Attributes:
-        offsets: how many bytes of each file were read and acknowledged, by the file's name.
-        has_more: whether the last read has left out what did not fit into its chunk.
-    """
+    """Reads a run's events, of all its processes, each once."""
 
     def __init__(self, folder: Path, offsets: Mapping[str, int] | None = None) -> None:
+        # How many bytes of each file were read and acknowledged, by the file's name.
         self.offsets = dict(offsets or {})
-        self.has_more = False
+        self.has_more = False  # Whether the last read has left out what did not fit into its chunk.
         self._folder = folder
         self._read: dict[str, int] = {}
 

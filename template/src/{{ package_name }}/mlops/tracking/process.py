@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..mlflow_internals import send_with_catalog
+from ..project import PACKAGE
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -130,32 +131,22 @@ def thawed_afterwards() -> Iterator[None]:
             gc.unfreeze()
 
 
-# What of `run_params` a worker needs to make Kedro's context.
-_NAMES = ("project_path", "env", "runtime_params")
-
-
 @dataclass(frozen=True)
 class WorkerKit:
-    """What a worker that was not forked cannot know; it is sent through a pipe, never a file.
+    """What a worker that was not forked cannot know; it is sent through a pipe, never a file."""
 
-    `run_params` are what Kedro passes to its hooks, `secrets` the values to mask in the log.
-    """
-
-    package: str
-    run_params: Mapping[str, Any]
+    session: Mapping[str, Any]  # What makes Kedro's session.
     headers: "RequestHeaderProviderOptions"
-    secrets: frozenset[str]
+    secrets: frozenset[str]  # The values to mask in the log.
 
     def context(self) -> "KedroContext":
         """Make Kedro's context as the parent's is."""
         from kedro.framework.session import KedroSession
 
-        params = {name: self.run_params[name] for name in _NAMES}
-        return KedroSession.create(save_on_close=False, **params).load_context()
+        return KedroSession.create(save_on_close=False, **self.session).load_context()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        params = {name: self.run_params[name] for name in _NAMES}
-        return _unpack, (self.package, params, self.headers, self.secrets)
+        return _unpack, (self.session, self.headers, self.secrets)
 
 
 def send_along(kit: WorkerKit, catalog: "DataCatalog") -> None:
@@ -168,14 +159,14 @@ def send_along(kit: WorkerKit, catalog: "DataCatalog") -> None:
     send_with_catalog(catalog, "_worker_kit", kit)
 
 
-def _unpack(package: str, *rest: Any) -> WorkerKit:
+def _unpack(*parts: Any) -> WorkerKit:
     from kedro.framework import project
 
-    kit = WorkerKit(package, *rest)
+    kit = WorkerKit(*parts)
     # Not `configure_project`, which sets the name: then Kedro would configure its logging by that
     # very logging, without end.
     if project.PACKAGE_NAME is None and not project.settings.configured:
-        project.settings.configure(f"{package}.settings")
+        project.settings.configure(f"{PACKAGE}.settings")
     for hook in project.settings.HOOKS:
         if equip := getattr(hook, "equip", None):
             equip(kit)

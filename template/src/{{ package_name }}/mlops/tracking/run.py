@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
+
+from kedro.io import DataCatalog
 
 from ..backend.client import reason_of, require_reachable
 from ..config import KedroMlflowConfig
 from ..disk import FileLock
-from ..project import PACKAGE
 from . import RunListener, RunStart
 from .capture import RunCapture
 from .capture.artifacts import capture_artifacts, files_of_figures
@@ -26,9 +27,6 @@ from .journal import Record, now
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.shipper import Shipper, sinks_of
 from .shipping.sync import put_away, sync
-
-if TYPE_CHECKING:
-    from kedro.io import DataCatalog
 
 logger = logging.getLogger(__name__)
 
@@ -64,15 +62,13 @@ class TrackedRun(RunCapture):
     def start(self) -> None:
         """Write the run's first records; the MLflow run is created in the background.
 
-        Raises:
-            TrackingError: a parameter is too long, or the server must answer and does not.
-            OSError: the journal cannot be written.
+        A TrackingError says that a parameter is too long, or that the server must answer and does
+        not; an OSError that the journal cannot be written.
         """
         config = self.config
         if config.shipping.on_unreachable == "fail":
             require_reachable(config.server)
-        experiment = config.tracking.experiment
-        sinks = sinks_of(self.journal.folder, config, experiment, self.listeners)
+        sinks = sinks_of(self.journal.folder, config, self.listeners)
         self.journal.create()
         self._started = now()
         self._lock.take()
@@ -99,12 +95,12 @@ class TrackedRun(RunCapture):
             time.sleep(0.01)
         return {}
 
-    def keep_artifacts(self, catalog: "DataCatalog") -> None:
+    def keep_artifacts(self, catalog: DataCatalog) -> None:
         """Keep the files that mlflow.yml names."""
         options = self.config.tracking.artifacts
         capture_artifacts(self.journal, catalog, self.outputs(), options, self._started)
 
-    def complete(self, catalog: "DataCatalog") -> None:
+    def complete(self, catalog: DataCatalog) -> None:
         """Keep what is known once all nodes have finished: files, and what listeners add."""
         with self.journal.tolerating():
             self.keep_artifacts(catalog)
@@ -144,7 +140,7 @@ class TrackedRun(RunCapture):
         content = {**self.shared(config), "experiment": config.tracking.experiment.model_dump()}
         path = self.journal.folder / "run.json"
         path.write_text(json.dumps(content), encoding="utf-8")
-        tags = run_tags(run.run_params, list(run.names), PACKAGE, secrets) | run.tags
+        tags = run_tags(run.run_params, run.names, secrets) | run.tags
         self.journal.write(
             "run_started",
             name=config.tracking.run.name or ", ".join(run.names),

@@ -5,7 +5,10 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 
 from ..backend.preflight import require_all
 from ..config import KedroMlflowConfig
@@ -13,24 +16,19 @@ from ..project import State
 from . import RunListener, RunStart
 from .run import TrackedRun
 
-if TYPE_CHECKING:
-    from kedro.io import DataCatalog
-    from kedro.pipeline import Pipeline
-
 logger = logging.getLogger(__name__)
 
 
 def start_run(
     config: KedroMlflowConfig,
     run_params: Mapping[str, Any],
-    pipeline: "Pipeline",
-    catalog: "DataCatalog",
+    pipeline: Pipeline,
+    catalog: DataCatalog,
     listeners: Sequence[RunListener] = (),
 ) -> TrackedRun | None:
-    """Start tracking a Kedro run; none if mlflow.yml leaves it out or the disk refuses the journal.
+    """Start tracking a Kedro run; a TrackingError says why mlflow.yml cannot be followed.
 
-    Raises:
-        TrackingError: mlflow.yml cannot be followed.
+    None if mlflow.yml leaves the run out, or the disk refuses the journal.
     """
     require_all(config)
     run_start = RunStart(run_params, pipeline_names(run_params), pipeline, catalog)

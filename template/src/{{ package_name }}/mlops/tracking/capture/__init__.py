@@ -5,7 +5,9 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from kedro.pipeline.node import Node
 
 from ...config import KedroMlflowConfig, TrackingOptions
 from ...disk import atomic
@@ -19,9 +21,6 @@ from .inputs import schema_of
 from .models import models_in, registered_name, save_model
 from .nodes import describe_node, local_name, namespace_of, nodes_of
 from .values import Metric, metrics_of, valid_name
-
-if TYPE_CHECKING:
-    from kedro.pipeline.node import Node
 
 ListenersOf = Callable[[KedroMlflowConfig, State], Sequence[RunListener]]
 
@@ -43,14 +42,9 @@ class RunCapture:
         figures: Mapping[str, str] | None = None,
         listeners: Sequence[RunListener] = (),
     ) -> None:
-        """Prepare to capture; nothing is written yet.
+        """Prepare to capture into this journal; nothing is written yet.
 
-        Args:
-            folder: the run's journal, ``.kedro_mlflow/journal/<run id>`` in the project.
-            options: what is captured.
-            inputs: what the run reads, as ``describe_inputs`` returns it.
-            figures: what the catalog draws, as ``files_of_figures`` returns it.
-            listeners: what else takes part in the run.
+        The inputs and figures are as `describe_inputs` and `files_of_figures` return them.
         """
         self.process = os.getpid()
         self.journal = Journal(folder)
@@ -74,13 +68,13 @@ class RunCapture:
         options = config.model_dump(include=_SHARED)
         return {"config": options, "inputs": self._inputs, "figures": self._figures}
 
-    def node_started(self, node: "Node") -> None:
+    def node_started(self, node: Node) -> None:
         """Capture that a node starts: this is all of it if the process is killed."""
         self._started_ns[node.name] = started_ns = time.time_ns()
         self._append("node_started", node, started_ns=started_ns)
 
     def node_finished(
-        self, node: "Node", inputs: Mapping[str, Any], outputs: Mapping[str, Any]
+        self, node: Node, inputs: Mapping[str, Any], outputs: Mapping[str, Any]
     ) -> None:
         """Capture a node's outputs, and what it has read."""
         times = self._times(node)
@@ -102,14 +96,14 @@ class RunCapture:
             self.journal.append("metrics", namespace, values=metrics)
         self._append("node", node, **times, status="FINISHED")
 
-    def dataset_saved(self, node: "Node", name: str) -> None:
+    def dataset_saved(self, node: Node, name: str) -> None:
         """Keep the figure that the catalog has drawn, at once: the process may be killed."""
         if self._options.capture.figures and name in self._figures:
             with self.journal.capturing(f"The figure '{name}'"):
                 figure = copy_figure(Path(self._figures[name]), self._path_of(name))
                 self._append_figure(figure, self.namespace_of(node))
 
-    def node_failed(self, node: "Node", error: BaseException) -> None:
+    def node_failed(self, node: Node, error: BaseException) -> None:
         """Capture that a node has failed, and why."""
         times = self._times(node)
         self._capture_inputs(dict.fromkeys(node.inputs))
@@ -128,11 +122,11 @@ class RunCapture:
             for name in node["outputs"]
         }
 
-    def namespace_of(self, node: "Node") -> str:
+    def namespace_of(self, node: Node) -> str:
         """Return the namespace in whose child run a node is tracked; empty for the run itself."""
         return namespace_of(node, self._options.run)
 
-    def _append(self, kind: str, node: "Node", **more: Any) -> None:
+    def _append(self, kind: str, node: Node, **more: Any) -> None:
         described = describe_node(node, self.project_path)
         namespace = self.namespace_of(node)
         self.journal.append(kind, namespace, **described, process=os.getpid(), **more)
@@ -144,7 +138,7 @@ class RunCapture:
         if path:
             self.journal.append("artifact", namespace, path=str(path), folder="figures")
 
-    def _times(self, node: "Node") -> dict[str, int]:
+    def _times(self, node: Node) -> dict[str, int]:
         ended_ns = time.time_ns()
         # The machine's clock may have been set back meanwhile.
         started_ns = min(self._started_ns.pop(node.name, ended_ns), ended_ns)

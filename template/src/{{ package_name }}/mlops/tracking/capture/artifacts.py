@@ -3,13 +3,16 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 
 from ...config import ArtifactsOptions
 from ...disk import atomic
@@ -17,17 +20,12 @@ from ...mlflow_internals import Storage, path_within, storage_of
 from ..journal import Journal
 from .values import valid_name
 
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-    from kedro.io import DataCatalog
-    from kedro.pipeline import Pipeline
-
 _MEGABYTE = 1_000_000
 
 
 def capture_artifacts(
     journal: Journal,
-    catalog: "DataCatalog",
+    catalog: DataCatalog,
     outputs: Mapping[str, str],
     options: ArtifactsOptions,
     started: int,
@@ -45,7 +43,10 @@ def capture_artifacts(
         with journal.capturing(f"The artifact '{name}'"):
             dataset = catalog[name]
             if _is_kept(name, dataset, options) and (storage := storage_of(dataset, saved=True)):
-                _keep(journal, name, storage, options, started, namespace)
+                target = journal.files / "data" / valid_name(name).replace("/", "_")
+                for path in _copies(storage, target, options, started):
+                    folder = path.parent.relative_to(journal.files).as_posix()
+                    journal.append("artifact", namespace, path=str(path), folder=folder)
 
 
 def _is_kept(name: str, dataset: Any, options: ArtifactsOptions) -> bool:
@@ -55,38 +56,31 @@ def _is_kept(name: str, dataset: Any, options: ArtifactsOptions) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in options.datasets)
 
 
-def _keep(
-    journal: Journal,
-    name: str,
-    storage: Storage,
-    options: ArtifactsOptions,
-    started: int,
-    namespace: str,
-) -> None:
-    if storage.files is None and not storage.is_local:
+def _copies(
+    storage: Storage, target: Path, options: ArtifactsOptions, started: int
+) -> Iterator[Path]:
+    if storage.files is None and "://" in storage.uri:
         raise ValueError("it is not on this machine")
     files = storage.files or LocalFileSystem()
     folder, saved = _saved_files(files, path_within(files, storage.path), started)
     if not saved:
         raise ValueError("the run has saved no file")
-    target = journal.files / "data" / valid_name(name).replace("/", "_")
     if sum(saved.values()) > options.max_megabytes * _MEGABYTE or len(saved) > options.max_files:
         target.parent.mkdir(parents=True, exist_ok=True)
         target = target.with_name(f"{target.name}.json")
         target.write_text(json.dumps([_describe(files, *each) for each in saved.items()], indent=2))
-        journal.append("artifact", namespace, path=str(target), folder="data")
+        yield target
         return
     for path in saved:
         copy = target / PurePosixPath(path).relative_to(folder)
         copy.parent.mkdir(parents=True, exist_ok=True)
         with atomic(copy):
             files.get_file(path, str(copy))
-        kept_in = copy.parent.relative_to(journal.files).as_posix()
-        journal.append("artifact", namespace, path=str(copy), folder=kept_in)
+        yield copy
 
 
 def _saved_files(
-    files: "AbstractFileSystem", path: str, started: int
+    files: AbstractFileSystem, path: str, started: int
 ) -> tuple[PurePosixPath, dict[str, int]]:
     """Find the files that the run has saved there: the folder around them, and their sizes."""
     files.invalidate_cache()
@@ -102,7 +96,7 @@ def _saved_files(
     }
 
 
-def _describe(files: "AbstractFileSystem", path: str, size: int) -> dict[str, Any]:
+def _describe(files: AbstractFileSystem, path: str, size: int) -> dict[str, Any]:
     """Describe a file; the digest of a remote one is what its store reports."""
     if not isinstance(files, LocalFileSystem):
         info = files.info(path)
@@ -115,24 +109,21 @@ def _describe(files: "AbstractFileSystem", path: str, size: int) -> dict[str, An
     return {"path": path, "bytes": size, "sha256": digest.hexdigest()}
 
 
-def save_figure(value: Any, path: Path) -> Path | None:
-    """Save a figure as a PNG (matplotlib) or HTML (plotly) file, and return none for all else.
-
-    The path is given without a suffix.
-    """
+def save_figure(value: Any, stem: Path) -> Path | None:
+    """Save a figure as a PNG (matplotlib) or HTML (plotly) file, and return none for all else."""
     if _is_a(value, "matplotlib.figure", "Figure"):
         suffix, save = ".png", value.savefig
     elif _is_a(value, "plotly.basedatatypes", "BaseFigure"):
         suffix, save = ".html", partial(value.write_html, include_plotlyjs="cdn")
     else:
         return None
-    path = path.with_name(f"{path.name}{suffix}")
+    path = stem.with_name(f"{stem.name}{suffix}")
     with atomic(path):
         save(path)
     return path
 
 
-def files_of_figures(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, str]:
+def files_of_figures(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:
     """Return the files to which the catalog saves matplotlib figures: drawn once is enough."""
     entries = catalog.to_config()[0]
     return {
@@ -144,14 +135,11 @@ def files_of_figures(pipeline: "Pipeline", catalog: "DataCatalog") -> dict[str, 
     }
 
 
-def copy_figure(file: Path, path: Path) -> Path | None:
-    """Copy a figure that the catalog has saved; none if that is a folder, of several figures.
-
-    The path is given without a suffix.
-    """
+def copy_figure(file: Path, stem: Path) -> Path | None:
+    """Copy a figure that the catalog has saved; none if that is a folder, of several figures."""
     if not file.is_file():
         return None
-    path = path.with_name(f"{path.name}{file.suffix}")
+    path = stem.with_name(f"{stem.name}{file.suffix}")
     with atomic(path):
         shutil.copyfile(file, path)
     return path

@@ -2,15 +2,14 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 
 from ...mlflow_internals import storage_of, uncached
 from ...redaction import Patterns, mask
-
-if TYPE_CHECKING:
-    from kedro.io import DataCatalog
-    from kedro.pipeline import Pipeline
 
 # Of a larger file, size, start and end are enough: reading all of it would slow down the run.
 _WHOLE_BYTES = 16_000_000
@@ -18,7 +17,7 @@ _PART_BYTES = 1_000_000
 
 
 def describe_inputs(
-    pipeline: "Pipeline", catalog: "DataCatalog", patterns: Patterns = ()
+    pipeline: Pipeline, catalog: DataCatalog, patterns: Patterns = ()
 ) -> dict[str, dict[str, Any]]:
     """Describe the data that a pipeline reads and does not make itself, parameters aside.
 
@@ -72,12 +71,10 @@ def digest_of(path: Path) -> str:
             if each.is_file():
                 name = each.relative_to(path).as_posix()
                 digest.update(f"{name}\n{each.stat().st_size}\n".encode())
-        return digest.hexdigest()[:32]
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if size <= _WHOLE_BYTES:
-            digest.update(file.read())
-        else:
+    elif (size := path.stat().st_size) <= _WHOLE_BYTES:
+        digest.update(path.read_bytes())
+    else:
+        with path.open("rb") as file:
             digest.update(str(size).encode() + file.read(_PART_BYTES))
             file.seek(-_PART_BYTES, 2)
             digest.update(file.read())

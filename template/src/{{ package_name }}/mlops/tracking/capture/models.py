@@ -19,22 +19,15 @@ _MAX_ENTRIES = 1000
 
 @dataclass(frozen=True)
 class Flavor:
-    """How models of one library are recognised and saved.
+    """How models of one library are recognised and saved."""
 
-    Attributes:
-        name: MLflow's module for them.
-        attributes: what an object of this library has if it is a model.
-        packages: what loading it takes, besides MLflow, and other names of the same package; those
-            that are not installed are left out.
-        format: chooses how a model is written, where MLflow leaves that open.
-        backend: names the package that does the work, where the user has chosen one.
-    """
-
-    name: str
-    attributes: tuple[str, ...]
+    name: str  # Of MLflow's module for them.
+    attributes: tuple[str, ...]  # What an object of this library has if it is a model.
+    # What loading it takes, besides MLflow, and other names of the same package; those that are not
+    # installed are left out.
     packages: tuple[str, ...]
-    format: Callable[[Any], str] | None = None
-    backend: Callable[[], str] | None = None
+    format: Callable[[Any], str] | None = None  # How it is written, where MLflow leaves that open.
+    backend: Callable[[], str] | None = None  # What does the work, where the user has chosen.
 
 
 def models_in(name: str, value: Any) -> dict[str, Any]:
@@ -80,8 +73,9 @@ def save_model(model: Any, folder: Path) -> None:
     if flavor.backend:
         packages += (flavor.backend(),)
     if flavor.format:
-        options["serialization_format"] = flavor.format(model)
-        packages += _FORMAT_PACKAGES[options["serialization_format"]]
+        options["serialization_format"] = name = flavor.format(model)
+        # MLflow's module for PyTorch calls cloudpickle so.
+        packages += ("cloudpickle" if name == "pickle" else name,)
     # Given, for else MLflow starts a process that loads the model to find out: 14 to 18 s.
     options["pip_requirements"] = _pinned(packages)
     module = import_module(f"mlflow.{flavor.name}")
@@ -115,12 +109,6 @@ def _sklearn_format(model: Any) -> str:
     except Exception:  # Whatever skops cannot do, cloudpickle can.
         return "cloudpickle"
 
-
-_FORMAT_PACKAGES = {
-    "skops": ("skops",),
-    "cloudpickle": ("cloudpickle",),
-    "pickle": ("cloudpickle",),  # As MLflow's module for PyTorch calls it.
-}
 
 _FLAVORS = {
     "sklearn": Flavor("sklearn", ("fit", "predict"), ("scikit-learn",), _sklearn_format),

@@ -5,19 +5,18 @@ import json
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
 
 from ...config import RunOptions
 from ..journal import Record, all_records
 
-if TYPE_CHECKING:
-    from kedro.pipeline import Pipeline
-    from kedro.pipeline.node import Node
-
 FOLDER, FILE = "kedro", "run.json"
 
 
-def describe_node(node: "Node", project_path: Path) -> dict[str, Any]:
+def describe_node(node: Node, project_path: Path) -> dict[str, Any]:
     """Describe a node: its name, function, data sets, and where its function is written."""
     function = undecorated(node.func)
     return {
@@ -30,10 +29,7 @@ def describe_node(node: "Node", project_path: Path) -> dict[str, Any]:
 
 
 def source_location(function: Any, project_path: Path) -> str | None:
-    """Return ``src/package/nodes.py:12`` for a function of the project, or an absolute path.
-
-    None if it is not written in Python.
-    """
+    """Return ``src/package/nodes.py:12``, or an absolute path; none if it is not in Python."""
     code = getattr(undecorated(function), "__code__", None)
     if code is None:
         return None
@@ -53,18 +49,16 @@ def undecorated(function: Any) -> Any:
 # --- Namespaces ---
 
 
-def namespace_of(node: "Node", options: RunOptions) -> str:
+def namespace_of(node: Node, options: RunOptions) -> str:
     """Return the namespace in whose child run a node is tracked; empty for the run itself."""
     return (node.namespace or "") if options.nested == "namespace" else ""
 
 
-def parts_of(pipeline: "Pipeline", options: RunOptions) -> dict[str, "Pipeline"]:
+def parts_of(pipeline: Pipeline, options: RunOptions) -> dict[str, Pipeline]:
     """Split a pipeline into what each run tracks: the run itself, under "", and its child runs.
 
     By namespace, parents before their children: ``a`` before ``a.b``.
     """
-    from kedro.pipeline import Pipeline
-
     if options.nested != "namespace":
         return {"": pipeline}
     namespaces = {""}
@@ -135,10 +129,7 @@ def _summary(records: Iterable[Record], end: Record) -> dict[str, Any]:
 
 
 def nodes_of(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
-    """Yield a run's nodes as they ended, process by process; those without an end come last.
-
-    A node that was started and has no end has the status ``UNFINISHED``.
-    """
+    """Yield a run's nodes as they ended, process by process, and then the ``UNFINISHED`` ones."""
     running: dict[str, dict[str, Any]] = {}
     for record in records:
         if record.kind == "node_started":

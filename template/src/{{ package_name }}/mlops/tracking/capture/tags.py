@@ -4,11 +4,12 @@ import os
 import re
 import shlex
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from getpass import getuser
 from pathlib import Path
 from typing import Any
 
+from ...project import PACKAGE
 from ...redaction import Patterns, mask
 from .values import MAX_TAG_LENGTH, flatten
 
@@ -29,10 +30,7 @@ _OPTIONS = {
 
 
 def run_tags(
-    run_params: Mapping[str, Any],
-    pipelines: list[str],
-    project_name: str,
-    patterns: Patterns = (),
+    run_params: Mapping[str, Any], pipelines: Sequence[str], patterns: Patterns = ()
 ) -> dict[str, str]:
     """Describe a Kedro run by tags.
 
@@ -48,11 +46,11 @@ def run_tags(
         "kedro.runner": runner_name(str(run_params["runner"])),
         "kedro.command": replay_command(run_params, patterns),
         "template.version": template_version(project_path),
-        "mlflow.source.name": project_name,
+        "mlflow.source.name": PACKAGE,
         "mlflow.source.type": "PROJECT",
         "mlflow.user": user_name(),
+        **git_tags(project_path),
     }
-    tags |= git_tags(project_path)
     return {
         name: mask(name, value, patterns)[:MAX_TAG_LENGTH] for name, value in tags.items() if value
     }

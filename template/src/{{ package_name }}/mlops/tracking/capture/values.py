@@ -5,15 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from fnmatch import fnmatchcase
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+from kedro.io import DataCatalog
+from kedro.pipeline import Pipeline
 
 from ...config import MetricsOptions, ParamsOptions
 from ...errors import TrackingError
 from ...redaction import Patterns, mask
-
-if TYPE_CHECKING:
-    from kedro.io import DataCatalog
-    from kedro.pipeline import Pipeline
 
 # MLflow's limits of a name, a parameter's value and a tag's.
 MAX_NAME_LENGTH = 250
@@ -41,20 +40,19 @@ def valid_model_name(name: str) -> str:
 
 
 def consumed_parameters(
-    pipeline: "Pipeline", catalog: "DataCatalog", patterns: Patterns = ()
+    pipeline: Pipeline, catalog: DataCatalog, patterns: Patterns = ()
 ) -> Iterator[tuple[str, Any]]:
     """Read the parameters that the pipeline's nodes take as inputs, one by one, secrets masked."""
     for name, value in read_parameters(pipeline, catalog):
         yield name, mask(name, value, patterns)
 
 
-def read_parameters(pipeline: "Pipeline", catalog: "DataCatalog") -> Iterator[tuple[str, Any]]:
+def read_parameters(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[tuple[str, Any]]:
     """Read the parameters that the pipeline's nodes take as inputs, secrets and all.
 
-    Yields:
-        Names without the ``params:`` prefix, and values; the whole of ``parameters`` by its own
-        names when a node takes that. What is part of another one is not read again. Pydantic models
-        and dataclasses come as dictionaries.
+    By their names without the ``params:`` prefix; the whole of ``parameters`` by its own names when
+    a node takes that. What is part of another one is not read again. Pydantic models and
+    dataclasses come as dictionaries.
     """
     names = pipeline.inputs()
     if "parameters" in names:
@@ -83,14 +81,8 @@ def to_mlflow(
 ) -> Iterator[tuple[Literal["params", "tags"], str, str]]:
     """Flatten, name and shorten parameters as ``tracking.params`` in mlflow.yml says.
 
-    A run may have very many of them: they are handled one by one.
-
-    Yields:
-        Kind, name and text. A tag is what is too long for a parameter under
-        ``long_params_strategy: tag``.
-
-    Raises:
-        TrackingError: a value is too long under ``long_params_strategy: fail``.
+    A run may have very many of them: kind, name and text come one by one. What is too long for a
+    parameter is a tag under ``long_params_strategy: tag``, and a TrackingError under ``fail``.
     """
     dict_params = options.dict_params
     depth = None if dict_params.recursive else 1
@@ -126,11 +118,10 @@ def flatten(
 def metrics_of(dataset: str, value: Any, options: MetricsOptions) -> list[Metric]:
     """Read the metrics of one node output, as ``tracking.metrics`` in mlflow.yml says.
 
-    Returns:
-        Names, values and steps. The name is ``dataset`` for a number or a history, ``dataset/key``
-        for an entry of a dictionary (MLflow's page groups metrics by what is before a slash). A
-        history is a list of numbers, whose steps count from 0, or of (step, value) pairs. Nothing
-        when the output is anything else, or holds anything else.
+    The name is ``dataset`` for a number or a history, ``dataset/key`` for an entry of a dictionary
+    (MLflow's page groups metrics by what is before a slash). A history is a list of numbers, whose
+    steps count from 0, or of (step, value) pairs. Nothing when the output is anything else, or
+    holds anything else.
     """
     leaves: Mapping[str, Any] = {dataset: value}
     if isinstance(value, Mapping):

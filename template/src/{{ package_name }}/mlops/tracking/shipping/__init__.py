@@ -21,36 +21,24 @@ class Delivery:
 
     What is empty in `children`, `models` and `versions` was asked for, and its id has not reached
     us: it may exist.
-
-    Attributes:
-        path: the file that keeps it.
-        resumed: whether another process has begun with it: what exists is looked for before it is
-            made, for the disk may have refused to remember it.
-        run_id: the run in MLflow, once it was created.
-        experiment_id: the experiment that the run belongs to.
-        attempted: whether the run's creation was ever asked for.
-        children: the child runs in MLflow, by their namespaces.
-        joined: whether the run was started, and is ended, elsewhere.
-        models: the ids of logged models, by the folders that they were saved in.
-        versions: name, number and alias of the registered versions, by the model's id.
-        refused: how many records the server has refused for good.
-        changed: parameters that a continued run keeps: their value there, and this time's.
-        offsets: how much of each of the journal's files was delivered, in bytes.
-        done: whether all of the run was delivered.
     """
 
     path: Path
+    # Whether another process has begun with it: what exists is looked for before it is made, for
+    # the disk may have refused to remember it.
     resumed: bool = False
-    run_id: str | None = None
+    run_id: str | None = None  # In MLflow, once it was created there.
     experiment_id: str = ""
-    attempted: bool = False
-    children: dict[str, str] = field(default_factory=dict)
-    joined: bool = False
-    models: dict[str, str] = field(default_factory=dict)
+    attempted: bool = False  # Whether the run's creation was ever asked for.
+    children: dict[str, str] = field(default_factory=dict)  # Ids of child runs, by namespace.
+    joined: bool = False  # Whether the run was started, and is ended, elsewhere.
+    models: dict[str, str] = field(default_factory=dict)  # Ids, by the folders they are saved in.
+    # Name, number and alias of the registered versions, by the model's id.
     versions: dict[str, list[str]] = field(default_factory=dict)
-    refused: int = 0
+    refused: int = 0  # How many records the server has refused for good.
+    # Parameters that a continued run keeps: their value there, and this time's.
     changed: dict[str, tuple[str, str]] = field(default_factory=dict)
-    offsets: dict[str, int] = field(default_factory=dict)
+    offsets: dict[str, int] = field(default_factory=dict)  # Bytes delivered, by journal file.
     done: bool = False
 
     @classmethod
@@ -81,18 +69,12 @@ class Sink(ABC):
     they do in another process that continues where one was killed. A ConnectionError or
     TimeoutError says that a call may succeed later; any other exception ends the delivery, until
     `kedro mlflow sync` or the next run tries again.
-
-    Attributes:
-        place: what messages call it.
-        name: names its own files in the run's journal.
-        folder: the run's journal, where it may keep files of its own.
-        delivery: how far it has got; saved there.
     """
 
-    place: str
-    name: str
-    folder: Path
-    delivery: Delivery
+    place: str  # What messages call it.
+    name: str  # Of its own files in the run's journal.
+    folder: Path  # The run's journal, where it may keep files of its own.
+    delivery: Delivery  # How far it has got; saved there.
 
     def attach(self, name: str, folder: Path, resumed: bool = False) -> None:
         """Set which run it serves, and whether another process has begun to deliver that."""
@@ -105,12 +87,9 @@ class Sink(ABC):
 
     @abstractmethod
     def deliver(self, records: list[Record], patient: bool) -> None:
-        """Take the run's next records, in their order.
+        """Take the run's next records, in their order; if `patient`, raise what may succeed later.
 
-        Args:
-            records: what has happened.
-            patient: whether to raise what may succeed later. If not, it was tried often while the
-                server was well: `set_aside` what fails, or raise.
+        If not, it was tried often while the server was well: `set_aside` what fails, or raise.
         """
 
     @abstractmethod

@@ -60,9 +60,7 @@ def without_known_parameters(
 ) -> tuple[list[Record], dict[str, tuple[str, str]]]:
     """Leave out the parameters that a run has already: with another value, MLflow refuses them.
 
-    Returns:
-        The records without these parameters, and the old and the new value of those that differ,
-        secrets masked.
+    Also return the old and the new value of those that differ, secrets masked.
     """
     changed: dict[str, tuple[str, str]] = {}
     kept = [record for record in records if record.kind != "params"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...backend.client import connect, is_final, is_reachable, is_transient
 from ...backend.pages import page
-from ...config import CaptureOptions, ExperimentOptions, PlaceOptions
+from ...config import PlaceOptions, TrackingOptions
 from ...project import is_server
 from ...redaction import mask
 from .. import RunListener, Shipment
@@ -29,29 +29,21 @@ logger = logging.getLogger(__name__)
 
 
 class MlflowSink(Sink):
-    """Delivers one run to one tracking server. `mlflow` is imported when it begins.
-
-    Attributes:
-        run_name: the run's name.
-        address: where a person finds the run.
-    """
+    """Delivers one run to one tracking server. `mlflow` is imported when it begins."""
 
     def __init__(
         self,
         server: PlaceOptions,
-        experiment: ExperimentOptions,
-        capture: CaptureOptions,
+        tracking: TrackingOptions,
         listeners: Sequence[RunListener] = (),
         mirror: bool = False,
     ) -> None:
         """Set where the run goes; to a mirror, if the run belongs to another server."""
         self.place = f"MLflow at {mask('', server.uri)}"
-        self.address = "uv run kedro mlflow ui"
+        self.address = "uv run kedro mlflow ui"  # Where a person finds the run.
         self.run_name = ""
-        self._uri = server.uri
         self._server = server
-        self._experiment = experiment
-        self._capture = capture
+        self._tracking = tracking
         self._mirror = mirror
         self._listeners = listeners
         self._opened: MlflowClient | None = None
@@ -79,7 +71,7 @@ class MlflowSink(Sink):
         if self._opened is None:
             # A call that hangs takes its whole time-out, and what it asked for may be made much
             # later, when the server wakes up: a run that exists twice.
-            if is_server(self._uri) and not self.is_well():
+            if is_server(self._server.uri) and not self.is_well():
                 raise ConnectionError("it does not answer")
             with frozen_afterwards():
                 self._opened = connect(self._server)
@@ -91,9 +83,9 @@ class MlflowSink(Sink):
             if not self._mirror and (run_id := started.data.get("join")):
                 join_run(self._opened, self.delivery, run_id, started)
             else:
-                create_run(self._opened, self.delivery, self._experiment, started)
-        if is_server(self._uri):
-            self.address = page(self._uri, self.delivery.experiment_id, self.delivery.run_id)
+                create_run(self._opened, self.delivery, self._tracking.experiment, started)
+        if is_server(self._server.uri):
+            self.address = page(self._server.uri, self.delivery.experiment_id, self.delivery.run_id)
         if not self._mirror and not self.delivery.resumed:
             logger.info(
                 "Tracked by MLflow as run '%s' (%s). Its page: %s",
@@ -116,10 +108,10 @@ class MlflowSink(Sink):
     def end(self, ended: Record, patient: bool) -> None:
         """Log what is known of the whole run only at its end, and set its status and end."""
         client, delivery, run_id = self._client, self.delivery, str(self.delivery.run_id)
-        if self._capture.lineage:
+        if self._tracking.capture.lineage:
             inputs = partial(log_inputs, client, run_id, all_records(self.folder))
             self._try(inputs, "the inputs", patient)
-        if self._capture.timeline:
+        if self._tracking.capture.timeline:
             where = delivery.experiment_id, run_id, self.folder
             self._try(partial(log_timeline, client, *where, ended), "the timeline", patient)
         end_children(client, delivery, all_records(self.folder), ended)
@@ -162,7 +154,7 @@ class MlflowSink(Sink):
 
     def _log_model(self, run_id: str, name: str, record: Record) -> None:
         model = log_model(self._client, self.delivery, run_id, Path(record.data["path"]), name)
-        shipment = Shipment(self._client, self.delivery, run_id, is_server(self._uri))
+        shipment = Shipment(self._client, self.delivery, run_id, is_server(self._server.uri))
         for listener in self._listeners:
             listener.model_shipped(shipment, model, record)
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 # What the experiment is for, which MLflow's page asks otherwise.
 _EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
-# Finds a run again whose id never reached us.
-_JOURNAL_TAG = "kedro.journal"
+# The tag that finds a run again whose id never reached us.
+_MARK = "kedro.journal"
 
 
 def create_run(
@@ -24,10 +24,10 @@ def create_run(
 ) -> None:
     """Create the run of a ``run_started`` record, unless an earlier try has done so."""
     delivery.experiment_id = find_experiment(client, options)
-    journal, name, tags = (record.data[key] for key in ("journal", "name", "tags"))
+    name, tags = record.data["name"], record.data["tags"] | {_MARK: record.data["journal"]}
     asked_before, delivery.attempted = delivery.attempted or delivery.resumed, True
     delivery.save()
-    delivery.run_id = _find_or_create(client, delivery, journal, asked_before, record, name, tags)
+    delivery.run_id = _find_or_create(client, delivery, asked_before, record.time, name, tags)
     delivery.save()
 
 
@@ -48,16 +48,16 @@ def create_child(client: "MlflowClient", delivery: Delivery, record: Record) -> 
     if children.get(namespace):
         return
     run_id, parent = str(delivery.run_id), namespace.rpartition(".")[0]
-    mark = f"{run_id}/{namespace}/{record.time}"
     asked_before = namespace in children or delivery.resumed
     children[namespace] = ""
     delivery.save()
     tags = record.data["tags"] | {
+        _MARK: f"{run_id}/{namespace}/{record.time}",
         "mlflow.parentRunId": children[parent] if parent else run_id,
         "kedro.namespace": namespace,
     }
     children[namespace] = _find_or_create(
-        client, delivery, mark, asked_before, record, namespace, tags
+        client, delivery, asked_before, record.time, namespace, tags
     )
     delivery.save()
 
@@ -82,11 +82,7 @@ def end_children(
 
 
 def find_experiment(client: "MlflowClient", options: ExperimentOptions) -> str:
-    """Find the experiment by its name, or make it; return its id.
-
-    Raises:
-        TrackingError: it keeps its files in a folder that is gone.
-    """
+    """Find or make the experiment, and return its id; a TrackingError if its folder is gone."""
     experiment = client.get_experiment_by_name(options.name)
     if experiment is None:
         creation = options.create_experiment_kwargs
@@ -112,18 +108,16 @@ def find_experiment(client: "MlflowClient", options: ExperimentOptions) -> str:
 def _find_or_create(
     client: "MlflowClient",
     delivery: Delivery,
-    mark: str,
     asked_before: bool,
-    record: Record,
+    started: int,
     name: str,
     tags: dict[str, str],
 ) -> str:
-    """Return the id of the run that bears the mark, which is made unless an earlier try has."""
+    """Return the id of the run that has the mark, which is made unless an earlier try has."""
     experiment_id = delivery.experiment_id
     if asked_before:
-        found = client.search_runs([experiment_id], f"tags.`{_JOURNAL_TAG}` = '{mark}'")
+        found = client.search_runs([experiment_id], f"tags.`{_MARK}` = '{tags[_MARK]}'")
         if found:
             return str(found[0].info.run_id)
-    tags = tags | {_JOURNAL_TAG: mark}
-    run = client.create_run(experiment_id, start_time=record.time, run_name=name, tags=tags)
+    run = client.create_run(experiment_id, start_time=started, run_name=name, tags=tags)
     return str(run.info.run_id)

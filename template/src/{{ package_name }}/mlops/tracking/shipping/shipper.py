@@ -10,8 +10,9 @@ from pathlib import Path
 
 from ...backend.access import instantiate
 from ...backend.client import is_transient
-from ...config import ExperimentOptions, KedroMlflowConfig, MirrorOptions
+from ...config import KedroMlflowConfig, MirrorOptions
 from .. import RunListener
+from ..capture.nodes import records_of
 from ..journal import JournalReader, Record, first_record
 from . import Sink
 from .mlflow_sink import MlflowSink
@@ -28,17 +29,13 @@ _GRACE_SECONDS = 5.0
 _PATIENCE = 6
 
 
-class Shipper:
-    """Delivers one run's journal to one sink, until the run's end.
-
-    Attributes:
-        sink: where to.
-        error: why the last try has failed; none while all is well.
-    """
+class Shipper(threading.Thread):
+    """Delivers one run's journal to one sink, in a thread, until the run's end."""
 
     def __init__(self, sink: Sink) -> None:
+        super().__init__(name=f"mlflow-shipper-{sink.folder.name}", daemon=True)
         self.sink = sink
-        self.error: Exception | None = None
+        self.error: Exception | None = None  # Why the last try has failed; none while all is well.
         self._failing_since = 0.0
         self._reader = JournalReader(sink.folder, sink.delivery.offsets)
         self._finishing = threading.Event()
@@ -46,37 +43,9 @@ class Shipper:
         # The run's end, from the journal, or else from the process that has ended it.
         self._end: Record | None = None
         self._known_end: Record | None = None
-        self._thread = threading.Thread(
-            target=self._work, name=f"mlflow-shipper-{sink.folder.name}", daemon=True
-        )
 
-    def start(self) -> None:
-        """Start delivering, in a thread."""
-        self._thread.start()
-
-    def finish(self, end: Record | None = None) -> None:
-        """Stop waiting for more records; the disk may have refused the run's end to the journal."""
-        self._known_end = end
-        self._finishing.set()
-
-    def drain(self, deadline: float) -> bool:
-        """Wait, after `finish`, until everything in the journal is delivered, and return whether.
-
-        If not, ``error`` says why, or is none when time ran out; nothing more is sent. The deadline
-        is of ``time.monotonic``; an unreachable sink is given only a few seconds.
-        """
-        asked = time.monotonic()
-        while self._thread.is_alive() and (now := time.monotonic()) < deadline:
-            if self.error and now >= max(asked, self._failing_since) + _GRACE_SECONDS:
-                # A reachable sink may have lost an answer, and be busy again.
-                if not self.sink.is_well():
-                    break
-                asked = now
-            self._thread.join(0.05)
-        self._stopped.set()
-        return self.sink.delivery.done
-
-    def _work(self) -> None:
+    def run(self) -> None:
+        """Deliver until the run's end, or until it fails for good."""
         began = time.monotonic()
         try:
             started = first_record(self.sink.folder)
@@ -96,13 +65,31 @@ class Shipper:
         except Exception as error:
             self.error = error
 
+    def finish(self, end: Record | None = None) -> None:
+        """Stop waiting for more records; the disk may have refused the run's end to the journal."""
+        self._known_end = end
+        self._finishing.set()
+
+    def drain(self, deadline: float) -> bool:
+        """Wait, after `finish`, until everything in the journal is delivered, and return whether.
+
+        If not, ``error`` says why, or is none when time ran out; nothing more is sent. The deadline
+        is of ``time.monotonic``; an unreachable sink is given only a few seconds.
+        """
+        asked = time.monotonic()
+        while self.is_alive() and (now := time.monotonic()) < deadline:
+            if self.error and now >= max(asked, self._failing_since) + _GRACE_SECONDS:
+                # A reachable sink may have lost an answer, and be busy again.
+                if not self.sink.is_well():
+                    break
+                asked = now
+            self.join(0.05)
+        self._stopped.set()
+        return self.sink.delivery.done
+
     def _deliver(self, records: list[Record]) -> None:
-        events = []
-        for record in records:
-            if record.kind == "run_ended":
-                self._end = record
-            else:
-                events.append(record)
+        events = [record for record in records if record.kind != "run_ended"]
+        self._end = next(iter(records_of("run_ended", records)), self._end)
         self._retry(lambda patient: self.sink.deliver(events, patient))
         if self._stopped.is_set():
             return
@@ -144,25 +131,21 @@ class Shipper:
 def sinks_of(
     folder: Path,
     config: KedroMlflowConfig,
-    experiment: ExperimentOptions,
     listeners: Sequence[RunListener] = (),
     resumed: bool = False,
 ) -> list[Sink]:
     """Make the sinks of the run in a folder: the tracking server first, then its mirrors.
 
-    The run may have begun with another experiment than mlflow.yml has by now.
-
-    Raises:
-        TrackingError: a mirror's class cannot be loaded or made, or is no sink.
+    A TrackingError says that a mirror's class cannot be loaded or made, or is no sink.
     """
-    capture = config.tracking.capture
-    sinks: dict[str, Sink] = {"server": MlflowSink(config.server, experiment, capture, listeners)}
+    tracking = config.tracking
+    sinks: dict[str, Sink] = {"server": MlflowSink(config.server, tracking, listeners)}
     for number, mirror in enumerate(config.mirrors):
         # Named by what it is: its position in mlflow.yml may change before a run is delivered.
         content = json.dumps(mirror.model_dump(), sort_keys=True, default=str)
         sinks[f"mirror-{sha256(content.encode()).hexdigest()[:8]}"] = custom_sink(
             number, mirror
-        ) or MlflowSink(mirror, experiment, capture, listeners, mirror=True)
+        ) or MlflowSink(mirror, tracking, listeners, mirror=True)
     for name, sink in sinks.items():
         sink.attach(name, folder, resumed)
     return list(sinks.values())

@@ -19,21 +19,13 @@ from .shipper import Shipper, sinks_of
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run.
+    """What became of one run."""
 
-    Attributes:
-        kedro_run_id: the run in Kedro, which names its journal.
-        status: how it ended; none while its process lives.
-        run_id: the run in MLflow, if it was created.
-        error: why not all of it was delivered, if so.
-        notes: what its owner should know of it, one sentence each.
-    """
-
-    kedro_run_id: str
-    status: str | None
-    run_id: str | None = None
-    error: str | None = None
-    notes: Sequence[str] = ()
+    kedro_run_id: str  # It names the journal.
+    status: str | None  # How it ended; none while its process lives.
+    run_id: str | None = None  # In MLflow, if it was created there.
+    error: str | None = None  # Why not all of it was delivered, if so.
+    notes: Sequence[str] = ()  # What its owner should know of it, one sentence each.
 
 
 def sync(
@@ -44,9 +36,7 @@ def sync(
     A run whose process has died without ending it is ended as killed, at its last event. A run
     whose process lives is left alone. Doing this twice, or stopping it in between, changes nothing.
     """
-    for folder in sorted(journals.iterdir()) if journals.is_dir() else []:
-        if not (folder / "run.json").is_file():
-            continue
+    for folder in [path.parent for path in sorted(journals.glob("*/run.json"))]:
         try:
             with FileLock(folder / "lock") as taken:
                 if taken and first_record(folder) is None:  # It was killed before it had started.
@@ -65,9 +55,11 @@ def sync(
 
 def _deliver(folder: Path, config: KedroMlflowConfig, listeners: Sequence[RunListener]) -> Outcome:
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    experiment = ExperimentOptions(**content["experiment"])
+    # It may have begun with another experiment than mlflow.yml has by now.
+    experiment = {"experiment": ExperimentOptions(**content["experiment"])}
+    config = config.model_copy(update={"tracking": config.tracking.model_copy(update=experiment)})
     status = _complete(folder)
-    sinks = sinks_of(folder, config, experiment, listeners, resumed=True)
+    sinks = sinks_of(folder, config, listeners, resumed=True)
     shippers = [Shipper(sink) for sink in sinks if not sink.delivery.done]
     for shipper in shippers:
         shipper.start()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mlflow.tracing.client import TracingClient
 
 _STATES = {"FINISHED": "OK", "FAILED": "ERROR", "KILLED": "ERROR", "UNFINISHED": "ERROR"}
-_SPAN_TYPE = "TASK"
 _ATTRIBUTES = ("function", "source", "inputs", "outputs", "process", "status", "error")
 # How many spans are in memory, and in a call, at once: one takes several kB.
 _SPANS_PER_CALL = 250
@@ -95,7 +94,7 @@ def _spans(run_id: str, journal: Path, whole: _WholeRun) -> Iterator["Span"]:
     root = {"name": whole.start.data["name"], **whole._asdict()}
     for number, node in enumerate(chain([root], nodes_of(all_records(journal))), start=1):
         is_root = number == 1
-        attributes = {"mlflow.traceRequestId": f"tr-{run_id}", "mlflow.spanType": _SPAN_TYPE}
+        attributes = {"mlflow.traceRequestId": f"tr-{run_id}", "mlflow.spanType": "TASK"}
         if not is_root:
             attributes |= {key: node[key] for key in _ATTRIBUTES if node.get(key) is not None}
         yield Span.from_dict(
