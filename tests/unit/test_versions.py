@@ -16,7 +16,8 @@ def server(mlops: Rooms, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("registry")
     server = mlops("config").ServerOptions(mlflow_tracking_uri=f"sqlite:///{folder}/mlflow.db")
     client = mlops("backend.client").connect(server)
-    mlops("registry.versions").make_registered_model(client, "sales", {"team": "a"}, "Of sales.")
+    about = {"tags": {"team": "a"}, "description": "Of sales."}
+    mlops("registry.versions").make_registered_model(client, "sales", **about)
     for _ in range(3):
         client.create_model_version("sales", str(folder / "files"))
     return server

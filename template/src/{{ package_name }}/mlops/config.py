@@ -6,6 +6,7 @@ Keys of kedro-mlflow 2.x keep their meaning. An unknown key is refused by name.
 import logging
 import os
 import re
+from collections.abc import Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from importlib import import_module
@@ -298,10 +299,8 @@ def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
     try:
         return schema.model_validate(content)
     except ValidationError as error:
-        lines = [
-            _explain(schema, each["type"], each["loc"], each["msg"]) for each in error.errors()
-        ]
-        raise TrackingError("\n".join(f"mlflow.yml: {line}" for line in lines)) from error
+        lines = [f"mlflow.yml: {_explain(schema, each)}" for each in error.errors()]
+        raise TrackingError("\n".join(lines)) from error
 
 
 def _schema_of(content: dict[str, Any]) -> type[KedroMlflowConfig]:
@@ -313,10 +312,11 @@ def _schema_of(content: dict[str, Any]) -> type[KedroMlflowConfig]:
     return cast("type[KedroMlflowConfig]", options.schema_of(content.get("deployment")))
 
 
-def _explain(schema: Any, kind: str, location: tuple[str | int, ...], message: str) -> str:
+def _explain(schema: Any, problem: Mapping[str, Any]) -> str:
+    location = problem["loc"]
     key = ".".join(map(str, location))
-    if kind != "extra_forbidden":
-        return f"{key}: {message.removeprefix('Value error, ')}."
+    if problem["type"] != "extra_forbidden":
+        return f"{key}: {problem['msg'].removeprefix('Value error, ')}."
     # Down to the schema of the mapping that holds the key; entries of a list have that of the list.
     for name in location[:-1]:
         if field := schema.model_fields.get(name):

@@ -4,15 +4,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from kedro.framework.context import KedroContext
 
 from ..config import KedroMlflowConfig, RequestHeaderProviderOptions, read_config
 from ..errors import TrackingError, one_line
 from ..mlflow_internals import headers_from
 from .preflight import require_all
-
-if TYPE_CHECKING:
-    from kedro.framework.context import KedroContext
 
 # What commands open stays open until their process ends.
 _FOR_GOOD = ExitStack()
@@ -31,7 +30,7 @@ def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
     return config
 
 
-def credentials(context: "KedroContext", key: str | None) -> dict[str, str]:
+def credentials(context: KedroContext, key: str | None) -> dict[str, str]:
     """Read the environment variables that an entry of credentials.yml holds."""
     if key is None:
         return {}
@@ -62,7 +61,7 @@ def exported(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def headers_provided(
-    options: RequestHeaderProviderOptions, make_context: Callable[[], "KedroContext"]
+    options: RequestHeaderProviderOptions, make_context: Callable[[], KedroContext]
 ) -> Iterator[None]:
     """Let a class of the user's give headers, such as a token that expires, to MLflow's calls."""
     if options.type is None:

@@ -13,26 +13,19 @@ from .setup import Case, Finding, Setup, ask, failed, first_of, ok, warning
 
 # By the beginning of a tracking URI or an artifact location: variables of which none works without
 # the others, and further ones that are read.
-_VARIABLES: list[tuple[str, tuple[str, ...], tuple[str, ...]]] = [
-    (
-        r"https?:",
-        ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
-        ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_SERVER_CERT_PATH"),
-    ),
-    (
-        r"databricks(://|$)",
-        ("DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"),
-        ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE"),
-    ),
-    (
-        r"arn:|s3:",
-        ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
-        ("AWS_PROFILE", "MLFLOW_S3_ENDPOINT_URL"),
-    ),
-    (r"azureml:", ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"), ()),
-    (r"wasbs:", (), ("AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING")),
-    (r"gs:", (), ("GOOGLE_APPLICATION_CREDENTIALS",)),
-]
+_TOGETHER = {
+    r"https?:": ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    r"databricks(://|$)": ("DATABRICKS_CLIENT_ID", "DATABRICKS_CLIENT_SECRET"),
+    r"arn:|s3:": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    r"azureml:": ("AZURE_CLIENT_SECRET", "AZURE_CLIENT_ID", "AZURE_TENANT_ID"),
+}
+_OTHERS = {
+    r"https?:": ("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_SERVER_CERT_PATH"),
+    r"databricks(://|$)": ("DATABRICKS_HOST", "DATABRICKS_TOKEN", "DATABRICKS_CONFIG_PROFILE"),
+    r"arn:|s3:": ("AWS_PROFILE", "MLFLOW_S3_ENDPOINT_URL"),
+    r"wasbs:": ("AZURE_STORAGE_ACCESS_KEY", "AZURE_STORAGE_CONNECTION_STRING"),
+    r"gs:": ("GOOGLE_APPLICATION_CREDENTIALS",),
+}
 
 
 def variables(setup: Setup) -> Finding:
@@ -41,10 +34,11 @@ def variables(setup: Setup) -> Finding:
 
     location = setup.config.tracking.experiment.create_experiment_kwargs.artifact_location
     missing, read = [], ["MLFLOW_TRACKING_URI"]
-    for beginning, together, others in _VARIABLES:
+    for beginning in _TOGETHER | _OTHERS:
         if not any(re.match(beginning, each) for each in (setup.uri, location or "")):
             continue
-        read = [*together, *read, *others]
+        together = _TOGETHER.get(beginning, ())
+        read = [*together, *read, *_OTHERS.get(beginning, ())]
         if together[:1] == ("AZURE_CLIENT_SECRET",) and not os.environ.get(together[0]):
             continue  # A managed identity has a client id at most.
         if any(map(os.environ.get, together)):

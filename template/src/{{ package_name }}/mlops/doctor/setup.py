@@ -27,11 +27,9 @@ MARK = "kedro-mlflow-doctor"
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check.
+    """The outcome of one check."""
 
-    With a warning, runs are tracked; after a failure they are not, or not completely.
-    """
-
+    # With a warning, runs are tracked; after a failure they are not, or not completely.
     status: Literal["ok", "warning", "failed", "skipped"]
     message: str  # A sentence without a full stop.
     remedy: str = ""  # Whole sentences.
@@ -100,10 +98,7 @@ class Setup:
 
     @property
     def folder(self) -> str:
-        """The folder of the file that is written.
-
-        The same each time: with permission to write and not to delete, one file stays, not many.
-        """
+        """The folder of the file that is written: always the same, in case we may not delete it."""
         here = f"{platform.node()} {self.project_path}".encode()
         return f"{MARK}-{hashlib.sha256(here).hexdigest()[:8]}"
 

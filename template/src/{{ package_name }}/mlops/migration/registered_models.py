@@ -26,7 +26,8 @@ def copy_registered_model(migration: Migration, registered: "RegisteredModel") -
     what others serve.
     """
     name = registered_name(registered.name, migration.config.model)
-    make_registered_model(migration.target.client, name, registered.tags, registered.description)
+    about = {"tags": registered.tags, "description": registered.description}
+    make_registered_model(migration.target.client, name, **about)
     there = _versions_there(migration, name)
     keeps_numbers = None not in there
     numbers = {}

@@ -65,8 +65,7 @@ class Packaging(RunListener):
 def fitted_inputs(options: ModelOptions) -> set[str]:
     """List the data sets that the inference pipeline reads and a training run fits.
 
-    Raises:
-        TrackingError: the pipeline is not what mlflow.yml says, or has more than one output.
+    A TrackingError says that it is not what mlflow.yml says, or has more than one output.
     """
     inference = registered_pipeline(options.pipeline, "model.pipeline")
     if len(outputs := inference.outputs()) != 1:

@@ -52,10 +52,8 @@ class Promotion(RunListener):
         """Judge a version, make it the champion if all rules hold, and keep the verdict on its run.
 
         `wanted` is its number or alias, the challenger if none is given; `force` is the reason to
-        promote it even if a rule does not hold. With `dry_run` nothing changes or is kept.
-
-        Raises:
-            TrackingError: there is no such version, or it cannot be compared with the champion.
+        promote it even if a rule does not hold. With `dry_run` nothing changes or is kept. A
+        TrackingError says that there is no such version, or that it cannot be compared.
         """
         name = self._name
         with self._one_at_a_time() as client:
@@ -103,8 +101,7 @@ class Promotion(RunListener):
     def run_shipped(self, delivery: Delivery) -> None:
         """Promote the versions that the run has registered; the run succeeds in any case.
 
-        Raises:
-            Exception: the registry does not answer; the same call may go through later.
+        What is raised may succeed later: the registry does not answer.
         """
         for version in filter(None, delivery.versions.values()):
             name, number, _ = version

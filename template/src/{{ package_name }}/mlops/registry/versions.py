@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from time import gmtime, strftime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..backend.client import UnreachableError, connect, if_exists, is_missing, reason_of
 from ..config import KedroMlflowConfig, ServerOptions
@@ -170,17 +170,12 @@ class Registration(RunListener):
             _register(shipment, model, name, description_of(Path(record.data["path"])))
 
 
-def make_registered_model(
-    client: "MlflowClient",
-    name: str,
-    tags: dict[str, str] | None = None,
-    description: str | None = None,
-) -> None:
-    """Create a registered model, unless it exists."""
+def make_registered_model(client: "MlflowClient", name: str, **about: Any) -> None:
+    """Create a registered model, with tags and a description if given, unless it exists."""
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name, tags, description)
+        client.create_registered_model(name, **about)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from filecmp import cmpfiles
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -91,10 +92,8 @@ def update(
     """Bring a project to a version of its template, the newest if none is named.
 
     The answers are ``key=value``. With `ask`, questions that are new are asked instead of answered
-    by their defaults.
-
-    Raises:
-        UpdateError: the project has changes that are not committed, or copier refuses.
+    by their defaults. An UpdateError says that the project has changes that are not committed, or
+    why copier refuses.
     """
     if git(project, "status", "--porcelain", "--", "."):
         raise UpdateError("Commit or stash your changes first: an update merges with them.")
@@ -126,7 +125,7 @@ def _restore_edited(project: Path, before: Origin) -> list[str]:
         answers.write_text(git(project, "show", f"HEAD:./{ANSWERS}"), encoding="utf-8")
         command = ["copy", "--trust", "--quiet", "--defaults", "--vcs-ref", before.version]
         run_copier([*command, "--data-file", str(answers), before.address, str(rendered)])
-        unedited = [path for path in gone if _same(project / path, rendered / path)]
+        unedited, *_ = cmpfiles(project, rendered, gone, shallow=False)
     for path in unedited:
         (project / path).unlink()
         with suppress(OSError):  # It ends at the first folder that holds something else.
@@ -137,10 +136,6 @@ def _restore_edited(project: Path, before: Origin) -> list[str]:
 def _changed_paths(project: Path, *options: str) -> list[str]:
     printed = git(project, "diff", "--name-only", "--relative", *options, "-z")
     return [path for path in printed.split("\0") if path]
-
-
-def _same(mine: Path, rendered: Path) -> bool:
-    return rendered.is_file() and mine.is_file() and mine.read_bytes() == rendered.read_bytes()
 
 
 def _last_sentence(screen: str) -> str:
