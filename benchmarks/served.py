@@ -12,7 +12,7 @@ from . import project, workload
 from .measure import Command, clean_environment, run
 from .project import Project
 
-_OURS = "mlartifacts/models/*/artifacts/MLmodel"
+_OURS = "mlartifacts/models/*/artifacts/pyfunc_code.py"
 _THEIRS = "mlruns/*/models/*/artifacts/MLmodel"
 
 
