@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import subprocess
 import sys
 import threading
@@ -114,6 +113,7 @@ def test_a_disk_that_refuses_costs_what_it_refuses_and_is_told_once(
 ) -> None:
     journal = mlops("tracking.journal").Journal(tmp_path)
     journal.append("event", number=0)
+    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (150, before[1]))  # The second line fits in part.
     try:
