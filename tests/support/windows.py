@@ -82,7 +82,7 @@ def become() -> None:
         else:
             execute(loader, module)
 
-    SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign]
+    SourceFileLoader.exec_module = exec_module  # type: ignore[method-assign, assignment]
 
 
 def pytest_configure() -> None:
