@@ -72,6 +72,7 @@ class MlflowHook:
         """Start the MLflow run, in the background, with the parameters that the run consumes."""
         from .registry import listeners_of
         from .tracking.active_run import RunAddress, uses_mlflow
+        from .tracking.capture.command import options_beside
         from .tracking.start import is_parallel, start_run
 
         config: KedroMlflowConfig = self._thread.context.mlflow
@@ -82,7 +83,8 @@ class MlflowHook:
         try:
             self._change_process(self._thread.context, config, own_calls)
             listeners = listeners_of(config, State.of(Path(run_params["project_path"])))
-            run = start_run(config, run_params, pipeline, catalog, listeners)
+            options = options_beside(self._thread.context, Path(run_params["project_path"]))
+            run = start_run(config, run_params | options, pipeline, catalog, listeners)
         finally:
             if run is None:
                 self._process_state.leave()

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from getpass import getuser
@@ -11,22 +10,10 @@ from typing import Any
 
 from ...project import PACKAGE
 from ...redaction import Patterns, mask
-from .values import MAX_TAG_LENGTH, flatten
+from .command import replay_command, runner_path
+from .values import MAX_TAG_LENGTH
 
 _SECONDS_FOR_GIT = 5
-
-# Kedro's options of `kedro run` by their name in `run_params`, and what separates several values.
-_OPTIONS = {
-    "pipeline_names": ("--pipelines", ","),
-    "env": ("--env", ""),
-    "tags": ("--tags", ","),
-    "node_names": ("--nodes", ","),
-    "from_nodes": ("--from-nodes", ","),
-    "to_nodes": ("--to-nodes", ","),
-    "from_inputs": ("--from-inputs", ","),
-    "to_outputs": ("--to-outputs", ","),
-    "namespaces": ("--namespaces", ","),
-}
 
 
 def run_tags(
@@ -43,7 +30,7 @@ def run_tags(
         "kedro.version": str(run_params["kedro_version"]),
         "kedro.env": str(run_params["env"] or ""),
         "kedro.pipelines": ", ".join(pipelines),
-        "kedro.runner": runner_name(str(run_params["runner"])),
+        "kedro.runner": runner_path(str(run_params["runner"])).rpartition(".")[2],
         "kedro.command": replay_command(run_params, patterns),
         "template.version": template_version(project_path),
         "mlflow.source.name": PACKAGE,
@@ -54,28 +41,6 @@ def run_tags(
     return {
         name: mask(name, value, patterns)[:MAX_TAG_LENGTH] for name, value in tags.items() if value
     }
-
-
-def replay_command(run_params: Mapping[str, Any], patterns: Patterns = ()) -> str:
-    """Write the `kedro run` command that starts the same run, whatever started this one."""
-    words = ["kedro", "run"]
-    for name, (option, separator) in _OPTIONS.items():
-        if value := run_params.get(name):
-            words += [option, value if isinstance(value, str) else separator.join(value)]
-    if run_params.get("runtime_params"):
-        runtime_params = flatten(mask("", run_params["runtime_params"], patterns), ".")
-        words += ["--params", ",".join(f"{name}={value}" for name, value in runtime_params)]
-    return shlex.join(words)
-
-
-def runner_name(runner: str) -> str:
-    """Read the runner's class out of what Kedro passes, ``<module.Class object at 0x7f…>``.
-
-    Kedro passes ``None`` when it chooses by itself, and then takes the SequentialRunner.
-    """
-    if runner == "None":
-        return "SequentialRunner"
-    return runner.strip("<>").split(" object at ")[0].rpartition(".")[2]
 
 
 def template_version(project_path: Path) -> str:
