@@ -13,7 +13,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -49,17 +50,35 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     return leave_out
 
 
+class Scope:
+    """What a thread of a run finds: a stack of its own, and an experiment."""
+
+    def __init__(self, *runs: Any) -> None:
+        self.runs = list(runs)
+
+    def stack(self) -> list[Any]:
+        return self.runs
+
+    def experiment_id(self) -> str:
+        return "0"
+
+
 def test_nodes_would_log_to_another_server_or_experiment(
     internals: ModuleType, tmp_path: Path, no_variables: Callable[[], None]
 ) -> None:
     uris = tuple(f"sqlite:///{tmp_path}/{name}.db" for name in ("tracking", "registry"))
-    with internals.pointed_at(*uris, "0"):
+    scope = Scope()
+    with internals.pointed_at(*uris, lambda has_own: scope):
         assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == uris
         with mlflow.start_run() as run:
             assert run.info.experiment_id == "0"
+        mlflow.set_experiment("chosen")
+        with mlflow.start_run() as run:
+            assert run.info.experiment_id != "0"
     no_variables()
     assert mlflow.get_tracking_uri() not in uris
     assert mlflow.get_registry_uri() not in uris
+    assert mlflow.tracking.fluent._active_experiment_id is None
 
 
 def test_an_address_that_was_never_set_would_stay_set(
@@ -68,20 +87,90 @@ def test_an_address_that_was_never_set_would_stay_set(
     monkeypatch: pytest.MonkeyPatch,
     no_variables: Callable[[], None],
 ) -> None:
-    with internals.pointed_at(f"sqlite:///{tmp_path}/tracking.db", None, None):
+    with internals.pointed_at(f"sqlite:///{tmp_path}/tracking.db", None, lambda has_own: None):
         pass
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://from-the-environment")
     assert mlflow.get_tracking_uri() == "http://from-the-environment"
 
 
-def test_the_tracked_run_would_not_be_the_active_one(internals: ModuleType) -> None:
-    marker = mlflow.ActiveRun.__new__(mlflow.ActiveRun)
-    internals.active_runs().append(marker)
-    try:
+def test_the_tracked_run_would_not_be_the_active_one(internals: ModuleType, tmp_path: Path) -> None:
+    marker, own = (mlflow.ActiveRun.__new__(mlflow.ActiveRun) for _ in range(2))
+    scope, asked = Scope(marker), []
+
+    def find(has_own: bool) -> Scope | None:
+        asked.append(has_own)
+        return None if has_own else scope
+
+    with internals.pointed_at(f"sqlite:///{tmp_path}/tracking.db", None, find):
         assert mlflow.active_run() is marker
-    finally:
-        internals.active_runs().remove(marker)
+        of_threads = mlflow.tracking.fluent._active_run_stack.get_all_thread_values()
+        assert of_threads[threading.get_ident()] == [marker]
+        assert internals.own_active_runs() == []
+        internals.own_active_runs().append(own)
+        try:
+            assert mlflow.active_run() is own
+            assert asked[-1] is True
+        finally:
+            internals.own_active_runs().clear()
     assert mlflow.active_run() is None
+
+
+def test_a_module_that_is_not_imported_yet_would_stay_as_it_is(
+    internals: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("changed_at_import", "changed_never"):
+        (tmp_path / f"{name}.py").write_text("value = 1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def change(module: Any) -> None:
+        module.value += 1
+
+    with internals.when_imported("changed_at_import", change):
+        module = import_module("changed_at_import")
+    assert module.value == 2
+    with internals.when_imported("changed_at_import", change):
+        assert module.value == 3
+    finders = list(sys.meta_path)
+    with internals.when_imported("changed_never", change):
+        assert sys.meta_path != finders
+    assert sys.meta_path == finders
+    assert import_module("changed_never").value == 1
+
+
+def test_what_others_have_replaced_meanwhile_would_be_lost(internals: ModuleType) -> None:
+    owner = type("Owner", (), {"name": "before"})
+    with internals.replaced(owner, "name", lambda before: f"after {before}"):
+        assert owner.name == "after before"  # type: ignore[attr-defined]
+    assert owner.name == "before"  # type: ignore[attr-defined]
+    with internals.replaced(owner, "name", lambda before: "ours"):
+        owner.name = "theirs"  # type: ignore[attr-defined]
+    assert owner.name == "theirs"  # type: ignore[attr-defined]
+
+
+def test_failures_of_loads_and_saves_would_be_nobodys(internals: ModuleType) -> None:
+
+    from kedro.framework.hooks import _create_hook_manager
+    from kedro.pipeline import pipeline
+    from kedro.runner import SequentialRunner, Task, ThreadRunner
+
+    seen = []
+
+    @contextmanager
+    def watch(task: Task) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            seen.append((task.node.name, task.run_id, task.is_async, type(error).__name__))
+            raise
+
+    execute = Task.execute
+    nodes = pipeline([node(lambda missing: missing, "missing", "text", name="n")])
+    catalog = DataCatalog({"missing": CSVDataset(filepath="/nowhere/missing.csv")})
+    for runner in (SequentialRunner(), SequentialRunner(is_async=True), ThreadRunner()):
+        with internals.tasks_watched(watch), pytest.raises(Exception, match="missing"):
+            runner.run(nodes, catalog, _create_hook_manager(), run_id="r")
+    assert seen == [("n", "r", is_async, "DatasetError") for is_async in (False, True, False)]
+    assert Task.execute is execute
 
 
 def test_autologging_would_start_stray_runs(
@@ -90,7 +179,7 @@ def test_autologging_would_start_stray_runs(
     from sklearn.linear_model import LinearRegression
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    with internals.pointed_at(uri, None, "0"):
+    with internals.pointed_at(uri, None, lambda has_own: Scope()):
         mlflow.sklearn.autolog(log_models=False, silent=True)
         try:
             with internals.autologging_off():

@@ -49,8 +49,14 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
 ) -> None:
     capture = recorder(mlops, folder)
     table = pd.DataFrame({"a": [1, 2], "b": ["x", "CANARY"]})
-    capture.node_started(FIRST)
+    progress = capture.node_started(FIRST)
+    capture.node_called(FIRST, {"raw": table, "params:x": 3})
+    progress.work_starts()
+    progress.work_ends()
     capture.node_finished(FIRST, {"raw": table, "params:x": 3}, {"doubled": table})
+    assert records(mlops, folder, "node") == []
+    assert capture.outputs() == {}
+    capture.node_ended(progress)
     (written,) = records(mlops, folder, "node")
     assert written["name"] == "first"
     assert written["function"] == "tests.unit.test_recorder.double"
@@ -59,9 +65,10 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
     assert written["status"] == "FINISHED"
     assert written["process"] == os.getpid()
     seconds = (written["ended_ns"] - written["started_ns"]) / 1e9
-    assert 0 <= seconds < 60
+    assert 0 <= written["seconds"] == seconds < 60
     (metrics,) = records(mlops, folder, "metrics")
     assert metrics["values"] == [["node_seconds/first", seconds, 0]]
+    assert records(mlops, folder, "params") == [{"values": {"x": "3"}}]
     (read,) = records(mlops, folder, "input")
     assert read["source"] == "file:///raw.csv"
     assert (read["name"], read["rows"]) == ("raw", 2)
@@ -82,13 +89,12 @@ def test_a_failed_node_is_written_down_with_its_reason_and_no_password(
     mlops: Rooms, folder: Path
 ) -> None:
     capture = recorder(mlops, folder)
-    capture.node_started(FIRST)
-    capture.node_failed(FIRST, ValueError("no postgresql://me:CANARY@host\nmore"))
+    progress = capture.node_started(FIRST)
+    capture.node_ended(progress, ValueError("no postgresql://me:CANARY@host\nmore"))
     (written,) = records(mlops, folder, "node")
     assert written["status"] == "FAILED"
     assert written["error"] == "ValueError: no postgresql://********@host"
-    (read,) = records(mlops, folder, "input")
-    assert read["schema"] is None
+    assert records(mlops, folder, "input") == []  # It has not read any.
     assert capture.outputs() == {}
 
 
@@ -139,7 +145,10 @@ def test_an_output_that_cannot_be_captured_costs_neither_run_nor_other_outputs(
 def test_a_worker_joins_with_the_same_options_and_inputs(mlops: Rooms, folder: Path) -> None:
     first = recorder(mlops, folder, node_times=False, models=False)
     capture = {"node_times": False, "models": False}
-    config = mlops("config").KedroMlflowConfig(tracking={"capture": capture})
+    config = mlops("config").KedroMlflowConfig(
+        tracking={"capture": capture}, redaction={"patterns": ["^customer"]}
+    )
+    first._secrets = config.redaction.patterns
     first.journal.create()
     (folder / "run.json").write_text(json.dumps(first.shared(config)))
     given = []
@@ -149,6 +158,7 @@ def test_a_worker_joins_with_the_same_options_and_inputs(mlops: Rooms, folder: P
         return ["listener"]
 
     joined = mlops("tracking.capture").RunCapture.join(folder, listeners_of)
+    assert [each.pattern for each in joined._secrets] == ["^customer"]
     assert joined.shared(config) == first.shared(config)
     assert given == [(config.tracking.capture, folder.parents[1])]
     assert joined.listeners == ["listener"]
@@ -211,15 +221,15 @@ def test_the_record_of_a_run_says_what_ran_on_what_and_how_it_ended(
         "mlflow.source.git.dirty": "true",
     }
     capture.journal.append("run_started", name="a, b", tags=tags)
-    capture.node_started(FIRST)
-    capture.node_finished(FIRST, {"raw": pd.DataFrame({"a": [1]})}, {"doubled": 1})
-    capture.node_started(SECOND)
+    capture.node_called(FIRST, {"raw": pd.DataFrame({"a": [1]})})
+    capture.node_ended(capture.node_started(FIRST))
+    progress = capture.node_started(SECOND)
     write = mlops("tracking.capture.nodes").write_run_record
     journal = mlops("tracking.journal")
     ends = [journal.Record("run_ended", journal.now(), {"status": s}) for s in ("KILLED", "FAILED")]
     killed = json.loads(write(folder, ends[0]).read_text())
     assert killed["status"] == "KILLED"
-    capture.node_failed(SECOND, ValueError("no"))
+    capture.node_ended(progress, ValueError("no"))
     record = json.loads(write(folder, ends[1]).read_text())
     assert (record["run_id"], record["status"]) == ("r", "FAILED")
     assert record["pipelines"] == ["a", "b"]

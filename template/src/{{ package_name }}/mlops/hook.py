@@ -2,17 +2,18 @@
 
 import atexit
 import gc
-import logging
 import os
 import sys
 import threading
-from functools import cached_property
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from .mlflow_internals import autologging_off, before_thread_pools_end, forget_connections
+from .mlflow_internals import autologging_off, before_thread_pools_end, tasks_watched
 from .project import State
 from .redaction import mask_error, redacted_log, secret_values
 from .tracking import process
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
-    from mlflow.entities import Run
+    from kedro.runner import Task
 
     from .config import KedroMlflowConfig
-    from .tracking.active_run import RunAddress
+    from .tracking.active_run import RunIds, Scope
     from .tracking.capture import RunCapture
     from .tracking.run import TrackedRun
 
-logger = logging.getLogger(__name__)
 # Where the runs' journals are, for worker processes, forked or spawned.
 _JOURNAL_VARIABLE = "KEDRO_MLFLOW_JOURNAL"
 
@@ -38,18 +38,15 @@ class MlflowHook:
     """Tracks each Kedro run as one MLflow run.
 
     State is kept by Kedro's run id and dropped when the run ends: several runs, one after another
-    or at once, live in one process.
+    or at once, live in one process. A run begins before other hooks are told, and ends after them.
     """
 
     def __init__(self) -> None:
-        # Kedro makes a run's context and starts the run in one and the same thread; a node starts,
-        # ends and has its outputs saved in one as well.
+        # Kedro makes a run's context and starts the run in one and the same thread.
         self._thread = threading.local()
         self._runs: dict[str, TrackedRun] = {}
         # What a worker process captures of its parent's runs.
         self._joined: dict[str, RunCapture] = {}
-        # The runs whose nodes call MLflow themselves, and their child runs, by namespace.
-        self._active: dict[str, dict[str, Run]] = {}
         self._process_state = process.ProcessState()
         # The values of secrets, for what is logged: never written anywhere.
         self._secrets: set[str] = set()
@@ -65,105 +62,97 @@ class MlflowHook:
             config.__set_name__(type(context), "mlflow")
             type(context).mlflow = config  # type: ignore[attr-defined]
 
-    @hook_impl
+    @hook_impl(wrapper=True, tryfirst=True)
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "DataCatalog"
-    ) -> None:
-        """Start the MLflow run, in the background, with the parameters that the run consumes."""
-        from .registry import listeners_of
-        from .tracking.active_run import RunAddress, uses_mlflow
-        from .tracking.capture.command import options_beside
-        from .tracking.start import is_parallel, start_run
-
-        config: KedroMlflowConfig = self._thread.context.mlflow
-        off = config.tracking.disable_tracking.disable_autologging
-        own_calls = uses_mlflow(pipeline) or not off
-        run: TrackedRun | None = None
-        self._process_state.enter()
+    ) -> Generator[None, Any, Any]:
+        """Start the MLflow run, in the background; it fails if another hook does."""
+        run_id = run_params["run_id"]
         try:
-            self._change_process(self._thread.context, config, own_calls)
-            listeners = listeners_of(config, State.of(Path(run_params["project_path"])))
-            options = options_beside(self._thread.context, Path(run_params["project_path"]))
-            run = start_run(config, run_params | options, pipeline, catalog, listeners)
-        finally:
-            if run is None:
-                self._process_state.leave()
-        if run is None:
-            return
-        self._runs[run_params["run_id"]] = run
-        os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
-        self._end_at_exit()
-        if is_parallel(run_params):
-            session = {name: run_params[name] for name in ("project_path", "env", "runtime_params")}
-            headers, secrets = config.server.request_header_provider, frozenset(self._secrets)
-            process.send_along(process.WorkerKit(session, headers, secrets), catalog)
-            # The shipper has imported all that it needs once the run is there; see start_run.
-            run.wait_for_run_ids(config.shipping.deadline)
-        if own_calls:  # Nodes use the MLflow run: wait until it exists.
-            run_ids = run.wait_for_run_ids(config.shipping.deadline)
-            server = run.config.server
-            address = RunAddress(server.uri, server.mlflow_registry_uri, run_ids)
-            with run.journal.tolerating():
-                address.save(run.journal.folder)
-            self._point_at(address, run_params["run_id"])
+            self._start(run_params, pipeline, catalog)
+            result = yield
+            if run := self._runs.get(run_id):
+                with run.journal.capturing("What the run reads"):
+                    run.survey()
+            return result
+        except Exception as error:
+            self._end(run_id, "FAILED", error)
+            raise
 
-    @hook_impl
-    def before_node_run(self, node: "Node", run_id: str) -> None:
-        """Make the run MLflow's active one for the node; runs in worker processes too."""
-        self._thread.run = run = self._find(run_id)
-        if run:
-            if run_id in self._active:
-                from .tracking.active_run import activate
+    @hook_impl(tryfirst=True)
+    def before_dataset_loaded(self, dataset_name: str) -> None:
+        """Note what is being loaded, for a load that fails."""
+        if (scope := self._scope()) and scope.progress:
+            scope.progress.load_starts(dataset_name)
 
-                self._thread.deactivate = activate(self._active[run_id][run.namespace_of(node)])
-            run.node_started(node)
+    @hook_impl(trylast=True)
+    def after_dataset_loaded(self, dataset_name: str) -> None:
+        """Note that it was loaded, and that no other hook has failed over it."""
+        if (scope := self._scope()) and scope.progress:
+            scope.progress.load_ends(dataset_name)
 
-    @hook_impl
+    @hook_impl(trylast=True)
+    def before_node_run(self, node: "Node", inputs: dict[str, Any], run_id: str) -> None:
+        """Capture what a node reads; runs in worker processes too."""
+        if run := self._find(run_id):
+            run.node_called(node, inputs)
+        if (scope := self._scope()) and scope.progress:
+            scope.progress.work_starts()
+
+    @hook_impl(tryfirst=True)
     def after_node_run(
         self, node: "Node", inputs: dict[str, Any], outputs: dict[str, Any], run_id: str
     ) -> None:
         """Capture what the node returned; runs in worker processes too."""
-        self._deactivate("FINISHED")
+        if (scope := self._scope()) and scope.progress:
+            scope.progress.work_returns()
         if run := self._find(run_id):
             run.node_finished(node, inputs, outputs)
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
+    def before_dataset_saved(self, dataset_name: str) -> None:
+        """Note what is being saved, for a save that fails."""
+        if (scope := self._scope()) and scope.progress:
+            scope.progress.save_starts(dataset_name)
+
+    @hook_impl(trylast=True)
     def after_dataset_saved(self, dataset_name: str, node: "Node") -> None:
-        """Keep a figure that the catalog has drawn; runs in worker processes too."""
-        if run := getattr(self._thread, "run", None):
-            run.dataset_saved(node, dataset_name)
+        """Note that it was saved, and keep a figure that the catalog has drawn."""
+        if (scope := self._scope()) and scope.progress:
+            scope.progress.save_ends(dataset_name)
+            if run := self._find(scope.run.run_id):
+                run.dataset_saved(node, dataset_name)
 
-    @hook_impl
-    def on_node_error(self, error: Exception, node: "Node", run_id: str) -> None:
-        """Capture that the node has failed; runs in worker processes too."""
-        self._deactivate("FAILED")
-        if run := self._find(run_id):
-            mask_error(error, self._secrets)
-            run.node_failed(node, error)
-
-    @hook_impl
-    def after_pipeline_run(self, run_params: dict[str, Any], catalog: "DataCatalog") -> None:
+    @hook_impl(wrapper=True, tryfirst=True)
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], catalog: "DataCatalog"
+    ) -> Generator[None, Any, Any]:
         """Package the model if this run has fitted it, and end the MLflow run."""
         run_id = run_params["run_id"]
-        if run := self._runs.get(run_id):
-            with process.garbage_collection_paused():
-                try:
+        try:
+            result = yield
+            if run := self._runs.get(run_id):
+                with process.garbage_collection_paused():
                     run.complete(catalog)
-                except Exception:
-                    self._end(run_id, "FAILED")
-                    raise
-                self._end(run_id, "FINISHED")
+        except Exception as error:
+            self._end(run_id, "FAILED", error)
+            raise
+        self._end(run_id, "FINISHED")
+        return result
 
-    @hook_impl
+    @hook_impl(wrapper=True, tryfirst=True)
     def on_pipeline_error(
         self, error: Exception, run_params: dict[str, Any], catalog: "DataCatalog"
-    ) -> None:
+    ) -> Generator[None, Any, Any]:
         """End the MLflow run as failed."""
         mask_error(error, self._secrets)
-        if run := self._runs.get(run_params["run_id"]):
-            with run.journal.tolerating():
-                run.keep_artifacts(catalog)
-        self._end(run_params["run_id"], "FAILED")
+        try:
+            return (yield)
+        finally:
+            if run := self._runs.get(run_params["run_id"]):
+                with run.journal.tolerating():
+                    run.keep_artifacts(catalog)
+            self._end(run_params["run_id"], "FAILED", error)
 
     def end_open_runs(self) -> None:
         """End what Kedro did not: it does not tell its hooks of Ctrl-C."""
@@ -176,12 +165,48 @@ class MlflowHook:
         self._kit = kit
         self._secrets |= kit.secrets
         self._process_state.change("log", redacted_log(self._secrets))
+        self._process_state.change("tasks", tasks_watched(self._watch))
+
+    def _start(
+        self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "DataCatalog"
+    ) -> None:
+        from .registry import listeners_of
+        from .tracking.active_run import under_way
+        from .tracking.capture.command import options_beside
+        from .tracking.start import is_parallel, start_run
+
+        context = self._thread.context
+        config: KedroMlflowConfig = context.mlflow
+        run: TrackedRun | None = None
+        self._process_state.enter()
+        try:
+            self._change_process(context, config, pipeline)
+            listeners = listeners_of(config, State.of(Path(run_params["project_path"])))
+            options = options_beside(context, Path(run_params["project_path"]))
+            run = start_run(config, run_params | options, pipeline, catalog, listeners)
+        finally:
+            if run is None:
+                self._process_state.leave()
+        if run is None:
+            return
+        run_id = run_params["run_id"]
+        self._runs[run_id] = run
+        os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
+        self._end_at_exit()
+        self._activate(run_id, run.config, run.find_ids)
+        if is_parallel(run_params):
+            session = {name: run_params[name] for name in ("project_path", "env", "runtime_params")}
+            headers, secrets = config.server.request_header_provider, frozenset(self._secrets)
+            process.send_along(process.WorkerKit(session, headers, secrets), catalog)
+            # The shipper has imported all that it needs once the run is there; see start_run.
+            under_way[run_id].ids()
 
     def _change_process(
-        self, context: "KedroContext", config: "KedroMlflowConfig", own_calls: bool
+        self, context: "KedroContext", config: "KedroMlflowConfig", pipeline: "Pipeline"
     ) -> None:
         """Make the changes to the process that the run needs; the last run to end undoes them."""
         from .backend.access import credentials, exported, headers_provided
+        from .tracking.active_run import uses_mlflow
 
         change, server = self._process_state.change, config.server
         change("garbage collection", process.thawed_afterwards())
@@ -190,18 +215,43 @@ class MlflowHook:
         self._secrets |= secret_values(os.environ)
         self._secrets |= secret_values(context.params, config.redaction.patterns)
         change("headers", headers_provided(server.request_header_provider, lambda: context))
-        if "mlflow" in sys.modules and not own_calls:
+        off = config.tracking.disable_tracking.disable_autologging
+        if "mlflow" in sys.modules and off and not uses_mlflow(pipeline):
             change("autologging", autologging_off())
 
-    def _point_at(self, address: "RunAddress", run_id: str) -> None:
-        from .tracking.active_run import pointed_at
+    def _activate(
+        self, run_id: str, config: "KedroMlflowConfig", find_ids: "Callable[[float], RunIds | None]"
+    ) -> None:
+        """Let the run be MLflow's active one in this process, for all that happens in it."""
+        from .tracking.active_run import ActiveRun
+        from .tracking.inherited import mlflow_follows
 
-        runs = address.fetch()
-        self._process_state.change("MLflow", pointed_at(address, runs.get("")))
-        if runs:
-            self._active[run_id] = runs
-        else:
-            logger.warning("MLflow does not answer: what nodes send it themselves is not kept.")
+        server = config.server
+        follows = mlflow_follows(server.uri, server.mlflow_registry_uri)
+        self._process_state.change("MLflow", follows)
+        self._process_state.change("tasks", tasks_watched(self._watch))
+        ActiveRun(run_id, server.uri, find_ids, config.shipping.deadline).begin()
+
+    @contextmanager
+    def _watch(self, task: "Task") -> Iterator[None]:
+        """Follow a node from its first load to its last save, in whichever process it runs."""
+        run = self._find(str(task.run_id))
+        if run is None:
+            yield
+            return
+        from .tracking.active_run import under_way
+
+        if task.is_async and (own := self._runs.get(str(task.run_id))):
+            own.runs_asynchronously()
+        namespace, progress = run.namespace_of(task.node), run.node_started(task.node)
+        with under_way[str(task.run_id)].in_node(namespace, progress):
+            try:
+                yield
+            except Exception as error:
+                mask_error(error, self._secrets)
+                run.node_ended(progress, error, task.catalog)
+                raise
+            run.node_ended(progress)
 
     def _find(self, run_id: str) -> "RunCapture | None":
         """Find the run that a node belongs to; a worker process joins its parent's run first."""
@@ -213,36 +263,49 @@ class MlflowHook:
 
     def _join(self, run_id: str, folder: Path) -> "RunCapture":
         from .backend.access import headers_provided
+        from .config import KedroMlflowConfig, ServerOptions
         from .registry import listeners_of
-        from .tracking.active_run import RunAddress
+        from .tracking.active_run import ids_in, under_way
         from .tracking.capture import RunCapture
 
-        forget_connections()
         self._joined[run_id] = run = RunCapture.join(folder, listeners_of)
-        if address := RunAddress.load(folder):
+        if run_id not in under_way:  # It was not forked.
             if self._kit:
                 headers = headers_provided(self._kit.headers, self._kit.context)
                 self._process_state.change("headers", headers)
-            self._point_at(address, run_id)
+            # The URIs are in no file: they may hold a password.
+            server = ServerOptions(
+                mlflow_tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
+                mlflow_registry_uri=os.environ.get("MLFLOW_REGISTRY_URI"),
+            )
+            self._activate(run_id, KedroMlflowConfig(server=server), partial(ids_in, folder))
         return run
 
-    def _end(self, run_id: str, status: str) -> None:
-        self._deactivate(status)
-        self._active.pop(run_id, None)
+    def _scope(self) -> "Scope | None":
+        """Find what this thread works for; where no run has begun, nothing is imported."""
+        if not (self._runs or self._joined):
+            return None
+        from .tracking.active_run import current_scope
+
+        return current_scope()
+
+    def _end(self, run_id: str, status: str, error: Exception | None = None) -> None:
         if run := self._runs.pop(run_id, None):
+            from .tracking.active_run import under_way
+
             try:
-                run.finish(status)
+                under_way[run_id].end(status)
+                run.finish(status, error)
             finally:
                 self._process_state.leave()
-
-    def _deactivate(self, status: str) -> None:
-        if deactivate := self._thread.__dict__.pop("deactivate", None):
-            deactivate(status)
 
     def _end_at_exit(self) -> None:
         """End open runs when a script is stopped, while MLflow can still start threads."""
         if not self._ends_at_exit:
+            from .tracking.active_run import end_all
+
             self._ends_at_exit = True
+            before_thread_pools_end(end_all)  # They are called in reverse order.
             before_thread_pools_end(self.end_open_runs)
             # Before it exits Python looks once more at all objects, MLflow's half million included.
             atexit.register(gc.freeze)

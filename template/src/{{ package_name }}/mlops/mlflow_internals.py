@@ -9,14 +9,21 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import partial, wraps
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from importlib.abc import MetaPathFinder
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
     from fsspec import AbstractFileSystem
     from kedro.io import DataCatalog
     from kedro.pipeline.node import Node
+    from kedro.runner import Task
     from mlflow.entities import Run, Span, TraceInfo
     from mlflow.pyfunc import PyFuncModel
     from mlflow.tracing.client import TracingClient
@@ -24,38 +31,148 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
+class ActiveScope(Protocol):
+    """What a thread of a run finds as MLflow's active runs and experiment."""
+
+    def stack(self) -> "list[Run]":
+        """Return the thread's stack of active runs, to be changed in place."""
+
+    def experiment_id(self) -> str:
+        """Return the experiment that new runs and traces belong to."""
+
+
 @contextmanager
 def pointed_at(
-    tracking_uri: str, registry_uri: str | None, experiment_id: str | None
+    tracking_uri: str, registry_uri: str | None, find_scope: Callable[[bool], ActiveScope | None]
 ) -> Iterator[None]:
-    """Set the process's tracking URI, registry URI and active experiment, and put them back.
+    """Let MLflow's functions find a server and active runs, and put back what they found before.
 
     The public getters return defaults where nothing was set: no use for putting back. MLflow's
-    setters change environment variables as well, which the caller puts back.
+    setters change environment variables as well, which the caller puts back. Where MLflow is not
+    imported yet, it is changed as soon as it is: until then the environment says where to go.
+
+    Args:
+        tracking_uri: the server's address.
+        registry_uri: the registry's, if it has another.
+        find_scope: returns the scope of the calling thread, if any; it is told whether the thread
+            has an active run of its own.
     """
-    fluent: Any = import_module("mlflow.tracking.fluent")
-    registry = import_module("mlflow.tracking._model_registry.utils")
-    tracking = import_module("mlflow.tracking._tracking_service.utils")
-    with ExitStack() as undo:
+    undo = ExitStack()
+    is_imported = "mlflow.tracking.fluent" in sys.modules
+
+    def change(fluent: Any) -> None:
+        registry = sys.modules["mlflow.tracking._model_registry.utils"]
+        tracking = sys.modules["mlflow.tracking._tracking_service.utils"]
         undo.callback(setattr, fluent, "_active_experiment_id", fluent._active_experiment_id)
+        undo.callback(fluent._last_active_run_id.set, fluent._last_active_run_id.get())
         undo.callback(registry.set_registry_uri, registry._registry_uri)
         undo.callback(tracking.set_tracking_uri, tracking._tracking_uri)
-        tracking.set_tracking_uri(tracking_uri)
-        if registry_uri:
-            registry.set_registry_uri(registry_uri)
-        if experiment_id:
-            fluent._active_experiment_id = experiment_id
+        if is_imported:  # Else the environment says it, and setting it would import the rest.
+            tracking.set_tracking_uri(tracking_uri)
+            registry.set_registry_uri(registry_uri or registry._registry_uri)
+        stacks = partial(_RunStacks, find_scope)
+        undo.enter_context(replaced(fluent, "_active_run_stack", stacks))
+        experiment = partial(_experiment_finder, fluent, find_scope)
+        undo.enter_context(replaced(fluent, "_get_experiment_id", experiment))
+
+    with undo, when_imported("mlflow.tracking.fluent", change):
         try:
             yield
         except GeneratorExit:  # A worker process ends: half of MLflow is gone already.
             undo.pop_all()
 
 
-def active_runs() -> "list[Run]":
-    """Return this thread's stack of active runs, to be changed in place."""
-    from mlflow.tracking.fluent import _active_run_stack
+class _RunStacks:
+    """Takes the place of MLflow's variable that holds each thread's stack of active runs."""
 
-    return cast("list[Run]", _active_run_stack.get())
+    def __init__(self, find_scope: Callable[[bool], ActiveScope | None], own: Any) -> None:
+        self._find_scope, self.own = find_scope, own
+
+    def get(self) -> "list[Run]":
+        own: list[Run] = self.own.get()
+        scope = self._find_scope(bool(own))
+        return scope.stack() if scope else own
+
+    def get_all_thread_values(self) -> "dict[int, list[Run]]":
+        return {**self.own.get_all_thread_values(), threading.get_ident(): self.get()}
+
+
+def _experiment_finder(
+    fluent: Any, find_scope: Callable[[bool], ActiveScope | None], ask: Callable[[], str]
+) -> Callable[[], str]:
+    before = fluent._active_experiment_id
+
+    def experiment_id() -> str:
+        scope = find_scope(bool(fluent._active_run_stack.own.get()))
+        chosen_since = fluent._active_experiment_id != before
+        return scope.experiment_id() if scope and not chosen_since else ask()
+
+    return experiment_id
+
+
+def own_active_runs() -> "list[Run]":
+    """Return this thread's stack of the runs that its own code has made active."""
+    from mlflow.tracking import fluent
+
+    stacks = fluent._active_run_stack
+    return cast("list[Run]", getattr(stacks, "own", stacks).get())
+
+
+@contextmanager
+def replaced(owner: Any, name: str, replacement: Callable[[Any], Any]) -> Iterator[None]:
+    """Replace an attribute of a class or module by what a function makes of it; put it back.
+
+    What somebody else has put over it meanwhile stays.
+    """
+    before = getattr(owner, name)
+    now = replacement(before)
+    setattr(owner, name, now)
+    try:
+        yield
+    finally:
+        if getattr(owner, name) is now:
+            setattr(owner, name, before)
+
+
+@contextmanager
+def when_imported(name: str, change: Callable[[Any], None]) -> Iterator[None]:
+    """Change a module: now, or while this lasts at the end of its import, in whatever thread."""
+    if name in sys.modules:
+        change(import_module(name))  # Waits for an import that is under way.
+        yield
+        return
+    finder = _ChangeAtImport(name, change)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        finder.remove()
+
+
+class _ChangeAtImport(MetaPathFinder):
+    def __init__(self, name: str, change: Callable[[Any], None]) -> None:
+        self._name, self._change = name, change
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> "ModuleSpec | None":
+        """Let the other finders find the module, and its loader change it."""
+        if name != self._name:
+            return None
+        self.remove()
+        spec = find_spec(name)
+        if spec and spec.loader:
+            loader, execute = spec.loader, spec.loader.exec_module
+
+            def execute_and_change(module: "ModuleType") -> None:
+                execute(module)
+                self._change(module)
+
+            loader.exec_module = execute_and_change  # type: ignore[method-assign]
+        return spec
+
+    def remove(self) -> None:
+        """Find nothing any more."""
+        with suppress(ValueError):
+            sys.meta_path.remove(self)
 
 
 def autologging_off() -> AbstractContextManager[None]:
@@ -97,8 +214,12 @@ def forget_connections() -> None:
 def initialize_tables(engine: "Engine") -> None:
     """Make MLflow's tables in an empty database by MLflow's own migrations."""
     from mlflow.store.db.utils import _initialize_tables
+    from mlflow.tracking._model_registry import registry
+    from mlflow.tracking._tracking_service import registry as runs
 
-    _initialize_tables(engine)
+    # Two migrations at once break each other, and a node may open a database as well.
+    with runs._building_store_lock, registry._building_store_lock:
+        _initialize_tables(engine)
 
 
 def upload_spans(tracing: "TracingClient", trace: "TraceInfo", spans: "Iterable[Span]") -> None:
@@ -135,6 +256,23 @@ def json_value(value: Any) -> Any:
     from mlflow.utils.proto_json_utils import NumpyEncoder
 
     return NumpyEncoder().default(value)
+
+
+@contextmanager
+def tasks_watched(watch: "Callable[[Task], AbstractContextManager[None]]") -> Iterator[None]:
+    """Watch Kedro's tasks: a node with its loads and saves. No hook is told of their errors."""
+    from kedro.runner import Task
+
+    def watched(execute: "Callable[[Task], Node]") -> "Callable[[Task], Node]":
+        @wraps(execute)
+        def execute_watched(task: "Task") -> "Node":
+            with watch(task):
+                return execute(task)
+
+        return execute_watched
+
+    with replaced(Task, "execute", watched):
+        yield
 
 
 def call_node(node: "Node", values: Mapping[str, Any]) -> Any:

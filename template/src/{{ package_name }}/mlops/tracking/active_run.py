@@ -1,65 +1,275 @@
-"""The user's own calls of MLflow inside nodes: they find the tracked run active.
+"""The run is MLflow's active one for everything that happens while it is under way.
 
-MLflow keeps the active run per thread. It is put on MLflow's stack of active runs before a node and
-taken off after it: `mlflow.start_run(run_id=…)` would set the run's status at each node, and only
-`mlflow.end_run`, which ends the run, undoes it.
+MLflow keeps a stack of active runs per thread. While runs are under way, whoever asks for it finds
+the run of the own thread at its bottom: nodes, data sets, other hooks, threads. The MLflow run is
+waited for by the first call that needs it: where nobody calls MLflow, nothing waits.
+
+A thread works for the run, and the node, that it was started for; see `inherited.py`.
 """
 
 import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .. import mlflow_internals
+from ..backend.client import UnreachableError
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
+from ..redaction import mask
 from .capture.nodes import undecorated
+from .progress import NodeProgress
+from .shipping import Delivery
+from .shipping.shipper import Shipper
 
 if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from mlflow.entities import Run
 
+# The attribute of a thread that says what it works for.
+_SCOPE = "_kedro_mlflow_scope"
+# How long after a run's begin a process that a node starts may wait for it.
+_SECONDS_FOR_PROCESSES = 10.0
 # Kedro's settings name MLflow's configuration file.
 _SETTINGS = PACKAGE_FOLDER / "settings.py"
 _IMPORT = re.compile(rb"""\bimport\b.*\bmlflow\b|\bfrom\s+mlflow\b|["']mlflow\b""")
-_FILE = "active_run.json"
+
+
+class RunIds(NamedTuple):
+    """Ids in MLflow: of the experiment; of the run, under "", and its child runs, by namespace."""
+
+    experiment: str
+    runs: Mapping[str, str]
+
+
+class ActiveRun:
+    """A run that is under way, as the process's own calls of MLflow find it.
+
+    Attributes:
+        run_id: Kedro's id of it.
+        ended: whether it is not under way any more.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        tracking_uri: str,
+        find_ids: Callable[[float], RunIds | None],
+        patience: float,
+    ) -> None:
+        """Describe a run that begins now.
+
+        Args:
+            run_id: Kedro's id of it.
+            tracking_uri: the server's address.
+            find_ids: returns its ids there, or waits for them until a time of `time.monotonic`.
+            patience: how many seconds after its begin MLflow's functions still wait for it.
+        """
+        self.ended = False
+        self.run_id, self._uri = run_id, tracking_uri
+        self._find_ids = find_ids
+        self._ids: RunIds | None = None
+        self._began, self._patience = time.monotonic(), patience
+        self._runs: dict[str, Run] = {}
+        self._local = threading.local()
+        self._stacks: list[tuple[str, list[Run]]] = []
+
+    def begin(self) -> None:
+        """Let it be active in this process; this thread works for it."""
+        self._outer = own_scope()
+        under_way[self.run_id] = self
+        label(threading.current_thread(), Scope(self))
+
+    def end(self, status: str) -> None:
+        """Let it be active no more, and end what runs its threads have left open below it."""
+        for namespace, stack in self._stacks:
+            self._local.__dict__[_key(namespace)] = stack
+            with acting(Scope(self, namespace)):
+                end_runs_above(stack, 1, status)
+        self.ended = True
+        under_way.pop(self.run_id, None)
+        if getattr(threading.current_thread(), _SCOPE, None) == Scope(self):
+            label(threading.current_thread(), self._outer)
+
+    @contextmanager
+    def in_node(self, namespace: str, progress: NodeProgress) -> Iterator[None]:
+        """Let this thread work for a node; runs that it leaves open below ours end with it."""
+        with acting(Scope(self, namespace, progress)):
+            stack, status = self.opened(namespace), "FINISHED"
+            count = max(len(stack), 1)
+            try:
+                yield
+            except BaseException:
+                status = "FAILED"
+                raise
+            finally:
+                end_runs_above(stack, count, status)
+
+    def ids(self, patience: float | None = None) -> RunIds | None:
+        """Return its ids; wait until it is there, but not beyond so many seconds of its begin."""
+        if self._ids is None:
+            most = self._patience if patience is None else min(patience, self._patience)
+            self._ids = self._find_ids(self._began + most)
+        return self._ids
+
+    def experiment_name(self) -> str:
+        """Ask for the name of the run's experiment."""
+        import mlflow
+
+        client = mlflow.MlflowClient(self._uri)
+        return str(client.get_experiment(self.require_ids().experiment).name)
+
+    def stack(self, namespace: str) -> "list[Run]":
+        """Return this thread's stack of active runs, with the run, or a child run, at the bottom.
+
+        Raises:
+            UnreachableError: it is not there. MLflow would start a stray run.
+        """
+        stack = self.opened(namespace)
+        if not stack:
+            import mlflow
+
+            if namespace not in self._runs:
+                run_id = self.require_ids().runs[namespace]
+                self._runs[namespace] = mlflow.MlflowClient(self._uri).get_run(run_id)
+            stack.append(mlflow.ActiveRun(self._runs[namespace]))
+        return stack
+
+    def opened(self, namespace: str) -> "list[Run]":
+        """Return this thread's stack of active runs: empty if nothing has asked for it yet."""
+        stacks: dict[str, list[Run]] = self._local.__dict__
+        if (key := _key(namespace)) not in stacks:
+            stacks[key] = []
+            self._stacks.append((namespace, stacks[key]))
+        return stacks[key]
+
+    def require_ids(self) -> RunIds:
+        """Return its ids, or raise an `UnreachableError`."""
+        if ids := self.ids():
+            return ids
+        raise UnreachableError(f"MLflow at {mask('', self._uri)} does not answer.")
+
+
+# All that are under way in this process, by Kedro's run ids.
+under_way: dict[str, ActiveRun] = {}
+
+
+def end_all() -> None:
+    """Let no run be active any more: at the end of a process, MLflow ends the one that is."""
+    for run in list(under_way.values()):
+        run.ended = True
+    under_way.clear()
+
+
+def _key(namespace: str) -> str:
+    # A process that was forked starts with stacks of its own, as in MLflow.
+    return f"{os.getpid()}/{namespace}"
+
+
+def end_runs_above(stack: "list[Run]", count: int, status: str) -> None:
+    """End the runs of this thread's stack but for the lowest ones."""
+    for _ in stack[count:]:
+        import mlflow
+
+        with suppress(Exception):  # The pipeline does not depend on the server.
+            mlflow.end_run(status)
+
+
+# --- What a thread works for ---
 
 
 @dataclass(frozen=True)
-class RunAddress:
-    """Where a run and its child runs are; worker processes read it from a file in its journal."""
+class Scope:
+    """What a thread works for: a run, in it a namespace with a run of its own, and a node."""
 
-    tracking_uri: str
-    registry_uri: str | None
-    run_ids: Mapping[str, str]  # The run's own under "", those of child runs by their namespaces.
+    run: ActiveRun
+    namespace: str = ""
+    progress: NodeProgress | None = None
 
-    def save(self, folder: Path) -> None:
-        """Write the ids; not the URIs, which may hold a password and are in the environment."""
-        (folder / _FILE).write_text(json.dumps(self.run_ids), encoding="utf-8")
+    def stack(self) -> "list[Run]":
+        """Return the thread's stack of active runs."""
+        return self.run.stack(self.namespace)
 
-    @classmethod
-    def load(cls, folder: Path) -> "RunAddress | None":
-        """Read it; there is none where nodes do not use MLflow."""
-        path = folder / _FILE
-        if not path.is_file():
-            return None
-        run_ids = json.loads(path.read_text(encoding="utf-8"))
-        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-        return cls(uri, os.environ.get("MLFLOW_REGISTRY_URI"), run_ids)
+    def experiment_id(self) -> str:
+        """Return the run's experiment."""
+        return self.run.require_ids().experiment
 
-    def fetch(self) -> "dict[str, Run]":
-        """Ask MLflow for the runs, by their namespaces; there are none if it does not answer."""
-        import mlflow
-
-        client = mlflow.MlflowClient(self.tracking_uri, self.registry_uri)
-        try:
-            return {namespace: client.get_run(run_id) for namespace, run_id in self.run_ids.items()}
-        except (mlflow.MlflowException, OSError):
+    def variables(self) -> dict[str, str]:
+        """Return the environment of a process that is started from here: its runs are below."""
+        if not (ids := self.run.ids(_SECONDS_FOR_PROCESSES)):
             return {}
+        opened = self.run.opened(self.namespace)
+        parent = opened[-1].info.run_id if opened else ids.runs[self.namespace]
+        tags = {"mlflow.parentRunId": parent}
+        # The owner may have tags there for all runs.
+        with suppress(LookupError, ValueError, TypeError):
+            tags = {**json.loads(os.environ["MLFLOW_RUN_CONTEXT"]), **tags}
+        found = {"MLFLOW_EXPERIMENT_ID": ids.experiment, "MLFLOW_RUN_CONTEXT": json.dumps(tags)}
+        if "MLFLOW_EXPERIMENT_NAME" in os.environ:  # MLflow refuses a name of another experiment.
+            found["MLFLOW_EXPERIMENT_NAME"] = self.run.experiment_name()
+        return found
+
+
+def current_scope(has_own_run: bool = False) -> Scope | None:
+    """Return what this thread works for.
+
+    A thread that nothing is known of, and that has no active run of its own, works for the only run
+    there is: an older thread that takes its tasks from a queue.
+    """
+    if (scope := own_scope()) or has_own_run:
+        return scope
+    runs = list(under_way.values())
+    # The shipper makes the run: it must not wait for it.
+    ships = isinstance(threading.current_thread(), Shipper)
+    return Scope(runs[0]) if len(runs) == 1 and not ships else None
+
+
+@contextmanager
+def acting(scope: Scope | None) -> Iterator[None]:
+    """Let this thread work for something else meanwhile."""
+    thread = threading.current_thread()
+    before = getattr(thread, _SCOPE, None)
+    label(thread, scope)
+    try:
+        yield
+    finally:
+        label(thread, before)
+
+
+def label(thread: threading.Thread, scope: Scope | None) -> None:
+    """Note on a thread what it works for."""
+    setattr(thread, _SCOPE, scope)
+
+
+def run_of_the_owner() -> "Run | None":
+    """Return the run that the code of this thread has made active itself, or none."""
+    if "mlflow" not in sys.modules:
+        return None
+    if scope := own_scope():
+        stack = scope.run.opened(scope.namespace)[1:]
+    else:
+        stack = mlflow_internals.own_active_runs()
+    return stack[-1] if stack else None
+
+
+def own_scope() -> Scope | None:
+    """Return what this thread is known to work for."""
+    scope: Scope | None = getattr(threading.current_thread(), _SCOPE, None)
+    return scope if scope and not scope.run.ended else None
+
+
+def ids_in(folder: Path, until: float) -> RunIds | None:
+    """Read, in another process of the run, what the first one, which has waited, has noted."""
+    delivery = Delivery.load(folder, "server")
+    if not delivery.run_id:
+        return None
+    return RunIds(delivery.experiment_id, {"": delivery.run_id, **delivery.children})
 
 
 def uses_mlflow(pipeline: "Pipeline") -> bool:
@@ -86,38 +296,3 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
         if name.partition(".")[0] in packages - {PACKAGE} and file and file.endswith(".py"):
             files.add(Path(file))
     return any(_IMPORT.search(path.read_bytes()) for path in files)
-
-
-def pointed_at(address: RunAddress, run: "Run | None") -> AbstractContextManager[None]:
-    """Let the process's MLflow calls go where the run is: URIs and experiment.
-
-    Also while the server does not answer and there is no run yet: they fail then, but a stray run
-    in a database of the working directory would never be found.
-
-    Environment variables that this changes are the caller's to put back.
-    """
-    # A child run that a node starts would continue this run instead.
-    os.environ.pop("MLFLOW_RUN_ID", None)
-    experiment_id = run.info.experiment_id if run else None
-    return mlflow_internals.pointed_at(address.tracking_uri, address.registry_uri, experiment_id)
-
-
-def activate(run: "Run") -> Callable[[str], None]:
-    """Make a run MLflow's active one in this thread, and return how to undo that.
-
-    Undoing it ends child runs that are still open with the status that it is given.
-    """
-    import mlflow
-
-    stack = mlflow_internals.active_runs()
-    before = list(stack)
-    ours = mlflow.ActiveRun(run)
-    stack[:] = [ours]
-
-    def undo(status: str) -> None:
-        while stack and stack[-1] is not ours:
-            with suppress(Exception):  # The pipeline does not depend on the server.
-                mlflow.end_run(status)
-        stack[:] = before
-
-    return undo

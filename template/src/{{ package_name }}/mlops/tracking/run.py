@@ -4,10 +4,9 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from kedro.io import DataCatalog
@@ -16,22 +15,25 @@ from ..backend.client import reason_of, require_reachable
 from ..config import KedroMlflowConfig
 from ..disk import FileLock
 from . import RunListener, RunStart
+from .active_run import RunIds
 from .capture import RunCapture
 from .capture.artifacts import capture_artifacts, files_of_figures
+from .capture.command import replay_command
 from .capture.inputs import describe_inputs
 from .capture.nodes import FOLDER as RECORD_FOLDER
-from .capture.nodes import is_inside, local_name, parts_of, write_run_record
+from .capture.nodes import is_inside, nodes_of, parts_of, write_run_record
 from .capture.tags import run_tags
 from .capture.values import consumed_parameters, to_mlflow
-from .journal import Record, now
+from .journal import Record, all_records, now
+from .progress import describe_failure, why_failed
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.shipper import Shipper, sinks_of
 from .shipping.sync import put_away, sync
 
 logger = logging.getLogger(__name__)
 
-# A record is read as a whole: it must not grow with the number of parameters.
-_PARAMETERS_PER_RECORD = 1000
+# Why a run has failed: its node, data set and reason; `run_ended` in the journal has it as well.
+FAILURE_TAG = "kedro.failure"
 _ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "been stopped"}
 
 
@@ -50,7 +52,8 @@ class TrackedRun(RunCapture):
 
         An MLflow run to `join` was started elsewhere, and is ended there.
         """
-        super().__init__(folder, config.tracking, listeners=listeners)
+        patterns = config.redaction.patterns
+        super().__init__(folder, config.tracking, listeners=listeners, secrets=patterns)
         self.config = config
         self._run_start, self._join = run_start, join
         # What each child run tracks, by namespace, and the run itself under "".
@@ -83,17 +86,34 @@ class TrackedRun(RunCapture):
         for shipper in self._shippers:
             shipper.start()
 
-    def wait_for_run_ids(self, seconds: float) -> dict[str, str]:
-        """Wait until the run and its child runs exist in MLflow, and return their ids.
+    def survey(self) -> None:
+        """Write down what the run will read and draw, once other hooks have prepared the catalog.
 
-        By namespace, the run's own under ""; empty if MLflow does not answer in time.
+        A worker process reads it from run.json.
         """
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not self._shippers[0].error:
-            if run_ids := self._server.run_ids(self._parts):
-                return run_ids
+        run, config = self._run_start, self.config
+        if config.tracking.capture.lineage:
+            secrets = config.redaction.patterns
+            self._inputs.update(describe_inputs(run.pipeline, run.catalog, secrets))
+        self._figures.update(files_of_figures(run.pipeline, run.catalog))
+        self._write_shared()
+
+    def runs_asynchronously(self) -> None:
+        """Let the command say so if a program has started the run: Kedro says it with nodes."""
+        start = self._run_start
+        if not start.run_params.get("is_async"):
+            start.run_params = {**start.run_params, "is_async": True}
+            command = replay_command(start.run_params, self.config.redaction.patterns)
+            self.journal.append("tags", values={"kedro.command": command})
+
+    def find_ids(self, until: float) -> RunIds | None:
+        """Return the ids of the run and its child runs; none if MLflow does not answer in time."""
+        while True:
+            if runs := self._server.run_ids(self._parts):
+                return RunIds(self._server.delivery.experiment_id, runs)
+            if time.monotonic() >= until or self._shippers[0].error:
+                return None
             time.sleep(0.01)
-        return {}
 
     def keep_artifacts(self, catalog: DataCatalog) -> None:
         """Keep the files that mlflow.yml names."""
@@ -107,13 +127,17 @@ class TrackedRun(RunCapture):
             for listener in self.listeners:
                 listener.run_ends(self, catalog)
 
-    def finish(self, status: str) -> None:
+    def finish(self, status: str, error: BaseException | None = None) -> None:
         """Write the run's end and wait until all has arrived; the rest stays in the journal."""
-        end = Record("run_ended", now(), {"status": status})
+        data = {"status": status}
+        if error:
+            data["reason"] = self._reason(error)
+            self.journal.append("tags", values={FAILURE_TAG: data["reason"]})
+        end = Record("run_ended", now(), data)
         with self.journal.tolerating():
             record = write_run_record(self.journal.folder, end)
             self.journal.append("artifact", path=str(record), folder=RECORD_FOLDER)
-        self.journal.append("run_ended", status=status)
+        self.journal.append("run_ended", **data)
         self.journal.close()
         for shipper in self._shippers:
             shipper.finish(end)
@@ -132,14 +156,22 @@ class TrackedRun(RunCapture):
         assert isinstance(sink, MlflowSink)
         return sink
 
+    def _reason(self, error: BaseException) -> str:
+        """Say what the run has failed of: the first node that has failed, in whatever process."""
+        failed = [
+            node
+            for node in nodes_of(all_records(self.journal.folder))
+            if node["status"] == "FAILED"
+        ]
+        if failed:
+            return describe_failure(min(failed, key=lambda node: node["ended_ns"]))
+        return why_failed(error)
+
     def _write_start(self) -> None:
         run, config, secrets = self._run_start, self.config, self.config.redaction.patterns
-        if config.tracking.capture.lineage:
-            self._inputs.update(describe_inputs(run.pipeline, run.catalog, secrets))
-        self._figures.update(files_of_figures(run.pipeline, run.catalog))
-        content = {**self.shared(config), "experiment": config.tracking.experiment.model_dump()}
-        path = self.journal.folder / "run.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
+        parameters = consumed_parameters(run.pipeline, run.catalog, secrets)
+        deque(to_mlflow(parameters, config.tracking.params), 0)  # One that is too long is refused.
+        self._write_shared()
         tags = run_tags(run.run_params, run.names, secrets) | run.tags
         self.journal.write(
             "run_started",
@@ -149,21 +181,17 @@ class TrackedRun(RunCapture):
             join=self._join,
             registers=run.registers,
         )
-        for namespace, part in self._parts.items():
+        for namespace in self._parts:
             if namespace:
                 inside = [name for name in self._parts if is_inside(name, namespace)]
                 nodes = sum(len(self._parts[name].nodes) for name in inside)
                 self.journal.append("child_started", namespace, nodes=nodes, tags=tags)
-            self._keep_parameters(namespace, consumed_parameters(part, run.catalog, secrets))
 
-    def _keep_parameters(self, namespace: str, parameters: Iterable[tuple[str, Any]]) -> None:
-        local = ((local_name(name, namespace), value) for name, value in parameters)
-        flat = to_mlflow(local, self.config.tracking.params)
-        while some := list(islice(flat, _PARAMETERS_PER_RECORD)):
-            for kind in ("params", "tags"):
-                values = {name: text for each, name, text in some if each == kind}
-                if values:
-                    self.journal.append(kind, namespace, values=values)
+    def _write_shared(self) -> None:
+        config = self.config
+        content = {**self.shared(config), "experiment": config.tracking.experiment.model_dump()}
+        path = self.journal.folder / "run.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
 
     def _report(self, status: str, drained: Sequence[bool]) -> None:
         server = self._server

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from ..backend.preflight import require_all
 from ..config import KedroMlflowConfig
 from ..project import State
 from . import RunListener, RunStart
+from .active_run import run_of_the_owner
 from .run import TrackedRun
 
 logger = logging.getLogger(__name__)
@@ -60,16 +60,15 @@ def is_parallel(run_params: Mapping[str, Any]) -> bool:
 def run_to_join(config: KedroMlflowConfig) -> tuple[KedroMlflowConfig, str | None]:
     """Find the MLflow run that was started for this one, by an orchestrator for example.
 
-    It is returned by its id, with the configuration to track with: a run that is active in this
-    process is joined at the process's own tracking URI, whatever mlflow.yml says.
+    It is returned by its id, with the configuration to track with: a run that this thread's
+    code has made active is joined at the process's own tracking URI, whatever mlflow.yml says.
     """
-    if "mlflow" in sys.modules:
+    if active := run_of_the_owner():
         import mlflow
 
-        if active := mlflow.active_run():
-            uri = {"mlflow_tracking_uri": mlflow.get_tracking_uri()}
-            server = config.server.model_copy(update=uri)
-            return config.model_copy(update={"server": server}), str(active.info.run_id)
+        uri = {"mlflow_tracking_uri": mlflow.get_tracking_uri()}
+        server = config.server.model_copy(update=uri)
+        return config.model_copy(update={"server": server}), str(active.info.run_id)
     return config, config.tracking.run.id or os.environ.get("MLFLOW_RUN_ID")
 
 

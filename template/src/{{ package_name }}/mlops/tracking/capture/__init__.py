@@ -2,33 +2,36 @@
 
 import json
 import os
-import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 
 from ...config import KedroMlflowConfig, TrackingOptions
 from ...disk import atomic
-from ...errors import one_line
 from ...project import State
-from ...redaction import mask
+from ...redaction import Patterns, mask
 from .. import RunListener
 from ..journal import Journal, all_records
+from ..progress import NodeProgress
 from .artifacts import copy_figure, save_figure
 from .inputs import schema_of
 from .models import models_in, registered_name, save_model
 from .nodes import describe_node, local_name, namespace_of, nodes_of
-from .values import Metric, metrics_of, valid_name
+from .values import Metric, metrics_of, parameters_in, to_mlflow, valid_name
 
 ListenersOf = Callable[[KedroMlflowConfig, State], Sequence[RunListener]]
 
 # What of mlflow.yml a worker process needs: no address of a server, which may hold a password.
 _SHARED: dict[str, Any] = {
-    "tracking": {"capture": True, "metrics": True, "models": True, "run": True},
+    "tracking": {"capture": True, "params": True, "metrics": True, "models": True, "run": True},
     "promotion": True,
 }
+# A record is read as a whole: it must not grow with the number of parameters.
+_PARAMETERS_PER_RECORD = 1000
 
 
 class RunCapture:
@@ -41,10 +44,12 @@ class RunCapture:
         inputs: Mapping[str, Mapping[str, Any]] | None = None,
         figures: Mapping[str, str] | None = None,
         listeners: Sequence[RunListener] = (),
+        secrets: Patterns = (),
     ) -> None:
         """Prepare to capture into this journal; nothing is written yet.
 
-        The inputs and figures are as `describe_inputs` and `files_of_figures` return them.
+        The inputs and figures are as `describe_inputs` and `files_of_figures` return them; secrets
+        are patterns for names, beside the usual ones.
         """
         self.process = os.getpid()
         self.journal = Journal(folder)
@@ -53,7 +58,8 @@ class RunCapture:
         self._options = options
         self._inputs = dict(inputs or {})
         self._figures = dict(figures or {})
-        self._started_ns: dict[str, int] = {}
+        self._secrets = secrets
+        self._parameters: set[tuple[str, str]] = set()
 
     @classmethod
     def join(cls, folder: Path, listeners_of: ListenersOf) -> "RunCapture":
@@ -61,25 +67,33 @@ class RunCapture:
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         config = KedroMlflowConfig.model_validate(content["config"])
         listeners = listeners_of(config, State.of_journal(folder))
-        return cls(folder, config.tracking, content["inputs"], content["figures"], listeners)
+        secrets, read = config.redaction.patterns, (content["inputs"], content["figures"])
+        return cls(folder, config.tracking, *read, listeners, secrets)
 
     def shared(self, config: KedroMlflowConfig) -> dict[str, Any]:
         """Return what ``join`` needs in run.json."""
         options = config.model_dump(include=_SHARED)
+        options["redaction"] = {"patterns": [each.pattern for each in self._secrets]}
         return {"config": options, "inputs": self._inputs, "figures": self._figures}
 
-    def node_started(self, node: Node) -> None:
-        """Capture that a node starts: this is all of it if the process is killed."""
-        self._started_ns[node.name] = started_ns = time.time_ns()
-        self._append("node_started", node, started_ns=started_ns)
+    def node_started(self, node: Node) -> NodeProgress:
+        """Capture that a node starts to load: this is all of it if the process is killed."""
+        progress = NodeProgress(node)
+        with self.journal.capturing("A node"):
+            self._append("node_started", node, started_ns=progress.started_ns)
+        return progress
+
+    def node_called(self, node: Node, inputs: Mapping[str, Any]) -> None:
+        """Capture what a node reads and its parameters, before it can change them."""
+        self._capture_inputs(inputs)
+        with self.journal.capturing("A node's parameters"):
+            self._capture_parameters(inputs, self.namespace_of(node))
 
     def node_finished(
         self, node: Node, inputs: Mapping[str, Any], outputs: Mapping[str, Any]
     ) -> None:
-        """Capture a node's outputs, and what it has read."""
-        times = self._times(node)
+        """Capture the outputs of a node whose function has returned; they are not saved yet."""
         namespace = self.namespace_of(node)
-        self._capture_inputs(inputs)
         for listener in self.listeners:
             with self.journal.capturing(listener.subject):
                 if tags := listener.node_finished(node, inputs):
@@ -88,13 +102,8 @@ class RunCapture:
         for name, value in outputs.items():
             with self.journal.capturing(f"The output '{name}'"):
                 metrics += self._capture(name, value, namespace)
-        if self._options.capture.node_times:
-            # Named with its unit, which MLflow's page shows nowhere else.
-            name = valid_name(f"node_seconds/{local_name(node.name, namespace)}")
-            metrics.append((name, (times["ended_ns"] - times["started_ns"]) / 1e9, 0))
         if metrics:
             self.journal.append("metrics", namespace, values=metrics)
-        self._append("node", node, **times, status="FINISHED")
 
     def dataset_saved(self, node: Node, name: str) -> None:
         """Keep the figure that the catalog has drawn, at once: the process may be killed."""
@@ -103,23 +112,31 @@ class RunCapture:
                 figure = copy_figure(Path(self._figures[name]), self._path_of(name))
                 self._append_figure(figure, self.namespace_of(node))
 
-    def node_failed(self, node: Node, error: BaseException) -> None:
-        """Capture that a node has failed, and why."""
-        times = self._times(node)
-        self._capture_inputs(dict.fromkeys(node.inputs))
-        reason = mask("", f"{type(error).__name__}: {one_line(error)}")
-        self._append("node", node, **times, status="FAILED", error=reason)
+    def node_ended(
+        self,
+        progress: NodeProgress,
+        error: Exception | None = None,
+        catalog: "CatalogProtocol[Any, Any] | None" = None,
+    ) -> None:
+        """Capture how a node has ended: its outputs are saved, or something has failed."""
+        node, end = progress.node, progress.end(error, catalog)
+        namespace = self.namespace_of(node)
+        if error is None and self._options.capture.node_times:
+            # Named with its unit, which MLflow's page shows nowhere else.
+            name = valid_name(f"node_seconds/{local_name(node.name, namespace)}")
+            self.journal.append("metrics", namespace, values=[(name, end["seconds"], 0)])
+        with self.journal.capturing("A node"):
+            self._append("node", node, **end)
 
     def outputs(self) -> dict[str, str]:
-        """Return the data sets that nodes of the run have returned, in whatever process.
+        """Return the data sets that nodes of the run have saved, in whatever process.
 
         With each, the namespace of the node if that has a child run, or else "".
         """
         return {
             name: node.get("namespace", "")
             for node in nodes_of(all_records(self.journal.folder))
-            if node["status"] == "FINISHED"
-            for name in node["outputs"]
+            for name in (node["outputs"] if node["status"] == "FINISHED" else node.get("saved", ()))
         }
 
     def namespace_of(self, node: Node) -> str:
@@ -138,11 +155,20 @@ class RunCapture:
         if path:
             self.journal.append("artifact", namespace, path=str(path), folder="figures")
 
-    def _times(self, node: Node) -> dict[str, int]:
-        ended_ns = time.time_ns()
-        # The machine's clock may have been set back meanwhile.
-        started_ns = min(self._started_ns.pop(node.name, ended_ns), ended_ns)
-        return {"started_ns": started_ns, "ended_ns": ended_ns}
+    def _capture_parameters(self, inputs: Mapping[str, Any], namespace: str) -> None:
+        """Write the parameters of a node that runs, each once: not those of nodes that do not."""
+        values = {
+            name: mask(name, value, self._secrets)
+            for name, value in parameters_in(inputs.keys(), inputs.__getitem__)
+            if (namespace, name) not in self._parameters
+        }
+        self._parameters |= {(namespace, name) for name in values}
+        local = ((local_name(name, namespace), value) for name, value in values.items())
+        flat = to_mlflow(local, self._options.params)
+        while some := list(islice(flat, _PARAMETERS_PER_RECORD)):
+            for kind in ("params", "tags"):
+                if texts := {name: text for each, name, text in some if each == kind}:
+                    self.journal.append(kind, namespace, values=texts)
 
     def _capture_inputs(self, values: Mapping[str, Any]) -> None:
         """Write what the run reads once a node has read it: its columns are known then."""

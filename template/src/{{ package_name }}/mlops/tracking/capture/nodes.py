@@ -89,10 +89,10 @@ def local_name(name: str, namespace: str) -> str:
 def write_run_record(journal: Path, end: Record) -> Path:
     """Write the record of a run beside its journal; it is the run's artifact ``kedro/run.json``.
 
-    It holds ``run_id``, ``name``, ``status``, ``started`` and ``ended`` (ms since 1970),
-    ``pipelines``, ``command`` and versions as the run's tags have them, ``git`` (commit and whether
-    the sources were changed), ``inputs`` and ``nodes``, as `nodes_of` lists them. The run's end
-    need not be in the journal yet.
+    It holds ``run_id``, ``name``, ``status``, ``reason`` (of a failure), ``started`` and ``ended``
+    (ms since 1970), ``pipelines``, ``command`` and versions as the run's tags have them, ``git``
+    (commit and whether the sources were changed), ``inputs`` and ``nodes``, as `nodes_of` lists
+    them. The run's end need not be in the journal yet.
     """
     path = journal / "files" / FILE
     summary = json.dumps(_summary(all_records(journal), end), indent=2)
@@ -106,13 +106,16 @@ def write_run_record(journal: Path, end: Record) -> Path:
 
 
 def _summary(records: Iterable[Record], end: Record) -> dict[str, Any]:
-    kept = [record for record in records if record.kind in ("run_started", "input")]
+    kept = [record for record in records if record.kind in ("run_started", "tags", "input")]
     start = next((record for record in kept if record.kind == "run_started"), None)
     tags = dict(start.data["tags"]) if start else {}
+    for record in records_of("tags", kept):
+        tags |= record.data["values"]
     return {
         "run_id": tags.get("kedro.run_id"),
         "name": start.data["name"] if start else None,
         "status": end.data["status"],
+        "reason": end.data.get("reason"),
         "started": start.time if start else None,
         "ended": end.time,
         "pipelines": tags.get("kedro.pipelines", "").split(", "),
@@ -136,8 +139,9 @@ def nodes_of(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
             running[record.data["name"]] = dict(record.data)
         elif record.kind == "node":
             running.pop(record.data["name"], None)
+            # Journals of version 1 do not say it.
             seconds = (record.data["ended_ns"] - record.data["started_ns"]) / 1e9
-            yield {**record.data, "seconds": seconds}
+            yield {"seconds": seconds, **record.data}
     for node in running.values():
         yield {**node, "ended_ns": None, "seconds": None, "status": "UNFINISHED"}
 

@@ -1,7 +1,7 @@
 """Parameters and metrics as MLflow accepts them: flattened, named, within its limits."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from fnmatch import fnmatchcase
 from numbers import Integral, Real
@@ -54,15 +54,19 @@ def read_parameters(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[tuple[
     a node takes that. What is part of another one is not read again. Pydantic models and
     dataclasses come as dictionaries.
     """
-    names = pipeline.inputs()
-    if "parameters" in names:
-        yield from plain(catalog["parameters"].load()).items()
+    yield from parameters_in(pipeline.inputs(), lambda name: catalog[name].load())
+
+
+def parameters_in(inputs: Collection[str], load: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
+    """Pick the parameters among data sets, which are loaded by name, as `read_parameters` does."""
+    if "parameters" in inputs:
+        yield from plain(load("parameters")).items()
         return
-    names = {name.removeprefix("params:") for name in names if name.startswith("params:")}
+    names = {name.removeprefix("params:") for name in inputs if name.startswith("params:")}
     for name in sorted(names):
         parts = name.split(".")
         if not any(".".join(parts[:count]) in names for count in range(1, len(parts))):
-            yield name, plain(catalog[f"params:{name}"].load())
+            yield name, plain(load(f"params:{name}"))
 
 
 def plain(value: Any) -> Any:
