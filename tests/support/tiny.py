@@ -121,7 +121,7 @@ def journals(project: Project) -> list[Path]:
 
 def refused(project: Project) -> list[str]:
     """What was set aside for good."""
-    files = (project.folder / ".kedro_mlflow" / "refused").glob("*.jsonl")
+    files = (project.folder / ".kedro_mlflow" / "refused").rglob("*.refused")
     return [json.loads(line)["what"] for path in files for line in path.read_text().splitlines()]
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import errno
 import ssl
+from collections.abc import Callable
+from http.client import responses
+from typing import Any
 
 import pytest
 import requests
 from botocore.exceptions import EndpointConnectionError
 from mlflow.exceptions import MlflowException, RestException
+from mlflow.utils.request_utils import augmented_raise_for_status
+from mlflow.utils.rest_utils import verify_rest_response
 from sqlalchemy.exc import OperationalError
 
 from tests.support.rooms import Rooms
@@ -21,6 +26,32 @@ def answered(status: int, code: str = "INTERNAL_ERROR") -> MlflowException:
     return error
 
 
+def of_a_call(status: int, body: str) -> Exception:
+    """What MLflow's client raises for an answer to a call of its API."""
+    return raised_for(status, body, lambda response: verify_rest_response(response, "/api"))
+
+
+def of_a_file(status: int, body: str) -> Exception:
+    """What MLflow's client raises for an answer to a file that it uploads."""
+    return raised_for(status, body, augmented_raise_for_status)
+
+
+def raised_for(status: int, body: str, check: Callable[[requests.Response], Any]) -> Exception:
+    response = requests.Response()
+    response.status_code, response._content = status, body.encode()
+    with pytest.raises((MlflowException, requests.HTTPError)) as raised:
+        check(response)
+    return raised.value
+
+
+# Of MLflow itself, of a gateway before it, of a plain web server.
+BODIES = [
+    '{"error_code": "INVALID_PARAMETER_VALUE", "message": "no"}',
+    '{"message": "Request Too Long"}',
+    "<html>no</html>",
+    "",
+]
+ANSWERS = [(raised, body) for raised in (of_a_call, of_a_file) for body in BODIES]
 NETWORK = [
     ConnectionResetError("Connection reset by peer"),
     ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
@@ -39,7 +70,7 @@ LASTING = [
     answered(404),
     answered(501),
 ]
-NOBODY_LETS_US_IN = [answered(401), answered(403)]
+NOBODY_LETS_US_IN = [answered(401)]
 UNTRUSTED = [
     ssl.SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"),
     requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED"),
@@ -67,12 +98,39 @@ def test_what_is_refused_for_good_holds_up_nothing_else(mlops: Rooms, error: Exc
     assert mlops("backend.client").is_final(error)
 
 
+@pytest.mark.parametrize(("raised", "body"), ANSWERS)
+@pytest.mark.parametrize("status", [400, 403, 404, 405, 409, 413, 414, 415, 422, 431, 451, 501])
+def test_an_answer_is_known_by_its_status_whatever_mlflow_makes_of_it(
+    mlops: Rooms, raised: Callable[[int, str], Exception], body: str, status: int
+) -> None:
+    client, error = mlops("backend.client"), raised(status, body)
+    assert not client.is_transient(error)
+    assert client.is_final(error)
+
+
+@pytest.mark.parametrize(("raised", "body"), ANSWERS)
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 507, 520, 524])
+def test_an_answer_that_means_later_is_tried_again(
+    mlops: Rooms, raised: Callable[[int, str], Exception], body: str, status: int
+) -> None:
+    assert mlops("backend.client").is_transient(raised(status, body))
+
+
+@pytest.mark.parametrize(("raised", "body"), ANSWERS)
+def test_a_missing_password_is_neither(
+    mlops: Rooms, raised: Callable[[int, str], Exception], body: str
+) -> None:
+    client, error = mlops("backend.client"), raised(401, body)
+    assert not client.is_transient(error)
+    assert not client.is_final(error)
+
+
 @pytest.mark.parametrize(
     "error",
     [*NOBODY_LETS_US_IN, *UNTRUSTED, EndpointConnectionError(endpoint_url="http://s3")],
     ids=name_of,
 )
-def test_a_missing_right_or_a_store_that_is_away_refuses_nothing_for_good(
+def test_a_missing_password_or_a_store_that_is_away_refuses_nothing_for_good(
     mlops: Rooms, error: Exception
 ) -> None:
     assert not mlops("backend.client").is_final(error)
@@ -90,6 +148,9 @@ def test_a_missing_right_or_a_store_that_is_away_refuses_nothing_for_good(
             ),
             "it answers: Not you",
         ),
+        (of_a_file(413, "<html>no</html>"), f"it answers: 413 {responses[413]}"),
+        (of_a_call(413, ""), f"it answers: 413 {responses[413]}"),
+        (of_a_call(403, "not you"), "it answers: not you"),
         (
             ssl.SSLError("CERTIFICATE_VERIFY_FAILED"),
             "its certificate is not trusted: name the file of its authority in "

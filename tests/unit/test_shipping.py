@@ -280,6 +280,7 @@ def test_one_piece_that_is_refused_takes_nothing_else_with_it(mlops: Rooms, tmp_
     run_id = client.create_run("0").info.run_id
     client.log_param(run_id, "taken", "1")
     sink = mlflow_sink(mlops, tmp_path, uri)
+    sink._opened, sink.delivery.run_id = client, run_id
     batch = mlops("tracking.shipping.batches").Batch(
         [Metric("m", 1.0, 1, 0)], [Param("taken", "2"), Param("free", "2")], [RunTag("t", "x")]
     )
@@ -290,7 +291,8 @@ def test_one_piece_that_is_refused_takes_nothing_else_with_it(mlops: Rooms, tmp_
     (line,) = (tmp_path / "server.refused").read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["what"] == "the parameter taken"
     assert sink.delivery.refused == 1
-    assert " has refused 1 records of the run for good" in sink.notes[0]
+    assert " refuses the parameter taken for good (" in sink.notes[0]
+    assert f"`uv run kedro mlflow sync --give-up {tmp_path.name}` deletes it." in sink.notes[0]
     # What was refused is no event of the run, which goes on.
     assert [*mlops("tracking.journal").all_records(tmp_path)] == []
 

@@ -275,6 +275,21 @@ def tasks_watched(watch: "Callable[[Task], AbstractContextManager[None]]") -> It
         yield
 
 
+def answered_status(error: BaseException) -> int | None:
+    """Return the HTTP status of the answer that an error was made of; none if there was none.
+
+    MLflow's client does not keep it, and calls what it has no name for, such as 413, a 500. It is
+    in a local variable of the function that has raised the error.
+    """
+    answers = [getattr(error, "response", None)]
+    trace = error.__traceback__
+    while trace:
+        answers.append(trace.tb_frame.f_locals.get("response"))
+        trace = trace.tb_next
+    statuses = [getattr(each, "status_code", None) for each in reversed(answers)]
+    return next((each for each in statuses if isinstance(each, int) and each >= 400), None)
+
+
 def call_node(node: "Node", values: Mapping[str, Any]) -> Any:
     """Call a node with its inputs; `Node.inputs` does not say which argument each is for."""
     inputs = node._inputs

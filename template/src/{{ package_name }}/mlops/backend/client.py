@@ -7,7 +7,7 @@ import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from http.client import HTTPException
+from http.client import HTTPException, responses
 from typing import TYPE_CHECKING, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from ..config import PlaceOptions
 from ..disk import refusal
 from ..errors import TrackingError, one_line
-from ..mlflow_internals import quieten_mlflow
+from ..mlflow_internals import answered_status, quieten_mlflow
 from ..project import is_database, is_server
 from ..redaction import mask, mask_text
 from .databases import make_tables, why_closed
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _SECONDS_TO_ANSWER = 5
-_UNAUTHENTICATED, _FORBIDDEN = 401, 403
-_TRANSIENT = (429, 500, 502, 503, 504)
+_UNAUTHENTICATED = 401
+# Not now: the request took too long, came too early, or there are too many.
+_NOT_NOW = (408, 425, 429)
+_NOT_IMPLEMENTED = 501
 # Where the errors of object stores' own clients are defined.
 _STORES = ("azure", "boto3", "botocore", "google", "s3transfer")
 # Is in every error about a certificate, of whatever library.
@@ -105,23 +107,25 @@ def require_reachable(server: PlaceOptions) -> None:
 
 
 def is_transient(error: Exception) -> bool:
-    """Return whether the same call may succeed later: no answer, 429, or a server's own 5xx."""
+    """Return whether the same call may succeed later: no answer, 408, 429, a server's own 5xx."""
     if _UNTRUSTED in str(error):
         return False
+    if _is_of_a_store(error):
+        return True
     if status := _status_of(error):
-        return status in _TRANSIENT
+        return status in _NOT_NOW or (status >= 500 and status != _NOT_IMPLEMENTED)
     # What `requests` raises for lost connections and time-outs is an OSError, as Python's own are;
     # the disk's errors are OSErrors with a number: a file that is missing will not come again.
-    if _is_of_a_store(error) or isinstance(error, ConnectionError | TimeoutError):
+    if isinstance(error, ConnectionError | TimeoutError):
         return True
     return isinstance(error, OSError) and (error.errno is None or refusal(error) is not None)
 
 
 def is_final(error: Exception) -> bool:
-    """Return whether a call is refused for ever: not where a password or a right is missing."""
+    """Return whether a call is refused for ever: not where a password is missing."""
     if _UNTRUSTED in str(error) or _is_of_a_store(error):
         return False
-    return _status_of(error) not in (_UNAUTHENTICATED, _FORBIDDEN)
+    return _status_of(error) != _UNAUTHENTICATED
 
 
 def is_missing(error: Exception) -> bool:
@@ -142,10 +146,13 @@ def if_exists(ask: Callable[..., _T], *names: str) -> _T | None:
 
 def reason_of(error: BaseException) -> str:
     """Say in a line, without secrets, why a call has failed."""
-    if _status_of(error) == _UNAUTHENTICATED:
+    status = _status_of(error)
+    if status == _UNAUTHENTICATED:
         return "it does not let you in: `uv run kedro mlflow doctor` says why"
-    if answer := re.search(r"failed with error code \d+.*?Response body: '(.*)'", str(error), re.S):
-        return mask_text(f"it answers: {' '.join(answer[1].split())}")
+    answer = re.search(r"failed with error code \d+.*?Response body: '(.*)'", str(error), re.S)
+    if status and (answer or isinstance(error, OSError)):  # The latter is what `requests` raises.
+        text = " ".join(answer[1].split()) if answer else ""
+        return mask_text(f"it answers: {text or f'{status} {responses.get(status)}'}")
     if _UNTRUSTED in str(error):
         return (
             "its certificate is not trusted: name the file of its authority in "
@@ -165,7 +172,9 @@ def reason_of(error: BaseException) -> str:
 
 
 def _status_of(error: BaseException) -> int | None:
-    """Read the status of an exception of MLflow's."""
+    """Return the status that a server has answered, or that MLflow's exception stands for."""
+    if status := answered_status(error):
+        return status
     # Not by its class: another sink's thread may be importing MLflow just now, and importing a part
     # of it meanwhile leaves both with half a module.
     status_of = getattr(error, "get_http_status_code", None)

@@ -5,7 +5,7 @@ import click
 from ..errors import TrackingError
 from ..project import State
 from ..registry import listeners_of
-from ..tracking.shipping.sync import sync
+from ..tracking.shipping.sync import give_up, reopen, sync
 from . import Project, for_project
 
 _ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "was stopped"}
@@ -19,10 +19,15 @@ _ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "was stopped"}
     metavar="URI",
     help="Migrate runs, models and versions from another MLflow, such as sqlite:///mlflow.db.",
 )
-def command(project: Project, source: str | None) -> None:
+@click.option("--refused", is_flag=True, help="Try again what MLflow has refused.")
+@click.option(
+    "--give-up", "given_up", metavar="RUN", help="Delete what is kept of a run; takes Kedro's id."
+)
+def command(project: Project, source: str | None, refused: bool, given_up: str | None) -> None:
     """Deliver the runs that wait, or migrate those of another MLflow.
 
-    A run waits on disk if MLflow was not reachable, or if its process was killed.
+    A run waits on disk if MLflow was not reachable, or if its process was killed. What MLflow has
+    refused for good holds up nothing else: it is kept apart, until --refused or --give-up.
 
     With --from, all finished runs of that MLflow are copied to the one that mlflow.yml names, with
     their models, files, traces and registered versions, and both ends are compared. It can be
@@ -30,7 +35,12 @@ def command(project: Project, source: str | None) -> None:
     """
     if source:
         _migrate(project, source)
+    elif given_up:
+        give_up(State.of(project.path), given_up)
+        click.echo(f"{given_up}: deleted")
     else:
+        if refused:
+            reopen(State.of(project.path))
         _deliver(project)
 
 
@@ -51,7 +61,7 @@ def _migrate(project: Project, source: str) -> None:
 
 def _deliver(project: Project) -> None:
     state = State.of(project.path)
-    failed = delivered = 0
+    failed, ended = 0, []
     for outcome in sync(state.journals, project.config, listeners_of(project.config, state)):
         if outcome.status is None:
             click.echo(f"{outcome.kedro_run_id}: still running, skipped")
@@ -59,11 +69,12 @@ def _deliver(project: Project) -> None:
             failed += 1
             click.echo(f"{outcome.kedro_run_id}: kept, MLflow did not take it ({outcome.error})")
         else:
-            delivered += 1
-            ended = _ENDED[outcome.status]
-            click.echo(f"{outcome.kedro_run_id}: {ended}, delivered as run {outcome.run_id}")
+            ended.append(outcome)
+            how = f"delivered as run {outcome.run_id}" if outcome.run_id else "cannot be delivered"
+            click.echo(f"{outcome.kedro_run_id}: {_ENDED[outcome.status]}, {how}")
             for note in outcome.notes:
                 click.echo(note)
     if failed:
-        raise click.ClickException(f"{failed} of {failed + delivered} runs are still kept here.")
-    click.echo(f"Delivered {delivered} runs." if delivered else "Every run is delivered.")
+        raise click.ClickException(f"{failed} of {failed + len(ended)} runs are still kept here.")
+    delivered = sum(outcome.run_id is not None for outcome in ended)
+    click.echo(f"Delivered {delivered} runs." if ended else "Every run is delivered.")

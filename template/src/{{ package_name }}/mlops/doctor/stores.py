@@ -281,9 +281,11 @@ def _is_running(folder: Path) -> bool:
 
 def refused(state: State) -> Finding:
     """Count the runs of which MLflow has rejected something."""
-    lists = list(state.refused.glob("*"))
-    if not lists:
+    runs = sorted(path.name for path in state.refused.glob("*"))
+    if not runs:
         return ok("nothing")
-    folder = f"{state.folder.name}/{state.refused.name}/"
-    remedy = f"{folder} says what, and why; delete it once you have read it."
-    return warning(f"records of {len(lists)} {'run' if len(lists) == 1 else 'runs'}", remedy)
+    remedy = (
+        f"{state.folder.name}/{state.refused.name}/ says what, and why. `uv run kedro mlflow sync "
+        f"--refused` tries again, `uv run kedro mlflow sync --give-up {runs[0]}` deletes it."
+    )
+    return warning(f"records of {len(runs)} {'run' if len(runs) == 1 else 'runs'}", remedy)

@@ -195,7 +195,7 @@ class TrackedRun(RunCapture):
 
     def _report(self, status: str, drained: Sequence[bool]) -> None:
         server = self._server
-        if drained[0]:
+        if drained[0] and not server.delivery.gone:
             registered = "".join(f", registered {each}" for each in server.registered)
             logger.info(
                 "MLflow run '%s' (%s) has %s%s. Its page: %s",
@@ -219,15 +219,14 @@ class TrackedRun(RunCapture):
 
     def _deliver_earlier_runs(self) -> None:
         """Complete runs whose process died or whose server was unreachable: now it answers."""
-        for outcome in sync(self.journal.folder.parent, self.config, self.listeners):
-            if outcome.error:
-                return
-            if outcome.status:
+        journals = self.journal.folder.parent
+        for outcome in sync(journals, self.config, self.listeners, patient=False):
+            if outcome.status and outcome.run_id and not outcome.error:
                 logger.info(
                     "Delivered as well: the run of %s (%s), which has %s.",
                     outcome.kedro_run_id,
                     outcome.run_id,
                     _ENDED[outcome.status],
                 )
-            for note in outcome.notes:
+            for note in outcome.notes if not outcome.error else ():
                 logger.warning(note)

@@ -15,6 +15,10 @@ from ..journal import Record
 from .batches import describe_changes
 
 
+class GoneError(Exception):
+    """MLflow does not have the run that is to be delivered, or has deleted it."""
+
+
 @dataclass
 class Delivery:
     """How far one sink has got with one run.
@@ -36,6 +40,7 @@ class Delivery:
     # Name, number and alias of the registered versions, by the model's id.
     versions: dict[str, list[str]] = field(default_factory=dict)
     refused: int = 0  # How many records the server has refused for good.
+    gone: bool = False  # Whether the server does not have the run: nothing can be delivered.
     # Parameters that a continued run keeps: their value there, and this time's.
     changed: dict[str, tuple[str, str]] = field(default_factory=dict)
     offsets: dict[str, int] = field(default_factory=dict)  # Bytes delivered, by journal file.
@@ -104,18 +109,26 @@ class Sink(ABC):
     def notes(self) -> list[str]:
         """What the run's owner should know of the delivery, one sentence each."""
         notes = [describe_changes(self.delivery.changed)] if self.delivery.changed else []
-        if self.delivery.refused:
-            notes.append(
-                f"{self.place} has refused {self.delivery.refused} records of the run for good: "
-                f"{State.of_journal(self.folder).refused} says which."
-            )
+        if count := self.delivery.refused:
+            run, refused = self.folder.name, State.of_journal(self.folder).refused
+            with suppress(OSError, IndexError):
+                first = json.loads(self._reasons.read_text(encoding="utf-8").splitlines()[0])
+                more = f", and {count - 1} more" if count > 1 else ""
+                notes.append(
+                    f"{self.place} refuses {first['what']} for good ({first['reason']}){more}. "
+                    f"{refused / run} keeps the run: `uv run kedro mlflow sync --refused` tries "
+                    f"again, `uv run kedro mlflow sync --give-up {run}` deletes it."
+                )
         return notes
 
     def set_aside(self, what: str, error: Exception) -> None:
         """Keep the reason why something is refused for good; the rest is delivered."""
-        # Not `.jsonl`, which is the suffix of a run's events.
-        path = self.folder / f"{self.name}.refused"
-        with suppress(OSError), path.open("a", encoding="utf-8") as file:
+        with suppress(OSError), self._reasons.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"what": what, "reason": reason_of(error)}) + "\n")
         self.delivery.refused += 1
         self.delivery.save()
+
+    @property
+    def _reasons(self) -> Path:
+        # Not `.jsonl`, which is the suffix of a run's events.
+        return self.folder / f"{self.name}.refused"

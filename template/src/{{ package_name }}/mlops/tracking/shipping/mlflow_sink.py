@@ -19,7 +19,7 @@ from ..process import frozen_afterwards
 from . import Sink
 from .batches import Batch, batches, one_by_one, without_known_parameters
 from .lineage import log_inputs, log_model
-from .runs import create_child, create_run, end_children, join_run
+from .runs import create_child, create_run, end_children, join_run, touch_run
 from .timeline import log_timeline
 
 if TYPE_CHECKING:
@@ -114,9 +114,11 @@ class MlflowSink(Sink):
         if self._tracking.capture.timeline:
             where = delivery.experiment_id, run_id, self.folder
             self._try(partial(log_timeline, client, *where, ended), "the timeline", patient)
-        end_children(client, delivery, all_records(self.folder), ended)
+        children = partial(end_children, client, delivery, all_records(self.folder), ended)
+        self._try(children, "the child runs' end", patient)
         if not delivery.joined:
-            client.set_terminated(run_id, ended.data["status"], ended.time)
+            close = partial(client.set_terminated, run_id, ended.data["status"], ended.time)
+            self._try(close, "the run's end", patient)
         if ended.data["status"] == "FINISHED" and not self._mirror:
             for listener in self._listeners:
                 self._try(partial(listener.run_shipped, delivery), "the promotion", patient)
@@ -168,4 +170,6 @@ class MlflowSink(Sink):
         except Exception as error:
             if (is_transient(error) and patient) or not is_final(error):
                 raise
+            # Nor is it for good if the server takes nothing of the run, not even what it has.
+            touch_run(self._client, self.delivery)
             self.set_aside(what, error)

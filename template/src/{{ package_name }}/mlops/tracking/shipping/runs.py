@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from ...backend.client import if_exists, is_missing
 from ...config import ExperimentOptions
 from ...disk import vanished
 from ...errors import TrackingError
 from ..capture.nodes import is_inside, nodes_of, records_of
 from ..journal import Record
-from . import Delivery
+from . import Delivery, GoneError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
 # The tag that finds a run again whose id never reached us.
 _MARK = "kedro.journal"
+# The tag with Kedro's id of the run, which names its journal.
+_RUN = "kedro.run_id"
 
 
 def create_run(
@@ -32,14 +35,29 @@ def create_run(
 
 
 def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Record) -> None:
-    """Join a run that was started elsewhere, and is ended there."""
-    delivery.experiment_id = str(client.get_run(run_id).info.experiment_id)
+    """Join a run that was started elsewhere, and is ended there; a GoneError if there is none."""
+    run = if_exists(client.get_run, run_id)
+    if run is None or run.info.lifecycle_stage == "deleted":
+        raise GoneError(
+            f"it has {'deleted the' if run else 'no'} run {run_id}, which this one joins"
+        )
+    delivery.experiment_id = str(run.info.experiment_id)
     for name, value in record.data["tags"].items():
         if not name.startswith("mlflow."):  # Those are the run's owner's.
             client.set_tag(run_id, name, value)
     delivery.run_id = run_id
     delivery.joined = True
     delivery.save()
+
+
+def touch_run(client: "MlflowClient", delivery: Delivery) -> None:
+    """Write what the run has already; raise why it takes nothing: a GoneError if it is gone."""
+    try:
+        client.set_tag(str(delivery.run_id), _RUN, delivery.path.parent.name)
+    except Exception as error:
+        if is_missing(error):  # A deleted run is no valid parameter.
+            raise GoneError(f"it has deleted the run {delivery.run_id}") from error
+        raise
 
 
 def create_child(client: "MlflowClient", delivery: Delivery, record: Record) -> None:

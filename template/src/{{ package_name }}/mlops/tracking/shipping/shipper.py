@@ -14,7 +14,7 @@ from ...config import KedroMlflowConfig, MirrorOptions
 from .. import RunListener
 from ..capture.nodes import records_of
 from ..journal import JournalReader, Record, first_record
-from . import Sink
+from . import GoneError, Sink
 from .mlflow_sink import MlflowSink
 
 logger = logging.getLogger(__name__)
@@ -62,6 +62,11 @@ class Shipper(threading.Thread):
                 if not finishing and not self._reader.has_more:
                     pause = max(time.monotonic() - began, _SHORTEST_PAUSE_SECONDS)
                     self._finishing.wait(min(pause, _LONGEST_PAUSE_SECONDS))
+        except GoneError as error:
+            self.error = error
+            self.sink.delivery.gone = True
+            self.sink.set_aside("the run", error)
+            self._end_delivery()
         except Exception as error:
             self.error = error
 
@@ -70,17 +75,18 @@ class Shipper(threading.Thread):
         self._known_end = end
         self._finishing.set()
 
-    def drain(self, deadline: float) -> bool:
+    def drain(self, deadline: float, patient: bool = True) -> bool:
         """Wait, after `finish`, until everything in the journal is delivered, and return whether.
 
         If not, ``error`` says why, or is none when time ran out; nothing more is sent. The deadline
-        is of ``time.monotonic``; an unreachable sink is given only a few seconds.
+        is of ``time.monotonic``; an unreachable sink is given only a few seconds, and so is any
+        that fails unless we are patient.
         """
         asked = time.monotonic()
         while self.is_alive() and (now := time.monotonic()) < deadline:
             if self.error and now >= max(asked, self._failing_since) + _GRACE_SECONDS:
                 # A reachable sink may have lost an answer, and be busy again.
-                if not self.sink.is_well():
+                if not (patient and self.sink.is_well()):
                     break
                 asked = now
             self.join(0.05)
@@ -102,8 +108,11 @@ class Shipper(threading.Thread):
         if end := self._end or self._known_end:
             self._retry(lambda patient: self.sink.end(end, patient))
         if not self._stopped.is_set():
-            self.sink.delivery.done = True
-            self.sink.delivery.save()
+            self._end_delivery()
+
+    def _end_delivery(self) -> None:
+        self.sink.delivery.done = True
+        self.sink.delivery.save()
 
     def _retry(self, attempt: Callable[[bool], None]) -> None:
         """Try until it works; an attempt is passed whether it is to be patient, as in `Sink`."""

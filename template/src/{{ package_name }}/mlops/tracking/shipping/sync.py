@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ...backend.client import reason_of
+from ...backend.client import is_transient, reason_of
 from ...config import ExperimentOptions, KedroMlflowConfig
 from ...disk import FileLock
+from ...errors import TrackingError
 from ...project import State
 from .. import RunListener
 from ..capture.nodes import FOLDER, write_run_record
 from ..journal import Record, all_records, first_record
+from . import Delivery
 from .shipper import Shipper, sinks_of
 
 
@@ -23,28 +25,34 @@ class Outcome:
 
     kedro_run_id: str  # It names the journal.
     status: str | None  # How it ended; none while its process lives.
-    run_id: str | None = None  # In MLflow, if it was created there.
+    run_id: str | None = None  # In MLflow, if it is there.
     error: str | None = None  # Why not all of it was delivered, if so.
     notes: Sequence[str] = ()  # What its owner should know of it, one sentence each.
 
 
 def sync(
-    journals: Path, config: KedroMlflowConfig, listeners: Sequence[RunListener] = ()
+    journals: Path,
+    config: KedroMlflowConfig,
+    listeners: Sequence[RunListener] = (),
+    patient: bool = True,
 ) -> Iterator[Outcome]:
     """Deliver what is in the journals of a project, the oldest run first.
 
     A run whose process has died without ending it is ended as killed, at its last event. A run
     whose process lives is left alone. Doing this twice, or stopping it in between, changes nothing.
+    A sink that is away is asked once, and unless we are patient one that fails is not waited for:
+    no run holds up the others.
     """
+    away: set[str] = set()
     for folder in [path.parent for path in sorted(journals.glob("*/run.json"))]:
         try:
             with FileLock(folder / "lock") as taken:
                 if taken and first_record(folder) is None:  # It was killed before it had started.
                     put_away(folder)
                     continue
-                outcome = (
-                    _deliver(folder, config, listeners) if taken else Outcome(folder.name, None)
-                )
+                outcome = Outcome(folder.name, None)
+                if taken:
+                    outcome = _deliver(folder, config, listeners, away, patient)
         except OSError as error:
             if not folder.exists():  # Its own process has just put it away.
                 continue
@@ -53,28 +61,38 @@ def sync(
         yield outcome
 
 
-def _deliver(folder: Path, config: KedroMlflowConfig, listeners: Sequence[RunListener]) -> Outcome:
+def _deliver(
+    folder: Path,
+    config: KedroMlflowConfig,
+    listeners: Sequence[RunListener],
+    away: set[str],
+    patient: bool,
+) -> Outcome:
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     # It may have begun with another experiment than mlflow.yml has by now.
     experiment = {"experiment": ExperimentOptions(**content["experiment"])}
     config = config.model_copy(update={"tracking": config.tracking.model_copy(update=experiment)})
     status = _complete(folder)
     sinks = sinks_of(folder, config, listeners, resumed=True)
-    shippers = [Shipper(sink) for sink in sinks if not sink.delivery.done]
+    waiting = [sink for sink in sinks if not sink.delivery.done]
+    shippers = [Shipper(sink) for sink in waiting if sink.name not in away]
+    errors = ["it does not answer"] * (len(waiting) - len(shippers))
     for shipper in shippers:
         shipper.start()
         shipper.finish()
     deadline = time.monotonic() + config.shipping.deadline
-    errors = [
-        reason_of(shipper.error) if shipper.error else "time ran out"
-        for shipper in shippers
-        if not shipper.drain(deadline)
-    ]
+    for shipper in shippers:
+        if not shipper.drain(deadline, patient):
+            error, sink = shipper.error, shipper.sink
+            errors.append(reason_of(error) if error else "time ran out")
+            if error and is_transient(error) and not sink.is_well():
+                away.add(sink.name)
+    notes = [note for shipper in shippers for note in shipper.sink.notes]
     if not errors:
         put_away(folder)
-    notes = [note for shipper in shippers for note in shipper.sink.notes]
-    error = errors[0] if errors else None
-    return Outcome(folder.name, status, sinks[0].delivery.run_id, error, notes)
+    delivery = sinks[0].delivery
+    run_id = None if delivery.gone else delivery.run_id
+    return Outcome(folder.name, status, run_id, errors[0] if errors else None, notes)
 
 
 def _complete(folder: Path) -> str:
@@ -98,12 +116,43 @@ def _complete(folder: Path) -> str:
 
 
 def put_away(folder: Path) -> None:
-    """Remove a delivered run's journal; what a server has refused is kept, with its reasons."""
+    """Remove a delivered run's journal; the whole of it is kept if a server has refused a part."""
     state = State.of_journal(folder)
-    for refused in folder.glob("*.refused"):
+    if any(folder.glob("*.refused")):
         state.refused.mkdir(exist_ok=True)
-        refused.rename(state.refused / f"{folder.name}-{refused.stem}.jsonl")
+        folder.rename(state.refused / folder.name)
+        return
     # Another process may be about to put its lock into the folder: at once, or not at all.
     delivered = state.folder / f"delivered-{folder.name}"
     folder.rename(delivered)
     shutil.rmtree(delivered)
+
+
+def reopen(state: State) -> None:
+    """Let `sync` deliver once more the runs of which a server has refused a part, all of them."""
+    for described in state.refused.glob("*/run.json"):
+        folder = described.parent
+        for reasons in folder.glob("*.refused"):
+            delivery = Delivery.load(folder, reasons.stem)
+            delivery.done = delivery.gone = False
+            delivery.refused, delivery.offsets = 0, {}
+            delivery.save()
+            reasons.unlink()
+        state.journals.mkdir(exist_ok=True)
+        folder.rename(state.journals / folder.name)
+
+
+def give_up(state: State, run: str) -> None:
+    """Delete what is kept of a run; a TrackingError if nothing is, or the run is under way."""
+    kept = [*state.refused.glob(f"{run}-*.jsonl")]  # As the template's first versions kept it.
+    for path in kept:
+        path.unlink()
+    for folder in (state.refused / run, state.journals / run):
+        if (folder / "run.json").is_file():
+            kept.append(folder)
+            with FileLock(folder / "lock") as taken:
+                if not taken:
+                    raise TrackingError(f"The run {run} is under way: stop it first.")
+                shutil.rmtree(folder)
+    if not kept:
+        raise TrackingError(f"Nothing is kept of a run '{run}' in {state.folder}.")

@@ -1,0 +1,189 @@
+"""What a server that is well refuses for good holds up nothing else, and can be given up."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TypeAlias
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.support.project import Project
+from tests.support.proxy import Proxy, Request
+from tests.support.slow import expected, measured, runs
+from tests.support.tiny import FIGURE, SLOW, journals, refused, said, tiny
+
+Refuses: TypeAlias = Callable[[Request], bool]
+
+
+def is_figure(asked: Request) -> bool:
+    return asked.method == "PUT" and asked.path.endswith("figure.png")
+
+
+def is_parameter(asked: Request) -> bool:
+    return "log-batch" in asked.path and any(
+        each["key"] == "alpha" for each in json.loads(asked.body).get("params", ())
+    )
+
+
+def is_metric(asked: Request) -> bool:
+    return "log-batch" in asked.path and any(
+        each["key"] == "one/score" for each in json.loads(asked.body).get("metrics", ())
+    )
+
+
+def is_trace(asked: Request) -> bool:
+    return "/mlflow/traces" in asked.path
+
+
+@pytest.mark.parametrize(
+    ("refuses", "what"),
+    [
+        (is_figure, "the file figures/figure.png"),
+        (is_parameter, "the parameter alpha"),
+        (is_metric, "the metric one/score"),
+        (is_trace, "the timeline"),
+    ],
+    ids=["a file", "a parameter", "a metric", "the timeline"],
+)
+@pytest.mark.parametrize("status", [403, 413])
+def test_one_thing_is_set_aside_and_all_else_arrives(
+    project: Project, proxy: Proxy, server: str, refuses: Refuses, what: str, status: int
+) -> None:
+    experiment = f"{refuses.__name__} {status}"
+    tiny(project, experiment, FIGURE)
+    variables = {"MLFLOW_TRACKING_URI": proxy.url}
+    proxy.guard = lambda asked: status if refuses(asked) else None
+    screen = said(project.kedro("run", env=variables).stdout)
+    (run,) = runs(server, experiment)
+    assert run.info.status == "FINISHED"
+    assert refused(project) == [what]
+    assert not journals(project)
+    assert f"refuses {what} for good (" in screen
+    assert f"`uv run kedro mlflow sync --give-up {run.data.tags['kedro.run_id']}`" in screen
+    names = {"one/score"} - ({"one/score"} if refuses is is_metric else set())
+    assert {name for name in run.data.metrics if name == "one/score"} == names
+    assert run.data.params == ({} if refuses is is_parameter else {"alpha": "0.5"})
+
+    # The next one meets nothing of it.
+    proxy.guard = lambda _: None
+    screen = said(project.kedro("run", env=variables).stdout)
+    assert "refuses" not in screen
+    assert refused(project) == [what]
+    assert project.kedro("mlflow", "sync", env=variables).stdout == "Every run is delivered.\n"
+
+    # Once the server takes it the run is as it would have been.
+    project.kedro("mlflow", "sync", "--refused", env=variables)
+    assert not refused(project)
+    again = MlflowClient(server).get_run(run.info.run_id)
+    assert again.data.params == {"alpha": "0.5"}
+    assert again.data.metrics["one/score"] == 0.5
+    assert again.info.status == "FINISHED"
+    files = MlflowClient(server).list_artifacts(run.info.run_id, "figures")
+    assert [file.path for file in files] == ["figures/figure.png"]
+    assert len(runs(server, experiment)) == 2
+
+
+def gone(server: str, how: str) -> str:
+    """The id of a run that cannot be joined."""
+    client = MlflowClient(server)
+    if how == "unknown":
+        return "0" * 32
+    if how == "no id":
+        return "yesterday's"
+    run_id = str(client.create_run("0").info.run_id)
+    client.delete_run(run_id)
+    return run_id
+
+
+def kill_one(project: Project, variables: dict[str, str]) -> None:
+    """Kill a run in its second node; those that follow do not wait there."""
+    process = project.fork("kedro", "run", env=variables)
+    while not (project.folder / "waiting").exists():
+        assert process.poll() is None, process.communicate()
+    process.kill()
+    process.communicate()
+    (project.folder / "go").touch()
+
+
+@pytest.mark.parametrize("how", ["unknown", "no id", "deleted"])
+def test_a_run_to_join_that_is_gone_promises_no_sync_and_holds_up_nobody(
+    project: Project, server: str, how: str
+) -> None:
+    experiment = f"joins {how}"
+    tiny(project, experiment, SLOW)
+    (project.folder / "go").touch()
+    variables = {"MLFLOW_TRACKING_URI": server}
+    run_id = gone(server, how)
+    screen = said(project.kedro("run", env=variables | {"MLFLOW_RUN_ID": run_id}).stdout)
+    assert "Pipeline execution completed successfully" in screen
+    assert "`uv run kedro mlflow sync` delivers it" not in screen
+    assert "MLflow run '" not in screen
+    assert f"run {run_id}, which this one joins" in screen
+    assert refused(project) == ["the run"]
+    (kept,) = (project.folder / ".kedro_mlflow" / "refused").iterdir()
+
+    # A run that is killed now is completed by the next one.
+    for name in ("go", "waiting"):
+        (project.folder / name).unlink()
+    kill_one(project, variables)
+    assert "Delivered as well" in said(project.kedro("run", env=variables).stdout)
+    assert {run.info.status for run in runs(server, experiment)} == {"KILLED", "FINISHED"}
+    assert refused(project) == ["the run"]
+
+    assert (
+        "cannot be delivered" in project.kedro("mlflow", "sync", "--refused", env=variables).stdout
+    )
+    project.kedro("mlflow", "sync", "--give-up", kept.name)
+    assert not refused(project)
+    assert not kept.exists()
+    missing = project.kedro("mlflow", "sync", "--give-up", kept.name, code=1).stderr
+    assert f"Nothing is kept of a run '{kept.name}'" in said(missing)
+
+
+def test_a_run_that_is_restored_takes_what_was_kept_for_it(project: Project, server: str) -> None:
+    tiny(project, "restored")
+    variables = {"MLFLOW_TRACKING_URI": server}
+    run_id = gone(server, "deleted")
+    project.kedro("run", env=variables | {"MLFLOW_RUN_ID": run_id})
+    MlflowClient(server).restore_run(run_id)
+    project.kedro("mlflow", "sync", "--refused", env=variables)
+    assert not refused(project)
+    assert MlflowClient(server).get_run(run_id).data.metrics["one/score"] == 0.5
+
+
+def test_a_run_that_is_deleted_under_way_is_kept_and_ends_no_sooner(
+    slow: Project, proxy: Proxy, server: str, experiment: str
+) -> None:
+    process = slow.fork("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url})
+    while not runs(server, experiment):
+        assert process.poll() is None, process.communicate()
+    (run,) = runs(server, experiment)
+    MlflowClient(server).delete_run(run.info.run_id)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    assert f"it has deleted the run {run.info.run_id}" in said(out)
+    assert refused(slow)[-1] == "the run"
+    assert set(measured(MlflowClient(server).get_run(run.info.run_id))) < expected().keys()
+
+
+def test_a_run_whose_store_fails_delays_others_by_seconds_and_not_for_ever(
+    project: Project, proxy: Proxy, server: str
+) -> None:
+    """Its file is answered 500 by a server that is well; the next run completes a killed one."""
+    tiny(project, "poisoned", FIGURE)
+    config = (project.folder / "conf/base/mlflow.yml").read_text(encoding="utf-8")
+    project.write("conf/base/mlflow.yml", f"{config}shipping: {{deadline: 5}}\n")
+    variables = {"MLFLOW_TRACKING_URI": proxy.url}
+    proxy.guard = lambda asked: 500 if is_figure(asked) else None
+    assert "did not take the whole run" in said(project.kedro("run", env=variables).stdout)
+    (poison,) = journals(project)
+    tiny(project, "poisoned", SLOW)
+    kill_one(project, variables)
+    assert "Delivered as well" in said(project.kedro("run", env=variables).stdout)
+    assert journals(project) == [poison]
+    assert not refused(project)
+    proxy.guard = lambda _: None
+    project.kedro("mlflow", "sync", env=variables)
+    assert {run.info.status for run in runs(server, "poisoned")} == {"KILLED", "FINISHED"}
