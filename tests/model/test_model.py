@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -28,6 +29,15 @@ def test_the_first_version_is_the_champion_and_a_later_one_its_challenger(traine
     challenger = client.get_model_version_by_alias(PACKAGE, "challenger")
     assert (str(champion.version), champion.run_id) == ("1", first.info.run_id)
     assert (str(challenger.version), challenger.run_id) == ("2", second.info.run_id)
+
+
+def test_its_example_is_a_row_that_nobody_has_measured(
+    model_folder: Path, rows: pd.DataFrame
+) -> None:
+    example: Any = Model.load(model_folder).load_input_example(str(model_folder))
+    assert list(example.columns) == list(rows.columns)
+    assert len(example) == 1
+    assert not (rows == example.iloc[0]).all(axis=1).any()
 
 
 def test_its_signature_has_the_features_and_the_prediction_and_no_target(

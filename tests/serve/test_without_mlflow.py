@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.support.project import PACKAGE, Project, Trained, files_of
+from tests.support.serving import serving
 
 # As worker.py does it: the modules under a name that is not the project's.
 START = """
@@ -78,6 +79,31 @@ def test_so_does_one_that_version_1_of_the_template_has_packaged(
     answer, has_mlflow = lines(trained.project, PREDICT, folder, body)
     assert len(json.loads(answer)["predictions"]) == 2
     assert has_mlflow == "False"
+
+
+def test_a_traced_function_of_the_pipeline_sends_no_rows_anywhere(
+    project: Project, tmp_path: Path
+) -> None:
+    """Nor does a server wait for a place that is gone before it ends."""
+    nodes = f"src/{PACKAGE}/pipelines/inference/nodes.py"
+    project.edit(nodes, "\ndef predict(", "\n@mlflow.trace\ndef predict(")
+    project.edit(nodes, "from typing import Any\n", "from typing import Any\n\nimport mlflow\n")
+    project.kedro("run")
+    before = traces(project)
+    rows = pd.read_csv(project.folder / "data/05_model_input/instances.csv").head(2)
+    with serving(project, tmp_path) as served:
+        answer = served.ask("/invocations", {"dataframe_records": rows.to_dict("records")})
+        assert answer.status == 200, answer.content
+    assert traces(project) == before
+    assert not list(project.folder.glob("mlruns"))
+
+
+def traces(project: Project) -> dict[str, int]:
+    """How many traces each experiment has."""
+    return {
+        each.name: len(project.client.search_traces(locations=[each.experiment_id]))
+        for each in project.client.search_experiments()
+    }
 
 
 def test_any_other_model_is_loaded_by_mlflow(rendered: Project, tmp_path: Path) -> None:

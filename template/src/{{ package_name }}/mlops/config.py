@@ -211,11 +211,15 @@ class _CardOptions(_Options):
 
 
 class ModelOptions(_Options):
-    """The registered model: its pipeline, input and card; `traced` adds the version to rows."""
+    """The registered model: its pipeline, input, card and the example that is stored with it.
+
+    `traced` adds the version to predictions of a batch.
+    """
 
     name: str
     pipeline: str = "inference"
     input: str = "instances"
+    example: Literal["none", "synthetic", "rows"] = "synthetic"
     traced: bool = True
     card: _CardOptions = _CardOptions()
 

@@ -1,5 +1,8 @@
 """Packaging: writes the inference pipeline and what a run has fitted for it as one MLflow model."""
 
+import logging
+import warnings
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from shutil import copytree
@@ -11,6 +14,7 @@ from kedro.io.core import is_parameter
 from kedro.pipeline import Pipeline
 from packaging.requirements import Requirement
 
+from ..backend.client import muted
 from ..config import ModelOptions
 from ..disk import link
 from ..errors import TrackingError
@@ -19,13 +23,18 @@ from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, registered_pipel
 from ..redaction import Patterns, mask
 from ..tracking import RunListener, RunStart
 from ..tracking.capture.values import read_parameters
+from . import plan
 from .card import write_card
+from .example import synthetic_row
 from .plan import InferencePlan, dataset_at
 
 if TYPE_CHECKING:
     from ..tracking.run import TrackedRun
 
-_EXAMPLE_ROWS = 5
+logger = logging.getLogger(__name__)
+
+# From so many the signature is inferred.
+_ROWS = 5
 
 # What of a catalog entry says where its data are, and not what they are.
 _LOCATION_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
@@ -33,7 +42,7 @@ _LOCATION_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata",
 # What predictions may need of the template's code: each file of a model is one more to upload.
 _NEEDED = {"__init__.py", "datasets.py", "disk.py", "errors.py", "mlflow_internals.py"}
 _NEEDED |= {"old_names.py", "project.py", "redaction.py", "model", "validation"}
-_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "packaging.py"}
+_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "packaging.py"}
 
 
 class Packaging(RunListener):
@@ -88,15 +97,16 @@ def package(
     """Write the inference pipeline into a new folder, as an MLflow pyfunc from code.
 
     The model holds the project's package, the fitted data sets in the formats of their catalog
-    entries, the values of the parameters, a signature and an example of the input's rows: no pickle
-    of the pipeline. A TrackingError says what of this is missing, or would be a secret.
+    entries, the values of the parameters, a signature and an example of the input: no pickle of the
+    pipeline, and no row unless mlflow.yml says so. A TrackingError says what of this is missing, or
+    would be a secret.
     """
     import mlflow.pyfunc
     from mlflow.models import infer_signature
 
     quieten_mlflow()
     inference = registered_pipeline(options.pipeline, "model.pipeline")
-    example = _example(options, catalog)
+    rows = _first_rows(options, catalog)
     with TemporaryDirectory(dir=folder.parent) as scratch:
         entries, files = {}, {}
         for name in sorted(fitted_inputs(options)):
@@ -110,15 +120,19 @@ def package(
             "parameters": _parameters(inference, catalog, secrets),
             "validator": catalog.validators.get(options.input),
         }
-        predictions = InferencePlan.load(config, files).predict(example)
+        predict = InferencePlan.load(config, files).predict
+        with warnings.catch_warnings():
+            # Twice 13 lines about integer columns, whatever the training data hold.
+            warnings.filterwarnings("ignore", "Hint: Inferred schema", UserWarning)
+            signature = infer_signature(rows, predict(rows))
         mlflow.pyfunc.save_model(
             folder,
             python_model=str(Path(__file__).with_name("pyfunc_code.py")),
             code_paths=[str(copy_code(Path(scratch)))],
             artifacts=files,
             model_config=config,
-            signature=infer_signature(example, predictions),
-            input_example=example,
+            signature=signature,
+            input_example=_example(options, rows, signature, predict),
             pip_requirements=project_requirements(),
             # Else MLflow copies the pyproject.toml and uv.lock of the working directory, private
             # indexes and all.
@@ -172,19 +186,35 @@ def _distribution() -> metadata.Distribution:
     )
 
 
-def _example(options: ModelOptions, catalog: DataCatalog) -> Any:
+def _first_rows(options: ModelOptions, catalog: DataCatalog) -> Any:
     """Read the first rows of the input, as its catalog entry checks them."""
     try:
-        return catalog.load(options.input).head(_EXAMPLE_ROWS)
+        return catalog.load(options.input).head(_ROWS)
     except (DatasetError, AttributeError) as error:
         raise TrackingError(
-            f"The model needs an example of its input, and the data set '{options.input}' "
+            f"The model needs some rows of its input, and the data set '{options.input}' "
             f"(model.input in mlflow.yml) gives none: {error}"
         ) from error
 
 
 def _copy_dataset(name: str, catalog: DataCatalog, folder: Path) -> tuple[dict[str, Any], str]:
     """Save a fitted data set once more; return its entry, without its location, and the file."""
+def _example(
+    options: ModelOptions, rows: Any, signature: Any, predict: Callable[[Any], Any]
+) -> Any:
+    """Return what the model may show of its input, by model.example of mlflow.yml."""
+    if options.example == "rows":
+        return rows
+    if options.example == "none":
+        return None
+    with muted(plan.__name__), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # What is wrong with a made-up row concerns nobody.
+        example = synthetic_row(signature.inputs, predict)
+    if example is None:
+        logger.info("The model has no example: none made from its schema passes its validation.")
+    return example
+
+
     config = catalog.to_config()[0].get(name, {})
     # A CachedDataset holds the entry of the one that has the file.
     config = config.get("dataset", config)

@@ -68,6 +68,8 @@ class Model:
 def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]:
     """Prepare to predict, without MLflow's own checks of the signature: table.py makes them."""
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # As MLflow's own server has it.
+    # Of traced functions, callers' rows would go to the experiment "Default" of the process's URI.
+    os.environ.setdefault("MLFLOW_TRACE_SAMPLING_RATIO", "0")
     config = flavor.get("config") or {}
     if config.keys() >= _OF_A_PIPELINE:
         code = folder / flavor["code"]
