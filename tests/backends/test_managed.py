@@ -95,7 +95,10 @@ def assert_arrived(client: MlflowClient, experiment_name: str) -> None:
     experiment = client.get_experiment_by_name(experiment_name)
     assert experiment is not None
     scoring, training = client.search_runs([experiment.experiment_id])
-    assert (training.info.run_name, scoring.info.run_name) == ("training", "inference")
+    assert (training.info.run_name, scoring.info.run_name) == (
+        "training",
+        "inference version 1",
+    )
     assert {training.info.status, scoring.info.status} == {"FINISHED"}
     assert training.data.metrics["evaluation/rmse"] > 0
     assert training.outputs is not None

@@ -31,6 +31,38 @@ def test_the_first_version_is_the_champion_and_a_later_one_its_challenger(traine
     assert (str(challenger.version), challenger.run_id) == ("2", second.info.run_id)
 
 
+def test_mlflows_page_of_models_can_rank_and_link_them(trained: Trained) -> None:
+    client = trained.project.client
+    _, run, _ = trained.project.runs()
+    models = client.search_logged_models(
+        [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'"
+    )
+    assert {model.name for model in models} == {PACKAGE, "regressor"}
+    evaluation = {k: v for k, v in run.data.metrics.items() if k.startswith("evaluation/")}
+    assert len(evaluation) > 10
+    digest = run.data.tags["holdout.digest"]
+    for model in models:
+        # Of what was made on the way, what had been read until then.
+        assert model.params.items() <= run.data.params.items()
+        assert "model.alpha" in (model.params or {})
+        metrics = model.metrics or []
+        assert {metric.key: metric.value for metric in metrics} == evaluation
+        on = {(metric.dataset_name, metric.dataset_digest) for metric in metrics}
+        assert on == {("test_patients", digest)}
+    assert run.inputs
+    found = {(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs}
+    assert ("test_patients", digest) in found
+    by_name = {model.name: model for model in models}
+    version = client.get_model_version_by_alias(PACKAGE, "challenger")
+    assert version.source == f"models:/{by_name[PACKAGE].model_id}"
+    link = [{"name": PACKAGE, "version": version.version}]
+    assert json.loads(by_name[PACKAGE].tags["mlflow.modelVersions"]) == link
+    best = client.search_logged_models(
+        [run.info.experiment_id], order_by=[{"field_name": "metrics.evaluation/rmse"}]
+    )
+    assert len(best) == 4
+
+
 def test_its_example_is_a_row_that_nobody_has_measured(
     model_folder: Path, rows: pd.DataFrame
 ) -> None:

@@ -34,7 +34,7 @@ def test_the_last_line_names_run_model_and_page(trained: Trained) -> None:
 
 def test_each_kedro_run_is_one_mlflow_run(trained: Trained) -> None:
     runs = trained.project.runs()
-    assert [run.info.run_name for run in runs] == ["inference", "training", "training"]
+    assert [run.info.run_name for run in runs] == ["inference version 1", "training", "training"]
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len({run.data.tags["kedro.run_id"] for run in runs}) == 3
 
@@ -68,6 +68,20 @@ def evaluation(run: Run) -> dict[str, float]:
         for name, value in run.data.metrics.items()
         if not name.startswith("node_seconds/")
     }
+
+
+def test_a_run_says_at_a_glance_what_it_is_and_how_it_went(project: Project) -> None:
+    project.kedro("run", "--params", "model.alpha=10")
+    (run,) = project.runs()
+    assert run.info.run_name == "training alpha=10"
+    note = run.data.tags["mlflow.note.content"]
+    assert note.startswith("**Finished** after ")
+    assert f"Registered {PACKAGE} version 1." in note
+    assert note.endswith("`kedro run --params model.alpha=10`")
+    names = list(run.data.metrics)
+    times = [name for name in names if name.startswith("node_seconds/")]
+    assert len(times) == 9
+    assert names[-9:] == times
 
 
 def test_figures_are_kept(trained: Trained) -> None:

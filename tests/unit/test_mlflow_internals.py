@@ -63,6 +63,25 @@ class Scope:
         return "0"
 
 
+def test_a_version_in_a_database_would_be_looked_up_elsewhere(
+    internals: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # There is a database of its own, which MLflow makes.
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/tracking.db")
+    experiment_id = client.create_experiment("e", tmp_path.as_uri())
+    model = client.create_logged_model(experiment_id, "model")
+    client.create_registered_model("sales")
+    source = f"models:/{model.model_id}"
+    with internals.registry_asks(client):
+        version = client.create_model_version("sales", source, model_id=model.model_id)
+    assert version.source == source
+    location = client.get_model_version_download_uri("sales", str(version.version))
+    assert location == model.artifact_location
+    # Afterwards MLflow asks whom it always has.
+    with pytest.raises(mlflow.MlflowException, match="Unable to fetch model"):
+        client.create_model_version("sales", source, model_id=model.model_id)
+
+
 def test_nodes_would_log_to_another_server_or_experiment(
     internals: ModuleType, tmp_path: Path, no_variables: Callable[[], None]
 ) -> None:

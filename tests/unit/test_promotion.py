@@ -164,6 +164,53 @@ def test_two_runs_that_were_asked_the_same_have_the_same_digest(
     assert mlops("registry.holdout").load_holdout(state, "of another machine") is None
 
 
+PIPELINE, RIDGE, FOREST = {"path": "pipeline_model", "pipeline": True}, {"path": "a"}, {"path": "b"}
+EVALUATION, LOSS = [["evaluation/rmse", 2.0, 0]], [["loss", 3.0, 0], ["loss", 1.0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("models", "metrics", "measured"),
+    [
+        ([RIDGE, PIPELINE], EVALUATION + LOSS, (["pipeline_model", "a"], {"evaluation/rmse": 2.0})),
+        # Of several models, nobody says which one was evaluated: it is the pipeline that was.
+        ([RIDGE, FOREST, PIPELINE], EVALUATION, (["pipeline_model"], {"evaluation/rmse": 2.0})),
+        ([RIDGE, FOREST], EVALUATION, None),
+        # Without an evaluation, a run's metrics are those of its model; the last of a history.
+        ([RIDGE], LOSS, (["a"], {"loss": 1.0})),
+        ([RIDGE], [[f"m{number}", 1.0, 0] for number in range(101)], None),
+        ([RIDGE], [], None),
+        ([], EVALUATION, None),
+        ([RIDGE | {"namespace": "part"}], EVALUATION, None),
+    ],
+)
+def test_what_measures_a_model_is_known(
+    mlops: Rooms,
+    tmp_path: Path,
+    capture: Any,
+    models: list[dict[str, Any]],
+    metrics: list[list[Any]],
+    measured: tuple[list[str], dict[str, float]] | None,
+) -> None:
+    class Run:
+        journal = mlops("tracking.journal").Journal(tmp_path)
+
+    Run.journal.append("tags", values={"holdout.digest": "d", "holdout.rows": "7"})
+    for model in models:
+        Run.journal.append("model", **model)
+    Run.journal.append("metrics", values=metrics)
+    capture.run_ends(Run, None)
+    records = mlops("tracking.journal").all_records(tmp_path)
+    found = [record.data for record in records if record.kind == "measured"]
+    if measured is None:
+        assert not found
+        return
+    (data,) = found
+    values = {name: value for name, value, *_ in data["values"]}
+    assert (data["models"], values) == measured
+    on = {"name": "rows", "type": "evaluation", "source": None, "digest": "d", "rows": 7}
+    assert data["on"] == on
+
+
 def test_a_holdout_that_cannot_be_read_is_refused_in_a_sentence(mlops: Rooms, state: Any) -> None:
     state.holdouts.mkdir()
     (state.holdouts / "d.pickle").write_bytes(b"cgone_module\nGone\n.")

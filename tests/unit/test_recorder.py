@@ -66,8 +66,6 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
     assert written["process"] == os.getpid()
     seconds = (written["ended_ns"] - written["started_ns"]) / 1e9
     assert 0 <= written["seconds"] == seconds < 60
-    (metrics,) = records(mlops, folder, "metrics")
-    assert metrics["values"] == [["node_seconds/first", seconds, 0]]
     assert records(mlops, folder, "params") == [{"values": {"x": "3"}}]
     (read,) = records(mlops, folder, "input")
     assert read["source"] == "file:///raw.csv"
@@ -101,7 +99,7 @@ def test_a_failed_node_is_written_down_with_its_reason_and_no_password(
 def test_metrics_of_a_node_are_one_record_and_odd_numbers_survive(
     mlops: Rooms, folder: Path
 ) -> None:
-    capture = recorder(mlops, folder, node_times=False)
+    capture = recorder(mlops, folder)
     capture.node_finished(SECOND, {}, {"score": {"loss": [1.0, float("inf")]}, "n": float("nan")})
     (metrics,) = records(mlops, folder, "metrics")
     np.testing.assert_equal(
@@ -135,7 +133,7 @@ def test_an_output_that_cannot_be_captured_costs_neither_run_nor_other_outputs(
         def items(self) -> Any:
             raise RuntimeError("broken")
 
-    capture = recorder(mlops, folder, node_times=False)
+    capture = recorder(mlops, folder)
     with caplog.at_level(logging.WARNING):
         capture.node_finished(SECOND, {}, {"bad": Broken(a=1), "good": 1})
     assert "'bad' is not tracked: broken" in caplog.text
@@ -143,10 +141,9 @@ def test_an_output_that_cannot_be_captured_costs_neither_run_nor_other_outputs(
 
 
 def test_a_worker_joins_with_the_same_options_and_inputs(mlops: Rooms, folder: Path) -> None:
-    first = recorder(mlops, folder, node_times=False, models=False)
-    capture = {"node_times": False, "models": False}
+    first = recorder(mlops, folder, models=False)
     config = mlops("config").KedroMlflowConfig(
-        tracking={"capture": capture}, redaction={"patterns": ["^customer"]}
+        tracking={"capture": {"models": False}}, redaction={"patterns": ["^customer"]}
     )
     first._secrets = config.redaction.patterns
     first.journal.create()

@@ -41,6 +41,9 @@ class ActiveScope(Protocol):
         """Return the experiment that new runs and traces belong to."""
 
 
+_registry_lock = threading.Lock()
+
+
 @contextmanager
 def pointed_at(
     tracking_uri: str, registry_uri: str | None, find_scope: Callable[[bool], ActiveScope | None]
@@ -173,6 +176,17 @@ class _ChangeAtImport(MetaPathFinder):
         """Find nothing any more."""
         with suppress(ValueError):
             sys.meta_path.remove(self)
+
+
+@contextmanager
+def registry_asks(client: object) -> Iterator[None]:
+    """Let a registry in a database look up ``models:/…`` by this client.
+
+    It would make one of its own, for the process's tracking URI.
+    """
+    store: Any = import_module("mlflow.store.model_registry.sqlalchemy_store")
+    with _registry_lock, replaced(store, "MlflowClient", lambda _: lambda: client):
+        yield
 
 
 def autologging_off() -> AbstractContextManager[None]:

@@ -68,7 +68,9 @@ class Packaging(RunListener):
         # A registered model of Unity Catalog has three names with dots between them; MLflow takes
         # none in a run's own model.
         name = self._options.name.rpartition(".")[2]
-        run.journal.append("model", path=str(folder), name=name, register=self._options.name)
+        run.journal.append(
+            "model", path=str(folder), name=name, register=self._options.name, pipeline=True
+        )
 
 
 def fitted_inputs(options: ModelOptions) -> set[str]:
@@ -197,8 +199,6 @@ def _first_rows(options: ModelOptions, catalog: DataCatalog) -> Any:
         ) from error
 
 
-def _copy_dataset(name: str, catalog: DataCatalog, folder: Path) -> tuple[dict[str, Any], str]:
-    """Save a fitted data set once more; return its entry, without its location, and the file."""
 def _example(
     options: ModelOptions, rows: Any, signature: Any, predict: Callable[[Any], Any]
 ) -> Any:
@@ -215,6 +215,8 @@ def _example(
     return example
 
 
+def _copy_dataset(name: str, catalog: DataCatalog, folder: Path) -> tuple[dict[str, Any], str]:
+    """Save a fitted data set once more; return its entry, without its location, and the file."""
     config = catalog.to_config()[0].get(name, {})
     # A CachedDataset holds the entry of the one that has the file.
     config = config.get("dataset", config)

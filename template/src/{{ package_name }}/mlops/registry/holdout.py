@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kedro.io.core import is_parameter
 from kedro.pipeline.node import Node
@@ -21,12 +21,21 @@ from ..disk import write_atomically
 from ..errors import TrackingError
 from ..project import State
 from ..tracking import RunListener
+from ..tracking.capture.values import valid_name
+from ..tracking.journal import all_records
+
+if TYPE_CHECKING:
+    from kedro.io import DataCatalog
+
+    from ..tracking.run import TrackedRun
 
 logger = logging.getLogger(__name__)
 
 DIGEST_TAG, ROWS_TAG = "holdout.digest", "holdout.rows"
 _MAX_BYTES = 200_000_000
 _MAX_KEPT = 5
+# Of a run that makes no evaluation, more metrics than these say nothing of a model.
+_MAX_METRICS = 100
 
 
 class HoldoutCapture(RunListener):
@@ -49,6 +58,52 @@ class HoldoutCapture(RunListener):
         with suppress(TypeError):
             tags[ROWS_TAG] = str(len(kept[str(options.holdout)]))
         return tags
+
+    def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:
+        """Capture how the run's models were measured, so that MLflow can rank them.
+
+        The evaluation is of the pipeline as a model, and of what it has been fitted with if that is
+        one model; of several, none is known to be meant.
+        """
+        found = _measured(run.journal.folder, self._options.evaluation)
+        if found.models and found.values:
+            digest, rows = found.tags.get(DIGEST_TAG), found.tags.get(ROWS_TAG)
+            on: dict[str, Any] | None = None
+            if digest:
+                on = {"name": self._options.holdout, "type": "evaluation", "source": None}
+                on |= {"digest": digest, "rows": int(rows) if rows else None}
+            run.journal.append("measured", models=found.models, values=found.values, on=on)
+
+
+class _Measured(NamedTuple):
+    """What of a run's journal says how good its models are: `values` are name, value, step, ms."""
+
+    models: list[str]  # The folders that they were saved in.
+    values: list[tuple[str, float, int, int]]
+    tags: dict[str, str]
+
+
+def _measured(journal: Path, evaluation: str) -> _Measured:
+    prefix = f"{valid_name(evaluation)}/"
+    fitted: list[str] = []
+    packaged: list[str] = []
+    metrics: dict[str, tuple[str, float, int, int]] = {}
+    tags: dict[str, str] = {}
+    for record in all_records(journal):
+        if record.data.get("namespace"):  # A child run has its own.
+            continue
+        if record.kind == "model":
+            of_pipeline = record.data.get("pipeline")
+            (packaged if of_pipeline else fitted).append(Path(record.data["path"]).name)
+        elif record.kind == "tags":
+            tags |= record.data["values"]
+        elif record.kind == "metrics":
+            for name, value, step in record.data["values"]:
+                metrics[name] = name, value, step, record.time
+    values = [each for name, each in metrics.items() if name.startswith(prefix)]
+    if not values and len(metrics) <= _MAX_METRICS:
+        values = list(metrics.values())
+    return _Measured(packaged + (fitted if len(fitted) == 1 else []), values, tags)
 
 
 def load_holdout(state: State, digest: str) -> dict[str, Any] | None:

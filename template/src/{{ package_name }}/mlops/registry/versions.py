@@ -1,7 +1,8 @@
 """Versions of the registered model: found, downloaded, registered, and their aliases."""
 
+import json
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from ..backend.client import UnreachableError, connect, if_exists, is_missing, reason_of
 from ..config import KedroMlflowConfig, ServerOptions
 from ..errors import TrackingError
+from ..mlflow_internals import registry_asks
 from ..model.batch import use_version
 from ..model.card import description_of
+from ..project import is_database, is_server
 from ..redaction import mask
 from ..tracking import RunListener, RunStart, Shipment
 from ..tracking.capture.tags import user_name
@@ -25,6 +28,8 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 # Tags of versions. Unity Catalog takes no dots in their names, and no long values.
 PROMOTED_FROM, REASON = "promoted_from", "promotion_reason"
 _MAX_REASON = 250
+# By it MLflow's page of a logged model shows its versions.
+_VERSIONS_TAG = "mlflow.modelVersions"
 _MISSING = {
     CHAMPION: "is the champion yet: train one with `kedro run`.",
     CHALLENGER: "is the challenger: train one with `kedro run`, or name another version by its "
@@ -153,6 +158,7 @@ class Registration(RunListener):
             return
         wanted = (start.run_params.get("runtime_params") or {}).get("model_version")
         version = find_version(options.name, server, None if wanted is None else str(wanted))
+        start.about.append(f"version {version.version}")
         start.tags |= use_version(options, version, download(version, server), start.catalog)
 
     def shipping_starts(self, client: "MlflowClient", started: Record) -> None:
@@ -183,24 +189,35 @@ def make_registered_model(client: "MlflowClient", name: str, **about: Any) -> No
 
 def _register(shipment: Shipment, model: "LoggedModel", name: str, description: str | None) -> None:
     """Create a version of a logged model, once: the first is champion, a later one challenger."""
-    client, delivery, run_id, is_server = shipment
+    client, delivery, run_id, server = shipment
     if delivery.versions.get(model.model_id):
         return
-    # A registry in a database would look up models:/… at the process's own URI.
-    source = f"models:/{model.model_id}" if is_server else model.artifact_location
+    in_database = is_database(server.registry_uri)
+    on_one_server = is_server(server.uri) and server.registry_uri == server.uri
+    on_another = is_server(server.registry_uri) and not on_one_server
+    sources = [model.artifact_location]
+    # Another server's registry does not know the model, and a managed one copies its files.
+    if in_database or on_one_server:
+        sources.insert(0, f"models:/{model.model_id}")
     version = None
     if model.model_id in delivery.versions or delivery.resumed:
         # The version may exist without its number having reached us. Unity Catalog takes one
         # condition.
         existing = client.search_model_versions(f"run_id = '{run_id}'")
-        wanted = (name, source)
-        version = next((each for each in existing if (each.name, each.source) == wanted), None)
+        own = [each for each in existing if each.name == name and each.source in sources]
+        version = own[0] if own else None
     delivery.versions[model.model_id] = []
     delivery.save()
-    version = version or client.create_model_version(
-        name, source, run_id, description=description, model_id=model.model_id
-    )
+    if version is None:
+        model_id = None if on_another else model.model_id
+        with registry_asks(client) if in_database else nullcontext():
+            version = client.create_model_version(
+                name, sources[0], run_id, description=description, model_id=model_id
+            )
     number = str(version.version)
+    if not on_one_server:  # That does so itself.
+        link = json.dumps([{"name": name, "version": version.version}])
+        client.set_logged_model_tags(model.model_id, {_VERSIONS_TAG: link})
     champion = client.get_registered_model(name).aliases.get(CHAMPION, number)
     alias = CHAMPION if str(champion) == number else CHALLENGER
     client.set_registered_model_alias(name, alias, number)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..config import PlaceOptions
+
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
@@ -32,16 +34,17 @@ class RunStart:
     pipeline: "Pipeline"
     catalog: "DataCatalog"
     tags: dict[str, str] = field(default_factory=dict)
+    about: list[str] = field(default_factory=list)  # What a listener adds to the run's name.
     registers: str | None = None  # The model that this run adds a version to, if it succeeds.
 
 
 class Shipment(NamedTuple):
-    """A run on its way to one MLflow server; `is_server` is false for a database."""
+    """A run on its way to one MLflow."""
 
     client: "MlflowClient"
     delivery: "Delivery"
     run_id: str
-    is_server: bool
+    server: PlaceOptions
 
 
 class RunListener:

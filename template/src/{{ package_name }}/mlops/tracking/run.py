@@ -20,6 +20,7 @@ from .capture import RunCapture
 from .capture.artifacts import capture_artifacts, files_of_figures
 from .capture.command import replay_command
 from .capture.inputs import describe_inputs
+from .capture.names import run_name
 from .capture.nodes import FOLDER as RECORD_FOLDER
 from .capture.nodes import is_inside, nodes_of, parts_of, write_run_record
 from .capture.tags import run_tags
@@ -175,7 +176,7 @@ class TrackedRun(RunCapture):
         tags = run_tags(run.run_params, run.names, secrets) | run.tags
         self.journal.write(
             "run_started",
-            name=config.tracking.run.name or ", ".join(run.names),
+            name=run_name(config.tracking.run.name, run, secrets),
             tags=tags,
             journal=uuid4().hex,
             join=self._join,

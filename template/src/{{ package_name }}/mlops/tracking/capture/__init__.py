@@ -120,11 +120,6 @@ class RunCapture:
     ) -> None:
         """Capture how a node has ended: its outputs are saved, or something has failed."""
         node, end = progress.node, progress.end(error, catalog)
-        namespace = self.namespace_of(node)
-        if error is None and self._options.capture.node_times:
-            # Named with its unit, which MLflow's page shows nowhere else.
-            name = valid_name(f"node_seconds/{local_name(node.name, namespace)}")
-            self.journal.append("metrics", namespace, values=[(name, end["seconds"], 0)])
         with self.journal.capturing("A node"):
             self._append("node", node, **end)
 

@@ -34,7 +34,7 @@ def batches(records: list[Record]) -> Iterator[Batch]:
         for kind in ("params", "tags")
     }
     items["metrics"] = [
-        (name, value, record.time, step)
+        (name, value, record.time, step, *record.data.get("measures", ()))
         for record in records_of("metrics", records)
         for name, value, step in record.data["values"]
     ]

@@ -4,13 +4,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterable, Mapping
+from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ...disk import link
-from ..capture.nodes import inputs_of
+from ..capture.nodes import inputs_of, records_of
 from ..journal import Record
 from . import Delivery
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # The limits of MLflow's log-inputs call (mlflow.utils.validation).
 _MAX_NAME = 500
 _MAX_SCHEMA = 1_048_575
+# As many as go with the call that creates a logged model.
+_MAX_PARAMETERS = 100
 
 # MLflow's names of column types, by how the names of pandas, polars and Spark begin.
 _TYPES = {
@@ -40,9 +43,15 @@ _TYPES = {
 
 
 def log_inputs(client: "MlflowClient", run_id: str, records: Iterable[Record]) -> None:
-    """Log the inputs among a run's records as its data sets; logging them again changes nothing."""
-    if inputs := [_dataset_input(data) for data in inputs_of(records)]:
-        client.log_inputs(run_id, datasets=inputs)
+    """Log what a run has read, and measured its models on, as its data sets.
+
+    Logging them again changes nothing.
+    """
+    kept = [record for record in records if record.kind in ("input", "measured")]
+    data = inputs_of(kept)
+    data += [record.data["on"] for record in records_of("measured", kept) if record.data["on"]]
+    if data:
+        client.log_inputs(run_id, datasets=[_dataset_input(each) for each in data])
 
 
 def _dataset_input(data: Mapping[str, Any]) -> "DatasetInput":
@@ -74,8 +83,39 @@ def _type(kind: str) -> str:
     return next((name for prefix, name in _TYPES.items() if kind.startswith(prefix)), "string")
 
 
+def parameters_of(records: Iterable[Record], model: Record) -> dict[str, str]:
+    """Return what nodes of the model's run had read as parameters until it was made."""
+    found: dict[str, str] = {}
+    for record in records_of("params", records):
+        is_of_its_run = record.data.get("namespace") == model.data.get("namespace")
+        if is_of_its_run and record.time <= model.time:
+            found |= record.data["values"]
+    return dict(islice(found.items(), _MAX_PARAMETERS))
+
+
+def measured_models(records: Iterable[Record], models: Mapping[str, str]) -> list[Record]:
+    """Turn records of how models were measured into metrics, each of the run and of one model.
+
+    MLflow's page of models ranks by them. `models` are the ids by the folders they were saved in.
+    """
+    metrics = []
+    for record in records_of("measured", records):
+        on = record.data["on"] or {}
+        made = [models[folder] for folder in record.data["models"] if models.get(folder)]
+        for model_id, (name, value, step, time) in product(made, record.data["values"]):
+            measures = model_id, on.get("name"), on.get("digest")
+            data = {"values": [[name, value, step]], "measures": measures}
+            metrics.append(Record("metrics", time, data))
+    return metrics
+
+
 def log_model(
-    client: "MlflowClient", delivery: Delivery, run_id: str, folder: Path, name: str
+    client: "MlflowClient",
+    delivery: Delivery,
+    run_id: str,
+    folder: Path,
+    name: str,
+    parameters: Mapping[str, str],
 ) -> "LoggedModel":
     """Log a saved model as an output of the run, as MLflow's own ``log_model`` would have.
 
@@ -88,7 +128,7 @@ def log_model(
     if model_id := delivery.models.get(folder.name):
         logged = client.get_logged_model(model_id)
     else:
-        logged = _create(client, delivery, run_id, folder.name, name, asked_before)
+        logged = _create(client, delivery, run_id, folder.name, name, asked_before, parameters)
     if str(logged.status) == "READY":
         return logged
     model = Model.load(folder)
@@ -109,7 +149,13 @@ def log_model(
 
 
 def _create(
-    client: "MlflowClient", delivery: Delivery, run_id: str, key: str, name: str, asked_before: bool
+    client: "MlflowClient",
+    delivery: Delivery,
+    run_id: str,
+    key: str,
+    name: str,
+    asked_before: bool,
+    parameters: Mapping[str, str] | None = None,
 ) -> "LoggedModel":
     made = []
     # The model may exist without its id having reached us, or the disk.
@@ -120,7 +166,9 @@ def _create(
         made = [model for model in found if not delivery.joined or str(model.status) != "READY"]
     delivery.models[key] = ""
     delivery.save()
-    logged = made[0] if made else client.create_logged_model(delivery.experiment_id, name, run_id)
+    where = delivery.experiment_id
+    given = dict(parameters or {})
+    logged = made[0] if made else client.create_logged_model(where, name, run_id, params=given)
     delivery.models[key] = logged.model_id
     delivery.save()
     return logged

@@ -1,7 +1,7 @@
 """The MLflow sink: turns a run's records into calls of MLflow's client."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,13 @@ from ...redaction import mask
 from .. import RunListener, Shipment
 from ..capture.nodes import records_of
 from ..capture.values import valid_model_name
-from ..journal import Record, all_records
+from ..journal import Record, all_records, first_record
 from ..process import frozen_afterwards
 from . import Sink
 from .batches import Batch, batches, one_by_one, without_known_parameters
-from .lineage import log_inputs, log_model
+from .lineage import log_inputs, log_model, measured_models, parameters_of
 from .runs import create_child, create_run, end_children, join_run, touch_run
+from .summary import NOTE, describe_run, node_times
 from .timeline import log_timeline
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ class MlflowSink(Sink):
         if self._tracking.capture.timeline:
             where = delivery.experiment_id, run_id, self.folder
             self._try(partial(log_timeline, client, *where, ended), "the timeline", patient)
+        self.deliver(list(self._summary(ended)), patient)
         children = partial(end_children, client, delivery, all_records(self.folder), ended)
         self._try(children, "the child runs' end", patient)
         if not delivery.joined:
@@ -122,6 +124,23 @@ class MlflowSink(Sink):
         if ended.data["status"] == "FINISHED" and not self._mirror:
             for listener in self._listeners:
                 self._try(partial(listener.run_shipped, delivery), "the promotion", patient)
+
+    def _summary(self, ended: Record) -> Iterator[Record]:
+        """Yield what is known only now: the nodes' times, and a description if there is none."""
+        if self._tracking.capture.node_times:
+            yield from node_times(all_records(self.folder))
+        started = first_record(self.folder)
+        if started is None or self.delivery.joined:  # Whoever has started that run describes it.
+            return
+        if NOTE not in self._client.get_run(str(self.delivery.run_id)).data.tags:
+            # Without the alias, which will have moved on when somebody reads it.
+            versions = filter(None, self.delivery.versions.values())
+            registered = [f"{name} version {number}" for name, number, _ in versions]
+            tags = started.data["tags"].copy()
+            for record in records_of("tags", all_records(self.folder)):
+                tags |= record.data["values"]
+            text = describe_run(started, ended, registered, tags.get("kedro.command"))
+            yield Record("tags", ended.time, {"values": {NOTE: text}})
 
     @property
     def _client(self) -> "MlflowClient":
@@ -143,6 +162,8 @@ class MlflowSink(Sink):
         for record in records_of("model", records):
             name = valid_model_name(record.data["name"])
             self._try(partial(self._log_model, run_id, name, record), f"the model {name}")
+        for batch in batches(measured_models(records, self.delivery.models)):
+            self._log_batch(self._client, run_id, batch, patient)
 
     def _log_batch(self, client: "MlflowClient", run_id: str, batch: Batch, patient: bool) -> None:
         """Send a batch; if the server refuses it, send what is in it piece by piece."""
@@ -155,8 +176,10 @@ class MlflowSink(Sink):
                 self._try(partial(client.log_batch, run_id, *piece), what, patient)
 
     def _log_model(self, run_id: str, name: str, record: Record) -> None:
-        model = log_model(self._client, self.delivery, run_id, Path(record.data["path"]), name)
-        shipment = Shipment(self._client, self.delivery, run_id, is_server(self._server.uri))
+        parameters = parameters_of(all_records(self.folder), record)
+        folder = Path(record.data["path"])
+        model = log_model(self._client, self.delivery, run_id, folder, name, parameters)
+        shipment = Shipment(self._client, self.delivery, run_id, self._server)
         for listener in self._listeners:
             listener.model_shipped(shipment, model, record)
 

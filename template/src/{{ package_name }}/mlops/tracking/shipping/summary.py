@@ -1,0 +1,47 @@
+"""What is known of a run only at its end: how long its nodes took, and its description."""
+
+from collections.abc import Iterable, Iterator
+
+from ..capture.nodes import local_name, nodes_of
+from ..capture.values import MAX_TAG_LENGTH, valid_name
+from ..journal import Record
+
+NOTE = "mlflow.note.content"  # What MLflow's page shows as the run's description.
+
+_ENDED = {"FINISHED": "Finished", "FAILED": "Failed", "KILLED": "Stopped"}
+
+
+def node_times(records: Iterable[Record]) -> Iterator[Record]:
+    """Yield the nodes' seconds as metrics; logged last, they are below all others on the page."""
+    for node in nodes_of(records):
+        if node["status"] == "FINISHED":
+            namespace = node.get("namespace", "")
+            # Named with its unit, which MLflow's page shows nowhere else.
+            name = valid_name(f"node_seconds/{local_name(node['name'], namespace)}")
+            data = {"values": [(name, node["seconds"], 0)], "namespace": namespace}
+            yield Record("metrics", node["ended_ns"] // 1_000_000, data)
+
+
+def describe_run(start: Record, end: Record, registered: Iterable[str], command: str | None) -> str:
+    """Describe a run in Markdown: how it ended and why, what it has registered, its command."""
+    seconds = max(end.time - start.time, 0) / 1000
+    parts = [f"**{_ENDED[end.data['status']]}** after {_duration(seconds)}."]
+    parts += [f"Registered {name}." for name in registered]
+    if reason := end.data.get("reason"):
+        parts.append(code(reason))
+    if command:
+        parts.append(code(command))
+    return "\n\n".join(parts)[:MAX_TAG_LENGTH]
+
+
+def code(text: object) -> str:
+    """Quote a text, so that nothing in it is read as Markdown."""
+    return f"`{' '.join(str(text).replace('`', chr(39)).split())}`"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
