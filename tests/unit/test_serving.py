@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from importlib import import_module
@@ -197,3 +198,92 @@ def test_a_model_of_one_column_takes_rows_that_are_values(
     columns = serving("mlflow_protocol")._columns_of_json({shape: rows}, one, 10)
     assert list(columns) == ["x"]
     assert list(columns["x"]) == [1, 2]
+
+
+DECLARED = [
+    ({b"content-length": b"1000"}, True),
+    ({b"content-length": b"1000", b"expect": b"100-continue"}, True),
+    ({b"content-length": b"1001", b"expect": b"100-continue"}, False),
+    ({b"content-length": b"1001"}, True),
+    ({b"content-length": b"250001000"}, True),
+    ({b"content-length": b"250001001"}, False),
+]
+
+
+@pytest.mark.parametrize(("headers", "is_read"), DECLARED, ids=range(len(DECLARED)))
+def test_a_body_that_says_it_is_too_large_is_not_waited_for(
+    serving: Module, headers: dict[bytes, bytes], is_read: bool
+) -> None:
+    asked: list[bool] = []
+
+    async def receive() -> dict[str, Any]:
+        asked.append(True)
+        return {"type": "http.request", "body": b"rows"}
+
+    app = serving("app")
+    if is_read:
+        assert asyncio.run(app.read_body(headers, receive, 1000)) == b"rows"
+    else:
+        with pytest.raises(app.RefusalError, match=r"larger than 0\.001 MB") as refused:
+            asyncio.run(app.read_body(headers, receive, 1000))
+        assert (refused.value.status, refused.value.headers) == (413, ((b"connection", b"close"),))
+    assert bool(asked) is is_read
+
+
+@pytest.mark.parametrize(("size", "taken"), [(999, True), (1000, True), (1001, False)])
+def test_the_bound_of_a_body_is_exact(serving: Module, size: int, taken: bool) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"x" * size}
+
+    if taken:
+        assert len(read(serving, receive)) == size
+    else:
+        with pytest.raises(serving("app").RefusalError):
+            read(serving, receive)
+
+
+def test_who_stops_the_server_is_not_told_of_a_late_body(serving: Module) -> None:
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {}
+
+    async def stopped() -> None:
+        task = asyncio.ensure_future(serving("app").read_body({}, receive, 1000))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(stopped())
+
+
+def test_a_large_body_is_predicted_for_beside_the_event_loop(serving: Module) -> None:
+    threads: list[str] = []
+
+    def predict(body: bytes, headers: object) -> tuple[bytes, int]:
+        threads.append(threading.current_thread().name)
+        return b"{}", 1
+
+    app = app_of(serving, predict)
+    app.max_bytes = 100_000
+    for size in (1, 64_000, 64_001):
+        assert asyncio.run(ask(app, "/invocations", b" " * size))[0] == 200
+    loop = threading.main_thread().name
+    assert threads[:2] == [loop, loop]
+    assert threads[2].startswith("predict")
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [([], ""), (list("abcde"), "a, b, c, d, e"), (list("abcdefg"), "a, b, c, d, e and 2 more")],
+)
+def test_of_many_names_the_first_are_listed(serving: Module, names: list[str], text: str) -> None:
+    assert serving("app").listed(names) == text
+
+
+def test_a_text_of_the_requests_is_one_line_of_bounded_length(serving: Module) -> None:
+    shortened = serving("app").shortened
+    assert shortened(" a\n b ") == "a b"
+    assert shortened("x" * 500) == "x" * 500
+    assert shortened("x" * 501) == f"{'x' * 497}..."
+    assert len(serving("app").shown("y" * 1000)) < 50
