@@ -52,7 +52,7 @@ class Origin:
 def origin(project: Path) -> Origin:
     """Read the template and its version from the answers file."""
     file = project / ANSWERS
-    content = yaml.safe_load(file.read_bytes()) if file.is_file() else {}
+    content = (yaml.safe_load(file.read_bytes()) if file.is_file() else None) or {}
     address, version = content.get("_src_path"), content.get("_commit")
     if not address or not version:
         raise UpdateError(

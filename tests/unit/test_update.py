@@ -1,0 +1,278 @@
+"""`copier update` with a net, on real repositories; copier itself is a stand-in here."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import answers
+from tests.support.rooms import Rooms
+
+ANSWERS = ".copier-answers.yml"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project that its template's v1.0.0 has rendered, in a folder of a larger repository."""
+    folder = tmp_path / "repository/project"
+    (folder / "deep/er").mkdir(parents=True)
+    (folder / ANSWERS).write_text("_commit: v1.0.0\n_src_path: gh:acme/template\n", "utf-8")
+    for name in ("kept.py", "edited.py", "ä b.py", "deep/er/gone.py", "conflict.py"):
+        (folder / name).write_text("as rendered\n", "utf-8")
+    answers.git(folder.parent, "init", "--quiet")
+    commit(folder)
+    return folder
+
+
+def commit(folder: Path) -> None:
+    answers.git(folder, "add", "--all")
+    answers.git(folder, "commit", "--quiet", "--message", "x")
+
+
+class Copier:
+    """A stand-in: notes its calls, renders the old version, and updates as it is told."""
+
+    def __init__(self, project: Path, update: Callable[[Path], None]) -> None:
+        self.calls: list[list[str]] = []
+        self._project, self._update = project, update
+
+    def __call__(self, arguments: Sequence[str]) -> None:
+        self.calls.append(list(arguments))
+        if arguments[0] == "update":
+            self._update(self._project)
+            return
+        rendered = Path(arguments[-1])
+        (rendered / "deep/er").mkdir(parents=True)
+        for name in ("edited.py", "ä b.py", "deep/er/gone.py"):
+            (rendered / name).write_text("as rendered\n", "utf-8")
+        given = Path(arguments[list(arguments).index("--data-file") + 1])
+        assert "_commit: v1.0.0" in given.read_text("utf-8")
+
+
+@pytest.fixture
+def updated(mlops: Rooms, project: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Update the project by a function that does what copier would."""
+
+    def run(update: Callable[[Path], None], *given: Any, **options: Any) -> tuple[Any, Copier]:
+        copier = Copier(project, update)
+        monkeypatch.setattr(mlops("update"), "run_copier", copier)
+        return mlops("update").update(project, *given, **options), copier
+
+    return run
+
+
+def to_version_2(project: Path) -> None:
+    text = (project / ANSWERS).read_text("utf-8").replace("v1.0.0", "v2.0.0")
+    (project / ANSWERS).write_text(text, "utf-8")
+
+
+def test_what_the_owner_has_edited_stays_and_the_rest_goes(
+    project: Path, updated: Callable[..., Any]
+) -> None:
+    (project / "edited.py").write_text("edited\n", "utf-8")
+    (project / "own.py").write_text("never rendered\n", "utf-8")
+    commit(project)
+
+    def update(project: Path) -> None:
+        to_version_2(project)
+        for name in ("edited.py", "own.py", "ä b.py", "deep/er/gone.py"):
+            (project / name).unlink()
+        (project / "new.py").write_text("new\n", "utf-8")
+
+    done, copier = updated(update)
+    assert (done.old, done.new, done.changed) == ("v1.0.0", "v2.0.0", True)
+    assert (done.kept, done.conflicts) == (["edited.py", "own.py"], [])
+    assert (project / "edited.py").read_text("utf-8") == "edited\n"
+    names = {path.name for path in project.iterdir()}
+    assert names == {ANSWERS, "kept.py", "edited.py", "own.py", "conflict.py", "new.py"}
+    first, second = copier.calls
+    assert first == ["update", "--trust", "--quiet", "--skip-answered", "--defaults", str(project)]
+    assert second[:6] == ["copy", "--trust", "--quiet", "--defaults", "--vcs-ref", "v1.0.0"]
+    assert second[-2] == "gh:acme/template"
+    screen = done.screen()
+    assert "Update from v1.0.0 to v2.0.0 of the template\n\nNo longer in the template" in screen
+    assert "    edited.py\n    own.py\n" in screen
+    assert "git diff                  # what has changed" in screen
+
+
+def test_versions_answers_and_questions_reach_copier(updated: Callable[..., Any]) -> None:
+    done, copier = updated(to_version_2, "v2.0.0", ["ci=none", "license=MIT"], ask=True)
+    (call,) = copier.calls
+    assert call[4:-1] == ["--vcs-ref", "v2.0.0", "--data", "ci=none", "--data", "license=MIT"]
+    assert done.changed
+
+
+def test_conflicts_are_named(project: Path, updated: Callable[..., Any]) -> None:
+    def update(project: Path) -> None:
+        to_version_2(project)
+        for side in ("ours", "theirs"):
+            answers.git(project, "checkout", "--quiet", "-b", side, "HEAD")
+            (project / "conflict.py").write_text(f"{side}\n", "utf-8")
+            answers.git(project, "commit", "--quiet", "--all", "--message", side)
+            answers.git(project, "checkout", "--quiet", "-")
+        answers.git(project, "checkout", "--quiet", "ours")
+        with pytest.raises(Exception, match="merge"):
+            answers.git(project, "merge", "theirs")
+
+    done, _ = updated(update)
+    assert done.conflicts == ["conflict.py"]
+    assert "in:\n\n    conflict.py" in done.screen()
+    assert "settle what is between the markers" in done.screen()
+    request = done.request("## 2.0.0\n\nNew.")
+    assert request.splitlines()[0] == done.title
+    assert "\n\n- `conflict.py`\n\n## 2.0.0\n\nNew.\n\nYour own files" in request
+    assert "\n\n\n" not in done.request("")
+
+
+def test_an_update_that_changes_nothing_says_so(updated: Callable[..., Any]) -> None:
+    done, _ = updated(lambda project: None)
+    assert (done.changed, done.old, done.new) == (False, "v1.0.0", "v1.0.0")
+    assert done.title == "Render v1.0.0 of the template with other answers"
+    assert done.screen() == "Nothing changes: the project is as v1.0.0 of its template renders it."
+
+
+@pytest.mark.parametrize("change", ["edited", "new", "elsewhere"])
+def test_only_a_clean_project_is_updated(
+    mlops: Rooms, project: Path, updated: Callable[..., Any], change: str
+) -> None:
+    name = {"edited": "kept.py", "new": "new.py", "elsewhere": "../of another project.py"}[change]
+    (project / name).write_text("not committed\n", "utf-8")
+    if change == "elsewhere":
+        assert not updated(lambda project: None)[0].changed
+        return
+    with pytest.raises(mlops("update.origin").UpdateError, match="Commit or stash your changes"):
+        updated(to_version_2)
+
+
+# --- copier, by uv ---
+
+
+def program(path: Path, script: str) -> str:
+    path.write_text(f"#!/bin/sh\n{script}\n", "utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.mark.parametrize("found", ["variable", "path"])
+def test_copier_runs_in_an_environment_of_its_own(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str
+) -> None:
+    uv = program(tmp_path / "uv", f'echo "$@" > {tmp_path}/called')
+    monkeypatch.delenv("UV", raising=False)
+    if found == "variable":
+        monkeypatch.setenv("UV", uv)
+    else:
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    mlops("update").run_copier(["update", "--trust"])
+    called = (tmp_path / "called").read_text("utf-8")
+    assert called.startswith("tool run --from copier>=9")
+    assert called.endswith(" copier update --trust\n")
+
+
+def test_without_uv_an_update_is_refused(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("UV", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(mlops("update.origin").UpdateError, match="uv is not on the PATH"):
+        mlops("update").run_copier([])
+
+
+SAID = [
+    ("", "copier failed without a message."),
+    ("warning\nthe last line\n\n", "the last line"),
+    ("Traceback\n  x\nValueError: not so", "not so"),
+    ("ValueError: Validation error for question 'ci': no such service", "no such service"),
+    ('Question "tracking_uri" is required', "Answer tracking_uri as well: -d tracking_uri=VALUE."),
+]
+
+
+@pytest.mark.parametrize(("screen", "sentence"), SAID, ids=range(len(SAID)))
+def test_what_copier_refuses_is_told_in_a_sentence(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, screen: str, sentence: str
+) -> None:
+    (tmp_path / "screen").write_text(screen, "utf-8")
+    monkeypatch.setenv("UV", program(tmp_path / "uv", f"cat {tmp_path}/screen >&2; exit 3"))
+    with pytest.raises(mlops("update.origin").UpdateError) as refused:
+        mlops("update").run_copier([])
+    assert refused.value.message == sentence
+
+
+# --- where the template is ---
+
+ADDRESSES = [
+    ("gh:acme/template", "https://github.com/acme/template.git"),
+    ("gh:/acme/template.git", "https://github.com/acme/template.git"),
+    ("gl:acme/group/template/", "https://gitlab.com/acme/group/template.git"),
+    ("git+https://host/x.git", "https://host/x.git"),
+    ("git@host:acme/template.git", "git@host:acme/template.git"),
+    ("/srv/templates/x", "/srv/templates/x"),
+]
+
+
+@pytest.mark.parametrize(("address", "as_git_has_it"), ADDRESSES, ids=range(len(ADDRESSES)))
+def test_an_address_of_copiers_is_one_of_gits(
+    mlops: Rooms, address: str, as_git_has_it: str
+) -> None:
+    assert mlops("update.origin").Origin(address, "v1").git_address == as_git_has_it
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "_commit: v1\n", "_src_path: x\n", "_commit: ''\n_src_path: x\n"]
+)
+def test_a_project_that_does_not_know_its_template_is_refused(
+    mlops: Rooms, tmp_path: Path, content: str | None
+) -> None:
+    origin = mlops("update.origin")
+    if content is not None:
+        (tmp_path / ANSWERS).write_text(f"# made by copier\n{content}", "utf-8")
+    with pytest.raises(origin.UpdateError, match="names no template and version"):
+        origin.origin(tmp_path)
+    assert origin.pending(tmp_path) is None
+
+
+def test_a_newer_version_is_pending_where_git_can_tell(mlops: Rooms, tmp_path: Path) -> None:
+    origin = mlops("update.origin")
+    answers.git(tmp_path, "init", "--quiet", "template")
+    (tmp_path / "template/x").touch()
+    commit(tmp_path / "template")
+    for tag in ("v1.9.0", "v1.10.0"):
+        answers.git(tmp_path / "template", "tag", tag)
+    text = f"_commit: v1.0.0\n_src_path: {tmp_path}/template\n"
+    (tmp_path / ANSWERS).write_text(text, "utf-8")
+    assert origin.pending(tmp_path) == "v1.10.0"
+    assert origin.changelog(origin.origin(tmp_path), "v1.10.0") == ""
+    (tmp_path / ANSWERS).write_text(text.replace("/template", "/moved"), "utf-8")
+    assert origin.pending(tmp_path) is None
+    with pytest.raises(origin.UpdateError, match="git ls-remote failed: "):
+        origin.newest_version(origin.origin(tmp_path))
+
+
+def test_why_git_fails_is_told_in_a_sentence(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = mlops("update.origin")
+    bin_folder = tmp_path / "bin"
+    bin_folder.mkdir()
+    monkeypatch.setenv("PATH", str(bin_folder))
+    with pytest.raises(origin.UpdateError, match="git is not on the PATH"):
+        origin.git(tmp_path, "status")
+    for script, seconds, message in (
+        ("echo a >&2; echo why >&2; exit 1", None, "git status failed: why"),
+        ("exit 7", None, "git status failed: exit code 7"),
+        ("exec /bin/sleep 60", 0.1, r"git status got no answer within 0\.1 s"),
+    ):
+        program(bin_folder / "git", script)
+        with pytest.raises(origin.UpdateError, match=message):
+            origin.git(tmp_path, "status", seconds=seconds)
+    program(bin_folder / "git", 'echo "$GIT_TERMINAL_PROMPT $GIT_SSH_COMMAND in $(/bin/pwd) $@"')
+    monkeypatch.delenv("GIT_SSH_COMMAND", raising=False)
+    printed = origin.git(tmp_path, "status", "-z")
+    assert printed == f"0 ssh -o BatchMode=yes in {tmp_path} status -z\n"
+    monkeypatch.setenv("GIT_SSH_COMMAND", "the user's own")
+    assert "0 the user's own in" in origin.git(tmp_path, "status")
