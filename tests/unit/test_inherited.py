@@ -163,6 +163,42 @@ def test_a_thread_with_an_active_run_of_its_own_is_left_alone(
     assert in_thread(lambda: active_run.current_scope(has_own_run=True)).run.run_id == "a"
 
 
+def test_a_thread_outlives_its_run_and_works_for_the_next_one(
+    active_run: ModuleType, begin: Callable[..., Any]
+) -> None:
+    tasks: queue.Queue[Any] = queue.Queue()
+    answers: queue.Queue[Any] = queue.Queue()
+
+    def work() -> None:
+        while tasks.get():
+            scope = active_run.current_scope()
+            answers.put(scope.run.run_id if scope else None)
+
+    first = begin("a")
+    thread = threading.Thread(target=work)
+    thread.start()
+    found = []
+    for change in (lambda: None, lambda: first.end("FINISHED"), lambda: begin("b")):
+        change()
+        tasks.put(True)
+        found.append(answers.get(timeout=30))
+    tasks.put(False)
+    thread.join()
+    assert found == ["a", None, "b"]
+
+
+def test_after_a_run_inside_another_its_thread_works_for_the_outer_one(
+    active_run: ModuleType, begin: Callable[..., Any]
+) -> None:
+    begin("outer")
+    inner = begin("inner")
+    elsewhere = in_thread(lambda: begin("elsewhere"))
+    assert active_run.current_scope().run.run_id == "inner"
+    inner.end("FINISHED")
+    assert active_run.current_scope().run.run_id == "outer"
+    elsewhere.end("FINISHED")
+
+
 def test_nothing_is_wrapped_any_more_afterwards(
     mlops: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,12 +129,11 @@ def _assignments(keys: tuple[Any, ...], value: Any) -> list[str] | None:
     expected = _exact(reduce(lambda inner, key: {key: inner}, reversed(keys), value))
     if isinstance(value, Mapping) and value:
         parts = [_assignments((*keys, key), entry) for key, entry in value.items()]
-        items = [item for part in parts for item in part or ()]
-        if None not in parts and _read(items) == expected:
-            return items
+        if None not in parts:
+            return [item for part in parts for item in part or ()]
     for text in _as_yaml(value):
         item = f"{'.'.join(map(str, keys))}={text}"
-        if _read([item]) == expected:
+        if _read(item) == expected:
             return [item]
     return None
 
@@ -175,9 +174,9 @@ class _Quoting(_Short):
     quotes = True
 
 
-def _read(items: list[str]) -> Any:
+def _read(item: str) -> Any:
     """Read what Kedro makes of an option, in a form to compare; none if it refuses it."""
-    parts = [part.strip().partition("=") for part in ",".join(items).split(",") if part.strip()]
+    parts = [part.strip().partition("=") for part in item.split(",") if part.strip()]
     texts = [f"{key.strip()}={value}" for key, _, value in parts]
     with suppress(Exception):  # Whatever a parser says to a text like that.
         return _exact(OmegaConf.to_container(OmegaConf.from_dotlist(texts)))
@@ -191,4 +190,4 @@ def _exact(value: Any) -> Any:
         return dict, sorted(entries, key=repr)
     if isinstance(value, list):
         return list, [_exact(entry) for entry in value]
-    return type(value), repr(value)
+    return repr(value)
