@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tests.support.rooms import Rooms
@@ -29,16 +30,126 @@ def test_a_pattern_that_is_none_is_refused_by_its_place(mlops: Rooms) -> None:
         mlops("config").parse_config({"redaction": {"patterns": ["("]}})
 
 
-@pytest.mark.parametrize(
-    "key", ["PGPASSWORD", "accessToken", "AZURE_STORAGE_CONNECTION_STRING", "db.passphrase", "pwd"]
-)
+# Both sides of what a name suggests.
+SECRETS = [
+    "password",
+    "PGPASSWORD",
+    "db.password",
+    "db.passphrase",
+    "pwd",
+    "API_KEY",
+    "api-key",
+    "aws_secret_access_key",
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "token",
+    "api_token",
+    "accessToken",
+    "access_token",
+    "auth_token",
+    "hf_token",
+    "GITHUB_TOKEN",
+    "MLFLOW_TRACKING_TOKEN",
+    "AWS_SESSION_TOKEN",
+    "token_secret",
+    "bot-token",
+    "token.value",
+    "stop_token_secret",
+]
+OTHERS = [
+    "monkey",
+    "passengers",
+    "keyword",
+    "key",
+    "alpha",
+    "tokenizer",
+    "tokens",
+    "max_tokens",
+    "n_tokens",
+    "num_tokens",
+    "pad_token",
+    "pad_token_id",
+    "padToken",
+    "eos_token",
+    "EOS_TOKEN",
+    "bos_token",
+    "unk_token",
+    "sep_token",
+    "cls_token",
+    "mask_token",
+    "special_token",
+    "stop_token",
+    "image_token",
+    "n_token",
+    "max_token",
+    "cost_per_token",
+    "token_column",
+    "token_columns",
+    "token_count",
+    "tokenCount",
+    "token_ids",
+    "token_length",
+    "token_limit",
+    "token_type",
+    "token_type_ids",
+    "token_dim",
+    "token_embedding",
+    "token-overlap",
+    "model.eos_token",
+]
+
+
+@pytest.mark.parametrize("key", SECRETS)
 def test_a_secret_is_known_by_its_name(mlops: Rooms, key: str) -> None:
-    assert mlops("redaction").is_secret(key)
+    mask = mlops("redaction").mask
+    assert mask(key, "CANARY") == "********"
+    assert mask("x", {key: "CANARY", "y": 1}) == {key: "********", "y": 1}
 
 
-@pytest.mark.parametrize("key", ["monkey", "max_tokens", "passengers", "tokenizer", "key"])
+@pytest.mark.parametrize("key", OTHERS)
 def test_a_name_that_only_resembles_one_is_not(mlops: Rooms, key: str) -> None:
-    assert not mlops("redaction").is_secret(key)
+    assert mlops("redaction").mask(key, "<pad>") == "<pad>"
+
+
+class Broken(Exception):  # noqa: N818
+    """An error that breaks when it is asked, and takes no other message."""
+
+    args = property(lambda self: 1 / 0)
+
+    def __str__(self) -> str:
+        raise RuntimeError("no message")
+
+
+class Entry:
+    """It answers every comparison with an error, as a table or an array does."""
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_the_value_of_a_secret_may_be_anything(mlops: Rooms) -> None:
+    redaction = mlops("redaction")
+    for value in (Entry(), np.ones(3), 0, False, {"a": 1}, [""]):
+        assert redaction.mask("token", value) == "********"
+    assert redaction.mask("token", None) is None
+    assert redaction.mask("token", "") == ""
+    assert redaction.secret_values({"token": Entry(), "password": 12345678}) == {"12345678"}
+
+
+def test_an_error_may_be_anything(mlops: Rooms) -> None:
+    error = Broken("CANARY-1")
+    error.detail = "no CANARY-1"  # type: ignore[attr-defined]
+    mlops("redaction").mask_error(error, {"CANARY-1"})
+    assert error.detail == "no ********"  # type: ignore[attr-defined]
+    assert mlops("errors").one_line(error) == "Broken"
+
+
+def test_an_error_without_secrets_stays_what_it_is(mlops: Rooms) -> None:
+    error = KeyError("a", 1)
+    args = error.args
+    mlops("redaction").mask_error(error, {"CANARY-1"})
+    assert error.args is args
 
 
 def test_values_of_secrets_are_masked_in_a_text(mlops: Rooms) -> None:

@@ -19,7 +19,11 @@ class TrackingError(ClickException):
 
 def one_line(error: BaseException) -> str:
     """Return the first line of an error's message or else its class; foreign ones are shortened."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # Its class may say nothing, or break when it is asked.
+        lines = []
+    lines = lines or [type(error).__name__]
     text = mask_text(" ".join(lines[0].split()))
     short = isinstance(error, TrackingError) or len(text) <= _LONGEST_LINE
     return text if short else f"{text[:_LONGEST_LINE]}..."

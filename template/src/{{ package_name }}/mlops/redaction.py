@@ -15,6 +15,16 @@ _SECRET_KEY = re.compile(
     r"|(?:api|access|private|secret|account)[_-]?keys?))(?:$|[^a-z])",
     re.IGNORECASE,
 )
+# Tokens of a text, and of a tokenizer, which are none: `pad_token_id`, `token_column`, `n_token`.
+_TOKEN_OF_A_TEXT = re.compile(
+    r"(?<![a-z])(?:pad|padding|eos|bos|unk|sep|cls|mask|special|begin|start|end|stop|eot|eod|image"
+    r"|audio|video|prefix|suffix|middle|next|first|last|num|n|max|min|per|total|added|additional)"
+    r"[^a-z]*token(?![a-z])"
+    r"|(?<![a-z])token[^a-z]*(?:columns?|counts?|length|len|limit|types?|ids|index|size|dim|budget"
+    r"|embeddings?|field|level|classification|pattern|regex|separator|overlap|window|dropout)"
+    r"(?![a-z])",
+    re.IGNORECASE,
+)
 _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 # A shorter value would be masked in the middle of other words.
 _SHORTEST_SECRET = 6
@@ -24,23 +34,26 @@ Patterns = Sequence[re.Pattern[str]]
 
 def is_secret(key: str, patterns: Patterns = ()) -> bool:
     """Return whether a name suggests that its value is a secret; patterns match anywhere in it."""
-    return bool(_SECRET_KEY.search(_CAMEL_CASE.sub("_", key))) or any(
-        pattern.search(key) for pattern in patterns
-    )
+    words = _TOKEN_OF_A_TEXT.sub("", _CAMEL_CASE.sub("_", key))
+    return bool(_SECRET_KEY.search(words)) or any(pattern.search(key) for pattern in patterns)
 
 
 def mask(key: str, value: Any, patterns: Patterns = ()) -> Any:
     """Mask a value whose key looks like a secret's, and the user and password of URIs in any other.
 
-    Mappings and lists are masked entry by entry; other values come back as they are.
+    Dictionaries and lists are masked entry by entry; other values come back as they are. A value's
+    class is asked, not the value, which may be anything.
     """
-    if is_secret(key, patterns) and value not in (None, ""):
-        return MASK
-    if isinstance(value, Mapping):
-        return {name: mask(str(name), entry, patterns) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [mask("", entry, patterns) for entry in value]
-    return mask_text(value) if isinstance(value, str) else value
+    kind = type(value)
+    if is_secret(key, patterns):
+        # Not `==`, which a table or an array answers with another one.
+        return value if value is None or (kind is str and not value) else MASK
+    if issubclass(kind, dict):
+        return {name: mask(str(name), entry, patterns) for name, entry in dict.items(value)}
+    for sequence in (list, tuple):
+        if issubclass(kind, sequence):
+            return [mask("", entry, patterns) for entry in sequence.__iter__(value)]
+    return mask_text(value) if issubclass(kind, str) else value
 
 
 def secret_values(values: Mapping[str, Any], patterns: Patterns = ()) -> set[str]:
@@ -71,7 +84,7 @@ def _leaves(value: Any) -> set[str]:
         return {leaf for entry in value.values() for leaf in _leaves(entry)}
     if isinstance(value, list | tuple):
         return {leaf for entry in value for leaf in _leaves(entry)}
-    return {str(value)}
+    return {str(value)} if isinstance(value, str | int | float) else set()
 
 
 @contextmanager
@@ -107,13 +120,16 @@ def mask_error(error: BaseException, secrets: Collection[str]) -> None:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
-        each.args = tuple(
-            mask_text(value, secrets) if isinstance(value, str) else value for value in each.args
-        )
+        with suppress(Exception):  # A class of errors may answer in its own way, or not at all.
+            masked = [mask_text(arg, secrets) if isinstance(arg, str) else arg for arg in each.args]
+            if any(
+                new is not old and new != old for new, old in zip(masked, each.args, strict=True)
+            ):
+                each.args = tuple(masked)
         # Many errors keep their message in an attribute as well; system errors in `strerror`.
         for name in (*vars(each), "strerror"):
-            value = getattr(each, name, None)
-            if isinstance(value, str) and (masked := mask_text(value, secrets)) != value:
-                with suppress(AttributeError):
-                    setattr(each, name, masked)
+            with suppress(Exception):
+                value = getattr(each, name, None)
+                if isinstance(value, str) and (text := mask_text(value, secrets)) != value:
+                    setattr(each, name, text)
         waiting += [each.__cause__, each.__context__]
