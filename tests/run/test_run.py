@@ -170,4 +170,4 @@ def test_an_output_that_cannot_be_kept_costs_nothing_but_itself(project: Project
         '            raise TypeError("no copies")\n',
     )
     result = project.kedro("run", code=1)
-    assert "The output 'regressor' is not tracked" in result.stdout
+    assert "The model 'regressor' is not tracked" in result.stdout

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ from mlflow.utils.validation import (
     _validate_param_name,
 )
 from pydantic import BaseModel
+from sklearn.linear_model import Ridge
 
 from tests.support.rooms import Rooms
 
@@ -128,41 +133,156 @@ def test_a_name_that_mlflow_takes_stays_as_it_is(mlops: Rooms, name: str) -> Non
 
 def metrics_of(mlops: Rooms, value: Any, **options: Any) -> Any:
     """Read metrics of an output `m` as `tracking.metrics` of mlflow.yml says."""
-    parsed = mlops("config").MetricsOptions(**options)
-    return mlops("tracking.capture.values").metrics_of("m", value, parsed)
+    findings, parsed = mlops("tracking.capture.findings"), mlops("config").MetricsOptions(**options)
+    names = mlops("tracking.capture.values").Names()
+    return findings.metrics_of("m", findings.find(value, parsed), parsed, names)
+
+
+def left_out(mlops: Rooms, value: Any, **options: Any) -> Any:
+    findings, parsed = mlops("tracking.capture.findings"), mlops("config").MetricsOptions(**options)
+    return findings.left_out(findings.find(value, parsed))
+
+
+class Score(float):
+    """A number that says nothing true of itself."""
+
+    def __float__(self) -> float:
+        raise RuntimeError("no number")
+
+
+class Label(str, Enum):
+    GOOD = "good"
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
         (3, [("m", 3.0, 0)]),
+        (True, [("m", 1.0, 0)]),
         (np.float32(0.5), [("m", 0.5, 0)]),
+        (np.bool_(False), [("m", 0.0, 0)]),
+        (np.array(2.5), [("m", 2.5, 0)]),
+        (Decimal("0.25"), [("m", 0.25, 0)]),
+        (Fraction(1, 4), [("m", 0.25, 0)]),
+        (Score(0.5), [("m", 0.5, 0)]),
         ({"a": 1, "b": {"c": np.int64(2)}}, [("m/a", 1.0, 0), ("m/b/c", 2.0, 0)]),
-        ({1: 0.5}, [("m/1", 0.5, 0)]),
+        (OrderedDict(a=1), [("m/a", 1.0, 0)]),
         ({"inf": math.inf}, [("m/inf", math.inf, 0)]),
+        ({Label.GOOD: 1, ("x", 2): 2}, [("m/Label.GOOD", 1.0, 0), ("m/__x__ 2_", 2.0, 0)]),
+        # Histories.
         ([0.5, 0.25], [("m", 0.5, 0), ("m", 0.25, 1)]),
+        ([True, False], [("m", 1.0, 0), ("m", 0.0, 1)]),
         ([(10, 0.5), (np.int64(20), 1)], [("m", 0.5, 10), ("m", 1.0, 20)]),
         ([[10, 0.5]], [("m", 0.5, 10)]),
         ({"loss": [1.0, -math.inf]}, [("m/loss", 1.0, 0), ("m/loss", -math.inf, 1)]),
-        (True, []),
+        ({"loss": [1.0, None, 0.5]}, [("m/loss", 1.0, 0), ("m/loss", 0.5, 2)]),
+        # As kedro-mlflow has them.
+        ({1: 0.1, 2: 0.2}, [("m", 0.1, 1), ("m", 0.2, 2)]),
+        ({"loss": {np.int64(1): 0.1, 2: None}}, [("m/loss", 0.1, 1)]),
+        ({"value": 0.1, "step": 3}, [("m", 0.1, 3)]),
+        ({"auc": {"value": 0.1, "step": 3}}, [("m/auc", 0.1, 3)]),
+        (
+            {"train": [{"value": 0.1, "step": 1}, {"value": 0.2, "step": 2, "timestamp": 9}]},
+            [("m/train", 0.1, 1), ("m/train", 0.2, 2)],
+        ),
+        # Of a mixed dictionary the numbers.
+        ({"rmse": 1.5, "auc": None}, [("m/rmse", 1.5, 0)]),
+        ({"rmse": 1.5, "loss": []}, [("m/rmse", 1.5, 0)]),
+        ({"rmse": 2.0, "best_model": "ridge"}, [("m/rmse", 2.0, 0)]),
+        ({"a": 1, "b": True}, [("m/a", 1.0, 0), ("m/b", 1.0, 0)]),
+        ({"a": 1, "folds": [{"rmse": 2}], "x": np.ones(3)}, [("m/a", 1.0, 0)]),
+        ({1: 0.5, 2: "text"}, [("m/1", 0.5, 0)]),
+        ({0: {"recall": 0.5}}, [("m/0/recall", 0.5, 0)]),
+        ({"value": 0.1}, [("m/value", 0.1, 0)]),
+        ({"value": "x", "step": 3}, [("m/step", 3.0, 0)]),
+        ({"a": 1, "huge": 10**400}, [("m/a", 1.0, 0)]),
+        # Data.
         ("3", []),
         ({}, []),
         ([], []),
-        ({"a": 1, "b": "text"}, []),
-        ({"a": 1, "b": True}, []),
         ([1.0, "text"], []),
-        ([True, False], []),
         ([(0.5, 1.0)], []),
         ([(1, 2, 3)], []),
+        ([{"id": 1, "name": "x"}], []),
         ((3.0, 4.0), []),
         (np.array([1.0]), []),
+        (np.timedelta64(5, "s"), []),
+        (1j, []),
         (None, []),
+        (iter([1.0]), []),
     ],
 )
 def test_numbers_histories_and_dictionaries_of_them_are_metrics(
     mlops: Rooms, value: Any, expected: list[Any]
 ) -> None:
     assert metrics_of(mlops, value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"rmse": 1.5, "auc": None, "best": "ridge"}, "auc (None), best (str)"),
+        ({"rmse": 1.5, "loss": []}, "loss (list)"),
+        ({"a": {"b": 1, "c": [1, "x"]}}, "a/c (list of 2 entries)"),
+        ({"a": 1, "x": np.ones(3)}, "x (ndarray of 3 entries)"),
+        ({"loss": [1.0, None]}, "loss (None at 1 of 2 steps)"),
+        ({"a": 1, "big": dict.fromkeys("abcdef", 1)}, "big (dict of 6 entries)"),
+        ({"a": 1, "long": [0.5] * 8}, "long (list of 8 entries)"),
+        (dict.fromkeys("abcdef", 1), "dict of 6 entries"),
+        ([0.5] * 8, "list of 8 entries"),
+        ({"a": {"b": 1, "c": 2}, "d": {"e": 3, "f": 4}}, "more than 5 entries"),
+        ({"a": 1, "model": Ridge(), "figure": Figure()}, ""),
+        # Data of which nobody expects to see them.
+        ("text", ""),
+        (["a", "b"], ""),
+        ({"a": "x", "b": None}, ""),
+        (dict.fromkeys("abcdef", "x"), ""),
+        (["x"] * 8, ""),
+    ],
+)
+def test_what_is_left_out_of_an_output_with_numbers_is_named(
+    mlops: Rooms, value: Any, said: str
+) -> None:
+    assert left_out(mlops, value, max_names=5, max_history=7) == said
+
+
+def test_of_very_many_entries_some_are_named(mlops: Rooms) -> None:
+    value: dict[str, Any] = {"a": 1} | {f"t{number}": "text" for number in range(12)}
+    assert left_out(mlops, value).endswith("t9 (str) and 2 more")
+
+
+def test_an_output_of_more_entries_than_the_limit_is_data(mlops: Rooms) -> None:
+    many = {f"n{number}": number for number in range(1001)}
+    assert metrics_of(mlops, many) == []
+    assert len(metrics_of(mlops, many, max_names=1001)) == 1001
+    assert metrics_of(mlops, {"rmse": 1.5, "lookup": many}) == [("m/rmse", 1.5, 0)]
+    halves = {"a": dict(list(many.items())[:600]), "b": dict(list(many.items())[:600])}
+    assert metrics_of(mlops, halves) == []
+
+
+def test_a_dictionary_that_holds_itself_is_read_once(mlops: Rooms) -> None:
+    value: dict[str, Any] = {"rmse": 1.5}
+    value["self"] = value
+    assert metrics_of(mlops, value) == [("m/rmse", 1.5, 0)]
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ({"hit@5": 0.5, "hit#5": 0.9}, ["m/hit_5", "m/hit_5_2"]),
+        ({"hit@5": 0.5, "hit_5": 0.9}, ["m/hit_5_2", "m/hit_5"]),
+        ({"a/b": 1, "a": {"b": 2}}, ["m/a/b", "m/a/b_2"]),
+        ({"x" * 300: 1, "x" * 301: 2}, [f"m/{'x' * 248}", f"m/{'x' * 246}_2"]),
+        ({"a": 1, "A": 2}, ["m/a", "m/A"]),
+        ({"a@": 1, "a#": 2, "a__2": 3, "a_": 4}, ["m/a__3", "m/a__4", "m/a__2", "m/a_"]),
+    ],
+)
+def test_two_names_that_mlflow_would_make_one_stay_two(
+    mlops: Rooms, value: Any, names: list[str]
+) -> None:
+    assert [name for name, _, _ in metrics_of(mlops, value)] == names
+    for name in names:
+        _validate_metric_name(name)
 
 
 def test_nan_is_a_metric(mlops: Rooms) -> None:
@@ -188,13 +308,18 @@ def test_metrics_are_kept_by_patterns_of_their_names(mlops: Rooms) -> None:
     assert names(include=["m/train/*"], exclude=["*mae"]) == ["m/train/r2"]
 
 
-def test_a_figure_is_saved_and_nothing_else_is(mlops: Rooms, tmp_path: Path) -> None:
+def test_two_parameters_that_mlflow_would_make_one_stay_two(mlops: Rooms) -> None:
+    values = {"hit@5": 1, "hit#5": 2, "a.b": 3, "a": {"b": 4}}
+    params, _ = to_mlflow(mlops, values, dict_params={"flatten": True})
+    assert params == {"hit_5": "1", "hit_5_2": "2", "a.b": "3", "a.b_2": "4"}
+
+
+def test_a_figure_is_saved_in_a_file_of_its_kind(mlops: Rooms, tmp_path: Path) -> None:
     save = mlops("tracking.capture.artifacts").save_figure
-    assert save("text", tmp_path / "text") is None
-    saved = save(Figure(), tmp_path / "plot.v1")
-    assert saved == tmp_path / "plot.v1.png"
+    saved = save(Figure(), tmp_path / "new" / "plot.v1")
+    assert saved == tmp_path / "new" / "plot.v1.png"
     assert saved.read_bytes().startswith(b"\x89PNG")
-    assert list(tmp_path.iterdir()) == [saved]
+    assert save(Figure(), tmp_path / "plot.png") == tmp_path / "plot.png"
 
 
 def test_a_figure_of_plotly_is_saved_as_a_page(mlops: Rooms, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 from kedro.io import CachedDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import node
+from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset
 from kedro_datasets.partitions import PartitionedDataset
 
@@ -361,11 +362,34 @@ def test_files_of_data_sets_would_be_neither_kept_nor_described(
         assert storage.uri == storage.path == f"{tmp_path}/table.csv"
         assert internals.path_within(storage.files, f"file://{tmp_path}/a") == f"{tmp_path}/a"
     assert type(internals.uncached(CachedDataset(table))) is CSVDataset
+    assert internals.uncached(table) is table
     parts = PartitionedDataset(path="memory://bucket/parts", dataset=CSVDataset)
     assert internals.storage_of(parts).uri == "memory://bucket/parts"
     far = CSVDataset(filepath="memory://bucket/table.csv")
     assert internals.storage_of(far).uri.startswith("memory://")
     assert internals.storage_of(MemoryDataset()) is None
+
+
+def test_figures_that_the_catalog_draws_would_be_drawn_twice(internals: ModuleType) -> None:
+    figure = MatplotlibDataset(filepath="plot.png")
+    parts = PartitionedDataset(path="plots", dataset=MatplotlibDataset, filename_suffix=".png")
+    for dataset in (figure, CachedDataset(figure), parts):
+        assert internals.draws(dataset)
+    tables = PartitionedDataset(path="tables", dataset=CSVDataset, filename_suffix=".csv")
+    for dataset in (MemoryDataset(), CSVDataset(filepath="table.csv"), tables):
+        assert not internals.draws(dataset)
+    assert internals.suffix_of_partitions(parts) == ".png"
+    assert internals.suffix_of_partitions(figure) == ""
+
+
+def test_parameters_would_be_copied_or_missed(internals: ModuleType) -> None:
+    value = {"alpha": threading.Lock()}  # It cannot be copied.
+    catalog = DataCatalog({"empty": MemoryDataset(), "table": CSVDataset(filepath="no.csv")})
+    catalog["held"] = MemoryDataset(value, copy_mode="assign")
+    assert internals.values_in_memory(catalog, "held")[0] is value
+    for name in ("empty", "table", "missing"):
+        assert internals.values_in_memory(catalog, name) == []
+    assert catalog.keys() == ["empty", "table", "held"]
 
 
 def test_of_versioned_data_sets_another_version_would_be_kept(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from kedro.io import DataCatalog
 from kedro.pipeline import node
 from mlflow import MlflowClient
 from mlflow.pyfunc import load_model
@@ -154,7 +155,7 @@ def test_a_model_is_saved_delivered_and_loaded_and_predicts_the_same(
 ) -> None:
     model = make()
     models = mlops("tracking.capture.models")
-    assert models.models_in("model", model) == {"model": model}
+    assert models_in(mlops, model) == {"": model}
     folder = tmp_path / "files" / f"{flavor}.{make.__name__}"
     models.save_model(model, folder)
     described = yaml.safe_load((folder / "MLmodel").read_text())
@@ -218,8 +219,8 @@ def test_every_model_of_a_node_is_delivered(mlops: Rooms, tmp_path: Path, sink: 
     train = node(ridge, None, ["best", "by_kind", "folds"], name="train")
     by_kind = {"linear": ridge(), "boosted": lightgbm(), "scale": 3}
     outputs = {"best": forest(), "by_kind": by_kind, "folds": [ridge(), ridge()]}
-    recorder.node_started(train)
-    recorder.node_finished(train, {}, outputs)
+    recorder.node_called(train, {}, DataCatalog())
+    recorder.node_finished(train, outputs)
     sink.deliver(list(mlops("tracking.journal").all_records(folder)), patient=True)
     models = MlflowClient(sink._server.uri).search_logged_models([sink.delivery.experiment_id])
     found = {model.name: str(model.status) for model in models}
@@ -228,21 +229,32 @@ def test_every_model_of_a_node_is_delivered(mlops: Rooms, tmp_path: Path, sink: 
     assert not sink.delivery.refused
 
 
+def models_in(mlops: Rooms, value: Any) -> dict[str, Any]:
+    """Find the models of an output, by their keys."""
+    found = mlops("tracking.capture.findings").find(value, mlops("config").MetricsOptions())
+    return {".".join(keys): model for keys, model in found.models.items()}
+
+
 def test_what_predicts_nothing_is_no_model(mlops: Rooms) -> None:
     for value in (StandardScaler(), "text", {"a": 1}, None, [1.0], np.ones(3), Ridge):
-        assert not mlops("tracking.capture.models").models_in("value", value)
+        assert not models_in(mlops, value)
+
+
+def test_what_only_says_that_it_is_of_a_library_is_no_model(mlops: Rooms) -> None:
+    body = {"__module__": "sklearn.linear_model", "fit": print, "predict": print}
+    assert not models_in(mlops, type("Ridge", (), body)())
 
 
 def test_every_model_in_one_output_has_its_name(mlops: Rooms) -> None:
-    find = mlops("tracking.capture.models").models_in
     first, second = ridge(), forest()
-    assert find("all", {"a": first, 2: second, "scale": 3}) == {"all.a": first, "all.2": second}
-    assert find("all", [first, second]) == {"all.0": first, "all.1": second}
-    assert find("all", (first, "text")) == {"all.0": first}
+    assert models_in(mlops, first) == {"": first}
+    assert models_in(mlops, {"a": first, 2: second, "scale": 3}) == {"a": first, "2": second}
+    assert models_in(mlops, [first, second]) == {"0": first, "1": second}
+    assert models_in(mlops, (first, "text")) == {"0": first}
     folds = {"linear": [first, first], "deep": {"forest": second, "scores": [1.0, 2.0]}}
-    assert list(find("all", folds)) == ["all.linear.0", "all.linear.1", "all.deep.forest"]
-    assert find("all", [*range(999), first]) == {"all.999": first}
-    assert not find("all", [*range(1000), first])
+    assert list(models_in(mlops, folds)) == ["linear.0", "linear.1", "deep.forest"]
+    assert models_in(mlops, [*range(999), first]) == {"999": first}
+    assert not models_in(mlops, [*range(1000), first])
 
 
 def test_the_packages_of_a_pipelines_steps_are_required(mlops: Rooms, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_two_runs_that_were_asked_the_same_have_the_same_digest(
 ) -> None:
     other = pd.DataFrame({"age": [1.0, 2.5], "name": ["a", "b"]})
     kept = [
-        capture.node_finished(EVALUATE, inputs(**changed))
+        capture.node_called(EVALUATE, inputs(**changed))
         for changed in (
             {},
             {"predictions": other},
@@ -220,10 +220,10 @@ def test_a_holdout_that_cannot_be_read_is_refused_in_a_sentence(mlops: Rooms, st
 
 def test_only_what_evaluates_has_a_holdout_and_the_oldest_ones_go(state: Any, capture: Any) -> None:
     fit = node(evaluate, ["rows", "predictions", "params:bands"], "model")
-    assert capture.node_finished(fit, inputs()) == {}
+    assert capture.node_called(fit, inputs()) == {}
     assert not state.holdouts.exists()
     for band in range(8):
-        capture.node_finished(EVALUATE, inputs(**{"params:bands": [band]}))
+        capture.node_called(EVALUATE, inputs(**{"params:bands": [band]}))
     assert len(list(state.holdouts.iterdir())) == 5
 
 

@@ -13,8 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
-from kedro.pipeline import node, pipeline
+from kedro.pipeline import node
+from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset
+from kedro_datasets.partitions import PartitionedDataset
+from matplotlib.figure import Figure
+from sklearn.linear_model import Ridge
 
 from tests.support.rooms import Rooms
 
@@ -34,9 +38,20 @@ def folder(tmp_path: Path) -> Path:
 
 def recorder(mlops: Rooms, folder: Path, **options: Any) -> Any:
     """Open a recorder with these options of `tracking.capture`, which reads the data set `raw`."""
-    parsed = mlops("config").TrackingOptions(capture=options)
-    inputs = {"raw": {"source": "file:///raw.csv", "type": "CSVDataset", "digest": "d"}}
-    return mlops("tracking.capture").RunCapture(folder, parsed, inputs)
+    flat = {"dict_params": {"flatten": True}}
+    parsed = mlops("config").TrackingOptions(capture=options, params=flat)
+    return mlops("tracking.capture").RunCapture(folder, parsed, ["raw"])
+
+
+class Somewhere(MemoryDataset):
+    """Data of which the place is known."""
+
+    _filepath = "/somewhere/raw.csv"
+
+
+CATALOG = DataCatalog(
+    {"raw": Somewhere()} | {name: MemoryDataset() for name in ("doubled", "score")}
+)
 
 
 def records(mlops: Rooms, folder: Path, kind: str) -> list[Any]:
@@ -50,10 +65,11 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
     capture = recorder(mlops, folder)
     table = pd.DataFrame({"a": [1, 2], "b": ["x", "CANARY"]})
     progress = capture.node_started(FIRST)
-    capture.node_called(FIRST, {"raw": table, "params:x": 3})
+    capture.node_called(FIRST, {"raw": table, "params:x": 3}, CATALOG)
     progress.work_starts()
     progress.work_ends()
-    capture.node_finished(FIRST, {"raw": table, "params:x": 3}, {"doubled": table})
+    table["c"] = 1  # A node may change what it reads.
+    capture.node_finished(FIRST, {"doubled": table})
     assert records(mlops, folder, "node") == []
     assert capture.outputs() == {}
     capture.node_ended(progress)
@@ -68,7 +84,7 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
     assert 0 <= written["seconds"] == seconds < 60
     assert records(mlops, folder, "params") == [{"values": {"x": "3"}}]
     (read,) = records(mlops, folder, "input")
-    assert read["source"] == "file:///raw.csv"
+    assert (read["source"], read["type"]) == ("/somewhere/raw.csv", "Somewhere")
     assert (read["name"], read["rows"]) == ("raw", 2)
     assert [name for name, _ in read["schema"]] == ["a", "b"]
     assert "CANARY" not in "".join(path.read_text() for path in folder.glob("*.jsonl"))
@@ -100,7 +116,7 @@ def test_metrics_of_a_node_are_one_record_and_odd_numbers_survive(
     mlops: Rooms, folder: Path
 ) -> None:
     capture = recorder(mlops, folder)
-    capture.node_finished(SECOND, {}, {"score": {"loss": [1.0, float("inf")]}, "n": float("nan")})
+    capture.node_finished(SECOND, {"score": {"loss": [1.0, float("inf")]}, "n": float("nan")})
     (metrics,) = records(mlops, folder, "metrics")
     np.testing.assert_equal(
         metrics["values"],
@@ -108,35 +124,147 @@ def test_metrics_of_a_node_are_one_record_and_odd_numbers_survive(
     )
 
 
-def test_a_figure_that_the_catalog_has_drawn_is_copied_as_soon_as_it_is_there(
-    mlops: Rooms, folder: Path, tmp_path: Path
+def figures_of(mlops: Rooms, folder: Path, value: Any, dataset: Any, **options: Any) -> Any:
+    """Let a node return figures and the catalog save them; what the run keeps."""
+    parsed = mlops("config").TrackingOptions(**options)
+    capture = mlops("tracking.capture").RunCapture(folder, parsed)
+    catalog = DataCatalog({"doubled": dataset})
+    capture.node_called(FIRST, {}, catalog)
+    capture.node_finished(FIRST, {"doubled": value})
+    dataset.save(value)
+    capture.dataset_saved(FIRST, "doubled", value)
+    kept = {}
+    for data in records(mlops, folder, "artifact"):
+        path = Path(data["path"])
+        assert path.read_bytes()
+        kept[f"{data['folder']}/{path.name}"] = path.stat().st_ino
+    return sorted(kept)
+
+
+TWO = {"age.png": Figure(), "bmi": Figure()}
+
+
+@pytest.mark.parametrize(
+    ("value", "files"),
+    [
+        (Figure(), ["doubled.png"]),
+        (TWO, ["doubled/age.png", "doubled/bmi.png"]),
+        ({"by": TWO, "rmse": 1.0}, ["doubled/by/age.png", "doubled/by/bmi.png"]),
+        ([Figure(), Figure(), "text"], ["doubled/0.png", "doubled/1.png"]),
+        ((Figure(),), ["doubled/0.png"]),
+        ({"a@": Figure(), "a#": Figure()}, ["doubled/a_.png", "doubled/a__2.png"]),
+        ({"a": Figure(), "A": Figure()}, ["doubled/A_2.png", "doubled/a.png"]),
+        ({"../a": Figure(), "b:c/d": Figure()}, ["doubled/_._a.png", "doubled/b_c_d.png"]),
+        ({"x" * 300: Figure()}, [f"doubled/{'x' * 100}.png"]),
+        ({"lazy": Figure}, []),
+    ],
+)
+def test_figures_in_dictionaries_and_lists_are_kept(
+    mlops: Rooms, folder: Path, value: Any, files: list[str]
 ) -> None:
-    drawn = tmp_path / "plot.png"
-    options = mlops("config").TrackingOptions()
-    figures = {"doubled": str(drawn), "score": str(tmp_path / "missing.png")}
-    capture = mlops("tracking.capture").RunCapture(folder, options, figures=figures)
-    drawn.write_bytes(b"first")
-    capture.node_started(FIRST)
-    for name in ("doubled", "other"):
-        capture.dataset_saved(FIRST, name)
-    capture.dataset_saved(SECOND, "score")
-    drawn.write_bytes(b"of a later run")
-    (kept,) = records(mlops, folder, "artifact")
-    assert (Path(kept["path"]).name, kept["folder"]) == ("doubled.png", "figures")
-    assert Path(kept["path"]).read_bytes() == b"first"
+    kept = figures_of(mlops, folder, value, MemoryDataset(copy_mode="assign"))
+    assert kept == [f"figures/{file}" for file in files]
+
+
+@pytest.mark.parametrize(
+    ("value", "files"),
+    [
+        (Figure(), ["doubled"]),
+        ({"age.png": Figure(), "bmi.svg": Figure()}, ["doubled/age.png", "doubled/bmi.svg"]),
+        ([Figure(), Figure()], ["doubled/0.png", "doubled/1.png"]),
+    ],
+)
+def test_figures_that_the_catalog_has_drawn_are_copied(
+    mlops: Rooms, folder: Path, tmp_path: Path, value: Any, files: list[str]
+) -> None:
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "of_an_earlier_run.png").touch()
+    path = tmp_path / ("plots" if len(files) > 1 else "plot")
+    dataset = MatplotlibDataset(filepath=path.as_posix())
+    assert figures_of(mlops, folder, value, dataset) == [f"figures/{file}" for file in files]
+
+
+@pytest.mark.parametrize("is_lazy", [False, True])
+def test_figures_in_partitions_are_copied(
+    mlops: Rooms, folder: Path, tmp_path: Path, is_lazy: bool
+) -> None:
+    parts: dict[str, Any] = {"age": Figure(), "deep/bmi": Figure()}
+    if is_lazy:
+        parts = {name: partial(Figure) for name in parts}
+    dataset = PartitionedDataset(
+        path=tmp_path.as_posix(), dataset=MatplotlibDataset, filename_suffix=".png"
+    )
+    kept = figures_of(mlops, folder, parts, dataset)
+    assert kept == ["figures/doubled/age.png", "figures/doubled/deep_bmi.png"]
+
+
+def test_of_very_many_figures_some_are_kept(
+    mlops: Rooms, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    many, assign = [Figure() for _ in range(3)], MemoryDataset(copy_mode="assign")
+    with caplog.at_level(logging.INFO):
+        kept = figures_of(mlops, folder, many, assign, artifacts={"max_files": 2})
+    assert kept == ["figures/doubled/0.png", "figures/doubled/1.png"]
+    assert "'doubled', 2 of 3 figures are kept" in caplog.text
+
+
+def test_what_is_left_out_of_an_output_is_said(
+    mlops: Rooms, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    capture = recorder(mlops, folder)
+    with caplog.at_level(logging.INFO):
+        capture.node_finished(SECOND, {"score": {"rmse": 1.5, "best": "ridge"}, "text": "x"})
+    assert "Not tracked of the output 'score': best (str)." in caplog.text
+    assert caplog.text.count("Not tracked") == 1
+
+
+def test_outputs_of_one_name_to_mlflow_have_metrics_of_their_own(
+    mlops: Rooms, folder: Path
+) -> None:
+    capture = recorder(mlops, folder)
+    capture.node_finished(FIRST, {"a@x": 1.0})
+    capture.node_finished(SECOND, {"a#x": 2.0, "a@x": 3.0})
+    metrics = records(mlops, folder, "metrics")
+    names = [name for each in metrics for name, _, _ in each["values"]]
+    assert names == ["a_x", "a_x_2", "a_x"]
+
+
+def test_parameters_of_one_name_to_mlflow_have_names_of_their_own(
+    mlops: Rooms, folder: Path
+) -> None:
+    capture = recorder(mlops, folder)
+    names = ["params:hit@5", "params:hit#5", "params:model", "params:model.alpha"]
+    values = dict(zip(names, (1, 2, {"alpha": 3}, 3), strict=True))
+    for name in names:  # Each in a node of its own.
+        capture.node_called(node(double, name, "score", name="n"), {name: values[name]}, CATALOG)
+    texts = [each["values"] for each in records(mlops, folder, "params")]
+    assert texts == [{"hit_5": "1"}, {"hit_5_2": "2"}, {"model.alpha": "3"}, {"model.alpha": "3"}]
+
+
+def test_very_many_metrics_are_several_records(
+    mlops: Rooms, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlops("tracking.capture"), "_METRICS_PER_RECORD", 4)
+    capture = recorder(mlops, folder)
+    capture.node_finished(SECOND, {"loss": [0.5] * 10})
+    sizes = [len(each["values"]) for each in records(mlops, folder, "metrics")]
+    assert sizes == [4, 4, 2]
 
 
 def test_an_output_that_cannot_be_captured_costs_neither_run_nor_other_outputs(
     mlops: Rooms, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Broken(dict[str, Any]):
-        def items(self) -> Any:
+    class Broken(Ridge):
+        def fit(self) -> Any:
+            return self
+
+        def __reduce__(self) -> Any:
             raise RuntimeError("broken")
 
     capture = recorder(mlops, folder)
     with caplog.at_level(logging.WARNING):
-        capture.node_finished(SECOND, {}, {"bad": Broken(a=1), "good": 1})
-    assert "'bad' is not tracked: broken" in caplog.text
+        capture.node_finished(SECOND, {"bad": Broken().fit(), "good": 1})
+    assert "The model 'bad' is not tracked: broken" in caplog.text
     assert records(mlops, folder, "metrics")[0]["values"] == [["good", 1.0, 0]]
 
 
@@ -155,10 +283,10 @@ def test_a_worker_joins_with_the_same_options_and_inputs(mlops: Rooms, folder: P
         return ["listener"]
 
     joined = mlops("tracking.capture").RunCapture.join(folder, listeners_of)
-    assert [each.pattern for each in joined._secrets] == ["^customer"]
     assert joined.shared(config) == first.shared(config)
     assert given == [(config.tracking.capture, folder.parents[1])]
     assert joined.listeners == ["listener"]
+    assert [each.pattern for each in joined._secrets] == ["^customer"]
 
 
 def test_inputs_are_told_by_place_and_content_without_credentials(
@@ -166,27 +294,41 @@ def test_inputs_are_told_by_place_and_content_without_credentials(
 ) -> None:
     path = tmp_path / "raw.csv"
     path.write_text("a\n1\n")
-    remote = "https://me:CANARY@host/other.csv?signature=CANARY"
-    catalog = DataCatalog(
-        {
-            "raw": CSVDataset(filepath=path.as_posix()),
-            "other": CSVDataset(filepath=remote),
-            "params:x": MemoryDataset(3),
-        }
-    )
-    describe = mlops("tracking.capture.inputs").describe_inputs
-    nodes = pipeline([FIRST, SECOND])
-    described = describe(nodes, catalog)
-    assert list(described) == ["other", "raw"]
-    assert described["raw"]["source"] == path.as_uri()
-    assert described["other"]["source"].endswith("host/other.csv")
-    assert "CANARY" not in str(described)
-    digest = described["raw"]["digest"]
-    assert describe(nodes, catalog)["raw"]["digest"] == digest
+    raw = CSVDataset(filepath=path.as_posix())
+    other = CSVDataset(filepath="https://me:CANARY@host/other.csv?signature=CANARY")
+    describe = mlops("tracking.capture.inputs").describe_input
+    described = describe("raw", raw)
+    assert (described["source"], described["type"]) == (path.as_uri(), "CSVDataset")
+    assert describe("raw", raw)["digest"] == described["digest"]
     path.write_text("a\n2\n")
-    assert describe(nodes, catalog)["raw"]["digest"] != digest
+    assert describe("raw", raw)["digest"] != described["digest"]
+    far = describe("other", other)
+    assert far["source"].endswith("host/other.csv")
+    assert "CANARY" not in str(far)
     patterns = mlops("config").RedactionOptions(patterns=["^oth"]).patterns
-    assert describe(nodes, catalog, patterns)["other"]["source"] == "********"
+    assert describe("other", other, patterns)["source"] == "********"
+    nowhere = {"source": None, "type": "MemoryDataset", "digest": None}
+    assert describe("memory", MemoryDataset(3)) == nowhere
+
+
+class Broken(MemoryDataset):
+    """It does not even say where its data are."""
+
+    @property
+    def _filepath(self) -> str:
+        raise RuntimeError("broken")
+
+
+def test_an_input_that_cannot_be_described_costs_neither_run_nor_other_inputs(
+    mlops: Rooms, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    parsed = mlops("config").TrackingOptions()
+    capture = mlops("tracking.capture").RunCapture(folder, parsed, ["other", "raw"])
+    catalog = DataCatalog({"raw": Somewhere(), "other": Broken()})
+    both = node(double, ["other", "raw"], "score", name="both")
+    capture.node_called(both, {"other": 1, "raw": 2}, catalog)
+    assert [each["name"] for each in records(mlops, folder, "input")] == ["raw"]
+    assert "The input 'other' is not tracked: broken" in caplog.text
 
 
 def test_a_large_input_is_told_by_size_start_and_end(
@@ -218,7 +360,7 @@ def test_the_record_of_a_run_says_what_ran_on_what_and_how_it_ended(
         "mlflow.source.git.dirty": "true",
     }
     capture.journal.append("run_started", name="a, b", tags=tags)
-    capture.node_called(FIRST, {"raw": pd.DataFrame({"a": [1]})})
+    capture.node_called(FIRST, {"raw": pd.DataFrame({"a": [1]})}, CATALOG)
     capture.node_ended(capture.node_started(FIRST))
     progress = capture.node_started(SECOND)
     write = mlops("tracking.capture.nodes").write_run_record

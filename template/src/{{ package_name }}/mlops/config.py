@@ -158,6 +158,7 @@ class MetricsOptions(_Options):
 
     include: list[str] = ["*"]
     exclude: list[str] = []
+    max_names: int = Field(default=1000, ge=0)
     max_history: int = Field(default=10_000, ge=0)
 
 

@@ -70,11 +70,7 @@ class MlflowHook:
         run_id = run_params["run_id"]
         try:
             self._start(run_params, pipeline, catalog)
-            result = yield
-            if run := self._runs.get(run_id):
-                with run.journal.capturing("What the run reads"):
-                    run.survey()
-            return result
+            return (yield)
         except Exception as error:
             self._end(run_id, "FAILED", error)
             raise
@@ -92,22 +88,22 @@ class MlflowHook:
             scope.progress.load_ends(dataset_name)
 
     @hook_impl(trylast=True)
-    def before_node_run(self, node: "Node", inputs: dict[str, Any], run_id: str) -> None:
+    def before_node_run(
+        self, node: "Node", catalog: "DataCatalog", inputs: dict[str, Any], run_id: str
+    ) -> None:
         """Capture what a node reads; runs in worker processes too."""
         if run := self._find(run_id):
-            run.node_called(node, inputs)
+            run.node_called(node, inputs, catalog)
         if (scope := self._scope()) and scope.progress:
             scope.progress.work_starts()
 
     @hook_impl(tryfirst=True)
-    def after_node_run(
-        self, node: "Node", inputs: dict[str, Any], outputs: dict[str, Any], run_id: str
-    ) -> None:
+    def after_node_run(self, node: "Node", outputs: dict[str, Any], run_id: str) -> None:
         """Capture what the node returned; runs in worker processes too."""
         if (scope := self._scope()) and scope.progress:
             scope.progress.work_returns()
         if run := self._find(run_id):
-            run.node_finished(node, inputs, outputs)
+            run.node_finished(node, outputs)
 
     @hook_impl(tryfirst=True)
     def before_dataset_saved(self, dataset_name: str) -> None:
@@ -116,12 +112,12 @@ class MlflowHook:
             scope.progress.save_starts(dataset_name)
 
     @hook_impl(trylast=True)
-    def after_dataset_saved(self, dataset_name: str, node: "Node") -> None:
+    def after_dataset_saved(self, dataset_name: str, data: Any, node: "Node") -> None:
         """Note that it was saved, and keep a figure that the catalog has drawn."""
         if (scope := self._scope()) and scope.progress:
             scope.progress.save_ends(dataset_name)
             if run := self._find(scope.run.run_id):
-                run.dataset_saved(node, dataset_name)
+                run.dataset_saved(node, dataset_name, data)
 
     @hook_impl(wrapper=True, tryfirst=True)
     def after_pipeline_run(

@@ -350,7 +350,36 @@ def storage_of(dataset: Any, saved: bool = False) -> Storage | None:
 
 def uncached(dataset: Any) -> Any:
     """Return the data set inside a `CachedDataset`, and any other as it is."""
-    return getattr(dataset, "_dataset", dataset)
+    from kedro.io import AbstractDataset
+
+    inside = getattr(dataset, "__dict__", {}).get("_dataset")
+    return inside if issubclass(type(inside), AbstractDataset) else dataset
+
+
+def draws(dataset: Any) -> bool:
+    """Return whether a data set saves matplotlib figures, one or, in partitions, several."""
+    dataset = uncached(dataset)
+    kind = getattr(dataset, "__dict__", {}).get("_dataset_type", type(dataset))
+    return getattr(kind, "__name__", "") == "MatplotlibDataset"
+
+
+def suffix_of_partitions(dataset: Any) -> str:
+    """Return what a partitioned data set puts behind each partition's name."""
+    return str(getattr(uncached(dataset), "__dict__", {}).get("_filename_suffix", ""))
+
+
+def values_in_memory(catalog: "DataCatalog", name: str) -> list[Any]:
+    """Return what a data set holds in memory, as it is and not a copy; empty if it has none there.
+
+    Loading it may copy what cannot be copied, or read what is far away.
+    """
+    from kedro.io import MemoryDataset
+    from kedro.io.memory_dataset import _EMPTY
+
+    dataset = catalog._datasets.get(name)
+    if type(dataset) is not MemoryDataset or dataset._data is _EMPTY:
+        return []
+    return [dataset._data]
 
 
 def path_within(files: "AbstractFileSystem", path: str) -> str:

@@ -15,7 +15,8 @@ from ..backend.client import if_exists, muted
 from ..config import KedroMlflowConfig, MetricsOptions, PromotionOptions
 from ..errors import TrackingError
 from ..project import State, registered_pipelines
-from ..tracking.capture.values import metrics_of, valid_name
+from ..tracking.capture.findings import find, metrics_of
+from ..tracking.capture.values import Names, valid_name
 from .holdout import DIGEST_TAG, ROWS_TAG, load_holdout
 from .rules import Metrics, Verdict, judge
 from .versions import download
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 _SECONDS_TO_PREDICT = 600
+# Whatever mlflow.yml has a run keep, rules may be about all of it.
+_NO_LIMIT = MetricsOptions(max_names=sys.maxsize)
 
 
 def judge_version(
@@ -100,7 +103,8 @@ def evaluate_again(
     for predictions in _predictions(inputs[str(options.holdout)], folders):
         with muted("kedro.pipeline.node"):
             outputs = node.run({**inputs, str(options.predictions): predictions})
-        metrics = metrics_of(options.evaluation, outputs[options.evaluation], MetricsOptions())
+        measured = find(outputs[options.evaluation], _NO_LIMIT)
+        metrics = metrics_of(options.evaluation, measured, _NO_LIMIT, Names())
         found.append(_without_prefix({name: value for name, value, _ in metrics}, options))
     return found
 

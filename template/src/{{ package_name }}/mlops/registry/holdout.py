@@ -21,6 +21,8 @@ from ..disk import write_atomically
 from ..errors import TrackingError
 from ..project import State
 from ..tracking import RunListener
+from ..tracking.capture.foreign import size_of
+from ..tracking.capture.inputs import describe_table
 from ..tracking.capture.values import valid_name
 from ..tracking.journal import all_records
 
@@ -46,7 +48,7 @@ class HoldoutCapture(RunListener):
     def __init__(self, options: PromotionOptions, state: State) -> None:
         self._options, self._state = options, state
 
-    def node_finished(self, node: Node, inputs: Mapping[str, Any]) -> dict[str, str]:
+    def node_called(self, node: Node, inputs: Mapping[str, Any]) -> dict[str, str]:
         """Return the holdout's digest and number of rows as tags; none for any other node."""
         options = self._options
         if options.evaluation not in node.outputs or options.holdout not in inputs:
@@ -55,8 +57,10 @@ class HoldoutCapture(RunListener):
         digest = _digest(node, kept)
         _save(self._state.holdouts / f"{digest}.pickle", kept)
         tags = {DIGEST_TAG: digest}
-        with suppress(TypeError):
-            tags[ROWS_TAG] = str(len(kept[str(options.holdout)]))
+        rows = kept[str(options.holdout)]
+        count = describe_table(rows)["rows"]
+        if (count := size_of(rows) if count is None else count) is not None:
+            tags[ROWS_TAG] = str(count)
         return tags
 
     def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:

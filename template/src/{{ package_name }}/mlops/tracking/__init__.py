@@ -50,13 +50,13 @@ class Shipment(NamedTuple):
 class RunListener:
     """Base class: every method does nothing."""
 
-    subject = "What a listener returns"  # For the warning when `node_finished` fails.
+    subject = "What a listener returns"  # For the warning when `node_called` fails.
 
     def run_starts(self, start: RunStart) -> None:
         """Prepare the run, before anything of it runs; a TrackingError keeps it from starting."""
 
-    def node_finished(self, node: "Node", inputs: Mapping[str, Any]) -> Mapping[str, str]:
-        """Return tags for the run; called in worker processes too."""
+    def node_called(self, node: "Node", inputs: Mapping[str, Any]) -> Mapping[str, str]:
+        """Return tags for the run, of what a node reads; called in worker processes too."""
         return {}
 
     def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:

@@ -23,7 +23,7 @@ from .. import mlflow_internals
 from ..backend.client import UnreachableError
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
 from ..redaction import mask
-from .capture.nodes import undecorated
+from .capture.nodes import function_name, undecorated
 from .progress import NodeProgress
 from .shipping import Delivery
 from .shipping.shipper import Shipper
@@ -284,10 +284,8 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
         for path in PACKAGE_FOLDER.rglob("*.py")
         if path != _SETTINGS and not path.is_relative_to(TEMPLATE_FOLDER)
     }
-    functions = (undecorated(node.func) for node in pipeline.nodes)
     packages = {
-        str(getattr(function, "__module__", None) or type(function).__module__).partition(".")[0]
-        for function in functions
+        function_name(undecorated(node.func))[0].partition(".")[0] for node in pipeline.nodes
     }
     if "__main__" in packages and not hasattr(sys.modules["__main__"], "__file__"):
         return True

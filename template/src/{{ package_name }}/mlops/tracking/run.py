@@ -6,10 +6,12 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import filterfalse
 from pathlib import Path
 from uuid import uuid4
 
 from kedro.io import DataCatalog
+from kedro.io.core import is_parameter
 
 from ..backend.client import reason_of, require_reachable
 from ..config import KedroMlflowConfig
@@ -17,9 +19,8 @@ from ..disk import FileLock
 from . import RunListener, RunStart
 from .active_run import RunIds
 from .capture import RunCapture
-from .capture.artifacts import capture_artifacts, files_of_figures
+from .capture.artifacts import capture_artifacts
 from .capture.command import replay_command
-from .capture.inputs import describe_inputs
 from .capture.names import run_name
 from .capture.nodes import FOLDER as RECORD_FOLDER
 from .capture.nodes import is_inside, nodes_of, parts_of, write_run_record
@@ -86,18 +87,6 @@ class TrackedRun(RunCapture):
         self._shippers = [Shipper(sink) for sink in sinks]
         for shipper in self._shippers:
             shipper.start()
-
-    def survey(self) -> None:
-        """Write down what the run will read and draw, once other hooks have prepared the catalog.
-
-        A worker process reads it from run.json.
-        """
-        run, config = self._run_start, self.config
-        if config.tracking.capture.lineage:
-            secrets = config.redaction.patterns
-            self._inputs.update(describe_inputs(run.pipeline, run.catalog, secrets))
-        self._figures.update(files_of_figures(run.pipeline, run.catalog))
-        self._write_shared()
 
     def runs_asynchronously(self) -> None:
         """Let the command say so if a program has started the run: Kedro says it with nodes."""
@@ -172,7 +161,11 @@ class TrackedRun(RunCapture):
         run, config, secrets = self._run_start, self.config, self.config.redaction.patterns
         parameters = consumed_parameters(run.pipeline, run.catalog, secrets)
         deque(to_mlflow(parameters, config.tracking.params), 0)  # One that is too long is refused.
-        self._write_shared()
+        if config.tracking.capture.lineage:
+            self._inputs.update(filterfalse(is_parameter, run.pipeline.inputs()))
+        content = {**self.shared(config), "experiment": config.tracking.experiment.model_dump()}
+        path = self.journal.folder / "run.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
         tags = run_tags(run.run_params, run.names, secrets) | run.tags
         self.journal.write(
             "run_started",
@@ -187,12 +180,6 @@ class TrackedRun(RunCapture):
                 inside = [name for name in self._parts if is_inside(name, namespace)]
                 nodes = sum(len(self._parts[name].nodes) for name in inside)
                 self.journal.append("child_started", namespace, nodes=nodes, tags=tags)
-
-    def _write_shared(self) -> None:
-        config = self.config
-        content = {**self.shared(config), "experiment": config.tracking.experiment.model_dump()}
-        path = self.journal.folder / "run.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
 
     def _report(self, status: str, drained: Sequence[bool]) -> None:
         server = self._server

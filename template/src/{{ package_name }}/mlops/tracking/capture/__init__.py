@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,27 +12,31 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 
 from ...config import KedroMlflowConfig, TrackingOptions
-from ...disk import atomic
 from ...project import State
-from ...redaction import Patterns, mask
+from ...redaction import Patterns
 from .. import RunListener
 from ..journal import Journal, all_records
 from ..progress import NodeProgress
-from .artifacts import copy_figure, save_figure
-from .inputs import schema_of
-from .models import models_in, registered_name, save_model
+from .artifacts import is_drawn
+from .inputs import describe_input, describe_table
 from .nodes import describe_node, local_name, namespace_of, nodes_of
-from .values import Metric, metrics_of, parameters_in, to_mlflow, valid_name
+from .outputs import OutputCapture
+from .values import Metric, Names, masked, parameters_in, to_mlflow
 
 ListenersOf = Callable[[KedroMlflowConfig, State], Sequence[RunListener]]
 
 # What of mlflow.yml a worker process needs: no address of a server, which may hold a password.
 _SHARED: dict[str, Any] = {
-    "tracking": {"capture": True, "params": True, "metrics": True, "models": True, "run": True},
+    "tracking": {
+        **{"artifacts": True, "capture": True, "params": True, "metrics": True},
+        **{"models": True, "run": True},
+    },
     "promotion": True,
+    "redaction": True,
 }
-# A record is read as a whole: it must not grow with the number of parameters.
+# A record is read as a whole: it must not grow with the parameters, or with what a node returns.
 _PARAMETERS_PER_RECORD = 1000
+_METRICS_PER_RECORD = 5000
 
 
 class RunCapture:
@@ -41,25 +46,27 @@ class RunCapture:
         self,
         folder: Path,
         options: TrackingOptions,
-        inputs: Mapping[str, Mapping[str, Any]] | None = None,
-        figures: Mapping[str, str] | None = None,
+        inputs: Collection[str] = (),
         listeners: Sequence[RunListener] = (),
         secrets: Patterns = (),
     ) -> None:
         """Prepare to capture into this journal; nothing is written yet.
 
-        The inputs and figures are as `describe_inputs` and `files_of_figures` return them; secrets
-        are patterns for names, beside the usual ones.
+        The inputs are the data sets that the run reads and does not make itself; secrets are
+        patterns for names, beside the usual ones.
         """
         self.process = os.getpid()
         self.journal = Journal(folder)
         self.project_path = State.of_journal(folder).project_path
         self.listeners = list(listeners)
         self._options = options
-        self._inputs = dict(inputs or {})
-        self._figures = dict(figures or {})
+        self._inputs = set(inputs)
+        self._outputs = OutputCapture(self.journal, options)
+        # The data sets that draw the figures of outputs, by the outputs' names.
+        self._drawn: dict[str, Any] = {}
         self._secrets = secrets
         self._parameters: set[tuple[str, str]] = set()
+        self._parameter_names: defaultdict[str, Names] = defaultdict(Names)  # By namespace.
 
     @classmethod
     def join(cls, folder: Path, listeners_of: ListenersOf) -> "RunCapture":
@@ -67,14 +74,13 @@ class RunCapture:
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         config = KedroMlflowConfig.model_validate(content["config"])
         listeners = listeners_of(config, State.of_journal(folder))
-        secrets, read = config.redaction.patterns, (content["inputs"], content["figures"])
-        return cls(folder, config.tracking, *read, listeners, secrets)
+        secrets = config.redaction.patterns
+        return cls(folder, config.tracking, content["inputs"], listeners, secrets)
 
     def shared(self, config: KedroMlflowConfig) -> dict[str, Any]:
         """Return what ``join`` needs in run.json."""
-        options = config.model_dump(include=_SHARED)
-        options["redaction"] = {"patterns": [each.pattern for each in self._secrets]}
-        return {"config": options, "inputs": self._inputs, "figures": self._figures}
+        options = config.model_dump(mode="json", include=_SHARED)
+        return {"config": options, "inputs": sorted(self._inputs)}
 
     def node_started(self, node: Node) -> NodeProgress:
         """Capture that a node starts to load: this is all of it if the process is killed."""
@@ -83,34 +89,40 @@ class RunCapture:
             self._append("node_started", node, started_ns=progress.started_ns)
         return progress
 
-    def node_called(self, node: Node, inputs: Mapping[str, Any]) -> None:
+    def node_called(
+        self, node: Node, inputs: Mapping[str, Any], catalog: "CatalogProtocol[Any, Any]"
+    ) -> None:
         """Capture what a node reads and its parameters, before it can change them."""
-        self._capture_inputs(inputs)
+        for name in self._inputs.intersection(inputs):
+            with self.journal.capturing(f"The input '{name}'"):
+                self._capture_input(name, inputs[name], catalog.get(name))
+        for listener in self.listeners:
+            with self.journal.capturing(listener.subject):
+                if tags := listener.node_called(node, inputs):
+                    self.journal.append("tags", values=dict(tags))
+        for name in node.outputs if self._options.capture.figures else ():
+            with self.journal.capturing(f"The figure '{name}'"):
+                if is_drawn(dataset := catalog.get(name)):
+                    self._drawn[name] = dataset
         with self.journal.capturing("A node's parameters"):
             self._capture_parameters(inputs, self.namespace_of(node))
 
-    def node_finished(
-        self, node: Node, inputs: Mapping[str, Any], outputs: Mapping[str, Any]
-    ) -> None:
+    def node_finished(self, node: Node, outputs: Mapping[str, Any]) -> None:
         """Capture the outputs of a node whose function has returned; they are not saved yet."""
         namespace = self.namespace_of(node)
-        for listener in self.listeners:
-            with self.journal.capturing(listener.subject):
-                if tags := listener.node_finished(node, inputs):
-                    self.journal.append("tags", values=dict(tags))
         metrics: list[Metric] = []
         for name, value in outputs.items():
             with self.journal.capturing(f"The output '{name}'"):
-                metrics += self._capture(name, value, namespace)
-        if metrics:
-            self.journal.append("metrics", namespace, values=metrics)
+                metrics += self._outputs.capture(name, value, namespace, name in self._drawn)
+        for start in range(0, len(metrics), _METRICS_PER_RECORD):
+            some = metrics[start : start + _METRICS_PER_RECORD]
+            self.journal.append("metrics", namespace, values=some)
 
-    def dataset_saved(self, node: Node, name: str) -> None:
+    def dataset_saved(self, node: Node, name: str, value: Any) -> None:
         """Keep the figure that the catalog has drawn, at once: the process may be killed."""
-        if self._options.capture.figures and name in self._figures:
+        if dataset := self._drawn.get(name):
             with self.journal.capturing(f"The figure '{name}'"):
-                figure = copy_figure(Path(self._figures[name]), self._path_of(name))
-                self._append_figure(figure, self.namespace_of(node))
+                self._outputs.keep_drawn(name, dataset, value, self.namespace_of(node))
 
     def node_ended(
         self,
@@ -143,53 +155,26 @@ class RunCapture:
         namespace = self.namespace_of(node)
         self.journal.append(kind, namespace, **described, process=os.getpid(), **more)
 
-    def _path_of(self, name: str) -> Path:
-        return self.journal.files / valid_name(name).replace("/", "_")
-
-    def _append_figure(self, path: Path | None, namespace: str) -> None:
-        if path:
-            self.journal.append("artifact", namespace, path=str(path), folder="figures")
-
     def _capture_parameters(self, inputs: Mapping[str, Any], namespace: str) -> None:
         """Write the parameters of a node that runs, each once: not those of nodes that do not."""
         values = {
-            name: mask(name, value, self._secrets)
-            for name, value in parameters_in(inputs.keys(), inputs.__getitem__)
+            name: masked(name, value, self._secrets)
+            for name, value in parameters_in(inputs.keys(), lambda name: [inputs[name]])
             if (namespace, name) not in self._parameters
         }
         self._parameters |= {(namespace, name) for name in values}
         local = ((local_name(name, namespace), value) for name, value in values.items())
-        flat = to_mlflow(local, self._options.params)
+        flat = to_mlflow(local, self._options.params, self._parameter_names[namespace])
         while some := list(islice(flat, _PARAMETERS_PER_RECORD)):
             for kind in ("params", "tags"):
                 if texts := {name: text for each, name, text in some if each == kind}:
                     self.journal.append(kind, namespace, values=texts)
 
-    def _capture_inputs(self, values: Mapping[str, Any]) -> None:
-        """Write what the run reads once a node has read it: its columns are known then."""
-        for name in self._inputs.keys() & values.keys():
-            if source := self._inputs.pop(name, None):  # Another thread may have been faster.
-                schema = schema_of(values[name])
-                rows = len(values[name]) if schema and hasattr(values[name], "__len__") else None
-                self.journal.append("input", name=name, **source, schema=schema, rows=rows)
-
-    def _capture(self, name: str, value: Any, namespace: str) -> list[Metric]:
-        """Save the figures and models of an output, and return its metrics."""
-        capture = self._options.capture
-        if capture.figures and name not in self._figures:
-            self._append_figure(save_figure(value, self._path_of(name)), namespace)
-        if capture.models:
-            for key, model in models_in(valid_name(name), value).items():
-                folder = self._path_of(key)
-                with atomic(folder):
-                    save_model(model, folder)
-                self.journal.append(
-                    "model",
-                    namespace,
-                    path=str(folder),
-                    name=local_name(folder.name, namespace),
-                    register=registered_name(key, self._options.models),
-                )
-        if not capture.metrics:
-            return []
-        return metrics_of(local_name(name, namespace), value, self._options.metrics)
+    def _capture_input(self, name: str, value: Any, dataset: Any) -> None:
+        self._inputs.discard(name)
+        described = describe_input(name, dataset, self._secrets)
+        try:
+            table = describe_table(value)
+        except Exception:  # A table that breaks when it is asked is the node's to meet.
+            table = {"schema": None, "rows": None}
+        self.journal.append("input", name=name, **described, **table)

@@ -12,12 +12,12 @@ from typing import Any
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import DataCatalog
-from kedro.pipeline import Pipeline
 
 from ...config import ArtifactsOptions
 from ...disk import atomic
-from ...mlflow_internals import Storage, path_within, storage_of
+from ...mlflow_internals import Storage, draws, path_within, storage_of, suffix_of_partitions
 from ..journal import Journal
+from .foreign import entries_of, is_a, size_of, text_of
 from .values import valid_name
 
 _MEGABYTE = 1_000_000
@@ -50,8 +50,9 @@ def capture_artifacts(
 
 
 def _is_kept(name: str, dataset: Any, options: ArtifactsOptions) -> bool:
-    rules = (getattr(dataset, "metadata", None) or {}).get("mlflow") or {}
-    if "artifact" in rules:
+    metadata = getattr(dataset, "metadata", None)
+    rules = metadata.get("mlflow") if isinstance(metadata, dict) else None
+    if isinstance(rules, dict) and "artifact" in rules:
         return bool(rules["artifact"])
     return any(fnmatchcase(name, pattern) for pattern in options.datasets)
 
@@ -109,42 +110,48 @@ def _describe(files: AbstractFileSystem, path: str, size: int) -> dict[str, Any]
     return {"path": path, "bytes": size, "sha256": digest.hexdigest()}
 
 
-def save_figure(value: Any, stem: Path) -> Path | None:
-    """Save a figure as a PNG (matplotlib) or HTML (plotly) file, and return none for all else."""
-    if _is_a(value, "matplotlib.figure", "Figure"):
-        suffix, save = ".png", value.savefig
-    elif _is_a(value, "plotly.basedatatypes", "BaseFigure"):
-        suffix, save = ".html", partial(value.write_html, include_plotlyjs="cdn")
+# --- Figures ---
+
+
+def is_figure(value: Any) -> bool:
+    """Return whether an object is a figure of matplotlib or plotly; neither is imported."""
+    return is_a(value, "matplotlib", "Figure") or is_a(value, "plotly", "BaseFigure")
+
+
+def save_figure(figure: Any, path: Path) -> Path:
+    """Save a figure as a PNG (matplotlib) or HTML (plotly) file; the suffix may be missing."""
+    if is_a(figure, "matplotlib", "Figure"):
+        suffix, save = ".png", figure.savefig
     else:
-        return None
-    path = stem.with_name(f"{stem.name}{suffix}")
+        suffix, save = ".html", partial(figure.write_html, include_plotlyjs="cdn")
+    path = path.with_name(f"{path.name.removesuffix(suffix)}{suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path):
         save(path)
     return path
 
 
-def files_of_figures(pipeline: Pipeline, catalog: DataCatalog) -> dict[str, str]:
-    """Return the files to which the catalog saves matplotlib figures: drawn once is enough."""
-    entries = catalog.to_config()[0]
-    return {
-        name: entries[name]["filepath"]
-        for name in sorted(pipeline.all_outputs() & entries.keys())
-        if str(entries[name]["type"]).endswith(".MatplotlibDataset")
-        and not entries[name].get("versioned")
-        and "://" not in entries[name]["filepath"]
-    }
+def is_drawn(dataset: Any) -> bool:
+    """Return whether the catalog saves matplotlib figures to this machine: once is enough."""
+    storage = storage_of(dataset, saved=True) if draws(dataset) else None
+    return storage is not None and "://" not in storage.uri
 
 
-def copy_figure(file: Path, stem: Path) -> Path | None:
-    """Copy a figure that the catalog has saved; none if that is a folder, of several figures."""
-    if not file.is_file():
-        return None
-    path = stem.with_name(f"{stem.name}{file.suffix}")
+def drawn_files(dataset: Any, value: Any) -> dict[tuple[str, ...], Path]:
+    """Return the files that the catalog has drawn, by the keys that the figures have in `value`."""
+    storage = storage_of(dataset, saved=True)
+    folder = Path(storage.uri if storage else "")
+    if size_of(value) is None:
+        return {(): folder}
+    suffix = ".png" if issubclass(type(value), list) else suffix_of_partitions(dataset)
+    keys = (text_of(key) for key, _ in entries_of(value))
+    return {(key,): folder / f"{key}{suffix}" for key in keys}
+
+
+def copy_figure(file: Path, path: Path) -> Path:
+    """Copy a figure that the catalog has saved; the path is given without its suffix."""
+    path = path.with_name(f"{path.name.removesuffix(file.suffix)}{file.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path):
         shutil.copyfile(file, path)
     return path
-
-
-def _is_a(value: Any, module: str, name: str) -> bool:
-    """Compare an object's kind by name, so that no plotting library is imported for it."""
-    return any(base.__module__ == module and base.__name__ == name for base in type(value).__mro__)

@@ -1,52 +1,35 @@
 """Inputs: where the data that a run reads come from, and what they look like; never their rows."""
 
 import hashlib
+import stat
+from collections.abc import Callable, Iterable
+from itertools import islice
+from os.path import realpath
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from kedro.io import DataCatalog
-from kedro.pipeline import Pipeline
-
 from ...mlflow_internals import storage_of, uncached
 from ...redaction import Patterns, mask
+from .foreign import classes_of, type_name
 
 # Of a larger file, size, start and end are enough: reading all of it would slow down the run.
 _WHOLE_BYTES = 16_000_000
 _PART_BYTES = 1_000_000
+# A folder of more files has no digest.
+_MAX_FILES = 10_000
+# What is opened there may be a terminal, a pipe, or this process's own input.
+_DEVICES = ("/dev/", "/proc/", "\\\\.\\", "//./")
 
 
-def describe_inputs(
-    pipeline: Pipeline, catalog: DataCatalog, patterns: Patterns = ()
-) -> dict[str, dict[str, Any]]:
-    """Describe the data that a pipeline reads and does not make itself, parameters aside.
+def describe_input(name: str, dataset: Any, patterns: Patterns = ()) -> dict[str, Any]:
+    """Describe where a data set's data come from; only what is on this machine is looked at.
 
-    By name: ``source`` (a URI without credentials, none for data in memory), ``type`` of the data
-    set and ``digest`` of a local file or folder (none for any other).
+    ``source`` (a URI without credentials, none for data in memory), ``type`` of the data set and
+    ``digest`` of a local file or folder (none for any other).
     """
-    return {
-        name: _describe(name, catalog[name], patterns)
-        for name in sorted(pipeline.inputs())
-        if name != "parameters" and not name.startswith("params:")
-    }
-
-
-def schema_of(value: Any) -> list[tuple[str, str]] | None:
-    """List a table's columns and their types (pandas, polars, Spark); none for anything else."""
-    columns, types = getattr(value, "columns", None), getattr(value, "dtypes", None)
-    if columns is None or types is None:
-        return None
-    # Spark gives (name, type) pairs.
-    names = [str(kind[1] if isinstance(kind, tuple) else kind) for kind in types]
-    return list(zip(map(str, columns), names, strict=True))
-
-
-def _describe(name: str, dataset: Any, patterns: Patterns) -> dict[str, Any]:
-    described = {"source": None, "type": type(uncached(dataset)).__name__, "digest": None}
-    try:
-        storage = storage_of(dataset)
-    except Exception:  # A version that is not there is the run's own error, when it loads.
-        storage = None
+    described = {"source": None, "type": type_name(uncached(dataset)), "digest": None}
+    storage = storage_of(dataset)
     if storage is None:
         return described
     path = Path(storage.uri)
@@ -59,23 +42,84 @@ def _describe(name: str, dataset: Any, patterns: Patterns) -> dict[str, Any]:
     return {**described, "source": mask(name, source, patterns)}
 
 
-def digest_of(path: Path) -> str:
+def digest_of(path: Path) -> str | None:
     """Compute a digest of a file's content, or of the names and sizes in a folder.
 
     The first 32 hexadecimal digits of a SHA-256 (MLflow takes 36 characters): of the whole file up
-    to 16 MB, else of its size, its first and its last MB.
+    to 16 MB, else of its size, its first and its last MB. None for a device or a pipe, which is not
+    even opened, and for a folder of very many files.
     """
     digest = hashlib.sha256()
     if path.is_dir():
-        for each in sorted(path.rglob("*")):
+        inside = list(islice(path.rglob("*"), _MAX_FILES + 1))
+        if len(inside) > _MAX_FILES:
+            return None
+        for each in sorted(inside):
             if each.is_file():
                 name = each.relative_to(path).as_posix()
                 digest.update(f"{name}\n{each.stat().st_size}\n".encode())
-    elif (size := path.stat().st_size) <= _WHOLE_BYTES:
-        digest.update(path.read_bytes())
-    else:
-        with path.open("rb") as file:
-            digest.update(str(size).encode() + file.read(_PART_BYTES))
+        return digest.hexdigest()[:32]
+    if str(path).startswith(_DEVICES) or realpath(path).startswith(_DEVICES):
+        return None
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    with path.open("rb") as file:
+        if status.st_size <= _WHOLE_BYTES:
+            digest.update(file.read(_WHOLE_BYTES))
+        else:
+            digest.update(str(status.st_size).encode() + file.read(_PART_BYTES))
             file.seek(-_PART_BYTES, 2)
-            digest.update(file.read())
+            digest.update(file.read(_PART_BYTES))
     return digest.hexdigest()[:32]
+
+
+# --- Tables ---
+
+
+def describe_table(value: Any) -> dict[str, Any]:
+    """Describe a table by its columns and their types (``schema``) and how many ``rows`` it has.
+
+    None of both for anything else. Rows are counted only where they are in memory: elsewhere that
+    would compute, or fetch, what the run may never need.
+    """
+    for columns, counts in filter(None, map(_TABLES.get, classes_of(value))):
+        schema = [(str(name), str(kind)) for name, kind in columns(value)]
+        return {"schema": schema, "rows": len(value) if counts else None}
+    return {"schema": None, "rows": None}
+
+
+def _by_dtypes(table: Any) -> Iterable[tuple[Any, Any]]:
+    # Spark gives (name, type) pairs.
+    types = (kind[1] if isinstance(kind, tuple) else kind for kind in table.dtypes)
+    return zip(table.columns, types, strict=True)
+
+
+def _of_polars(plan: Any) -> Iterable[tuple[Any, Any]]:
+    yield from plan.collect_schema().items()
+
+
+def _of_ibis(expression: Any) -> Iterable[tuple[Any, Any]]:
+    yield from expression.schema().items()
+
+
+def _of_arrow(table: Any) -> Iterable[tuple[Any, Any]]:
+    return zip(table.schema.names, table.schema.types, strict=True)
+
+
+# By library and class: what reads the columns, which computes and fetches nothing, and whether the
+# rows are in memory.
+_TABLES: dict[tuple[str, str], tuple[Callable[[Any], Iterable[tuple[Any, Any]]], bool]] = {
+    ("pandas", "DataFrame"): (_by_dtypes, True),
+    ("cudf", "DataFrame"): (_by_dtypes, True),
+    ("polars", "DataFrame"): (_by_dtypes, True),
+    ("pyarrow", "Table"): (_of_arrow, True),
+    ("polars", "LazyFrame"): (_of_polars, False),
+    ("dask", "DataFrame"): (_by_dtypes, False),
+    ("dask_expr", "DataFrame"): (_by_dtypes, False),
+    ("modin", "DataFrame"): (_by_dtypes, False),
+    ("pyspark", "DataFrame"): (_by_dtypes, False),
+    ("duckdb", "DuckDBPyRelation"): (_by_dtypes, False),
+    ("_duckdb", "DuckDBPyRelation"): (_by_dtypes, False),
+    ("ibis", "Table"): (_of_ibis, False),
+}

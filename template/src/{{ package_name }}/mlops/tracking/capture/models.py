@@ -1,6 +1,6 @@
 """Models: fitted models that a node returns, saved in the flavour of their library."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import import_module
@@ -12,9 +12,7 @@ from typing import Any
 from ...backend.client import muted
 from ...config import ModelsOptions
 from ...mlflow_internals import quieten_mlflow
-
-# A larger collection is data: checking each entry would slow down the run.
-_MAX_ENTRIES = 1000
+from .foreign import classes_of
 
 
 @dataclass(frozen=True)
@@ -30,41 +28,20 @@ class Flavor:
     backend: Callable[[], str] | None = None  # What does the work, where the user has chosen.
 
 
-def models_in(name: str, value: Any) -> dict[str, Any]:
-    """Find the models in a node output: itself, or what dictionaries, lists and tuples hold.
-
-    By name: the output's own, or ``name.key`` for an entry.
-    """
-    models: dict[str, Any] = {}
-    waiting, seen = [(name, value)], 0
-    for path, each in waiting:
-        if flavor_of(each):
-            models[path] = each
-        elif isinstance(each, Mapping | list | tuple) and seen + len(each) <= _MAX_ENTRIES:
-            seen += len(each)
-            entries = each.items() if isinstance(each, Mapping) else enumerate(each)
-            waiting += [
-                (f"{path}.{key}", entry)
-                for key, entry in entries
-                if not isinstance(entry, float | int | str | None)
-            ]
-    return models
-
-
 def flavor_of(value: Any) -> Flavor | None:
     """Recognise a model by the library of its class, or of the nearest base class.
 
     A model of LightGBM is one of scikit-learn too, and one of Keras may be one of PyTorch.
     """
-    for base in type(value).__mro__:
-        flavor = _FLAVORS.get(base.__module__.split(".")[0])
+    for library, _ in classes_of(value):
+        flavor = _FLAVORS.get(library)
         if flavor and all(hasattr(value, name) for name in flavor.attributes):
             return flavor
     return None
 
 
 def save_model(model: Any, folder: Path) -> None:
-    """Save a model that ``models_in`` has found in MLflow's format; the folder must not exist."""
+    """Save a model that ``flavor_of`` knows in MLflow's format; the folder must not exist."""
     flavor = flavor_of(model)
     assert flavor
     quieten_mlflow()

@@ -1,9 +1,10 @@
 """Nodes and their namespaces, and the record of a run: one JSON file, ``kedro/run.json``."""
 
-import inspect
 import json
+import types
 from collections.abc import Iterable, Iterator
 from functools import partial
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,16 @@ from kedro.pipeline.node import Node
 
 from ...config import RunOptions
 from ..journal import Record, all_records
+from .foreign import name_of
 
 FOLDER, FILE = "kedro", "run.json"
+
+_MOST_DECORATORS = 100
+# What has a module, a name and, if it is written in Python, a place of its own.
+_FUNCTIONS = (
+    *(types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.MethodWrapperType),
+    *(types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType),
+)
 
 
 def describe_node(node: Node, project_path: Path) -> dict[str, Any]:
@@ -21,18 +30,30 @@ def describe_node(node: Node, project_path: Path) -> dict[str, Any]:
     function = undecorated(node.func)
     return {
         "name": node.name,
-        "function": f"{function.__module__}.{getattr(function, '__qualname__', type(function))}",
+        "function": ".".join(filter(None, function_name(function))),
         "source": source_location(function, project_path),
         "inputs": list(node.inputs),
         "outputs": list(node.outputs),
     }
 
 
+def function_name(function: Any) -> tuple[str, str]:
+    """Return module and name of a function or a class, or else those of an object's class."""
+    if issubclass(type(function), type):
+        return name_of(function)
+    if not issubclass(type(function), _FUNCTIONS):
+        return name_of(type(function))
+    # A method of a built-in class, such as `str.upper`, has no module.
+    module = getattr(function, "__module__", None)
+    return (module if type(module) is str else "builtins"), function.__qualname__
+
+
 def source_location(function: Any, project_path: Path) -> str | None:
     """Return ``src/package/nodes.py:12``, or an absolute path; none if it is not in Python."""
-    code = getattr(undecorated(function), "__code__", None)
-    if code is None:
+    function = undecorated(function)
+    if type(function) is not types.FunctionType:
         return None
+    code = function.__code__
     path = Path(code.co_filename)
     if path.is_relative_to(project_path):
         path = path.relative_to(project_path)
@@ -41,9 +62,16 @@ def source_location(function: Any, project_path: Path) -> str | None:
 
 def undecorated(function: Any) -> Any:
     """Return the function inside decorators and partial applications."""
-    while isinstance(function, partial):
-        function = function.func
-    return inspect.unwrap(function)
+    for _ in range(_MOST_DECORATORS):
+        if issubclass(type(function), partial):
+            function = partial.func.__get__(function)
+        elif type(function) is types.MethodType:
+            function = function.__func__
+        elif (inner := getattr_static(function, "__wrapped__", None)) and callable(inner):
+            function = inner
+        else:
+            break
+    return function
 
 
 # --- Namespaces ---

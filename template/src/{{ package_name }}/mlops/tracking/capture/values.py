@@ -1,18 +1,20 @@
 """Parameters and metrics as MLflow accepts them: flattened, named, within its limits."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, is_dataclass
-from fnmatch import fnmatchcase
-from numbers import Integral, Real
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+from dataclasses import fields
+from functools import partial
+from inspect import getattr_static
 from typing import Any, Literal
 
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from ...config import MetricsOptions, ParamsOptions
+from ...config import ParamsOptions
 from ...errors import TrackingError
+from ...mlflow_internals import values_in_memory
 from ...redaction import Patterns, mask
+from .foreign import entries_of, is_a, size_of, text_of, type_name
 
 # MLflow's limits of a name, a parameter's value and a tag's.
 MAX_NAME_LENGTH = 250
@@ -34,6 +36,28 @@ def valid_name(name: str) -> str:
     return _REFUSED_IN_PATHS.sub(lambda found: "_" * len(found[0]), name) or "_"
 
 
+class Names:
+    """Gives each thing a name of its own, where a rule makes one name of several."""
+
+    def __init__(self, *taken: str, of_files: bool = False) -> None:
+        # Not every file system distinguishes `A` from `a`.
+        self._fold = str.casefold if of_files else str
+        self._names: dict[Hashable, str] = {}
+        # Nodes may run in several threads: `setdefault` is one step.
+        self._taken: dict[str, Hashable] = dict.fromkeys(taken)
+
+    def name(self, thing: Hashable, wanted: str, longest: int = MAX_NAME_LENGTH) -> str:
+        """Return the thing's name: the one that is wanted, or that with a number behind it."""
+        if thing in self._names:
+            return self._names[thing]
+        name, number = wanted[:longest], 1
+        while self._taken.setdefault(self._fold(name), thing) is not thing:
+            number += 1
+            name = f"{wanted[: longest - len(str(number)) - 1]}_{number}"
+        self._names[thing] = name
+        return name
+
+
 def valid_model_name(name: str) -> str:
     """Replace each character that MLflow refuses in the name of a logged model by ``_``."""
     return _REFUSED_IN_MODELS.sub("_", name) or "_"
@@ -43,8 +67,16 @@ def consumed_parameters(
     pipeline: Pipeline, catalog: DataCatalog, patterns: Patterns = ()
 ) -> Iterator[tuple[str, Any]]:
     """Read the parameters that the pipeline's nodes take as inputs, one by one, secrets masked."""
-    for name, value in read_parameters(pipeline, catalog):
-        yield name, mask(name, value, patterns)
+    values = parameters_in(pipeline.inputs(), partial(values_in_memory, catalog))
+    return ((name, masked(name, value, patterns)) for name, value in values)
+
+
+def masked(name: str, value: Any, patterns: Patterns = ()) -> Any:
+    """Mask the secrets of a parameter; one that does not say what it holds is its class's name."""
+    try:
+        return mask(name, plain(value), patterns)
+    except Exception:
+        return type_name(value)
 
 
 def read_parameters(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[tuple[str, Any]]:
@@ -54,46 +86,51 @@ def read_parameters(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[tuple[
     a node takes that. What is part of another one is not read again. Pydantic models and
     dataclasses come as dictionaries.
     """
-    yield from parameters_in(pipeline.inputs(), lambda name: catalog[name].load())
+    values = parameters_in(pipeline.inputs(), partial(values_in_memory, catalog))
+    return ((name, plain(value)) for name, value in values)
 
 
-def parameters_in(inputs: Collection[str], load: Callable[[str], Any]) -> Iterator[tuple[str, Any]]:
-    """Pick the parameters among data sets, which are loaded by name, as `read_parameters` does."""
+def parameters_in(
+    inputs: Collection[str], read: Callable[[str], Iterable[Any]]
+) -> Iterator[tuple[str, Any]]:
+    """Pick the parameters among data sets, as `read_parameters` does, and read each as it is."""
     if "parameters" in inputs:
-        yield from plain(load("parameters")).items()
+        for value in read("parameters"):
+            yield from entries_of(value)
         return
     names = {name.removeprefix("params:") for name in inputs if name.startswith("params:")}
     for name in sorted(names):
         parts = name.split(".")
         if not any(".".join(parts[:count]) in names for count in range(1, len(parts))):
-            yield name, plain(load(f"params:{name}"))
+            for value in read(f"params:{name}"):
+                yield name, value
 
 
 def plain(value: Any) -> Any:
     """Turn a pydantic model or a dataclass, also inside dictionaries, into dictionaries."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    if isinstance(value, Mapping):
-        return {name: plain(entry) for name, entry in value.items()}
-    return value
+    if getattr_static(type(value), "__dataclass_fields__", None):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    if is_a(value, "pydantic", "BaseModel"):
+        return value.model_dump(mode="json", warnings=False)
+    if issubclass(type(value), dict):
+        return {name: plain(entry) for name, entry in entries_of(value)}
+    return [plain(entry) for entry in value] if type(value) is list else value
 
 
 def to_mlflow(
-    values: Iterable[tuple[str, Any]], options: ParamsOptions
+    values: Iterable[tuple[str, Any]], options: ParamsOptions, names: Names | None = None
 ) -> Iterator[tuple[Literal["params", "tags"], str, str]]:
     """Flatten, name and shorten parameters as ``tracking.params`` in mlflow.yml says.
 
     A run may have very many of them: kind, name and text come one by one. What is too long for a
     parameter is a tag under ``long_params_strategy: tag``, and a TrackingError under ``fail``.
     """
-    dict_params = options.dict_params
+    dict_params, names = options.dict_params, names or Names()
     depth = None if dict_params.recursive else 1
     for name, value in values:
         flat = flatten({name: value}, dict_params.sep, depth if dict_params.flatten else 0)
         for key, leaf in flat:
-            text = str(leaf)
+            text = text_of(leaf)
             too_long = len(text) > MAX_PARAM_LENGTH
             if too_long and options.long_params_strategy == "fail":
                 raise TrackingError(
@@ -101,67 +138,21 @@ def to_mlflow(
                     f"{MAX_PARAM_LENGTH}: set tracking.params.long_params_strategy to 'truncate' "
                     "or 'tag' in mlflow.yml."
                 )
-            if too_long and options.long_params_strategy == "tag":
-                yield "tags", valid_name(key), text[:MAX_TAG_LENGTH]
-            else:
-                yield "params", valid_name(key), text[:MAX_PARAM_LENGTH]
+            is_tag = too_long and options.long_params_strategy == "tag"
+            longest = MAX_TAG_LENGTH if is_tag else MAX_PARAM_LENGTH
+            # The same one may be part of what another node takes.
+            own_name = names.name((key, hash(text)), valid_name(key))
+            yield ("tags" if is_tag else "params"), own_name, text[:longest]
 
 
 def flatten(
-    values: Mapping[Any, Any], sep: str, depth: int | None = None
+    values: dict[Any, Any], sep: str, depth: int | None = None
 ) -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested dictionaries, `depth` levels down, under their joined names."""
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value and depth != 0:
+    for key, value in entries_of(values):
+        name = text_of(key)
+        if issubclass(type(value), dict) and size_of(value) and depth != 0:
             below = None if depth is None else depth - 1
             yield from ((f"{name}{sep}{rest}", leaf) for rest, leaf in flatten(value, sep, below))
         else:
-            yield str(name), value
-
-
-def metrics_of(dataset: str, value: Any, options: MetricsOptions) -> list[Metric]:
-    """Read the metrics of one node output, as ``tracking.metrics`` in mlflow.yml says.
-
-    The name is ``dataset`` for a number or a history, ``dataset/key`` for an entry of a dictionary
-    (MLflow's page groups metrics by what is before a slash). A history is a list of numbers, whose
-    steps count from 0, or of (step, value) pairs. Nothing when the output is anything else, or
-    holds anything else.
-    """
-    leaves: Mapping[str, Any] = {dataset: value}
-    if isinstance(value, Mapping):
-        leaves = {f"{dataset}/{name}": leaf for name, leaf in flatten(value, "/")}
-    metrics: list[Metric] = []
-    for key, leaf in leaves.items():
-        points = _points(leaf, options.max_history)
-        if not points:
-            return []
-        name = valid_name(key)
-        if _fits(name, options.include) and not _fits(name, options.exclude):
-            metrics += [(name, number, step) for step, number in points]
-    return metrics
-
-
-def _points(value: Any, longest: int) -> list[tuple[int, float]]:
-    """Read a number or a history as (step, value) pairs; none when it is neither."""
-    if _is_number(value):
-        return [(0, float(value))]
-    if not isinstance(value, list) or len(value) > longest:
-        return []
-    if all(map(_is_number, value)):
-        return [(step, float(entry)) for step, entry in enumerate(value)]
-    if all(map(_is_point, value)):
-        return [(int(step), float(entry)) for step, entry in value]
-    return []
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def _is_point(value: Any) -> bool:
-    is_pair = isinstance(value, list | tuple) and len(value) == 2
-    return is_pair and isinstance(value[0], Integral) and all(map(_is_number, value))
-
-
-def _fits(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+            yield name, value
