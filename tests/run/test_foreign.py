@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.project import PACKAGE, Project
 from tests.support.tiny import said, small
 
@@ -89,3 +91,37 @@ def test_foreign_objects_are_tracked_at_no_cost(project: Project) -> None:
     assert run.inputs
     (read,) = run.inputs.dataset_inputs
     assert read.dataset.name == "raw"
+
+
+WORK = """\
+import time
+from kedro.pipeline import Pipeline, node
+
+def work(alpha):
+    time.sleep(0.3)
+    return alpha
+
+nodes = [node(work, "params:alpha", f"n{number}", name=f"n{number}") for number in range(2)]
+PIPELINES = {"__default__": Pipeline(nodes)}
+"""
+
+
+@pytest.mark.parametrize("runner", ["SequentialRunner", "ParallelRunner"])
+def test_mlflows_variables_count_or_a_line_says_that_they_do_not(
+    project: Project, runner: str
+) -> None:
+    small(project, WORK)
+    variables = {
+        "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING": "true",
+        "MLFLOW_EXPERIMENT_NAME": "from-the-shell",
+    }
+    done = project.kedro("run", "--runner", runner, env=variables)
+    (run,) = project.runs()
+    experiment = project.client.get_experiment(run.info.experiment_id)
+    assert experiment.name == PACKAGE
+    screen = said(done.stdout + done.stderr)
+    assert "(tracking.experiment.name): MLFLOW_EXPERIMENT_NAME does not count." in screen
+    metrics = run.data.metrics
+    assert metrics["system/system_memory_usage_megabytes"] > 0
+    workers = {name.split("/")[1] for name in metrics if name.startswith("system/Fork")}
+    assert bool(workers) is (runner == "ParallelRunner")

@@ -168,3 +168,54 @@ def test_user_and_password_in_an_address_are_masked(mlops: Rooms) -> None:
     assert mask("uri", "postgresql://me:CANARY@host/db") == "postgresql://********@host/db"
     assert mask("uris", ["http://me@host"]) == ["http://********@host"]
     assert mask("uri", "https://host/a@b") == "https://host/a@b"
+
+
+@pytest.mark.parametrize(
+    ("content", "variable", "name"),
+    [
+        ({}, None, None),
+        ({}, "from-the-shell", "from-the-shell"),
+        ({}, "", None),
+        ({"name": "mine"}, "from-the-shell", "mine"),
+    ],
+)
+def test_mlflows_variable_names_the_experiment_where_mlflow_yml_does_not(
+    mlops: Rooms,
+    monkeypatch: pytest.MonkeyPatch,
+    content: dict[str, str],
+    variable: str | None,
+    name: str | None,
+) -> None:
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_NAME", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", variable)
+    config = mlops("config")
+    parsed = config.parse_config({"tracking": {"experiment": content}})
+    resolved = config.resolve(parsed, Path("/project"))
+    assert resolved.tracking.experiment.name == (name or config.PACKAGE)
+
+
+@pytest.mark.parametrize(
+    ("content", "variable", "is_on"),
+    [
+        ({}, None, False),
+        ({}, "true", True),
+        ({"system": False}, "True", True),
+        ({}, "1", True),
+        ({}, "false", False),
+        ({"system": True}, "false", True),
+    ],
+)
+def test_the_load_of_the_machine_is_sampled_if_mlflows_variable_says_so(
+    mlops: Rooms,
+    monkeypatch: pytest.MonkeyPatch,
+    content: dict[str, bool],
+    variable: str | None,
+    is_on: bool,
+) -> None:
+    monkeypatch.delenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", variable)
+    config = mlops("config")
+    parsed = config.parse_config({"tracking": {"capture": content}})
+    assert config.resolve(parsed, Path("/project")).tracking.capture.system is is_on

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# MLflow's own variables.
+EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
+_SYSTEM_METRICS = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
+
 
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -131,6 +135,11 @@ class ExperimentOptions(_Options):
     create_experiment_kwargs: _CreateExperimentOptions = _CreateExperimentOptions()
     restore_if_deleted: bool = True
 
+    @property
+    def is_named(self) -> bool:
+        """Whether mlflow.yml gives it its name."""
+        return "name" in self.model_fields_set
+
 
 class RunOptions(_Options):
     """The run to resume, the name of new runs, and their child runs (`namespace`)."""
@@ -185,6 +194,7 @@ class CaptureOptions(_Options):
     models: bool = True
     lineage: bool = True
     timeline: bool = True
+    system: bool = False
 
 
 class TrackingOptions(_Options):
@@ -276,8 +286,11 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
 
 
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
-    """Fill in what depends on the project: addresses, which become absolute."""
+    """Fill in what depends on the project and on MLflow's variables; addresses become absolute."""
     server, tracking = config.server, config.tracking
+    if (name := os.environ.get(EXPERIMENT_NAME)) and not tracking.experiment.is_named:
+        experiment = tracking.experiment.model_copy(update={"name": name})
+        tracking = tracking.model_copy(update={"experiment": experiment})
     uri = server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
     server = server.model_copy(update={"mlflow_tracking_uri": uri or "sqlite:///mlflow.db"})
     server = server.model_copy(update=_absolute(server, project_path))
@@ -288,6 +301,9 @@ def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
         creation = creation.model_copy(update={"artifact_location": location})
         experiment = tracking.experiment.model_copy(update={"create_experiment_kwargs": creation})
         tracking = tracking.model_copy(update={"experiment": experiment})
+    if os.environ.get(_SYSTEM_METRICS, "").lower() in ("true", "1"):
+        capture = tracking.capture.model_copy(update={"system": True})
+        tracking = tracking.model_copy(update={"capture": capture})
     mirrors = [each.model_copy(update=_absolute(each, project_path)) for each in config.mirrors]
     return config.model_copy(update={"server": server, "mirrors": mirrors, "tracking": tracking})
 

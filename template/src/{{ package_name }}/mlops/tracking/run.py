@@ -87,6 +87,7 @@ class TrackedRun(RunCapture):
         self._shippers = [Shipper(sink) for sink in sinks]
         for shipper in self._shippers:
             shipper.start()
+        self.watch_system()
 
     def runs_asynchronously(self) -> None:
         """Let the command say so if a program has started the run: Kedro says it with nodes."""
@@ -119,6 +120,8 @@ class TrackedRun(RunCapture):
 
     def finish(self, status: str, error: BaseException | None = None) -> None:
         """Write the run's end and wait until all has arrived; the rest stays in the journal."""
+        if self._system:
+            self._system.stop()
         data = {"status": status}
         if error:
             data["reason"] = self._reason(error)

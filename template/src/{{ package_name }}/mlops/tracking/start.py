@@ -10,7 +10,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
 from ..backend.preflight import require_all
-from ..config import KedroMlflowConfig
+from ..config import EXPERIMENT_NAME, KedroMlflowConfig
 from ..project import State
 from . import RunListener, RunStart
 from .active_run import run_of_the_owner
@@ -42,6 +42,13 @@ def start_run(
         import mlflow.pyfunc
         import mlflow.tracing.client  # noqa: F401
     config, join = run_to_join(config)
+    name = config.tracking.experiment.name
+    if not join and os.environ.get(EXPERIMENT_NAME, name) not in ("", name):
+        logger.warning(
+            "The run goes to the experiment '%s', as mlflow.yml says (tracking.experiment.name): "
+            "%s does not count.",
+            *(name, EXPERIMENT_NAME),
+        )
     folder = State.of(Path(run_params["project_path"])).journals / run_params["run_id"]
     run = TrackedRun(folder, config, run_start, join, listeners)
     try:

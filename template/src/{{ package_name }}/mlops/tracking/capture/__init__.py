@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
@@ -22,6 +22,9 @@ from .inputs import describe_input, describe_table
 from .nodes import describe_node, local_name, namespace_of, nodes_of
 from .outputs import OutputCapture
 from .values import Metric, Names, masked, parameters_in, to_mlflow
+
+if TYPE_CHECKING:
+    from .system import SystemMetrics
 
 ListenersOf = Callable[[KedroMlflowConfig, State], Sequence[RunListener]]
 
@@ -62,6 +65,7 @@ class RunCapture:
         self._options = options
         self._inputs = set(inputs)
         self._outputs = OutputCapture(self.journal, options)
+        self._system: SystemMetrics | None = None
         # The data sets that draw the figures of outputs, by the outputs' names.
         self._drawn: dict[str, Any] = {}
         self._secrets = secrets
@@ -75,12 +79,22 @@ class RunCapture:
         config = KedroMlflowConfig.model_validate(content["config"])
         listeners = listeners_of(config, State.of_journal(folder))
         secrets = config.redaction.patterns
-        return cls(folder, config.tracking, content["inputs"], listeners, secrets)
+        capture = cls(folder, config.tracking, content["inputs"], listeners, secrets)
+        capture.watch_system(is_worker=True)
+        return capture
 
     def shared(self, config: KedroMlflowConfig) -> dict[str, Any]:
         """Return what ``join`` needs in run.json."""
         options = config.model_dump(mode="json", include=_SHARED)
         return {"config": options, "inputs": sorted(self._inputs)}
+
+    def watch_system(self, is_worker: bool = False) -> None:
+        """Begin to sample the machine's load, or a worker's share of it, if mlflow.yml says so."""
+        if self._options.capture.system:
+            from .system import SystemMetrics
+
+            self._system = SystemMetrics(self.journal)
+            self._system.start(is_worker)
 
     def node_started(self, node: Node) -> NodeProgress:
         """Capture that a node starts to load: this is all of it if the process is killed."""
@@ -132,6 +146,8 @@ class RunCapture:
     ) -> None:
         """Capture how a node has ended: its outputs are saved, or something has failed."""
         node, end = progress.node, progress.end(error, catalog)
+        if self._system:
+            self._system.sample_once()
         with self.journal.capturing("A node"):
             self._append("node", node, **end)
 
