@@ -50,7 +50,7 @@ from kedro.runner import ThreadRunner
 
 with KedroSession.create(Path.cwd(), runtime_params={values!r}, env="other") as session:
     session.run(
-        pipeline_names=["write", "read"],
+        pipeline_names=["read"],
         tags=["r"],
         from_inputs=["versioned"],
         to_outputs=["of_read"],
