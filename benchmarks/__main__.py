@@ -23,6 +23,7 @@ from . import (
     scaling,
     serving,
     starting,
+    threads,
     tracking,
     updating,
 )
@@ -36,6 +37,7 @@ SUBJECTS = {
     "starting": starting.measure,
     "running": running.measure,
     "tracking": tracking.measure,
+    "threads": threads.measure,
     "cpu_bound": cpu_bound.measure,
     "scaling": scaling.measure,
     "resilience": resilience.measure,
