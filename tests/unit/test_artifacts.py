@@ -92,6 +92,28 @@ def test_of_a_partitioned_data_set_what_this_run_wrote_is_kept(
     assert sorted(found) == ["data/parts/deep/new.csv", "data/parts/new.csv"]
 
 
+@pytest.mark.parametrize("store", ["local", "memory"])
+def test_object_stores_count_whole_seconds(mlops: Rooms, tmp_path: Path, store: str) -> None:
+    import datetime
+
+    import fsspec
+
+    files = fsspec.filesystem(store)
+    folder = str(tmp_path / "parts") if store == "local" else f"/{tmp_path.name}/parts"
+    files.makedirs(folder, exist_ok=True)
+    for name, seconds in (("before", 999), ("same", 1000.2), ("after", 1000.7)):
+        files.pipe(f"{folder}/{name}", b"x")
+        if store == "local":
+            os.utime(f"{folder}/{name}", (seconds, seconds))
+        else:
+            then = datetime.datetime.fromtimestamp(int(seconds), datetime.timezone.utc)
+            files.store[f"{folder}/{name}"].modified = then
+    find = mlops("tracking.capture.artifacts")._saved_files
+    _, saved = find(files, folder, 1_000_500)
+    names = [path.rpartition("/")[2] for path in saved]
+    assert names == (["after"] if store == "local" else ["after", "same"])
+
+
 @pytest.mark.parametrize("limit", [{"max_megabytes": 0}, {"max_files": 0}])
 def test_above_a_limit_path_size_and_digest_are_kept_instead(
     mlops: Rooms, tmp_path: Path, limit: dict[str, int]

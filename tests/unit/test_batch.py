@@ -40,3 +40,25 @@ def test_what_is_not_a_table_is_saved_as_it_is_with_a_warning(
         dataset.save([1.0, 2.0])
     assert dataset.load() == [1.0, 2.0]
     assert "not a table" in caplog.text
+
+
+def test_a_table_of_polars_gets_the_columns_too(dataset: Any) -> None:
+    polars = pytest.importorskip("polars")
+    dataset.save(polars.DataFrame({"progression": [1.0, 2.0]}))
+    assert dataset.load().to_dict(as_series=False) == {
+        "progression": [1.0, 2.0],
+        "model_version": [3, 3],
+        "model_run_id": ["abc", "abc"],
+    }
+
+
+def test_all_else_is_as_the_data_set_inside_has_it(mlops: Rooms) -> None:
+    inside = MemoryDataset(metadata={"mlflow": {"artifact": True}})
+    outside = mlops("model.batch").PredictionsDataset(inside, {"model_version": 3})
+    assert outside.metadata == {"mlflow": {"artifact": True}}
+    assert not outside.exists()
+    outside.save(pd.DataFrame({"y": [1]}))
+    assert outside.exists()
+    assert "MemoryDataset" in str(outside)
+    outside.release()
+    assert not outside.exists()

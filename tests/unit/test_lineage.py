@@ -99,3 +99,111 @@ def test_inputs_arrive_as_data_sets_once(mlops: Rooms, client: Any, run: Any) ->
     assert [each["type"] for each in columns] == ["long", "string", "datetime"]
     assert json.loads(raw.profile) == {"num_rows": 3}
     assert (seen.name, seen.source_type, len(seen.digest)) == ("seen", "memory", 32)
+
+
+INPUTS: list[tuple[dict[str, Any], tuple[str, dict[str, str | None]]]] = [
+    ({"source": "file:///a/raw.csv"}, ("local", {"uri": "file:///a/raw.csv"})),
+    ({"source": "https://host/raw.csv"}, ("https", {"url": "https://host/raw.csv"})),
+    ({"source": "http://host/raw.csv"}, ("http", {"url": "http://host/raw.csv"})),
+    ({"source": "s3://bucket/raw.csv"}, ("s3", {"uri": "s3://bucket/raw.csv"})),
+    ({"source": None}, ("memory", {"uri": None})),
+]
+
+
+@pytest.mark.parametrize(("given", "expected"), INPUTS, ids=[each[0] for _, each in INPUTS])
+def test_a_data_set_says_where_it_is_from(
+    mlops: Rooms, given: dict[str, Any], expected: tuple[str, dict[str, str | None]]
+) -> None:
+    data = {"name": "n" * 600, "type": "CSVDataset", "digest": None, **given}
+    made = mlops("tracking.shipping.lineage")._dataset_input(data)
+    assert (made.dataset.source_type, json.loads(made.dataset.source)) == expected
+    assert made.dataset.name == "n" * 500
+    assert (made.dataset.schema, made.dataset.profile) == (None, None)
+    assert [(tag.key, tag.value) for tag in made.tags] == [("mlflow.data.context", "CSVDataset")]
+
+
+def test_without_a_digest_of_its_own_it_has_that_of_its_shape(mlops: Rooms) -> None:
+    make = mlops("tracking.shipping.lineage")._dataset_input
+
+    def digest(**given: Any) -> Any:
+        return make({"name": "n", "source": None, "type": "x", "digest": None, **given}).dataset
+
+    schema = [["a", "int64"]]
+    same = [digest(schema=schema, rows=2).digest for _ in range(2)]
+    assert same[0] == same[1]
+    others = [digest(), digest(rows=2), digest(schema=schema, rows=3), digest(source="s3://b")]
+    assert len({same[0], *(each.digest for each in others)}) == 5
+    many = [[f"column {number} {'x' * 100}", "int64"] for number in range(9000)]
+    assert digest(schema=many).schema is None
+    assert digest(schema=many[:100]).schema is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *(("int64", "long"), ("UInt8", "long"), ("bigint", "long"), ("int32", "integer")),
+        *(("Float64", "double"), ("double", "double"), ("float32", "float")),
+        *(("boolean", "boolean"), ("timestamp", "datetime"), ("date", "datetime")),
+        *(("binary", "binary"), ("str", "string"), ("category", "string")),
+    ],
+)
+def test_types_of_columns_have_mlflows_names(mlops: Rooms, kind: str, name: str) -> None:
+    assert mlops("tracking.shipping.lineage")._type(kind) == name
+
+
+def test_a_run_without_nodes_has_no_timeline(
+    mlops: Rooms, client: Any, run: Any, tmp_path: Path
+) -> None:
+    record = mlops("tracking.journal").Record
+    end = record("run_ended", 1000, {"status": "FINISHED"})
+    started = record("run_started", 1, {"name": "training", "tags": {}})
+    (tmp_path / "1.jsonl").write_text(json.dumps(asdict(started)) + "\n", encoding="utf-8")
+    log = mlops("tracking.shipping.timeline").log_timeline
+    log(client, run.experiment_id, run.run_id, tmp_path, end)
+    assert list(client.search_traces(locations=[run.experiment_id])) == []
+
+
+def test_a_trace_is_as_long_as_its_nodes(
+    mlops: Rooms, client: Any, run: Any, tmp_path: Path
+) -> None:
+    """A node may be seen to start before the run's own first record, or to end after its last."""
+    record = mlops("tracking.journal").Record
+    records = [
+        record("run_started", 5000, {"name": "training", "tags": {"kedro.command": "kedro run"}}),
+        record("node", 0, node("first", 4 * SECOND, 8, "FINISHED")),
+    ]
+    lines = "".join(json.dumps(asdict(each)) + "\n" for each in records)
+    (tmp_path / "1.jsonl").write_text(lines, encoding="utf-8")
+    end = record("run_ended", 10_000, {"status": "FINISHED"})
+    log = mlops("tracking.shipping.timeline").log_timeline
+    log(client, run.experiment_id, run.run_id, tmp_path, end)
+    (trace,) = client.search_traces(locations=[run.experiment_id])
+    assert (trace.info.request_time, trace.info.execution_duration) == (4000, 8000)
+    assert trace.info.request_preview == "kedro run"
+    assert trace.info.trace_id == f"tr-{run.run_id}"
+    root, first = client.get_trace(trace.info.trace_id).data.spans
+    assert (root.start_time_ns, root.end_time_ns) == (4 * SECOND, 12 * SECOND)
+    assert (root.span_id, first.span_id, first.parent_id) == (
+        *("0000000000000001", "0000000000000002"),
+        "0000000000000001",
+    )
+    assert {root.span_type, first.span_type} == {"TASK"}
+    assert first.attributes["inputs"] == ["a"]
+    assert "inputs" not in root.attributes
+
+
+def test_on_databricks_spans_are_a_file(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    timeline = mlops("tracking.shipping.timeline")
+    sent: list[Any] = []
+
+    class Tracing:
+        tracking_uri = "databricks"
+
+        def start_trace(self, info: Any) -> str:
+            return f"trace of {info}"
+
+    monkeypatch.setattr(timeline, "upload_spans", lambda *given: sent.append(given))
+    tracing = Tracing()
+    timeline.log_trace(tracing, "info", iter(["span"]))
+    ((client, trace, spans),) = sent
+    assert (client, trace, list(spans)) == (tracing, "trace of info", ["span"])

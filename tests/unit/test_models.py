@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from importlib import import_module
@@ -233,6 +234,14 @@ def models_in(mlops: Rooms, value: Any) -> dict[str, Any]:
     """Find the models of an output, by their keys."""
     found = mlops("tracking.capture.findings").find(value, mlops("config").MetricsOptions())
     return {".".join(keys): model for keys, model in found.models.items()}
+
+
+def test_mlflow_has_nothing_to_say_while_a_model_is_saved(mlops: Rooms, tmp_path: Path) -> None:
+    loggers = [logging.getLogger(name) for name in ("mlflow", "mlflow.utils.environment")]
+    for logger in loggers:
+        logger.setLevel(logging.INFO)
+    mlops("tracking.capture.models").save_model(ridge(), tmp_path / "model")
+    assert [logger.level for logger in loggers] == [logging.WARNING, logging.ERROR]
 
 
 def test_what_predicts_nothing_is_no_model(mlops: Rooms) -> None:

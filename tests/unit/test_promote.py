@@ -167,3 +167,201 @@ def test_twice_back_goes_back_by_two(mlops: Rooms, registry: SimpleNamespace) ->
     assert registry.aliases()["champion"] == "1"
     with pytest.raises(mlops("errors").TrackingError, match="there is no way back"):
         registry.promotion.roll_back("")
+
+
+def test_versions_that_were_asked_differently_predict_again(
+    mlops: Rooms, registry: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = registry.client.get_model_version(registry.name, "2").run_id
+    registry.client.set_tag(run_id, "holdout.digest", "e" * 32)
+    state, comparison = mlops("project").State(tmp_path), mlops("registry.comparison")
+    mlops("registry.holdout")._save(state.holdouts / f"{'e' * 32}.pickle", {"rows": [1]})
+    monkeypatch.setattr(comparison, "download", lambda version, server: f"of {version.version}")
+
+    def evaluate_again(options: Any, inputs: Any, folders: Any) -> list[dict[str, float]]:
+        assert (options.holdout, inputs, folders) == ("rows", {"rows": [1]}, ["of 2", "of 1"])
+        return [{"rmse": 44.0}, {"rmse": 45.0}]
+
+    monkeypatch.setattr(comparison, "evaluate_again", evaluate_again)
+    outcome = registry.promotion.promote()
+    assert outcome.promoted
+    assert outcome.verdict.how == (
+        "Both have predicted again for the holdout of version 2 (eeeeeeee)."
+    )
+    compared = outcome.verdict.checks[1]
+    assert (compared.value, compared.champion) == (44.0, 45.0)
+    assert outcome.verdict.rows == "89"
+    path = f"{outcome.verdict.champion}.md"
+    text = registry.client.download_artifacts(
+        run_id, f"promotion/version-2-against-{path}", str(tmp_path)
+    )
+    assert outcome.verdict.how in Path(text).read_text("utf-8")
+
+
+def test_how_two_runs_were_measured_is_told(registry: SimpleNamespace) -> None:
+    verdict = registry.promotion.promote().verdict
+    assert verdict.how == "Both runs have measured on the same holdout (dddddddd)."
+    assert (
+        verdict.title
+        == f"Version 2 of {registry.name} against the champion, version 1, on 89 " + ("rows")
+    )
+
+
+def test_a_run_without_a_holdout_cannot_be_compared(
+    mlops: Rooms, registry: SimpleNamespace
+) -> None:
+    for number in "12":
+        run_id = registry.client.get_model_version(registry.name, number).run_id
+        registry.client.delete_tag(run_id, "holdout.digest")
+    with pytest.raises(mlops("errors").TrackingError, match="that of version 2 was not kept"):
+        registry.promotion.promote()
+
+
+def test_only_one_process_promotes_at_a_time(
+    mlops: Rooms, registry: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlops("registry.promote"), "_SECONDS_TO_WAIT", 0.2)
+    with mlops("disk").FileLock(tmp_path / "promotion.lock") as taken:
+        assert taken
+        with pytest.raises(mlops("errors").TrackingError, match="promoting in this project for"):
+            registry.promotion.promote()
+    assert registry.aliases()["champion"] == "1"
+    registry.promotion.promote()
+    assert mlops("disk").FileLock(tmp_path / "promotion.lock").take()
+
+
+def test_a_promotion_waits_for_the_one_before_it(
+    mlops: Rooms, registry: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = mlops("disk").FileLock(tmp_path / "promotion.lock")
+    assert lock.take()
+    monkeypatch.setattr(mlops("registry.promote").time, "sleep", lambda seconds: lock.release())
+    assert registry.promotion.promote().promoted
+
+
+def test_without_a_model_in_mlflow_yml_nothing_is_promoted(mlops: Rooms, tmp_path: Path) -> None:
+    config = mlops("config").parse_config({})
+    promotion = mlops("registry.promote").Promotion(config, mlops("project").State(tmp_path))
+    with pytest.raises(mlops("errors").TrackingError, match=r"set model\.name"):
+        promotion.promote()
+
+
+def test_the_first_version_is_judged_without_a_comparison(registry: SimpleNamespace) -> None:
+    registry.client.delete_registered_model_alias(registry.name, "champion")
+    outcome = registry.promotion.promote("3")
+    assert outcome.summary.endswith("is the champion now: its rule holds.")
+    assert outcome.verdict.champion is None
+    tags = registry.run_tags("3")
+    assert tags["promotion.champion"] == "none"
+    assert "promotion.improvement.rmse" not in tags
+    version = registry.client.get_model_version(registry.name, "3")
+    assert "promoted_from" not in version.tags
+    assert version.tags["promotion_reason"] == "its rule holds"
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_verdict_that_cannot_be_kept_changes_nothing_about_the_champion(
+    registry: SimpleNamespace,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from mlflow.exceptions import RestException
+
+    def refused(*given: Any, **named: Any) -> None:
+        error = RestException({"error_code": "X", "message": "not now"})
+        error.get_http_status_code = lambda: status  # type: ignore[method-assign]
+        raise error
+
+    monkeypatch.setattr(MlflowClient, "log_text", refused)
+    if status == 503:
+        with pytest.raises(RestException):
+            registry.promotion.promote()
+    else:
+        assert registry.promotion.promote().promoted
+        assert "The verdict could not be kept on the run: " in caplog.text
+        assert registry.run_tags("2")["promotion.verdict"] == "promoted"
+    assert registry.aliases()["champion"] == "2"
+
+
+def test_a_champion_that_was_promoted_by_hand_needs_no_verdict(
+    registry: SimpleNamespace,
+) -> None:
+    registry.client.set_registered_model_alias(registry.name, "champion", "2")
+    assert "is the champion already" in registry.promotion.promote("2").summary
+    assert registry.aliases() == {"champion": "2"}
+    assert "promotion.verdict" not in registry.run_tags("2")
+    registry.client.set_registered_model_alias(registry.name, "challenger", "2")
+    registry.promotion.promote("2", dry_run=True)
+    assert registry.aliases() == {"champion": "2", "challenger": "2"}
+
+
+def test_the_missing_verdict_of_one_that_cannot_be_judged_is_told(
+    registry: SimpleNamespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = registry.client
+    client.set_registered_model_alias(registry.name, "champion", "2")
+    client.set_model_version_tag(registry.name, "2", "promotion_reason", "a whim")
+    client.set_model_version_tag(registry.name, "2", "promoted_from", "9")
+    registry.promotion.promote("2")
+    assert "Version 2 gets no verdict: The model" in caplog.text
+    assert registry.aliases() == {"champion": "2"}
+
+
+def test_the_missing_verdict_of_one_that_cannot_be_compared_says_so(
+    registry: SimpleNamespace,
+) -> None:
+    client = registry.client
+    client.set_registered_model_alias(registry.name, "champion", "2")
+    client.set_model_version_tag(registry.name, "2", "promotion_reason", "a whim")
+    client.set_model_version_tag(registry.name, "2", "promoted_from", "1")
+    client.delete_tag(client.get_model_version(registry.name, "2").run_id, "holdout.digest")
+    registry.promotion.promote("2")
+    tags = registry.run_tags("2")
+    assert (tags["promotion.verdict"], tags["promotion.champion"]) == ("promoted", "1")
+
+
+def test_a_promotion_at_a_runs_end_says_what_it_has_done(
+    mlops: Rooms, registry: SimpleNamespace, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import logging
+
+    delivery = mlops("tracking.shipping").Delivery(tmp_path / "delivery.json")
+    delivery.versions = {"m": [registry.name, "2", "challenger"]}
+    with caplog.at_level(logging.INFO):
+        registry.promotion.run_shipped(delivery)
+    assert f"Version 2 of {registry.name} is the champion now" in caplog.text
+    assert delivery.versions["m"][2] == "champion"
+    assert mlops("tracking.shipping").Delivery.load(tmp_path, "x").versions == {}
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        registry.promotion.run_shipped(delivery)
+    assert "is the champion" not in caplog.text
+    delivery.versions = {"m": [registry.name, "3", "challenger"]}
+    with caplog.at_level(logging.INFO):
+        registry.promotion.run_shipped(delivery)
+    assert "does not become the champion" in caplog.text
+    assert delivery.versions["m"][2] == "challenger"
+    run_id = registry.client.get_model_version(registry.name, "4").run_id
+    registry.client.delete_tag(run_id, "holdout.digest")
+    delivery.versions = {"m": [registry.name, "4", "challenger"]}
+    registry.promotion.run_shipped(delivery)
+    assert f"Version 4 of {registry.name} is not promoted: Version 4 cannot be" in caplog.text
+
+
+def test_a_table_on_the_screen_has_aligned_columns(mlops: Rooms, registry: SimpleNamespace) -> None:
+    report = mlops("registry.report")
+    verdict = registry.promotion.promote(dry_run=True).verdict
+    assert report.on_screen(verdict) == [
+        "Rule                       Version 2  Version 1  Wanted      Holds",
+        "rmse                       40                    at most 60  yes",
+        "rmse against the champion  40         50         at most 50  yes",
+    ]
+    registry.client.delete_registered_model_alias(registry.name, "champion")
+    alone = registry.promotion.promote(dry_run=True).verdict
+    assert report.on_screen(alone)[0] == "Rule  Version 2  Wanted      Holds"
+    nothing = mlops("registry.rules").Verdict("m", "1", None)
+    assert (nothing.holds, nothing.why) == (True, "there are no rules in mlflow.yml")
+    text = report.as_markdown(nothing, report.PROMOTED, nothing.why)
+    assert "|" not in text
+    assert "\n\nReason: there are no rules in mlflow.yml\n" in text

@@ -218,6 +218,55 @@ def test_a_holdout_that_cannot_be_read_is_refused_in_a_sentence(mlops: Rooms, st
         mlops("registry.holdout").load_holdout(state, "d")
 
 
+def test_a_holdout_that_is_too_large_is_not_kept(
+    mlops: Rooms,
+    state: Any,
+    capture: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    holdout = mlops("registry.holdout")
+    monkeypatch.setattr(holdout, "_MAX_BYTES", 10)
+    tags = capture.node_called(EVALUATE, inputs())
+    assert holdout.load_holdout(state, tags["holdout.digest"]) is None
+    assert "too large to be kept (0 MB)" in caplog.text
+    monkeypatch.setattr(holdout, "_MAX_BYTES", 10**9)
+    kept = [capture.node_called(EVALUATE, inputs()) for _ in range(2)]
+    assert kept == [tags, tags]
+    assert holdout.load_holdout(state, tags["holdout.digest"])
+
+
+@pytest.mark.parametrize("kind", ["array", "objects", "list"])
+def test_a_holdout_may_be_anything(mlops: Rooms, capture: Any, kind: str) -> None:
+    import numpy as np
+
+    def make(last: float) -> Any:
+        rows = [1.0, last]
+        return rows if kind == "list" else np.array(rows, object if kind == "objects" else float)
+
+    found = [capture.node_called(EVALUATE, inputs(rows=make(last))) for last in (2, 2, 3)]
+    digests = [tags["holdout.digest"] for tags in found]
+    assert digests[0] == digests[1] != digests[2]
+    assert found[0]["holdout.rows"] == "2"
+    if kind == "array":
+        turned = capture.node_called(EVALUATE, inputs(rows=make(2).reshape(2, 1)))
+        assert turned["holdout.digest"] != digests[0]
+    lazy = capture.node_called(EVALUATE, inputs(rows=7))
+    assert "holdout.rows" not in lazy
+
+
+def test_the_module_that_evaluates_is_part_of_the_question(
+    mlops: Rooms, capture: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import inspect
+
+    before = capture.node_called(EVALUATE, inputs())
+    monkeypatch.setattr(inspect, "getsource", lambda module: "another evaluation")
+    assert capture.node_called(EVALUATE, inputs()) != before
+    builtin = node(max, ["rows", "predictions"], "evaluation")
+    assert capture.node_called(builtin, inputs())["holdout.digest"]
+
+
 def test_only_what_evaluates_has_a_holdout_and_the_oldest_ones_go(state: Any, capture: Any) -> None:
     fit = node(evaluate, ["rows", "predictions", "params:bands"], "model")
     assert capture.node_called(fit, inputs()) == {}

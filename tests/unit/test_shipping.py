@@ -82,6 +82,31 @@ def test_all_that_was_appended_is_delivered_and_then_the_end(mlops: Rooms, tmp_p
     assert sink.ended == ["FINISHED"]
 
 
+def test_a_long_journal_is_delivered_without_pauses_and_ends_with_its_process(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlops("tracking.journal"), "_CHUNK_BYTES", 1000)
+    journal = mlops("tracking.journal").Journal(tmp_path)
+    journal.append("run_started", name="run")
+    for number in range(100):
+        journal.append("metrics", number=number)
+    sink = Collecting(mlops, tmp_path)
+    shipper = mlops("tracking.shipping.shipper").Shipper(sink)
+    waited: list[int] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(len(sink.numbers))
+        journal.append("run_ended", status="FINISHED")
+        shipper.finish()
+
+    monkeypatch.setattr(shipper._finishing, "wait", wait)
+    shipper.start()
+    assert shipper.daemon
+    assert shipper.drain(time.monotonic() + 20)
+    assert waited == [100]
+    assert sink.ended == ["FINISHED"]
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_server_that_comes_back_gets_everything_once(mlops: Rooms, tmp_path: Path) -> None:
     sink = Collecting(
@@ -218,6 +243,65 @@ def test_a_deleted_experiment_is_restored_unless_mlflow_yml_says_otherwise(
     assert mlops("tracking.shipping.runs").find_experiment(client, options) == experiment_id
     found = client.get_experiment(experiment_id)
     assert found.lifecycle_stage == ("active" if restore else "deleted")
+
+
+def test_an_experiment_is_made_as_mlflow_yml_says(
+    mlops: Rooms, tmp_path: Path, database: str
+) -> None:
+    client, find = MlflowClient(database), mlops("tracking.shipping.runs").find_experiment
+    kwargs = {"artifact_location": f"{tmp_path.as_uri()}/files", "tags": {"team": "a"}}
+    options = mlops("config").ExperimentOptions(name="study", create_experiment_kwargs=kwargs)
+    found = client.get_experiment(find(client, options))
+    assert found.artifact_location == kwargs["artifact_location"]
+    assert found.tags == {"team": "a", "mlflow.experimentKind": "custom_model_development"}
+    assert find(client, options) == found.experiment_id
+
+
+@pytest.mark.parametrize("wins", [True, False])
+def test_an_experiment_that_another_run_makes_meanwhile_is_taken(
+    mlops: Rooms, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch, wins: bool
+) -> None:
+    client, make = MlflowClient(database), MlflowClient.create_experiment
+
+    def create(self: Any, name: str, *given: Any) -> str:
+        if wins:
+            make(self, name, *given)
+        raise ConnectionError("it exists, or nothing answers")
+
+    monkeypatch.setattr(MlflowClient, "create_experiment", create)
+    kwargs = {"artifact_location": tmp_path.as_uri()}
+    options = mlops("config").ExperimentOptions(name="study", create_experiment_kwargs=kwargs)
+    find = mlops("tracking.shipping.runs").find_experiment
+    if wins:
+        assert client.get_experiment(find(client, options)).name == "study"
+    else:
+        with pytest.raises(ConnectionError):
+            find(client, options)
+
+
+def test_an_experiment_whose_folder_is_gone_takes_no_run(
+    mlops: Rooms, tmp_path: Path, database: str
+) -> None:
+    client, find = MlflowClient(database), mlops("tracking.shipping.runs").find_experiment
+    client.create_experiment("study", f"{tmp_path}/moved/away/files")
+    options = mlops("config").ExperimentOptions(name="study")
+    with pytest.raises(mlops("errors").TrackingError, match="/moved/away/files, a folder that is"):
+        find(client, options)
+    # MLflow's own, in a folder of whoever made the database.
+    assert find(client, mlops("config").ExperimentOptions(name="Default")) == "0"
+
+
+def test_how_far_a_delivery_has_got_is_remembered(mlops: Rooms, tmp_path: Path) -> None:
+    delivery = mlops("tracking.shipping").Delivery
+    first = delivery.load(tmp_path, "server")
+    assert (first.run_id, first.resumed, first.done) == (None, False, False)
+    first.run_id, first.offsets, first.done = "r", {"1.jsonl": 5}, True
+    first.save()
+    second = delivery.load(tmp_path, "server", resumed=True)
+    assert (second.run_id, second.offsets, second.done) == ("r", {"1.jsonl": 5}, True)
+    assert second.resumed
+    assert delivery.load(tmp_path, "mirror-1").run_id is None
+    assert [path.name for path in tmp_path.iterdir()] == ["delivery-server.json"]
 
 
 @pytest.mark.parametrize("joined", [True, False])

@@ -111,6 +111,36 @@ def test_a_command_that_fails_is_told_of_once_and_shows_no_token(
     assert "CANARY" not in record.message
 
 
+def test_a_command_that_fails_is_left_alone_for_a_while(
+    mlops: Rooms, folder: Path, clock: Clock
+) -> None:
+    script = folder / "script.py"
+    script.write_text(f"open({str(folder / 'runs')!r}, 'a').write('x'); exit(1)")
+    provider = mlops("backend.token_command").TokenCommand([sys.executable, str(script)])
+    for ahead, runs in ((0, 1), (9, 1), (12, 2)):
+        clock.ahead = ahead
+        assert provider.request_headers() == {}
+        assert len((folder / "runs").read_text()) == runs
+
+
+@pytest.mark.parametrize(("seconds", "early", "late"), [(20, 8, 12), (600, 535, 545)])
+def test_a_token_is_renewed_a_minute_or_half_its_life_before_the_end(
+    mlops: Rooms, folder: Path, clock: Clock, seconds: int, early: int, late: int
+) -> None:
+    provider = mlops("backend.token_command").TokenCommand(command(folder, seconds))
+    first = provider.request_headers()
+    clock.ahead = early
+    assert provider.request_headers() == first
+    clock.ahead = late
+    assert provider.request_headers() != first
+
+
+@pytest.mark.parametrize("given", ["", [], "  "])
+def test_a_command_of_nothing_is_refused(mlops: Rooms, given: str | list[str]) -> None:
+    with pytest.raises(TypeError, match="command is empty"):
+        mlops("backend.token_command").TokenCommand(given)
+
+
 def test_what_is_still_good_of_a_token_is_used_while_the_command_fails(
     mlops: Rooms, folder: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

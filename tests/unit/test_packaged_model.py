@@ -1,0 +1,502 @@
+"""A packaged pipeline: what is in it, that it predicts, is scored and is served the same."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import mlflow
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import Pipeline, node
+
+from tests.support.rooms import Rooms
+from tests.support.tracked import RUN_PARAMS, config_of, runs_of, started, work
+
+MODEL = {"name": "one.two.sales", "pipeline": "inference", "input": "rows"}
+
+
+def fit(rows: pd.DataFrame) -> dict[str, float]:
+    return {"factor": float(rows["x"].max())}
+
+
+def predict(rows: pd.DataFrame, state: dict[str, float], shift: dict[str, float]) -> pd.DataFrame:
+    return pd.DataFrame({"y": rows["x"] * state["factor"] + shift["by"]})
+
+
+INFERENCE = Pipeline([node(predict, ["rows", "state", "params:shift"], "predictions")])
+TRAINING = Pipeline([node(fit, "table", "state", name="fit")])
+ROWS = pd.DataFrame({"x": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def registry(mlops: Rooms) -> Iterator[None]:
+    """The pipelines of the project, and what it requires."""
+    pipelines = {"inference": INFERENCE, "training": TRAINING, "__default__": TRAINING}
+    requires = ["pandas>=2", "numpy>=99; python_version < '3'", "pytest; extra == 'dev'"]
+    requires += ["uvicorn[standard]>=0.1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlops("project"), "registered_pipelines", lambda: pipelines)
+        distribution = SimpleNamespace(requires=requires)
+        patch.setattr(mlops("model.packaging"), "_distribution", lambda: distribution)
+        yield
+
+
+def catalog_in(folder: Path) -> DataCatalog:
+    """A catalog with the rows to score, what training has fitted, and a parameter."""
+    state = {"type": "pickle.PickleDataset", "filepath": str(folder / "state.pkl")}
+    rows = {"type": "pandas.CSVDataset", "filepath": str(folder / "rows.csv")}
+    catalog = DataCatalog.from_config({"state": state, "rows": rows})
+    ROWS.to_csv(folder / "rows.csv", index=False)
+    catalog["state"].save({"factor": 10.0})
+    catalog["params:shift"] = MemoryDataset({"by": 0.5})
+    catalog["table"] = MemoryDataset(ROWS)
+    return catalog
+
+
+def options_of(mlops: Rooms, **changed: Any) -> Any:
+    return mlops("config").ModelOptions(**MODEL | changed)
+
+
+@pytest.fixture(scope="module")
+def packaged(mlops: Rooms, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("packaged")
+    catalog = catalog_in(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        (folder / "uv.lock").write_text("# CANARY", encoding="utf-8")
+        patch.chdir(folder)
+        mlops("model.packaging").package(options_of(mlops), catalog, folder / "model")
+    (folder / "state.pkl").unlink()
+    assert sorted(path.name for path in folder.iterdir()) == ["model", "rows.csv", "uv.lock"]
+    return folder / "model"
+
+
+def test_it_predicts_what_was_trained_with_files_of_its_own(packaged: Path) -> None:
+    model = mlflow.pyfunc.load_model(str(packaged))
+    assert model.predict(ROWS)["y"].tolist() == [value * 10 + 0.5 for value in ROWS["x"]]
+    assert model.metadata.get_input_schema().input_names() == ["x"]
+    assert model.metadata.get_output_schema().input_names() == ["y"]
+
+
+def test_it_holds_code_requirements_and_an_example_and_nothing_of_the_machine(
+    mlops: Rooms, packaged: Path
+) -> None:
+    package = mlops("project").PACKAGE
+    files = {path.relative_to(packaged).as_posix() for path in packaged.rglob("*")}
+    assert {f"code/{package}/mlops/model/plan.py", "artifacts/state.pkl"} <= files
+    assert f"code/{package}/mlops/hook.py" not in files
+    assert not [name for name in files if "lock" in name or "__pycache__" in name]
+    requirements = (packaged / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.partition("==")[0] for line in requirements]
+    assert pins == ["mlflow", "pandas", "uvicorn[standard]"]
+    example = json.loads((packaged / "input_example.json").read_text(encoding="utf-8"))
+    assert example["columns"] == ["x"]
+    assert len(example["data"]) == 1
+    config = mlflow.models.Model.load(packaged).flavors["python_function"]["config"]
+    entry = config["datasets"].pop("state")
+    assert entry.pop("type").endswith("PickleDataset")
+    assert "filepath" not in entry
+    assert config == {
+        "package": package,
+        "pipeline": "inference",
+        "input": "rows",
+        "output": "predictions",
+        "datasets": {},
+        "parameters": {"shift": {"by": 0.5}},
+        "validator": None,
+    }
+
+
+def test_rows_that_its_validator_refuses_are_the_callers_to_fix(
+    mlops: Rooms, packaged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kedro.validation import DataValidationError
+    from mlflow.exceptions import MlflowException
+
+    def refuse(self: Any, rows: Any) -> None:
+        raise DataValidationError("no such rows")
+
+    model = mlflow.pyfunc.load_model(str(packaged))
+    monkeypatch.setattr(mlops("model.plan").InferencePlan, "predict", refuse)
+    with pytest.raises(MlflowException, match="no such rows") as refused:
+        model.predict(ROWS)
+    assert refused.value.get_http_status_code() == 400
+
+
+def test_it_is_served_without_mlflows_own_checks(mlops: Rooms, packaged: Path) -> None:
+    model = mlops("serving.model").Model.load(packaged, "sales", "3", 10)
+    prediction, rows = model.predict({"x": [1.0, 2.0]})
+    assert (prediction["y"].tolist(), rows) == ([10.5, 20.5], 2)
+    assert [(one.name, one.type) for one in model.inputs] == [("x", "double")]
+    assert [(one.name, one.type) for one in model.outputs] == [("y", "double")]
+    assert type(model._predict.__self__).__name__ == "InferencePlan"
+
+
+# A model of another kind.
+SUM = """
+import mlflow
+class Sum(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        if (model_input < 0).any(axis=None):
+            raise ValueError("below zero")
+        return model_input.sum(axis=1)
+mlflow.models.set_model(Sum())
+"""
+
+
+def sum_model(folder: Path, example: pd.DataFrame, sign: bool = True) -> Path:
+    signature = mlflow.models.infer_signature(example, pd.Series([3.0])) if sign else None
+    code = folder.with_suffix(".py")
+    code.write_text(SUM, encoding="utf-8")
+    mlflow.pyfunc.save_model(str(folder), python_model=str(code), pip_requirements=[])
+    model = mlflow.models.Model.load(folder)
+    model.signature = signature
+    content = {"columns": list(example), "data": example.to_numpy().tolist()}
+    (folder / "example.json").write_text(json.dumps(content), encoding="utf-8")
+    model.saved_input_example_info = {
+        "type": "dataframe",
+        "pandas_orient": "split",
+        "artifact_path": "example.json",
+    }
+    model.save(folder / "MLmodel")
+    return folder
+
+
+def test_every_other_model_is_served_as_mlflow_predicts(mlops: Rooms, tmp_path: Path) -> None:
+    load = mlops("serving.model").Model.load
+    model = load(sum_model(tmp_path / "a", pd.DataFrame({"a": [1.0], "b": [2.0]})), "m", "1", 10)
+    assert model.predict({"a": [1, 2], "b": [1, 1]})[0].tolist() == [2.0, 3.0]
+    with pytest.raises(ValueError, match="below zero"):
+        load(sum_model(tmp_path / "b", pd.DataFrame({"a": [-1.0]})), "m", "1", 10)
+    with pytest.raises(ValueError, match="its signature has no named columns"):
+        load(sum_model(tmp_path / "c", pd.DataFrame({"a": [1.0]}), sign=False), "m", "1", 10)
+
+
+def test_code_that_somebody_has_changed_is_mlflows_to_run(
+    mlops: Rooms, packaged: Path, tmp_path: Path
+) -> None:
+    from shutil import copytree
+
+    find = mlops("serving.model")._package_that_predicts
+    code = Path("code") / mlops("project").PACKAGE
+    assert find(packaged, packaged / code) == "mlops.model"
+    changed = copytree(packaged, tmp_path / "changed")
+    (changed / "pyfunc_code.py").write_text("# other code", encoding="utf-8")
+    assert find(changed, changed / code) is None
+    (changed / "pyfunc_code.py").unlink()
+    assert find(changed, changed / code) is None
+
+
+def test_a_worker_of_the_servers_serves_it(
+    mlops: Rooms, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = mlops("serving.server")
+    files = sum_model(tmp_path / "a", pd.DataFrame({"a": [1.0], "b": [2.0]}))
+    answers: list[Any] = []
+
+    def ask(url: str, token: str, body: bytes) -> None:
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(f"{url}/invocations", body, headers)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                answers.append((response.headers["x-model-version"], response.read()))
+        except urllib.error.HTTPError as error:
+            answers.append(error.code)
+
+    async def main() -> None:
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+            async def meanwhile() -> None:
+                try:
+                    for token, body in (
+                        ("t", b'{"inputs": {"a": [1], "b": [2]}}'),
+                        ("x", b"{}"),
+                        ("t", b" " * 101),
+                        ("t", b'{"inputs": {"a": [1, 2, 3], "b": [1, 2, 3]}}'),
+                    ):
+                        await server.in_thread(partial(ask, url, token, body))
+                finally:
+                    signal.raise_signal(signal.SIGTERM)
+
+            supervisor = server.Supervisor(listener, 1)
+            settings = {"token": "t", "max_bytes": 100, "max_rows": 2}
+            worker = supervisor.start_worker()
+            version = server.ServedVersion("sales", "3", files)
+            await supervisor.serve(version, worker, settings, "Serving.", meanwhile)
+            assert await worker.ended == 0
+
+    before = [(each, signal.getsignal(each)) for each in (signal.SIGTERM, signal.SIGINT)]
+    try:
+        asyncio.run(main())
+    finally:
+        for each, handler in before:
+            signal.signal(each, handler)
+    (number, content), *refused = answers
+    assert (number, json.loads(content)["predictions"]) == ("3", [{"0": 3.0}])
+    assert refused == [401, 413, 413]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+# --- from a training run, into a scoring one ---
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_a_run_that_fits_all_of_it_adds_the_model(
+    mlops: Rooms, tmp_path: Path, database: str, fits: bool
+) -> None:
+    catalog = catalog_in(tmp_path)
+    config = config_of(mlops, tmp_path, database, model=MODEL)
+    listeners = [mlops("model.packaging").Packaging(config.model)]
+    listeners.append(mlops("registry.versions").Registration(config))
+    pipeline = TRAINING if fits else Pipeline([node(fit, "table", "other", name="fit")])
+    (tmp_path / "state.pkl").rename(tmp_path / "kept.pkl")
+    run = started(mlops, tmp_path, config, pipeline, listeners, catalog)
+    (tmp_path / "kept.pkl").rename(tmp_path / "state.pkl")
+    work(run, pipeline.nodes[0], {}, {pipeline.nodes[0].outputs[0]: 1})
+    run.complete(catalog)
+    run.finish("FINISHED")
+    (found,) = runs_of(database)
+    client = mlflow.MlflowClient(database)
+    models = client.search_logged_models([found.info.experiment_id])
+    versions = client.search_model_versions(f"run_id = '{found.info.run_id}'")
+    if not fits:
+        assert (list(models), list(versions)) == ([], [])
+        return
+    (model,), (version,) = models, versions
+    assert (model.name, str(model.status)) == ("sales", "READY")
+    assert version.name == "one.two.sales"
+    assert list(client.get_registered_model(version.name).aliases) == ["champion"]
+    assert str(version.description).startswith("# Model card: one.two.sales")
+    assert found.outputs
+    assert [each.model_id for each in found.outputs.model_outputs] == [model.model_id]
+    assert Path(model.artifact_location.removeprefix("file://"), "MODEL_CARD.md").is_file()
+
+
+def test_a_run_that_is_to_register_says_so_from_the_start(mlops: Rooms) -> None:
+    packaging = mlops("model.packaging").Packaging(options_of(mlops))
+    for pipeline, registers in (
+        (TRAINING, "one.two.sales"),
+        (TRAINING + INFERENCE, "one.two.sales"),
+        (INFERENCE, None),
+    ):
+        start = mlops("tracking").RunStart({}, ["x"], pipeline, DataCatalog())
+        packaging.run_starts(start)
+        assert start.registers == registers
+
+
+REFUSED_OPTIONS = [
+    ({"pipeline": "infer"}, r"model.pipeline names the pipeline 'infer', .* \(it has: inference,"),
+    ({"input": "row"}, r"names the data set 'row', .*does not read \(it reads: rows, state\)"),
+    ({"input": "params:shift"}, "which the pipeline 'inference' does not read"),
+]
+
+
+@pytest.mark.parametrize(("changed", "message"), REFUSED_OPTIONS, ids=range(len(REFUSED_OPTIONS)))
+def test_a_model_that_mlflow_yml_names_wrongly_is_refused(
+    mlops: Rooms, changed: dict[str, str], message: str
+) -> None:
+    with pytest.raises(mlops("errors").TrackingError, match=message):
+        mlops("model.packaging").fitted_inputs(options_of(mlops, **changed))
+
+
+def test_a_pipeline_of_two_outputs_is_no_model(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = INFERENCE + Pipeline([node(fit, "rows", "more")])
+    monkeypatch.setattr(mlops("project"), "registered_pipelines", lambda: {"inference": two})
+    with pytest.raises(mlops("errors").TrackingError, match=r"outputs more, predictions; a model"):
+        mlops("model.packaging").fitted_inputs(options_of(mlops))
+
+
+def test_a_secret_among_the_parameters_is_not_packaged(mlops: Rooms, tmp_path: Path) -> None:
+    catalog = catalog_in(tmp_path)
+    catalog["params:shift"] = MemoryDataset({"by": 1.0, "api_key": "CANARY"})
+    with pytest.raises(mlops("errors").TrackingError, match="'shift' looks like a secret") as told:
+        mlops("model.packaging").package(options_of(mlops), catalog, tmp_path / "model")
+    assert "CANARY" not in told.value.message
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_input_that_gives_no_rows_is_refused(mlops: Rooms, tmp_path: Path) -> None:
+    catalog = catalog_in(tmp_path)
+    (tmp_path / "rows.csv").unlink()
+    with pytest.raises(mlops("errors").TrackingError, match=r"'rows' .* gives none"):
+        mlops("model.packaging").package(options_of(mlops), catalog, tmp_path / "model")
+    catalog["rows"] = MemoryDataset([1, 2])
+    with pytest.raises(mlops("errors").TrackingError, match="gives none: 'list' object has no"):
+        mlops("model.packaging").package(options_of(mlops), catalog, tmp_path / "model")
+
+
+@pytest.mark.parametrize(("traced", "columns"), [(True, 3), (False, 1)])
+def test_a_scoring_run_reads_the_files_of_a_version(
+    mlops: Rooms, packaged: Path, tmp_path: Path, traced: bool, columns: int
+) -> None:
+    catalog = catalog_in(tmp_path)
+    catalog["state"].save({"factor": -1.0})
+    output = {"type": "pandas.CSVDataset", "filepath": str(tmp_path / "out.csv")}
+    catalog["predictions"] = DataCatalog.from_config({"o": output})["o"]
+    version = SimpleNamespace(name="sales", version="4", run_id="r4", aliases=["champion", "x"])
+    tags = mlops("model.batch").use_version(
+        options_of(mlops, traced=traced), version, packaged, catalog
+    )
+    assert tags == {"model.name": "sales", "model.version": "4", "model.run_id": "r4"}
+    assert catalog.load("state") == {"factor": 10.0}
+    catalog.save("predictions", pd.DataFrame({"y": [1.0]}))
+    saved = pd.read_csv(tmp_path / "out.csv")
+    assert saved.shape == (1, columns)
+    if traced:
+        assert saved.loc[0].tolist() == [1.0, 4, "r4"]
+
+
+@pytest.mark.parametrize(
+    ("names", "runtime_params", "asked"),
+    [
+        (["inference"], {}, None),
+        (["inference"], {"model_version": 2}, "2"),
+        (["inference"], None, None),
+        (["training"], {}, "nobody"),
+        (["inference", "training"], {}, "nobody"),
+    ],
+)
+def test_only_a_run_of_the_models_pipeline_asks_for_a_version(
+    mlops: Rooms,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    names: list[str],
+    runtime_params: Any,
+    asked: str | None,
+) -> None:
+    versions = mlops("registry.versions")
+    found: list[Any] = []
+
+    version = SimpleNamespace(version="7")
+
+    def find_version(*given: Any) -> Any:
+        found.append(given)
+        return version
+
+    monkeypatch.setattr(versions, "find_version", find_version)
+    monkeypatch.setattr(versions, "download", lambda *given: "files")
+    monkeypatch.setattr(versions, "use_version", lambda *given: {"given": given[1:3]})
+    config = config_of(mlops, tmp_path, f"sqlite:///{tmp_path}/mlflow.db", model=MODEL)
+    given = RUN_PARAMS | {"runtime_params": runtime_params}
+    start = mlops("tracking").RunStart(given, names, INFERENCE, DataCatalog())
+    versions.Registration(config).run_starts(start)
+    if asked == "nobody":
+        assert (found, start.tags) == ([], {})
+    else:
+        assert found == [("one.two.sales", config.server, asked)]
+        assert start.tags == {"given": (version, "files")}
+    without = config_of(mlops, tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
+    versions.Registration(without).run_starts(start)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_version_is_registered_once_and_the_first_is_the_champion(
+    mlops: Rooms, tmp_path: Path, database: str, lost: bool
+) -> None:
+    client = mlflow.MlflowClient(database)
+    experiment_id = client.create_experiment("study", tmp_path.as_uri())
+    config = config_of(mlops, tmp_path, database, model=MODEL)
+    registration = mlops("registry.versions").Registration(config)
+    registration.shipping_starts(client, SimpleNamespace(data={"registers": "sales"}))
+    registration.shipping_starts(client, SimpleNamespace(data={}))
+    aliases = []
+    for number in range(3):
+        run_id = client.create_run(experiment_id).info.run_id
+        model = client.create_logged_model(experiment_id, "sales", run_id)
+        delivery = mlops("tracking.shipping").Delivery(tmp_path / f"{number}.json")
+        shipment = mlops("tracking").Shipment(client, delivery, run_id, config.server)
+        record = SimpleNamespace(data={"register": "sales", "path": str(tmp_path)})
+        for again in range(2):
+            registration.model_shipped(shipment, model, record)
+            if lost and again == 0:  # Its number has not reached us.
+                delivery.versions[model.model_id] = []
+                if number == 1:
+                    delivery.versions, delivery.resumed = {}, True
+        aliases.append(delivery.versions[model.model_id])
+    assert aliases == [
+        ["sales", "1", "champion"],
+        ["sales", "2", "challenger"],
+        ["sales", "3", "challenger"],
+    ]
+    versions = client.search_model_versions("name = 'sales'")
+    assert sorted(str(each.version) for each in versions) == ["1", "2", "3"]
+    models = client.search_logged_models([experiment_id])
+    assert {each.source for each in versions} == {f"models:/{each.model_id}" for each in models}
+    found = client.get_registered_model("sales").aliases
+    assert {key: str(value) for key, value in found.items()} == {
+        "champion": "1",
+        "challenger": "3",
+    }
+    nothing = SimpleNamespace(data={"register": None, "path": str(tmp_path)})
+    registration.model_shipped(shipment, model, nothing)
+    assert len(client.search_model_versions("name = 'sales'")) == 3
+
+
+def test_who_takes_part_in_a_run_is_for_mlflow_yml_to_say(mlops: Rooms, tmp_path: Path) -> None:
+    listeners_of = mlops("registry").listeners_of
+    state = mlops("project").State.of(tmp_path)
+    for content, names in (
+        ({}, ["Registration", "HoldoutCapture"]),
+        ({"model": MODEL}, ["Packaging", "Registration", "HoldoutCapture"]),
+        (
+            {"model": MODEL, "promotion": {"auto": True}},
+            ["Packaging", "Registration", "HoldoutCapture", "Promotion"],
+        ),
+        ({"promotion": {"auto": True}}, ["Registration", "HoldoutCapture"]),
+    ):
+        listeners = listeners_of(mlops("config").parse_config(content), state)
+        assert [type(each).__name__ for each in listeners] == names
+
+
+# --- compared with another version ---
+
+
+def test_two_models_predict_again_for_one_holdout(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def evaluate(rows: pd.DataFrame, predictions: pd.Series) -> dict[str, float]:
+        assert list(predictions.index) == list(rows.index)
+        return {"error": float((rows["target"] - predictions).abs().max()), "rows": len(rows)}
+
+    comparison = mlops("registry.comparison")
+    evaluating = Pipeline([node(evaluate, ["rows", "predictions"], "evaluation")])
+    monkeypatch.setattr(comparison, "registered_pipelines", lambda: {"training": evaluating})
+    options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
+    folders = [
+        sum_model(tmp_path / "one", pd.DataFrame({"a": [1.0]})),
+        sum_model(tmp_path / "two", pd.DataFrame({"a": [1.0], "b": [1.0]})),
+    ]
+    rows = pd.DataFrame({"a": [1.0, 2.0], "b": [5.0, 0.0], "target": [1.0, 2.0]}, index=[7, 9])
+    # Both get the columns that they read, and what they return has the index of the rows.
+    found = comparison.evaluate_again(options, {"rows": rows}, folders)
+    assert found == [{"error": 0.0, "rows": 2.0}, {"error": 5.0, "rows": 2.0}]
+    below = rows.assign(a=-1.0)
+    with pytest.raises(mlops("errors").TrackingError, match="does not predict for the holdout"):
+        comparison.evaluate_again(options, {"rows": below}, folders[:1])
+
+
+def test_without_a_node_that_evaluates_nothing_can_be_compared(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison = mlops("registry.comparison")
+    monkeypatch.setattr(comparison, "registered_pipelines", lambda: {"training": INFERENCE})
+    options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
+    with pytest.raises(
+        mlops("errors").TrackingError,
+        match=r"no node reads 'predictions' \(promotion.predictions\) and makes 'evaluation' \(pro",
+    ):
+        comparison.evaluate_again(options, {"rows": ROWS}, [])
