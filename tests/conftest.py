@@ -32,7 +32,11 @@ from tests.support.proxy import Proxy, proxy_of
 from tests.support.shared import shared
 from tests.support.slow import REGISTRY
 
-pytest_plugins = ["tests.support.profiles", "tests.support.scheduling"]
+pytest_plugins = [
+    "tests.support.profiles",
+    "tests.support.scheduling",
+    "tests.support.strays",
+]
 
 # A shell lets what it runs in the background ignore Ctrl-C, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

@@ -220,6 +220,7 @@ def test_mlflows_state_in_the_process_is_as_it_was_found(
     assert len(roots(project)) == 1
 
 
+@pytest.mark.strays("the run that is joined is in an experiment that MLflow made")
 @pytest.mark.parametrize("how", ["active", "MLFLOW_RUN_ID", "tracking.run.id"])
 def test_a_run_that_somebody_else_has_started_is_joined_and_not_closed(
     project: Project, how: str
@@ -250,6 +251,7 @@ def test_a_run_that_somebody_else_has_started_is_joined_and_not_closed(
     assert run.data.metrics.items() >= {"number": 1.5, "own_first": 1, "own_second": 3}.items()
 
 
+@pytest.mark.strays("the run that is joined is in an experiment that MLflow made")
 def test_a_run_that_is_joined_twice_says_once_which_parameter_it_cannot_change(
     project: Project,
 ) -> None:

@@ -24,6 +24,7 @@ from mlflow.entities import Run
 from tests.support import answers
 from tests.support.forked_kedro import Forked, forks_of
 from tests.support.machine import free_port
+from tests.support.started import STARTED, Started
 
 PACKAGE = "diabetes_progression"
 
@@ -50,12 +51,16 @@ class Project:
         return kept | {"COLUMNS": "200"} | dict(extra or {})
 
     def start(
-        self, *command: str, env: Mapping[str, str] | None = None, screen: int | IO[str] = PIPE
+        self,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        screen: int | IO[str] = PIPE,
+        cwd: str = "",
     ) -> subprocess.Popen[str]:
         """Start a program of the project's environment, in a process group of its own."""
         return subprocess.Popen(
             [self.environment / "bin" / command[0], *command[1:]],
-            cwd=self.folder,
+            cwd=self._place(env, cwd),
             env=self.variables(env),
             stdin=subprocess.DEVNULL,  # Nobody is there to be asked.
             stdout=screen,
@@ -65,23 +70,31 @@ class Project:
         )
 
     def run(
-        self, *command: str, code: int = 0, env: Mapping[str, str] | None = None
+        self, *command: str, code: int = 0, env: Mapping[str, str] | None = None, cwd: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a program of the project's environment to its end; its exit code must be `code`."""
-        process = self.start(*command, env=env)
+        process = self.start(*command, env=env, cwd=cwd)
         out, err = process.communicate(timeout=300)
         assert process.returncode == code, f"{command}: {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
-    def fork(self, *command: str, env: Mapping[str, str] | None = None) -> Forked:
+    def _place(self, env: Mapping[str, str] | None, cwd: str) -> Path:
+        """The working directory, below the project or anywhere; what is started is remembered."""
+        place = self.folder / cwd
+        place.mkdir(exist_ok=True)
+        STARTED.append(Started(self.folder, place, dict(env or {})))
+        return place
+
+    def fork(self, *command: str, env: Mapping[str, str] | None = None, cwd: str = "") -> Forked:
         """Start `kedro …` or `python script …` in a fork of a process that has the imports done."""
-        return forks_of(self.environment).start(command, self.folder, self.variables(env))
+        place = self._place(env, cwd)
+        return forks_of(self.environment).start(command, place, self.variables(env))
 
     def kedro(
-        self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None
+        self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None, cwd: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of Kedro's to its end, in a fork; its exit code must be `code`."""
-        process = self.fork("kedro", *arguments, env=env)
+        process = self.fork("kedro", *arguments, env=env, cwd=cwd)
         out, err = process.communicate()
         assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(arguments, code, out, err)
@@ -163,12 +176,16 @@ def files_of(project: Project, alias: str) -> Path:
 
 @contextmanager
 def listening(
-    project: Project, *command: str, url: str, env: Mapping[str, str] | None = None
+    project: Project,
+    *command: str,
+    url: str,
+    env: Mapping[str, str] | None = None,
+    cwd: str = "",
 ) -> Iterator[None]:
     """Start a server, wait until its address answers, and stop all of its processes at the end."""
     # Not a pipe: a server that nobody reads from stops when it is full.
     with TemporaryFile("w+") as screen:
-        process = project.start(*command, env=env, screen=screen)
+        process = project.start(*command, env=env, screen=screen, cwd=cwd)
         try:
             deadline = time.monotonic() + 120
             while not answers_at(url):
