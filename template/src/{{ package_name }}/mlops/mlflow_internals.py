@@ -236,6 +236,25 @@ def initialize_tables(engine: "Engine") -> None:
         _initialize_tables(engine)
 
 
+def tracing_client(uri: str) -> "TracingClient":
+    """Return a client of traces that reads and writes their files at its own tracking URI.
+
+    MLflow's own asks the process's, for spans that are kept as a file.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.tracing.client import TracingClient
+    from mlflow.tracing.utils.artifact_utils import get_artifact_uri_for_trace
+    from mlflow.utils.uri import add_databricks_profile_info_to_artifact_uri
+
+    class Client(TracingClient):
+        def _get_artifact_repo_for_trace(self, trace_info: "TraceInfo") -> Any:
+            location = get_artifact_uri_for_trace(trace_info)
+            location = add_databricks_profile_info_to_artifact_uri(location, uri)
+            return get_artifact_repository(location, tracking_uri=uri)
+
+    return Client(uri)
+
+
 def upload_spans(tracing: "TracingClient", trace: "TraceInfo", spans: "Iterable[Span]") -> None:
     """Upload a trace's spans as a file, as MLflow's own exporter does for Databricks."""
     from mlflow.entities import TraceData

@@ -1,5 +1,6 @@
 """The image of deploy/docker: a version of the model is put into its build context, and built."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import TrackingError
-from ..registry.versions import download
+from ..registry.versions import NOTE, download
 from .steps import Deployment, Step, program_step
 
 FOLDER = Path("deploy") / "docker"
@@ -30,6 +31,8 @@ def fetch_model(deployment: Deployment) -> Step:
         source, target = download(version, deployment.config.server), deployment.project / folder
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        known = {"model_name": version.name, "model_version": str(version.version)}
+        (target / NOTE).write_text(json.dumps(known), encoding="utf-8")
 
     return Step(
         f"Fetch version {version.version} of the model '{version.name}'.",

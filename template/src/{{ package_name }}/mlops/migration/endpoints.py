@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..backend.client import connect, is_transient, reason_of
 from ..config import ExperimentOptions, KedroMlflowConfig, ModelOptions, PlaceOptions
 from ..errors import TrackingError
-from ..project import is_server
+from ..mlflow_internals import tracing_client
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -37,20 +37,18 @@ _T = TypeVar("_T")
 class Endpoint:
     """One MLflow: tracking server or database, and its registry."""
 
-    uri: str
+    place: PlaceOptions
     client: "MlflowClient"
 
     @property
-    def traces(self) -> "TracingClient":
-        """The client of its traces: MLflow's functions for them use the process's own URI."""
-        from mlflow.tracing.client import TracingClient
-
-        return TracingClient(self.uri)
+    def uri(self) -> str:
+        """The tracking URI."""
+        return self.place.uri
 
     @property
-    def is_server(self) -> bool:
-        """Whether it is reached through a server."""
-        return is_server(self.uri)
+    def traces(self) -> "TracingClient":
+        """The client of its traces."""
+        return tracing_client(self.uri)
 
 
 def open_source(uri: str) -> Endpoint:
@@ -67,7 +65,7 @@ def open_source(uri: str) -> Endpoint:
 
 def open_target(options: PlaceOptions) -> Endpoint:
     """Open the MLflow that is copied to."""
-    return Endpoint(options.uri, connect(options))
+    return Endpoint(options, connect(options))
 
 
 @dataclass

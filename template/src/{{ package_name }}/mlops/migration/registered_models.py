@@ -4,6 +4,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..backend.artifacts import knows_models
 from ..backend.client import is_transient
 from ..registry.versions import make_registered_model
 from .endpoints import FROM_VERSION, Endpoint, Migration, pages, registered_name
@@ -101,8 +102,8 @@ def _create(
     run_id = migration.ids.runs.get(version.run_id or "")
     model_id = migration.ids.models.get(model_id_of(version) or "")
     source = _source(migration, version, model_id, run_id)
-    if not migration.target.is_server:
-        model_id = None  # It would be looked up at the process's own tracking URI.
+    if not knows_models(migration.target.place):
+        model_id = None
     own_tags = {FROM_VERSION: version_key(version)}
     create = partial(
         client.create_model_version,
@@ -145,9 +146,9 @@ def _source(
     migration: Migration, version: "ModelVersion", model_id: str | None, run_id: str | None
 ) -> str:
     """Return where a version's files are at the target."""
-    if model_id and migration.target.is_server:
-        return f"models:/{model_id}"
-    if model_id:  # A registry in a database would look up models:/… at the process's own URI.
+    if model_id:
+        if knows_models(migration.target.place):
+            return f"models:/{model_id}"
         return str(migration.target.client.get_logged_model(model_id).artifact_location)
     source = str(version.source)
     if run_id is None:

@@ -147,12 +147,18 @@ def _start(model: Path, rows: Path, predictions: Path) -> "subprocess.Popen[str]
         # Isolated: neither this folder nor PYTHONPATH comes before the model's own code.
         [sys.executable, "-I", script, model, rows, predictions],
         cwd=rows.parent,
-        env={**os.environ, "KEDRO_DISABLE_TELEMETRY": "true"},
+        env={**_variables(), "KEDRO_DISABLE_TELEMETRY": "true"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _variables() -> dict[str, str]:
+    """Return the environment without what would lead the model's own calls of MLflow to a run."""
+    leads = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT")
+    return {name: value for name, value in os.environ.items() if not name.startswith(leads)}
 
 
 def _evaluating_node(options: PromotionOptions) -> Node:

@@ -15,6 +15,9 @@ import mlflow
 def main(folder: str, rows_path: str, predictions_path: str) -> None:
     """Predict for rows that may have more columns than the model reads, such as the target."""
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    # What the model logs and traces by itself here belongs to no run.
+    mlflow.tracing.disable()
+    mlflow.set_tracking_uri(f"sqlite:///{predictions_path}.db")
     model = mlflow.pyfunc.load_model(folder)
     rows = pickle.loads(Path(rows_path).read_bytes())
     if hasattr(rows, "columns") and (schema := model.metadata.get_input_schema()):

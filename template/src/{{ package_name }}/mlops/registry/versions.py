@@ -7,6 +7,7 @@ from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
+from ..backend import artifacts
 from ..backend.client import UnreachableError, connect, if_exists, is_missing, reason_of
 from ..config import KedroMlflowConfig, ServerOptions
 from ..errors import TrackingError
@@ -30,6 +31,8 @@ PROMOTED_FROM, REASON = "promoted_from", "promotion_reason"
 _MAX_REASON = 250
 # By it MLflow's page of a logged model shows its versions.
 _VERSIONS_TAG = "mlflow.modelVersions"
+# The file, of YAML, that MLflow adds to a version that it downloads.
+NOTE = "registered_model_meta"
 _MISSING = {
     CHAMPION: "is the champion yet: train one with `kedro run`.",
     CHALLENGER: "is the challenger: train one with `kedro run`, or name another version by its "
@@ -66,17 +69,10 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
 
 def download(version: "ModelVersion", server: ServerOptions) -> Path:
     """Fetch a version's files, if they are not on this machine; a TrackingError if it fails."""
-    from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(
-            download_artifacts(
-                f"models:/{version.name}/{version.version}",
-                tracking_uri=server.mlflow_tracking_uri,
-                registry_uri=server.mlflow_registry_uri,
-            )
-        )
+        return artifacts.download(f"models:/{version.name}/{version.version}", server)
     except (MlflowException, OSError) as error:
         raise TrackingError(
             f"The files of the model '{version.name}', version {version.version}, cannot be read "

@@ -11,7 +11,7 @@ import yaml
 from ..backend.access import exported
 from ..config import KedroMlflowConfig, read_config
 from ..errors import TrackingError
-from ..registry.versions import download, find_version
+from ..registry.versions import NOTE, download, find_version
 from .server import ServedVersion, Supervisor, in_thread, say
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def packed_model(folder: Path, config: KedroMlflowConfig) -> ServedVersion:
         model = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise TrackingError(f"--model {folder}: there is no model (no file MLmodel).") from error
-    note = folder / "registered_model_meta"
+    note = folder / NOTE
     known = yaml.safe_load(note.read_text(encoding="utf-8")) if note.is_file() else {}
     name = known.get("model_name") or (config.model.name if config.model else folder.name)
     version = known.get("model_version") or model.get("model_id") or model.get("run_id")

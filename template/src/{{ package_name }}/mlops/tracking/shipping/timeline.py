@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...backend.pages import is_databricks
-from ...mlflow_internals import upload_spans
+from ...mlflow_internals import tracing_client, upload_spans
 from ..capture.nodes import nodes_of
 from ..journal import Record, all_records
 
@@ -32,7 +32,6 @@ def log_timeline(
     tracking URI.
     """
     from mlflow.entities import TraceInfo, TraceLocation, TraceState
-    from mlflow.tracing.client import TracingClient
 
     whole = _whole_run(journal, end)
     if whole is None:
@@ -47,7 +46,7 @@ def log_timeline(
         trace_metadata={"mlflow.sourceRun": run_id, "mlflow.trace_schema.version": "3"},
         tags={"mlflow.traceName": whole.start.data["name"]},
     )
-    log_trace(TracingClient(client.tracking_uri), info, _spans(run_id, journal, whole))
+    log_trace(tracing_client(client.tracking_uri), info, _spans(run_id, journal, whole))
 
 
 def log_trace(tracing: "TracingClient", info: "TraceInfo", spans: Iterable["Span"]) -> None:
