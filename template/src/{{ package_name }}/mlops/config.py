@@ -7,11 +7,12 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import deepcopy
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -91,7 +92,7 @@ class PlaceOptions(_Options):
 
     @property
     def registry_uri(self) -> str:
-        """The registry's URI: the tracking URI, unless mlflow.yml names another."""
+        """The registry's URI, once the configuration is resolved."""
         return self.mlflow_registry_uri or self.uri
 
 
@@ -287,13 +288,11 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
 
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
     """Fill in what depends on the project and on MLflow's variables; addresses become absolute."""
-    server, tracking = config.server, config.tracking
+    tracking = config.tracking
     if (name := os.environ.get(EXPERIMENT_NAME)) and not tracking.experiment.is_named:
         experiment = tracking.experiment.model_copy(update={"name": name})
         tracking = tracking.model_copy(update={"experiment": experiment})
-    uri = server.mlflow_tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    server = server.model_copy(update={"mlflow_tracking_uri": uri or "sqlite:///mlflow.db"})
-    server = server.model_copy(update=_absolute(server, project_path))
+    server = _filled_in(config.server, os.environ, project_path)
     if is_database(server.uri):
         # MLflow's default is a folder of the working directory.
         creation = tracking.experiment.create_experiment_kwargs
@@ -304,13 +303,44 @@ def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
     if os.environ.get(_SYSTEM_METRICS, "").lower() in ("true", "1"):
         capture = tracking.capture.model_copy(update={"system": True})
         tracking = tracking.model_copy(update={"capture": capture})
-    mirrors = [each.model_copy(update=_absolute(each, project_path)) for each in config.mirrors]
+    mirrors = [
+        _filled_in(each, {}, project_path) if each.mlflow_tracking_uri else each
+        for each in config.mirrors
+    ]
     return config.model_copy(update={"server": server, "mirrors": mirrors, "tracking": tracking})
 
 
-def _absolute(place: PlaceOptions, project_path: Path) -> dict[str, str]:
-    keys = ("mlflow_tracking_uri", "mlflow_registry_uri")
-    return {key: anchor(uri, project_path) for key in keys if (uri := getattr(place, key))}
+_Place = TypeVar("_Place", bound=PlaceOptions)
+
+
+def _filled_in(place: _Place, variables: Mapping[str, str], project_path: Path) -> _Place:
+    """Return absolute addresses; for those that are null, what MLflow takes then."""
+    uri = place.mlflow_tracking_uri or variables.get("MLFLOW_TRACKING_URI")
+    uri = anchor(uri or _default_uri(project_path), project_path)
+    registry_uri = place.mlflow_registry_uri or variables.get("MLFLOW_REGISTRY_URI")
+    registry_uri = anchor(registry_uri, project_path) if registry_uri else _registry_of(uri)
+    return place.model_copy(
+        update={"mlflow_tracking_uri": uri, "mlflow_registry_uri": registry_uri}
+    )
+
+
+def _default_uri(project_path: Path) -> str:
+    """Return a folder with runs of earlier years, which MLflow takes before a new database."""
+    if (project_path / "mlflow.db").exists():
+        return "sqlite:///mlflow.db"
+    with suppress(OSError):
+        for path in (project_path / "mlruns").iterdir():
+            if path.name.isdigit() and (path / "meta.yaml").exists():
+                return "mlruns"
+    return "sqlite:///mlflow.db"
+
+
+def _registry_of(uri: str) -> str:
+    """Return the registry of a tracking URI: on Databricks, Unity Catalog of the same profile."""
+    kind, _, profile = uri.partition("://")
+    if kind != "databricks":
+        return uri
+    return f"databricks-uc://{profile}" if profile else "databricks-uc"
 
 
 def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:

@@ -73,16 +73,19 @@ def run_to_join(config: KedroMlflowConfig) -> tuple[KedroMlflowConfig, str | Non
     if active := run_of_the_owner():
         import mlflow
 
-        uri = {"mlflow_tracking_uri": mlflow.get_tracking_uri()}
-        server = config.server.model_copy(update=uri)
+        uris = {"mlflow_tracking_uri": mlflow.get_tracking_uri()}
+        if config.server.registry_uri == config.server.uri:
+            uris["mlflow_registry_uri"] = mlflow.get_registry_uri()
+        server = config.server.model_copy(update=uris)
         return config.model_copy(update={"server": server}), str(active.info.run_id)
     return config, config.tracking.run.id or os.environ.get("MLFLOW_RUN_ID")
 
 
 def pipeline_names(run_params: Mapping[str, Any]) -> list[str]:
     """Return the names of a run's pipelines; the default one by its other name if it has one."""
-    if names := run_params["pipeline_names"]:
-        return list(names)
+    names = list(run_params["pipeline_names"] or ["__default__"])
+    if names != ["__default__"]:
+        return names
     from kedro.framework.project import pipelines
 
     nodes = set(pipelines["__default__"].nodes)
