@@ -54,6 +54,20 @@ def test_the_first_run_makes_the_tables_and_every_value_is_there(
     assert not journals(project)
 
 
+def test_first_runs_at_once_make_the_tables_once(database: Database, project: Project) -> None:
+    uri = database.create("at_once")
+    tiny(project, "at_once")
+    variables = {"MLFLOW_TRACKING_URI": uri}
+    started = [project.fork("kedro", "run", env=variables) for _ in range(3)]
+    for process in started:
+        out, err = process.communicate()
+        assert process.returncode == 0, out + err
+        assert "did not take the whole run" not in said(out)
+    found = runs(MlflowClient(uri), "at_once")
+    assert [run.info.status for run in found] == ["FINISHED"] * 3
+    assert not journals(project)
+
+
 def test_a_wrong_password_costs_a_line_and_nothing_else(
     database: Database, project: Project
 ) -> None:

@@ -101,3 +101,66 @@ def test_a_database_with_anything_in_it_is_left_alone(mlops: Rooms, tmp_path: Pa
     before = path.read_bytes()
     mlops("backend.databases").make_tables(f"sqlite:///{path}")
     assert path.read_bytes() == before
+
+
+# In a process that has made none yet: MLflow's migrations are what threads break for each other.
+AT_ONCE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+from threading import Barrier
+sys.path.insert(0, sys.argv[1])
+from tests.support.rooms import room
+connect, options = room("backend.client").connect, room("config").ServerOptions
+places = [[f"sqlite:///{uri}" for uri in place.split(",")] for place in sys.argv[2:]]
+start = Barrier(len(places))
+
+def track(place):
+    start.wait()
+    client = connect(options(mlflow_tracking_uri=place[0], mlflow_registry_uri=place[-1]))
+    client.create_registered_model(f"model-{id(place)}")
+    client.create_run("0")
+
+with ThreadPoolExecutor(len(places)) as pool:
+    list(pool.map(track, places))
+for place in places:
+    client = connect(options(mlflow_tracking_uri=place[0], mlflow_registry_uri=place[-1]))
+    print(len(client.search_runs(["0"])), len(client.search_registered_models()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("places", "found"),
+    [
+        (["mlflow.db"] * 4, "4 4"),
+        (["runs.db,models.db"] * 4, "4 4"),
+        (["a.db", "b.db", "c.db", "d.db"], "1 1"),
+    ],
+)
+def test_threads_that_make_it_at_once_all_track(
+    tmp_path: Path, places: list[str], found: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, REPOSITORY, *places],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [found] * 4
+
+
+def connect(mlops: Rooms, folder: Path) -> None:
+    uri = f"sqlite:///{folder}/mlflow.db"
+    mlops("backend.client").connect(mlops("config").ServerOptions(mlflow_tracking_uri=uri))
+
+
+def test_a_database_that_cannot_be_made_is_named(mlops: Rooms, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder", "utf-8")
+    with pytest.raises(mlops("backend.client").UnreachableError, match="does not open"):
+        connect(mlops, tmp_path / "file")
+    (tmp_path / "mlflow.db").write_text("no database, but words", "utf-8")
+    with pytest.raises(mlops("backend.client").UnreachableError, match="not a database"):
+        connect(mlops, tmp_path)

@@ -6,7 +6,7 @@ import re
 import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPException, responses
 from typing import TYPE_CHECKING, TypeVar
 from urllib.error import HTTPError, URLError
@@ -18,7 +18,7 @@ from ..errors import TrackingError, one_line
 from ..mlflow_internals import answered_status, quieten_mlflow
 from ..project import is_database, is_server
 from ..redaction import mask, mask_text
-from .databases import make_tables, why_closed
+from .databases import creation, driver_message, why_closed
 from .pages import public
 
 if TYPE_CHECKING:
@@ -62,17 +62,31 @@ def connect(server: PlaceOptions) -> "MlflowClient":
     import mlflow
 
     quieten_mlflow()
-    uri = server.uri
-    if is_database(uri):
-        with suppress(OSError, sqlite3.Error):  # The next line says why.
-            make_tables(uri)
-        if reason := why_closed(uri):
-            raise UnreachableError(reason)
-    elif not is_server(uri):
+    uri, registry_uri = server.uri, server.registry_uri
+    if not (is_database(uri) or is_server(uri)):
         # What MLflow has for managed services reads the process's own tracking URI, whatever the
         # client's is: SageMaker's signature, the model that Unity Catalog registers.
         os.environ.setdefault("MLFLOW_TRACKING_URI", uri)
-    return mlflow.MlflowClient(uri, server.mlflow_registry_uri)
+    with ExitStack() as databases:
+        for database, table in {registry_uri: "alembic_version", uri: "experiments"}.items():
+            if is_database(database):
+                databases.enter_context(_openable(database, table))
+        return mlflow.MlflowClient(uri, registry_uri)
+
+
+@contextmanager
+def _openable(uri: str, table: str) -> Iterator[None]:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(creation(uri, table))
+        except SQLAlchemyError as error:
+            raise UnreachableError(why_closed(uri) or driver_message(error)) from error
+        except (OSError, sqlite3.Error):
+            if reason := why_closed(uri):
+                raise UnreachableError(reason) from None
+        yield
 
 
 def is_reachable(server: PlaceOptions) -> bool:

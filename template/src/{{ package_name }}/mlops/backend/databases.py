@@ -1,11 +1,17 @@
-"""Databases that hold runs: opened without changing them, and created with all tables at once."""
+"""Databases that hold runs: opened without changing them, and created by one for all."""
 
+import hashlib
 import sqlite3
+import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..disk import FileLock
 from ..mlflow_internals import initialize_tables
 
 if TYPE_CHECKING:
@@ -13,6 +19,13 @@ if TYPE_CHECKING:
 
 _SECONDS_TO_OPEN = 5
 _SECONDS_TO_WAIT = 60
+# MLflow's migrations keep what they work on in a module's global: one thread at a time.
+_THREADS = threading.RLock()
+# Held by a connection, for the processes of all machines.
+_LOCKS = {
+    "postgresql": "SELECT pg_advisory_lock(628318530)",
+    "mysql": f"SELECT get_lock('mlflow_tables', {_SECONDS_TO_WAIT})",
+}
 
 
 def why_closed(uri: str) -> str | None:
@@ -53,15 +66,72 @@ def opened(uri: str) -> Iterator["Connection"]:
         engine.dispose()
 
 
-def make_tables(uri: str) -> None:
-    """Make the tables in a SQLite database that is empty or not there; leave every other alone."""
+@contextmanager
+def creation(uri: str, table: str) -> Iterator[None]:
+    """Open a database in the block, one thread or process at a time until MLflow has made it.
+
+    It is made once `table` has a row: MLflow itself adds the first one when it opens the database.
+
+    Raises:
+        SQLAlchemyError: it does not open.
+    """
+    path = _file_of(uri)
+    is_new = path and not (path.exists() and path.stat().st_size)
+    if not is_new and _has_rows(uri, table):
+        yield
+        return
+    with _THREADS, _file_lock(path) if path else _server_lock(uri):
+        make_tables(uri)
+        yield
+
+
+def _file_of(uri: str) -> Path | None:
+    """Return the file of a SQLite database; none for one in memory, or on a server."""
     from sqlalchemy import make_url
 
     url = make_url(uri)
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return
-    path = Path(str(url.database))
-    if path.exists() and path.stat().st_size:
+        return None
+    return Path(str(url.database))
+
+
+def _has_rows(uri: str, table: str) -> bool:
+    from sqlalchemy import inspect, text
+
+    with opened(uri) as connection:
+        if not inspect(connection).has_table(table):
+            return False
+        return bool(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar())
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    digest = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
+    # Not beside the database, where it would stay.
+    lock = FileLock(Path(tempfile.gettempdir()) / f"mlflow-tables-{digest}.lock")
+    deadline = time.monotonic() + _SECONDS_TO_WAIT
+    while not lock.take() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _server_lock(uri: str) -> Iterator[None]:
+    from sqlalchemy import text
+
+    with opened(uri) as connection:
+        if lock := _LOCKS.get(connection.dialect.name):
+            connection.execute(text(lock))
+        yield
+
+
+def make_tables(uri: str) -> None:
+    """Make the tables in a SQLite database that is empty or not there; leave every other alone."""
+    path = _file_of(uri)
+    if path is None or (path.exists() and path.stat().st_size):
         return
     statements = _statements()
     database = sqlite3.connect(path, timeout=_SECONDS_TO_WAIT, isolation_level=None)
@@ -74,6 +144,7 @@ def make_tables(uri: str) -> None:
         connection.execute("COMMIT")
 
 
+@cache
 def _statements() -> list[str]:
     """Let MLflow migrate a database in memory, and return the statements that make the same."""
     from sqlalchemy import StaticPool, create_engine
