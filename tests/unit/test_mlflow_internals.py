@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from uuid import uuid4
 
 import mlflow
 import numpy as np
@@ -401,6 +402,82 @@ def test_of_versioned_data_sets_another_version_would_be_kept(
     dataset = CSVDataset(filepath=f"{tmp_path}/table.csv", version=version)
     assert "/2020-" in internals.storage_of(dataset).path
     assert "/2021-" in internals.storage_of(dataset, saved=True).path
+
+
+@pytest.fixture
+def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A package with two pipelines, which Kedro is configured for and finds itself."""
+    from kedro.framework import project
+
+    name = f"study_{uuid4().hex[:8]}"
+    for pipeline in ("training", "inference"):
+        folder = tmp_path / name / "pipelines" / pipeline
+        folder.mkdir(parents=True)
+        (folder / "__init__.py").write_text(
+            "from kedro.pipeline import Pipeline\ndef create_pipeline(): return Pipeline([])\n"
+        )
+    (tmp_path / name / "__init__.py").touch()
+    (tmp_path / name / "pipelines" / "__init__.py").touch()
+    (tmp_path / name / "pipeline_registry.py").write_text(
+        "from kedro.framework.project import find_pipelines\n"
+        "asked = []\n"
+        "def register_pipelines():\n    asked.append(1)\n    return find_pipelines()\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(project, "PACKAGE_NAME", name)
+    project.pipelines.configure(f"{name}.pipeline_registry")
+    yield name
+    project.pipelines.configure(None)
+
+
+def test_a_run_of_one_pipeline_would_hide_the_others(internals: ModuleType, study: str) -> None:
+    from kedro.framework.project import pipelines
+
+    pipelines.set_requested(["training"])
+    internals.ask_for_all_pipelines()
+    assert {"training", "inference"} <= internals.loaded_pipelines(study, []).keys()
+    assert sys.modules[f"{study}.pipeline_registry"].asked == [1]
+    assert internals.loaded_pipelines("another", []) == {}
+
+
+def test_a_pipeline_that_kedro_left_out_would_not_be_found(
+    internals: ModuleType, study: str
+) -> None:
+    from kedro.framework.project import pipelines
+
+    pipelines.set_requested(["training"])
+    assert "inference" not in internals.loaded_pipelines(study, ["training"])
+    assert "inference" in internals.loaded_pipelines(study, ["inference"])
+
+
+def test_a_model_in_another_program_would_not_find_its_pipelines(
+    internals: ModuleType, study: str
+) -> None:
+    from kedro.framework import project
+
+    register = import_module(f"{study}.pipeline_registry").register_pipelines
+    project.PACKAGE_NAME = None
+    project.pipelines.set_requested(["training"])
+    with internals.kedro_finds_pipelines_of(study):
+        assert {"training", "inference"} <= register().keys()
+    assert project.PACKAGE_NAME is None
+    assert project.pipelines._requested_pipelines == ["training"]
+
+
+def test_a_model_in_another_program_would_change_its_logging() -> None:
+    script = (
+        "import logging, sys\n"
+        "logging.basicConfig(level=logging.ERROR)\n"
+        "mine = logging.getLogger('mine')\n"
+        "before = list(logging.getLogger().handlers), logging.getLogger().level\n"
+        "from importlib import import_module\n"
+        'internals = import_module("{{ package_name }}.mlops.mlflow_internals")\n'
+        "with internals.kedro_logs_nothing():\n"
+        "    import kedro.framework.project\n"
+        "assert before == (logging.getLogger().handlers, logging.getLogger().level)\n"
+        "assert not mine.disabled\n"
+    )
+    subprocess.run([sys.executable, "-c", script], env={"PYTHONPATH": str(SOURCE)}, check=True)
 
 
 def test_runs_of_a_stopped_script_would_be_ended_too_late_to_be_delivered() -> None:

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
-from .mlflow_internals import autologging_off, before_thread_pools_end, tasks_watched
+from .mlflow_internals import (
+    ask_for_all_pipelines,
+    autologging_off,
+    before_thread_pools_end,
+    tasks_watched,
+)
 from .project import State
 from .redaction import mask_error, redacted_log, secret_values
 from .tracking import process
@@ -56,6 +61,7 @@ class MlflowHook:
     @hook_impl
     def after_context_created(self, context: "KedroContext") -> None:
         """Remember the context, and give it ``context.mlflow``: mlflow.yml, read when asked for."""
+        ask_for_all_pipelines()
         self._thread.context = context
         if not hasattr(type(context), "mlflow"):
             config = cached_property(_config_of)

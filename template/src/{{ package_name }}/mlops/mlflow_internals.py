@@ -6,14 +6,18 @@ imported when it is needed: a packaged model is loaded by processes that have no
 
 import atexit
 import logging
+import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from functools import partial, wraps
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 
     from fsspec import AbstractFileSystem
     from kedro.io import DataCatalog
+    from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
     from kedro.runner import Task
     from mlflow.entities import Run, Span, TraceInfo
@@ -29,6 +34,10 @@ if TYPE_CHECKING:
     from mlflow.tracing.client import TracingClient
     from requests import Response
     from sqlalchemy import Engine
+
+_PROJECT = "kedro.framework.project"
+_LOGGING = "KEDRO_LOGGING_CONFIG"
+_ONE_PROJECT = threading.RLock()
 
 
 class ActiveScope(Protocol):
@@ -321,6 +330,71 @@ def answered_status(error: BaseException) -> int | None:
         trace = trace.tb_next
     statuses = [getattr(each, "status_code", None) for each in reversed(answers)]
     return next((each for each in statuses if isinstance(each, int) and each >= 400), None)
+
+
+def ask_for_all_pipelines() -> None:
+    """Let Kedro ask the registry for all pipelines, once, when it is about to ask for some.
+
+    `find_pipelines()` leaves out those that a run does not name: the model's may be among them. One
+    that is broken and that nobody has asked for costs no run and no warning.
+    """
+    from kedro.framework.project import pipelines
+
+    if not (requested := pipelines._requested_pipelines):
+        return
+    pipelines.set_requested(None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            complete = set(requested) <= pipelines.keys()
+    except Exception:
+        complete = False
+    if not complete:  # Kedro says what is wrong with those that it is asked for.
+        pipelines.set_requested(requested)
+
+
+def loaded_pipelines(package: str, wanted: Iterable[str]) -> "dict[str, Pipeline]":
+    """Return the pipelines that Kedro holds for the project; none if it has not been configured."""
+    kedro = sys.modules.get(_PROJECT)
+    if kedro is None or package != kedro.PACKAGE_NAME:
+        return {}
+    pipelines = kedro.pipelines
+    if (requested := pipelines._requested_pipelines) and not set(wanted) <= pipelines.keys():
+        pipelines.set_requested([*requested, *wanted])
+    return dict(pipelines)
+
+
+@contextmanager
+def kedro_logs_nothing() -> Iterator[None]:
+    """Let an import of Kedro's framework leave logging alone: here it is another program's."""
+    if _PROJECT in sys.modules:
+        yield
+        return
+    before = os.environ.get(_LOGGING)
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "logging.yml")
+        path.write_text("{version: 1, incremental: true}", encoding="utf-8")
+        os.environ[_LOGGING] = str(path)
+        try:
+            yield
+        finally:
+            os.environ.pop(_LOGGING)
+            if before is not None:
+                os.environ[_LOGGING] = before
+
+
+@contextmanager
+def kedro_finds_pipelines_of(package: str) -> Iterator[None]:
+    """Let `find_pipelines()` find all of a package, where Kedro runs no project or another one."""
+    if not (kedro := sys.modules.get(_PROJECT)):
+        yield
+        return
+    with (
+        _ONE_PROJECT,
+        replaced(kedro, "PACKAGE_NAME", lambda _: package),
+        replaced(kedro.pipelines, "_requested_pipelines", lambda _: None),
+    ):
+        yield
 
 
 def call_node(node: "Node", values: Mapping[str, Any]) -> Any:

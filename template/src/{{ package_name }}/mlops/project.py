@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from .errors import TrackingError
+from .mlflow_internals import kedro_finds_pipelines_of, kedro_logs_nothing, loaded_pipelines
 
 if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
@@ -40,7 +41,7 @@ class State:
 
 def registered_pipeline(name: str, key: str) -> "Pipeline":
     """Return the pipeline that a key of mlflow.yml names; a `TrackingError` if there is none."""
-    pipelines = registered_pipelines()
+    pipelines = registered_pipelines(name)
     if name not in pipelines:
         raise TrackingError(
             f"mlflow.yml: {key} names the pipeline '{name}', which pipeline_registry.py does not "
@@ -49,10 +50,20 @@ def registered_pipeline(name: str, key: str) -> "Pipeline":
     return pipelines[name]
 
 
-def registered_pipelines() -> "dict[str, Pipeline]":
-    """Return all pipelines of the project by name."""
-    registry = import_module(f"{PACKAGE}.pipeline_registry")
-    return cast("dict[str, Pipeline]", registry.register_pipelines())
+def registered_pipelines(*wanted: str) -> "dict[str, Pipeline]":
+    """Return all pipelines of the project by name, those that are wanted in any case.
+
+    Kedro has asked the registry for them. Where it does not run, in a process that has loaded the
+    model, the registry is asked as Kedro would ask it.
+    """
+    if loaded := loaded_pipelines(PACKAGE, wanted):
+        return loaded
+    with kedro_logs_nothing():
+        registry = import_module(f"{PACKAGE}.pipeline_registry")
+        if b"kedro.framework" in Path(str(registry.__file__)).read_bytes():  # Perhaps only later.
+            import_module("kedro.framework.project")
+    with kedro_finds_pipelines_of(PACKAGE):
+        return cast("dict[str, Pipeline]", registry.register_pipelines())
 
 
 def load_environment() -> None:
