@@ -1,4 +1,4 @@
-"""Commands of this project beside Kedro's own: `kedro mlflow …`, one module of `commands/` each."""
+"""Commands of this project: `kedro mlflow …`, one module of `commands/` each, and Kedro's own."""
 
 import os
 import pkgutil
@@ -15,6 +15,7 @@ from kedro.io import DatasetError
 
 from . import commands
 from .hook import MlflowHook
+from .kedro_commands import ipython, jupyter, pipeline
 from .redaction import mask_text, secret_values
 
 
@@ -67,4 +68,5 @@ def _tracked(callback: Callable[..., Any]) -> Callable[..., Any]:
 
 run = copy(kedro_run)
 run.callback = _tracked(cast("Callable[..., Any]", kedro_run.callback))
-cli.add_command(run)
+for command in (run, ipython, jupyter, pipeline):
+    cli.add_command(command)

@@ -73,7 +73,10 @@ def load_environment() -> None:
     """
     # Kedro 1.7 registers its resolvers by a name that OmegaConf 2.4 deprecates, at every command.
     warnings.filterwarnings("ignore", r"\s*register_new_resolver\(\) is deprecated", UserWarning)
-    path = PACKAGE_FOLDER.parents[1] / ".env"
+    root = PACKAGE_FOLDER.parents[1]
+    if not (root / "pyproject.toml").is_file():  # It is an installed package: it runs where it is.
+        root = Path.cwd()
+    path = root / ".env"
     if path.is_file():
         from dotenv import load_dotenv
 
