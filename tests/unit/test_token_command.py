@@ -162,3 +162,20 @@ def test_what_is_still_good_of_a_token_is_used_while_the_command_fails(
 @pytest.mark.parametrize("token", ["opaque", "a.b", "a.b.c", "e30.e30.x", "e30.WzFd.x", "..."])
 def test_only_a_jwt_tells_when_it_expires(mlops: Rooms, token: str) -> None:
     assert mlops("backend.token_command").expiry_of(token) is None
+
+
+@pytest.mark.parametrize(
+    ("system", "command", "words"),
+    [
+        ("posix", "gcloud auth 'a token'", ["gcloud", "auth", "a token"]),
+        ("nt", r"C:\tools\az.cmd account", [r"C:\tools\az.cmd", "account"]),
+        ("nt", r'"C:\Program Files\az.cmd" account', [r"C:\Program Files\az.cmd", "account"]),
+    ],
+)
+def test_a_command_is_split_as_its_system_does(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch, system: str, command: str, words: list[str]
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "name", system)
+        found = mlops("backend.token_command").TokenCommand(command)._command
+    assert found == words

@@ -50,7 +50,7 @@ class TokenCommand(RequestHeaderProvider):  # type: ignore[misc, unused-ignore]
                 ``${oc.env:NAME}`` takes it from an environment variable.
             lifetime: for how many seconds a token is valid that does not say it, as a JWT does.
         """
-        self._command = shlex.split(command) if isinstance(command, str) else list(command)
+        self._command = _words(command) if isinstance(command, str) else list(command)
         if not self._command:
             raise TypeError("command is empty")
         self._lifetime = lifetime
@@ -115,6 +115,13 @@ class TokenCommand(RequestHeaderProvider):  # type: ignore[misc, unused-ignore]
             return "", f"has ended with the exit code {done.returncode}"
         words = done.stdout.decode(errors="replace").split()
         return (words[0], None) if len(words) == 1 else ("", "does not print a token alone")
+
+
+def _words(command: str) -> list[str]:
+    r"""Split a command; on Windows a backslash is part of a path: `C:\tools\az.cmd account`."""
+    if os.name != "nt":
+        return shlex.split(command)
+    return [word.strip('"') for word in shlex.split(command, posix=False)]
 
 
 def expiry_of(token: str) -> float | None:
