@@ -68,7 +68,6 @@ def delivered(mlops: Rooms, folder: Path, note: str | None = None) -> Any:
     times = {"started_ns": SECOND, "ended_ns": 9 * SECOND, "seconds": 2.0, "outputs": []}
     journal.append("node", name="fit", status="FINISHED", **times)
     journal.append("node", name="broken", status="FAILED", error="ValueError: no", **times)
-    journal.append("metrics", values=[["zeta", 1.0, 0]])
     sink.attach("server", folder)
     started, *rest = mlops("tracking.journal").all_records(folder)
     sink.begin(started)
@@ -81,10 +80,29 @@ def delivered(mlops: Rooms, folder: Path, note: str | None = None) -> Any:
     return client.get_run(sink.delivery.run_id)
 
 
-def test_the_times_of_finished_nodes_are_the_last_metrics(mlops: Rooms, tmp_path: Path) -> None:
-    run = delivered(mlops, tmp_path)
-    assert list(run.data.metrics.items()) == [("zeta", 1.0), ("node_seconds/fit", 2.0)]
-    assert "`node 'broken': ValueError: no`" in run.data.tags["mlflow.note.content"]
+def test_only_finished_nodes_have_a_time_each_run_its_own(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = mlops("tracking.shipping.summary")
+    monkeypatch.setattr(summary, "_METRICS_PER_RECORD", 2)
+    journal = mlops("tracking.journal").Journal(tmp_path)
+    times = {"started_ns": SECOND, "ended_ns": 9 * SECOND, "seconds": 2.0}
+    for name in ("a", "b", "c"):
+        journal.append("node", name=name, status="FINISHED", **times)
+    journal.append("node", "part", name="part.d", status="FINISHED", **times)
+    journal.append("node", name="e", status="FAILED", **times)
+    journal.append("node_started", name="f", started_ns=SECOND)
+    found = list(summary.node_times(mlops("tracking.journal").all_records(tmp_path)))
+    assert found == [
+        {"values": [("node_seconds/a", 2.0, 0), ("node_seconds/b", 2.0, 0)]},
+        {"values": [("node_seconds/c", 2.0, 0)]},
+        {"values": [("node_seconds/d", 2.0, 0)], "namespace": "part"},
+    ]
+
+
+def test_the_reason_of_a_failure_is_on_the_page(mlops: Rooms, tmp_path: Path) -> None:
+    note = delivered(mlops, tmp_path).data.tags["mlflow.note.content"]
+    assert "`node 'broken': ValueError: no`" in note
 
 
 def test_a_description_of_somebody_elses_stays(mlops: Rooms, tmp_path: Path) -> None:

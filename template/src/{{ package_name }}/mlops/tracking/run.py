@@ -30,6 +30,7 @@ from .journal import Record, all_records, now
 from .progress import describe_failure, why_failed
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.shipper import Shipper, sinks_of
+from .shipping.summary import node_times
 from .shipping.sync import put_away, sync
 
 logger = logging.getLogger(__name__)
@@ -128,6 +129,9 @@ class TrackedRun(RunCapture):
             self.journal.append("tags", values={FAILURE_TAG: data["reason"]})
         end = Record("run_ended", now(), data)
         with self.journal.tolerating():
+            if self.config.tracking.capture.node_times:
+                for times in node_times(all_records(self.journal.folder)):
+                    self.journal.append("metrics", **times)
             record = write_run_record(self.journal.folder, end)
             self.journal.append("artifact", path=str(record), folder=RECORD_FOLDER)
         self.journal.append("run_ended", **data)

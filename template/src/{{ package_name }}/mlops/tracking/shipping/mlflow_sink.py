@@ -1,7 +1,7 @@
 """The MLflow sink: turns a run's records into calls of MLflow's client."""
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from . import Sink
 from .batches import Batch, batches, one_by_one, without_known_parameters
 from .lineage import log_inputs, log_model, measured_models, parameters_of
 from .runs import create_child, create_run, end_children, join_run, touch_run
-from .summary import NOTE, describe_run, node_times
+from .summary import NOTE, describe_run
 from .timeline import log_timeline
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class MlflowSink(Sink):
         if self._tracking.capture.timeline:
             where = delivery.experiment_id, run_id, self.folder
             self._try(partial(log_timeline, client, *where, ended), "the timeline", patient)
-        self.deliver(list(self._summary(ended)), patient)
+        self._try(partial(self._describe, ended), "the description", patient)
         children = partial(end_children, client, delivery, all_records(self.folder), ended)
         self._try(children, "the child runs' end", patient)
         if not delivery.joined:
@@ -125,14 +125,12 @@ class MlflowSink(Sink):
             for listener in self._listeners:
                 self._try(partial(listener.run_shipped, delivery), "the promotion", patient)
 
-    def _summary(self, ended: Record) -> Iterator[Record]:
-        """Yield what is known only now: the nodes' times, and a description if there is none."""
-        if self._tracking.capture.node_times:
-            yield from node_times(all_records(self.folder))
-        started = first_record(self.folder)
-        if started is None or self.delivery.joined:  # Whoever has started that run describes it.
+    def _describe(self, ended: Record) -> None:
+        """Describe the run on its page, unless somebody has: whoever has started a joined one."""
+        run_id, started = str(self.delivery.run_id), first_record(self.folder)
+        if started is None or self.delivery.joined:
             return
-        if NOTE not in self._client.get_run(str(self.delivery.run_id)).data.tags:
+        if NOTE not in self._client.get_run(run_id).data.tags:
             # Without the alias, which will have moved on when somebody reads it.
             versions = filter(None, self.delivery.versions.values())
             registered = [f"{name} version {number}" for name, number, _ in versions]
@@ -140,7 +138,7 @@ class MlflowSink(Sink):
             for record in records_of("tags", all_records(self.folder)):
                 tags |= record.data["values"]
             text = describe_run(started, ended, registered, tags.get("kedro.command"))
-            yield Record("tags", ended.time, {"values": {NOTE: text}})
+            self._client.set_tag(run_id, NOTE, text)
 
     @property
     def _client(self) -> "MlflowClient":

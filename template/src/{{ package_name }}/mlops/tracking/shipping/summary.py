@@ -1,25 +1,34 @@
 """What is known of a run only at its end: how long its nodes took, and its description."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from ..capture.nodes import local_name, nodes_of
-from ..capture.values import MAX_TAG_LENGTH, valid_name
+from ..capture.values import MAX_TAG_LENGTH, Metric, valid_name
 from ..journal import Record
 
 NOTE = "mlflow.note.content"  # What MLflow's page shows as the run's description.
 
+# A record is read as a whole.
+_METRICS_PER_RECORD = 1000
 _ENDED = {"FINISHED": "Finished", "FAILED": "Failed", "KILLED": "Stopped"}
 
 
-def node_times(records: Iterable[Record]) -> Iterator[Record]:
-    """Yield the nodes' seconds as metrics; logged last, they are below all others on the page."""
+def node_times(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
+    """Yield the nodes' seconds as data of metrics; captured last, they are below all others."""
+    times: dict[str, list[Metric]] = {}
     for node in nodes_of(records):
         if node["status"] == "FINISHED":
             namespace = node.get("namespace", "")
             # Named with its unit, which MLflow's page shows nowhere else.
             name = valid_name(f"node_seconds/{local_name(node['name'], namespace)}")
-            data = {"values": [(name, node["seconds"], 0)], "namespace": namespace}
-            yield Record("metrics", node["ended_ns"] // 1_000_000, data)
+            times.setdefault(namespace, []).append((name, node["seconds"], 0))
+    for namespace, values in times.items():
+        for first in range(0, len(values), _METRICS_PER_RECORD):
+            yield {
+                "values": values[first : first + _METRICS_PER_RECORD],
+                **({"namespace": namespace} if namespace else {}),
+            }
 
 
 def describe_run(start: Record, end: Record, registered: Iterable[str], command: str | None) -> str:

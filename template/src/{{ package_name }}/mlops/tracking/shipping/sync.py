@@ -17,6 +17,7 @@ from ..capture.nodes import FOLDER, write_run_record
 from ..journal import Record, all_records, first_record
 from . import Delivery
 from .shipper import Shipper, sinks_of
+from .summary import node_times
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _deliver(
     # It may have begun with another experiment than mlflow.yml has by now.
     experiment = {"experiment": ExperimentOptions(**content["experiment"])}
     config = config.model_copy(update={"tracking": config.tracking.model_copy(update=experiment)})
-    status = _complete(folder)
+    status = _complete(folder, config.tracking.capture.node_times)
     sinks = sinks_of(folder, config, listeners, resumed=True)
     waiting = [sink for sink in sinks if not sink.delivery.done]
     shippers = [Shipper(sink) for sink in waiting if sink.name not in away]
@@ -95,7 +96,7 @@ def _deliver(
     return Outcome(folder.name, status, run_id, errors[0] if errors else None, notes)
 
 
-def _complete(folder: Path) -> str:
+def _complete(folder: Path, with_times: bool) -> str:
     """Write the end of a run whose process has not; return how the run ended."""
     last = 0
     for record in all_records(folder):
@@ -108,10 +109,12 @@ def _complete(folder: Path) -> str:
         if not written.endswith(b"\n"):
             path.write_bytes(written[: written.rfind(b"\n") + 1])
     end = Record("run_ended", last, {"status": "KILLED"})
+    times = node_times(all_records(folder)) if with_times else ()
+    records = [Record("metrics", last, data) for data in times]
     path = write_run_record(folder, end)
-    record = Record("artifact", last, {"path": str(path), "folder": FOLDER})
+    records += [Record("artifact", last, {"path": str(path), "folder": FOLDER}), end]
     with (folder / "sync.jsonl").open("a", encoding="utf-8") as file:
-        file.writelines(json.dumps(asdict(line)) + "\n" for line in (record, end))
+        file.writelines(json.dumps(asdict(line)) + "\n" for line in records)
     return "KILLED"
 
 
