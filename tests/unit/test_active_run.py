@@ -41,6 +41,8 @@ def test_a_library_that_a_node_comes_from_may_call_mlflow_in_another_module(
     work = import_module("library_of_nodes.nodes").work
     uses_mlflow = mlops("tracking.active_run").uses_mlflow
     assert uses_mlflow(Pipeline([node(work, None, "out")])) is expected
+    (package / "nodes.py").unlink()  # As if it had come from an archive.
+    assert uses_mlflow(Pipeline([node(work, None, "out")])) is expected
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,36 @@ def test_a_node_that_takes_all_parameters_has_all_captured(mlops: Rooms) -> None
     assert captured == {"seed": 3, "db": {"host": "h", "password": "********"}}
 
 
+def test_keys_of_parameters_may_be_numbers(mlops: Rooms) -> None:
+    values = mlops("tracking.capture.values")
+    catalog = DataCatalog({"parameters": MemoryDataset({2020: 1.5, "by_year": {2021: 2.5}})})
+    nodes = pipeline([node(identity, ["parameters"], "out")])
+    captured = dict(values.consumed_parameters(nodes, catalog))
+    assert captured == {"2020": 1.5, "by_year": {2021: 2.5}}
+    flat, _ = to_mlflow(mlops, captured, dict_params={"flatten": True})
+    assert flat == {"2020": "1.5", "by_year.2021": "2.5"}
+
+
+class Secretive(BaseModel):
+    """A parameter that does not say what it holds."""
+
+    alpha: float
+
+    def model_dump(self, **_: Any) -> dict[str, Any]:
+        raise RuntimeError("no dump")
+
+
+def test_a_parameter_of_a_strange_class_is_its_classs_name(mlops: Rooms) -> None:
+    assert to_mlflow(mlops, {"p": object(), "q": [1, Ridge()], "r": {Typed}}) == (
+        {"p": "object", "q": "[1, Ridge]", "r": "{ModelMetaclass}"},
+        {},
+    )
+    catalog = DataCatalog({"params:s": MemoryDataset(Secretive(alpha=1), copy_mode="assign")})
+    nodes = pipeline([node(identity, ["params:s"], "out")])
+    captured = mlops("tracking.capture.values").consumed_parameters(nodes, catalog)
+    assert dict(captured) == {"s": "Secretive"}
+
+
 def test_a_parameter_that_is_part_of_another_one_is_captured_once(mlops: Rooms) -> None:
     values = {"params:model": {"alpha": 1, "x": {"y": 2}}, "params:model.x.y": 2, "params:mod": 3}
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})

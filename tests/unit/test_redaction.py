@@ -134,7 +134,8 @@ def test_the_value_of_a_secret_may_be_anything(mlops: Rooms) -> None:
         assert redaction.mask("token", value) == "********"
     assert redaction.mask("token", None) is None
     assert redaction.mask("token", "") == ""
-    assert redaction.secret_values({"token": Entry(), "password": 12345678}) == {"12345678"}
+    values = {"token": Entry(), "password": 12345678, 2020: {"pwd": ["87654321", Entry()]}}
+    assert redaction.secret_values(values) == {"12345678", "87654321"}
 
 
 def test_an_error_may_be_anything(mlops: Rooms) -> None:

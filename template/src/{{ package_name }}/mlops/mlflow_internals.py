@@ -469,7 +469,7 @@ def values_in_memory(catalog: "DataCatalog", name: str) -> list[Any]:
     from kedro.io import MemoryDataset
     from kedro.io.memory_dataset import _EMPTY
 
-    dataset = catalog._datasets.get(name)
+    dataset = getattr(catalog, "_datasets", {}).get(name)
     if type(dataset) is not MemoryDataset or dataset._data is _EMPTY:
         return []
     return [dataset._data]

@@ -56,17 +56,17 @@ def mask(key: str, value: Any, patterns: Patterns = ()) -> Any:
     return mask_text(value) if issubclass(kind, str) else value
 
 
-def secret_values(values: Mapping[str, Any], patterns: Patterns = ()) -> set[str]:
+def secret_values(values: Mapping[Any, Any], patterns: Patterns = ()) -> set[str]:
     """Collect the values that `mask` would mask in a mapping."""
     found: set[str] = set()
     for key, value in values.items():
         if key == "PWD":  # The working directory, as shells have it.
             continue
-        if is_secret(key, patterns):
+        if is_secret(str(key), patterns):
             found |= _leaves(value)
-        elif isinstance(value, Mapping):
-            found |= secret_values({str(name): entry for name, entry in value.items()}, patterns)
-        elif isinstance(value, str):
+        elif issubclass(type(value), dict):
+            found |= secret_values(dict(dict.items(value)), patterns)
+        elif issubclass(type(value), str):
             for userinfo in _URI_USERINFO.findall(value):
                 found |= {userinfo, userinfo.partition(":")[2]}
     return {secret for secret in found if len(secret) >= _SHORTEST_SECRET}
@@ -80,11 +80,12 @@ def mask_text(text: str, secrets: Collection[str] = ()) -> str:
 
 
 def _leaves(value: Any) -> set[str]:
-    if isinstance(value, Mapping):
-        return {leaf for entry in value.values() for leaf in _leaves(entry)}
-    if isinstance(value, list | tuple):
+    kind = type(value)
+    if issubclass(kind, dict):
+        return {leaf for entry in dict.values(value) for leaf in _leaves(entry)}
+    if kind in (list, tuple):
         return {leaf for entry in value for leaf in _leaves(entry)}
-    return {str(value)} if isinstance(value, str | int | float) else set()
+    return {str(value)} if issubclass(kind, str | int | float) else set()
 
 
 @contextmanager

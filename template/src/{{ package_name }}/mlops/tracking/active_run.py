@@ -291,6 +291,13 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
         return True
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name.partition(".")[0] in packages - {PACKAGE} and file and file.endswith(".py"):
-            files.add(Path(file))
-    return any(_IMPORT.search(path.read_bytes()) for path in files)
+        if name.partition(".")[0] in packages - {PACKAGE} and str(file).endswith(".py"):
+            files.add(Path(str(file)))
+    return any(_IMPORT.search(_content(path)) for path in files)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:  # It is in an archive, or gone since it was loaded.
+        return b""

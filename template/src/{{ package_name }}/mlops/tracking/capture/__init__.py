@@ -21,7 +21,7 @@ from .artifacts import is_drawn
 from .inputs import describe_input, describe_table
 from .nodes import describe_node, local_name, namespace_of, nodes_of
 from .outputs import OutputCapture
-from .values import Metric, Names, masked, parameters_in, to_mlflow
+from .values import Metric, Names, masked_parameters, to_mlflow
 
 if TYPE_CHECKING:
     from .system import SystemMetrics
@@ -174,8 +174,10 @@ class RunCapture:
     def _capture_parameters(self, inputs: Mapping[str, Any], namespace: str) -> None:
         """Write the parameters of a node that runs, each once: not those of nodes that do not."""
         values = {
-            name: masked(name, value, self._secrets)
-            for name, value in parameters_in(inputs.keys(), lambda name: [inputs[name]])
+            name: value
+            for name, value in masked_parameters(
+                inputs.keys(), lambda name: [inputs[name]], self._secrets
+            )
             if (namespace, name) not in self._parameters
         }
         self._parameters |= {(namespace, name) for name in values}

@@ -56,9 +56,10 @@ def metrics_of(
     groups metrics by what is before a slash).
     """
     wanted = {keys: "/".join((dataset, *keys)) for keys in found.points}
+    valid = {keys: valid_name(name) for keys, name in wanted.items()}
     # A name that MLflow takes as it is comes before one that becomes the same.
-    first = sorted(wanted, key=lambda keys: valid_name(wanted[keys]) != wanted[keys])
-    named = {keys: names.name((dataset, *keys), valid_name(wanted[keys])) for keys in first}
+    first = sorted(wanted, key=lambda keys: valid[keys] != wanted[keys])
+    named = {keys: names.name((dataset, *keys), valid[keys]) for keys in first}
     return [
         (named[keys], number, step)
         for keys, points in found.points.items()

@@ -67,16 +67,19 @@ def consumed_parameters(
     pipeline: Pipeline, catalog: DataCatalog, patterns: Patterns = ()
 ) -> Iterator[tuple[str, Any]]:
     """Read the parameters that the pipeline's nodes take as inputs, one by one, secrets masked."""
-    values = parameters_in(pipeline.inputs(), partial(values_in_memory, catalog))
-    return ((name, masked(name, value, patterns)) for name, value in values)
+    return masked_parameters(pipeline.inputs(), partial(values_in_memory, catalog), patterns)
 
 
-def masked(name: str, value: Any, patterns: Patterns = ()) -> Any:
-    """Mask the secrets of a parameter; one that does not say what it holds is its class's name."""
-    try:
-        return mask(name, plain(value), patterns)
-    except Exception:
-        return type_name(value)
+def masked_parameters(
+    inputs: Collection[str], read: Callable[[str], Iterable[Any]], patterns: Patterns = ()
+) -> Iterator[tuple[str, Any]]:
+    """Pick the parameters among data sets, secrets masked; YAML's keys may be numbers, too."""
+    for key, value in parameters_in(inputs, read):
+        name = text_of(key)
+        try:
+            yield name, mask(name, plain(value), patterns)
+        except Exception:  # A class of the project's own, which does not say what it holds.
+            yield name, type_name(value)
 
 
 def read_parameters(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[tuple[str, Any]]:
@@ -92,7 +95,7 @@ def read_parameters(pipeline: Pipeline, catalog: DataCatalog) -> Iterator[tuple[
 
 def parameters_in(
     inputs: Collection[str], read: Callable[[str], Iterable[Any]]
-) -> Iterator[tuple[str, Any]]:
+) -> Iterator[tuple[Any, Any]]:
     """Pick the parameters among data sets, as `read_parameters` does, and read each as it is."""
     if "parameters" in inputs:
         for value in read("parameters"):
