@@ -69,9 +69,10 @@ def threads():
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(log, ["thread_1", "thread_2"]))
         list(pool.map(log_below, ["thread_below_1", "thread_below_2"]))
-    thread = threading.Thread(target=log, args=["plain_thread"])
-    thread.start()
-    thread.join()
+    for target, place in ((log, "plain_thread"), (leave_open, "left_by_thread")):
+        thread = threading.Thread(target=target, args=[place])
+        thread.start()
+        thread.join()
     if multiprocessing.parent_process() is None:
         POOL.submit(log, "older_pool").result()
         POOL.submit(log_below, "older_pool_below").result()
@@ -99,11 +100,20 @@ def traces():
     return 1
 
 
-def leaves_open():
+def leave_open(place):
     import mlflow
 
-    mlflow.start_run(nested=True, run_name="left_open")
-    mlflow.log_metric("left_open", 1)
+    mlflow.start_run(nested=True, run_name=place)
+    mlflow.log_metric(place, 1)
+
+
+def leaves_open():
+    leave_open("left_open")
+    return 1
+
+
+def after(_):
+    log("after_left_open")
     return 1
 
 
@@ -200,6 +210,7 @@ nodes = {
         node(autologs, None, "of_autologs", name="autologs"),
         node(traces, None, "of_traces", name="traces"),
         node(leaves_open, None, "of_leaves_open", name="leaves_open"),
+        node(after, "of_leaves_open", "of_after", name="after"),
         node(data, "loud_in", "loud_out", name="data"),
     ],
     "generators": [node(generator, None, "chunks", name="generator")],
@@ -222,10 +233,13 @@ chunks: {{type: {PACKAGE}.pipelines.small.Loud, name: chunk}}
 
 PLAIN = {
     *("body", "thread_1", "thread_2", "plain_thread", "load_in", "save_out", "validator"),
+    "after_left_open",
 }
 OLDER = {"older_pool", "other_pool", "older_thread"}
 GENERATORS = {"first_chunk", "second_chunk", "save_chunk"}
-BELOW = {"below", "thread_below_1", "thread_below_2", "left_open", "save_out_below"}
+BELOW = {"below", "thread_below_1", "thread_below_2", "left_open", "save_out_below"} | {
+    "left_by_thread"
+}
 GENERATORS_BELOW = {"chunk_below", "save_chunk_below"}
 HOOKED = {
     *("before_pipeline_run", "before_dataset_loaded", "after_dataset_loaded", "before_node_run"),

@@ -78,7 +78,7 @@ class ActiveRun:
         self._began, self._patience = time.monotonic(), patience
         self._runs: dict[str, Run] = {}
         self._local = threading.local()
-        self._stacks: list[tuple[str, list[Run]]] = []
+        self._stacks: list[tuple[str, list[Run], NodeProgress | None]] = []
 
     def begin(self) -> None:
         """Let it be active in this process; this thread works for it."""
@@ -88,10 +88,7 @@ class ActiveRun:
 
     def end(self, status: str) -> None:
         """Let it be active no more, and end what runs its threads have left open below it."""
-        for namespace, stack in self._stacks:
-            self._local.__dict__[_key(namespace)] = stack
-            with acting(Scope(self, namespace)):
-                end_runs_above(stack, 1, status)
+        self._end_left_open(status)
         self.ended = True
         under_way.pop(self.run_id, None)
         if getattr(threading.current_thread(), _SCOPE, None) == Scope(self):
@@ -110,6 +107,17 @@ class ActiveRun:
                 raise
             finally:
                 end_runs_above(stack, count, status)
+                self._end_left_open(status, progress)
+
+    def _end_left_open(self, status: str, progress: NodeProgress | None = None) -> None:
+        """End the runs that threads have left open: those of a node, or else of the whole run."""
+        for namespace, stack, node in list(self._stacks):
+            if len(stack) > 1 and (progress is None or node is progress):
+                mine, key = self.opened(namespace), _key(namespace)
+                self._local.__dict__[key] = stack
+                with acting(Scope(self, namespace)):
+                    end_runs_above(stack, 1, status)
+                self._local.__dict__[key] = mine
 
     def ids(self, patience: float | None = None) -> RunIds | None:
         """Return its ids; wait until it is there, but not beyond so many seconds of its begin."""
@@ -146,7 +154,8 @@ class ActiveRun:
         stacks: dict[str, list[Run]] = self._local.__dict__
         if (key := _key(namespace)) not in stacks:
             stacks[key] = []
-            self._stacks.append((namespace, stacks[key]))
+            scope = own_scope()
+            self._stacks.append((namespace, stacks[key], scope.progress if scope else None))
         return stacks[key]
 
     def require_ids(self) -> RunIds:
