@@ -136,11 +136,6 @@ class ExperimentOptions(_Options):
     create_experiment_kwargs: _CreateExperimentOptions = _CreateExperimentOptions()
     restore_if_deleted: bool = True
 
-    @property
-    def is_named(self) -> bool:
-        """Whether mlflow.yml gives it its name."""
-        return "name" in self.model_fields_set
-
 
 class RunOptions(_Options):
     """The run to resume, the name of new runs, and their child runs (`namespace`)."""
@@ -289,7 +284,8 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
     """Fill in what depends on the project and on MLflow's variables; addresses become absolute."""
     tracking = config.tracking
-    if (name := os.environ.get(EXPERIMENT_NAME)) and not tracking.experiment.is_named:
+    is_named = "name" in tracking.experiment.model_fields_set
+    if (name := os.environ.get(EXPERIMENT_NAME)) and not is_named:
         experiment = tracking.experiment.model_copy(update={"name": name})
         tracking = tracking.model_copy(update={"experiment": experiment})
     server = _filled_in(config.server, os.environ, project_path)
