@@ -46,7 +46,7 @@ def registry(mlops: Rooms) -> Iterator[None]:
     requires = ["pandas>=2", "numpy>=99; python_version < '3'", "pytest; extra == 'dev'"]
     requires += ["uvicorn[standard]>=0.1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlops("project"), "registered_pipelines", lambda: pipelines)
+        patch.setattr(mlops("project"), "registered_pipelines", lambda *_: pipelines)
         distribution = SimpleNamespace(requires=requires)
         patch.setattr(mlops("model.packaging"), "_distribution", lambda: distribution)
         yield
@@ -315,7 +315,7 @@ def test_a_pipeline_of_two_outputs_is_no_model(
     mlops: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two = INFERENCE + Pipeline([node(fit, "rows", "more")])
-    monkeypatch.setattr(mlops("project"), "registered_pipelines", lambda: {"inference": two})
+    monkeypatch.setattr(mlops("project"), "registered_pipelines", lambda *_: {"inference": two})
     with pytest.raises(mlops("errors").TrackingError, match=r"outputs more, predictions; a model"):
         mlops("model.packaging").fitted_inputs(options_of(mlops))
 
@@ -474,7 +474,7 @@ def test_two_models_predict_again_for_one_holdout(
 
     comparison = mlops("registry.comparison")
     evaluating = Pipeline([node(evaluate, ["rows", "predictions"], "evaluation")])
-    monkeypatch.setattr(comparison, "registered_pipelines", lambda: {"training": evaluating})
+    monkeypatch.setattr(comparison, "registered_pipelines", lambda *_: {"training": evaluating})
     options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
     folders = [
         sum_model(tmp_path / "one", pd.DataFrame({"a": [1.0]})),
@@ -493,7 +493,7 @@ def test_without_a_node_that_evaluates_nothing_can_be_compared(
     mlops: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     comparison = mlops("registry.comparison")
-    monkeypatch.setattr(comparison, "registered_pipelines", lambda: {"training": INFERENCE})
+    monkeypatch.setattr(comparison, "registered_pipelines", lambda *_: {"training": INFERENCE})
     options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
     with pytest.raises(
         mlops("errors").TrackingError,
