@@ -269,6 +269,7 @@ def with_kedro_mlflow(plain: Old, tmp_path: Path) -> Old:
     return old
 
 
+@pytest.mark.strays("the plugin has tracked here before")
 def test_a_project_leaves_kedro_mlflow_with_its_settings_and_runs(with_kedro_mlflow: Old) -> None:
     old = with_kedro_mlflow
     (first,) = old.runs()

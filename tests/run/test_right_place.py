@@ -129,3 +129,24 @@ def test_the_model_that_is_served_is_fetched_there(placed: Placed) -> None:
         body: Any = {"dataframe_split": {"columns": ["x"], "data": [[10.0]]}}
         answer = requests.post(f"{url}/invocations", json=body, timeout=60)
     assert answer.json()["predictions"] == [{"prediction": 12.0}]
+
+
+def test_a_run_waits_for_its_own_environment(project: Project) -> None:
+    little(project)
+    (project.folder / "conf/staging").mkdir()
+    addresses = "server:\n  mlflow_tracking_uri: {}\n"
+    project.write("conf/staging/mlflow.yml", addresses.format("http://127.0.0.1:9"))
+    staging = ("--env", "staging")
+    screen = " ".join(project.kedro("run", "--pipelines", "training", *staging).stdout.split())
+    assert "`uv run kedro mlflow sync --env staging` delivers it" in screen
+    project.kedro("run", "--pipelines", "training")
+    assert len(runs(project.client, PACKAGE)) == 1
+    screen = " ".join(project.kedro("mlflow", "sync").stdout.split())
+    assert "of another environment, `uv run kedro mlflow sync --env staging` delivers it" in screen
+    assert "Every run is delivered." not in screen
+    project.write("conf/staging/mlflow.yml", addresses.format("sqlite:///staging.db"))
+    assert "Delivered 1 runs." in project.kedro("mlflow", "sync", *staging).stdout
+    client = MlflowClient(f"sqlite:///{project.folder}/staging.db")
+    assert len(runs(client, PACKAGE)) == 1
+    assert len(runs(project.client, PACKAGE)) == 1
+    assert "Every run is delivered." in project.kedro("mlflow", "sync").stdout

@@ -232,6 +232,16 @@ def test_a_run_that_is_just_starting_is_left_alone(mlops: Rooms, tmp_path: Path)
     assert not locked.exists()
 
 
+def test_a_run_of_another_environment_is_left_for_it(mlops: Rooms, tmp_path: Path) -> None:
+    folder = tmp_path / "journal/one"
+    mlops("tracking.journal").Journal(folder).append("run_started")
+    (folder / "run.json").write_text('{"environment": "staging"}', encoding="utf-8")
+    module = mlops("tracking.shipping.sync")
+    outcomes = list(module.sync(folder.parent, mlops("config").KedroMlflowConfig()))
+    assert outcomes == [module.Outcome("one", None, environment="staging")]
+    assert folder.exists()
+
+
 @pytest.mark.parametrize("restore", [True, False])
 def test_a_deleted_experiment_is_restored_unless_mlflow_yml_says_otherwise(
     mlops: Rooms, tmp_path: Path, restore: bool

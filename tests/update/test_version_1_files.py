@@ -187,8 +187,12 @@ def adopted(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     answers.git(folder, "init", "--quiet")
     versions.commit(folder)
     update = versions.update(folder, versions.WORKING_TREE)
-    # `__main__.py` is as it was in version 1: it may differ from the template's.
-    assert update.conflicts == [f"src/old_study/{name}" for name in ("__init__.py", "settings.py")]
+    package_files = ("__init__.py", "__main__.py", "settings.py")
+    # The project says `model: null`; the template's model has a key more.
+    assert update.conflicts == [
+        "conf/base/mlflow.yml",
+        *(f"src/old_study/{name}" for name in package_files),
+    ]
     monkeypatch.syspath_prepend(str(folder / "src"))
     yield package
     for name in [name for name in sys.modules if name.partition(".")[0] == "old_study"]:
@@ -198,7 +202,7 @@ def adopted(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_an_adopted_project_keeps_its_settings_with_one_line_of_the_templates(
     adopted: Path,
 ) -> None:
-    answers.git(adopted, "checkout", "--ours", "settings.py")
+    answers.git(adopted, "checkout", "--ours", "settings.py", "__main__.py")
     both = (adopted / "__init__.py").read_text("utf-8").splitlines(keepends=True)
     lines = [line for line in both if not line.startswith(("<<<<<<<", "=======", ">>>>>>>"))]
     (adopted / "__init__.py").write_text("".join(lines), "utf-8")

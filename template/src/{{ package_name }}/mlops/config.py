@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from .errors import TrackingError, one_line
 from .project import PACKAGE, anchor, is_database
@@ -260,6 +260,17 @@ class KedroMlflowConfig(_Options):
     ui: _UiOptions = _UiOptions()
     serving: _ServingOptions = _ServingOptions()
     deployment: Any = None  # `deployment/options.py` checks it, where an answer asks for that.
+    _environment: str = PrivateAttr("")
+    _option: str = PrivateAttr("")
+
+    @property
+    def environment(self) -> str:
+        """The Kedro environment that it was read from."""
+        return self._environment
+
+    def typed(self, command: str) -> str:
+        """Return what to type for a command, such as "sync", in the same Kedro environment."""
+        return f"uv run kedro mlflow {command}{self._option}"
 
 
 def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
@@ -278,7 +289,11 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
                 "which has no value: give it one in the environment or in .env (see .env.example)."
             ) from error
         raise TrackingError(f"mlflow.yml cannot be read: {one_line(error)}") from error
-    return resolve(parse_config(content), project_path)
+    config = resolve(parse_config(content), project_path)
+    default = getattr(context.config_loader, "default_run_env", "")
+    config._environment = context.env or default
+    config._option = f" --env {context.env}" if config.environment != default else ""
+    return config
 
 
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:

@@ -61,9 +61,13 @@ def _migrate(project: Project, source: str) -> None:
 
 def _deliver(project: Project) -> None:
     state = State.of(project.path)
-    failed, ended = 0, []
+    failed, waits, ended = 0, False, []
     for outcome in sync(state.journals, project.config, listeners_of(project.config, state)):
-        if outcome.status is None:
+        waits = waits or outcome.status is None
+        if outcome.environment is not None:
+            command = f"`uv run kedro mlflow sync --env {outcome.environment}`"
+            click.echo(f"{outcome.kedro_run_id}: of another environment, {command} delivers it")
+        elif outcome.status is None:
             click.echo(f"{outcome.kedro_run_id}: still running, skipped")
         elif outcome.error:
             failed += 1
@@ -77,4 +81,5 @@ def _deliver(project: Project) -> None:
     if failed:
         raise click.ClickException(f"{failed} of {failed + len(ended)} runs are still kept here.")
     delivered = sum(outcome.run_id is not None for outcome in ended)
-    click.echo(f"Delivered {delivered} runs." if ended else "Every run is delivered.")
+    if ended or not waits:
+        click.echo(f"Delivered {delivered} runs." if ended else "Every run is delivered.")

@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..config import PlaceOptions
-
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
+    from ..config import PlaceOptions
     from .journal import Record
     from .run import TrackedRun
     from .shipping import Delivery
@@ -44,7 +43,7 @@ class Shipment(NamedTuple):
     client: "MlflowClient"
     delivery: "Delivery"
     run_id: str
-    server: PlaceOptions
+    server: "PlaceOptions"
 
 
 class RunListener:

@@ -170,7 +170,11 @@ class TrackedRun(RunCapture):
         deque(to_mlflow(parameters, config.tracking.params), 0)  # One that is too long is refused.
         if config.tracking.capture.lineage:
             self._inputs.update(filterfalse(is_parameter, run.pipeline.inputs()))
-        content = {**self.shared(config), "experiment": config.tracking.experiment.model_dump()}
+        content = {
+            **self.shared(config),
+            "environment": config.environment,
+            "experiment": config.tracking.experiment.model_dump(),
+        }
         path = self.journal.folder / "run.json"
         path.write_text(json.dumps(content), encoding="utf-8")
         tags = run_tags(run.run_params, run.names, secrets) | run.tags
@@ -206,10 +210,10 @@ class TrackedRun(RunCapture):
             if not done:
                 late = f"not done after {self.config.shipping.deadline:g} s"
                 logger.error(
-                    "%s did not take the whole run (%s). The rest is kept: "
-                    "`uv run kedro mlflow sync` delivers it.",
+                    "%s did not take the whole run (%s). The rest is kept: `%s` delivers it.",
                     shipper.sink.place,
                     reason_of(shipper.error) if shipper.error else late,
+                    self.config.typed("sync"),
                 )
 
     def _deliver_earlier_runs(self) -> None:

@@ -38,10 +38,14 @@ class MlflowSink(Sink):
         tracking: TrackingOptions,
         listeners: Sequence[RunListener] = (),
         mirror: bool = False,
+        address: str = "",
     ) -> None:
-        """Set where the run goes; to a mirror, if the run belongs to another server."""
+        """Set where the run goes; to a mirror, if the run belongs to another server.
+
+        `address` is what a person is told while the run's page is not known.
+        """
         self.place = f"MLflow at {mask('', server.uri)}"
-        self.address = "uv run kedro mlflow ui"  # Where a person finds the run.
+        self.address = address
         self.run_name = ""
         self._server = server
         self._tracking = tracking

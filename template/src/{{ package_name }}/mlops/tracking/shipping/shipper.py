@@ -148,7 +148,9 @@ def sinks_of(
     A TrackingError says that a mirror's class cannot be loaded or made, or is no sink.
     """
     tracking = config.tracking
-    sinks: dict[str, Sink] = {"server": MlflowSink(config.server, tracking, listeners)}
+    sinks: dict[str, Sink] = {
+        "server": MlflowSink(config.server, tracking, listeners, address=config.typed("ui"))
+    }
     for number, mirror in enumerate(config.mirrors):
         # Named by what it is: its position in mlflow.yml may change before a run is delivered.
         content = json.dumps(mirror.model_dump(), sort_keys=True, default=str)

@@ -29,6 +29,7 @@ class Outcome:
     run_id: str | None = None  # In MLflow, if it is there.
     error: str | None = None  # Why not all of it was delivered, if so.
     notes: Sequence[str] = ()  # What its owner should know of it, one sentence each.
+    environment: str | None = None  # The Kedro environment whose mlflow.yml it waits for.
 
 
 def sync(
@@ -41,6 +42,7 @@ def sync(
 
     A run whose process has died without ending it is ended as killed, at its last event. A run
     whose process lives is left alone. Doing this twice, or stopping it in between, changes nothing.
+    So is one of another Kedro environment, whose mlflow.yml may name another server.
     A sink that is away is asked once, and unless we are patient one that fails is not waited for:
     no run holds up the others.
     """
@@ -70,6 +72,8 @@ def _deliver(
     patient: bool,
 ) -> Outcome:
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    if (environment := content.get("environment", config.environment)) != config.environment:
+        return Outcome(folder.name, None, environment=environment)
     # It may have begun with another experiment than mlflow.yml has by now.
     experiment = {"experiment": ExperimentOptions(**content["experiment"])}
     config = config.model_copy(update={"tracking": config.tracking.model_copy(update=experiment)})
