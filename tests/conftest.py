@@ -7,6 +7,7 @@ once for all processes, and a test that changes a project gets a copy: `project`
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -41,6 +42,17 @@ pytest_plugins = [
 # A shell lets what it runs in the background ignore Ctrl-C, and so would all that tests start.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def environment_stays() -> Iterator[None]:
+    """Put back what points MLflow somewhere, as code that a test calls in this process may set."""
+    prefixes = ("MLFLOW_TRACKING_", "MLFLOW_REGISTRY_", "MLFLOW_RUN_", "MLFLOW_EXPERIMENT_")
+    before = dict(os.environ)
+    yield
+    for name in [name for name in os.environ if name.startswith(prefixes)]:
+        del os.environ[name]
+    os.environ.update({name: before[name] for name in before if name.startswith(prefixes)})
 
 
 @pytest.fixture(scope="session")

@@ -122,7 +122,8 @@ def test_where_users_are_kept_is_told_without_the_password(
 ) -> None:
     from mlflow.server.auth.config import read_auth_config
 
-    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSWORD", "")  # So that it is put back.
+    monkeypatch.delenv("PGPASSWORD")
     start.write_auth_config(make_url(uri), tmp_path / "basic_auth.ini")
     assert "CANARY" not in (tmp_path / "basic_auth.ini").read_text()
     monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", str(tmp_path / "basic_auth.ini"))

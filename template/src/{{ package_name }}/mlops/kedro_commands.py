@@ -20,6 +20,8 @@ from .project import registered_pipelines
 
 _Callback = Callable[..., Any]
 
+# What cookiecutter replaces. In two parts: the template's own braces are never left in a project.
+_NAME = "{" + "{ cookiecutter.pipeline_name }" + "}"
 # A pipeline without a node, as the project's own rules want it.
 _NEW_PIPELINE = {
     "__init__.py": '''"""Say here what the pipeline is for."""
@@ -38,7 +40,7 @@ def create_pipeline() -> Pipeline:
     """Connect the nodes: add `node(nodes.FUNCTION, inputs=…, outputs=…, name=…)`."""
     return Pipeline([])
 ''',
-    "config/parameters_{{ cookiecutter.pipeline_name }}.yml": "# Parameters of the pipeline.\n",
+    f"config/parameters_{_NAME}.yml": "# Parameters of the pipeline.\n",
     "tests/__init__.py": "",
     "tests/test_pipeline.py": '"""Tests of the pipeline."""\n',
 }
@@ -98,7 +100,7 @@ def _write_template(folder: Path) -> Path:
     """Write what Kedro's `pipeline create` fills in, by cookiecutter."""
     (folder / "cookiecutter.json").write_text(json.dumps({"pipeline_name": ""}), encoding="utf-8")
     for name, content in _NEW_PIPELINE.items():
-        path = folder / "{{ cookiecutter.pipeline_name }}" / name
+        path = folder / _NAME / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
     return folder
