@@ -225,6 +225,8 @@ def quieten_mlflow() -> None:
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
     # What a database refuses is raised as well, and reported by the caller.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    # MLflow inserts a model's metrics as new ones, and catches that the run has them.
+    logging.getLogger("psycopg").setLevel(logging.ERROR)
 
 
 def forget_connections() -> None:
