@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ...backend.client import is_transient, reason_of
-from ...config import ExperimentOptions, KedroMlflowConfig
+from ...config import KedroMlflowConfig
 from ...disk import FileLock
 from ...errors import TrackingError
 from ...project import State
@@ -74,8 +74,10 @@ def _deliver(
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     if (environment := content.get("environment", config.environment)) != config.environment:
         return Outcome(folder.name, None, environment=environment)
-    # It may have begun with another experiment than mlflow.yml has by now.
-    experiment = {"experiment": ExperimentOptions(**content["experiment"])}
+    # It may have begun with another experiment than mlflow.yml has by now, and at another address:
+    # where files go is for that of today.
+    name = {"name": content["experiment"]["name"]}
+    experiment = {"experiment": config.tracking.experiment.model_copy(update=name)}
     config = config.model_copy(update={"tracking": config.tracking.model_copy(update=experiment)})
     status = _complete(folder, config.tracking.capture.node_times)
     sinks = sinks_of(folder, config, listeners, resumed=True)
