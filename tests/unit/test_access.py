@@ -32,7 +32,7 @@ class Loader(dict[str, Any]):
 
 
 def context_with(**content: Any) -> Any:
-    return SimpleNamespace(config_loader=Loader(content))
+    return SimpleNamespace(config_loader=Loader(content), env=None)
 
 
 def test_credentials_are_variables_of_an_entry(mlops: Rooms) -> None:

@@ -272,6 +272,7 @@ def test_contexts_have_mlflow_yml_when_they_are_asked(
 ) -> None:
     class Asked:
         project_path = tmp_path
+        env = None
 
         def __init__(self) -> None:
             self.config_loader = {"mlflow": {"ui": {"port": 1234}}}
