@@ -268,6 +268,12 @@ class KedroMlflowConfig(_Options):
         """The Kedro environment that it was read from."""
         return self._environment
 
+    def of(self, environment: str, default: str) -> "KedroMlflowConfig":
+        """Note the Kedro environment that it was read from; the default one needs no option."""
+        self._environment = environment
+        self._option = "" if environment == default else f" --env {environment}"
+        return self
+
     def typed(self, command: str) -> str:
         """Return what to type for a command, such as "sync", in the same Kedro environment."""
         return f"uv run kedro mlflow {command}{self._option}"
@@ -289,11 +295,8 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
                 "which has no value: give it one in the environment or in .env (see .env.example)."
             ) from error
         raise TrackingError(f"mlflow.yml cannot be read: {one_line(error)}") from error
-    config = resolve(parse_config(content), project_path)
     default = getattr(context.config_loader, "default_run_env", "")
-    config._environment = context.env or default
-    config._option = f" --env {context.env}" if config.environment != default else ""
-    return config
+    return resolve(parse_config(content), project_path).of(context.env or default, default)
 
 
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
