@@ -38,7 +38,7 @@ def measure(repetitions: int, rendered: Project) -> Table:
     return Table(
         "Nodes with threads and processes of their own",
         "Generators, pools of threads, threads, programs and pools of processes, in all of which "
-        "the run is MLflow's active one. Nobody calls MLflow. Theirs is the same project with "
+        "the run is MLflow's active one. No node calls MLflow. Theirs is the same project with "
         "`HOOKS = ()`; times are those of the nodes with their loads and saves.",
         [
             Row(

@@ -19,26 +19,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.runner import SequentialRunner, ThreadRunner
 
 from tests.support.rooms import Rooms
-
-NOTHING: dict[str, Any] = {
-    "run_id": "2026-01-01T00.00.00.000Z",
-    "project_path": "/nowhere",
-    "runner": "None",
-    "kedro_version": "1.7.0",
-    "env": None,
-    "pipeline_names": None,
-    "tags": None,
-    "node_names": None,
-    "from_nodes": None,
-    "to_nodes": None,
-    "from_inputs": None,
-    "to_outputs": None,
-    "load_versions": None,
-    "namespaces": None,
-    "runtime_params": {},
-    "only_missing_outputs": False,
-}
-
+from tests.support.run_params import NOTHING
 
 NAMES_OF_OPTIONS = {
     "pipeline_names": "pipelines",

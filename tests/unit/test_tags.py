@@ -4,29 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kedro.runner import ThreadRunner
 
 from tests.support.rooms import Rooms
-
-NOTHING: dict[str, Any] = {
-    "run_id": "2026-01-01T00.00.00.000Z",
-    "project_path": "/nowhere",
-    "runner": "None",
-    "kedro_version": "1.7.0",
-    "env": None,
-    "pipeline_names": None,
-    "tags": None,
-    "node_names": None,
-    "from_nodes": None,
-    "to_nodes": None,
-    "from_inputs": None,
-    "to_outputs": None,
-    "namespaces": None,
-    "runtime_params": {},
-}
+from tests.support.run_params import NOTHING
 
 
 @pytest.mark.parametrize(

@@ -268,7 +268,7 @@ class KedroMlflowConfig(_Options):
         """The Kedro environment that it was read from."""
         return self._environment
 
-    def of(self, environment: str, default: str) -> "KedroMlflowConfig":
+    def read_from(self, environment: str, default: str) -> "KedroMlflowConfig":
         """Note the Kedro environment that it was read from; the default one needs no option."""
         self._environment = environment
         self._option = "" if environment == default else f" --env {environment}"
@@ -296,27 +296,24 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
             ) from error
         raise TrackingError(f"mlflow.yml cannot be read: {one_line(error)}") from error
     default = getattr(context.config_loader, "default_run_env", "")
-    return resolve(parse_config(content), project_path).of(context.env or default, default)
+    return resolve(parse_config(content), project_path).read_from(context.env or default, default)
 
 
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
     """Fill in what depends on the project and on MLflow's variables; addresses become absolute."""
-    tracking = config.tracking
-    is_named = "name" in tracking.experiment.model_fields_set
-    if (name := os.environ.get(EXPERIMENT_NAME)) and not is_named:
-        experiment = tracking.experiment.model_copy(update={"name": name})
-        tracking = tracking.model_copy(update={"experiment": experiment})
     server = _filled_in(config.server, os.environ, project_path)
+    experiment, capture = config.tracking.experiment, config.tracking.capture
+    if (name := os.environ.get(EXPERIMENT_NAME)) and "name" not in experiment.model_fields_set:
+        experiment = experiment.model_copy(update={"name": name})
     if is_database(server.uri):
         # MLflow's default is a folder of the working directory.
-        creation = tracking.experiment.create_experiment_kwargs
+        creation = experiment.create_experiment_kwargs
         location = anchor(creation.artifact_location or "mlartifacts", project_path)
         creation = creation.model_copy(update={"artifact_location": location})
-        experiment = tracking.experiment.model_copy(update={"create_experiment_kwargs": creation})
-        tracking = tracking.model_copy(update={"experiment": experiment})
+        experiment = experiment.model_copy(update={"create_experiment_kwargs": creation})
     if os.environ.get(_SYSTEM_METRICS, "").lower() in ("true", "1"):
-        capture = tracking.capture.model_copy(update={"system": True})
-        tracking = tracking.model_copy(update={"capture": capture})
+        capture = capture.model_copy(update={"system": True})
+    tracking = config.tracking.model_copy(update={"experiment": experiment, "capture": capture})
     mirrors = [
         _filled_in(each, {}, project_path) if each.mlflow_tracking_uri else each
         for each in config.mirrors

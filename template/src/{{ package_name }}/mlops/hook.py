@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .config import KedroMlflowConfig
     from .tracking.active_run import RunIds, Scope
     from .tracking.capture import RunCapture
+    from .tracking.progress import NodeProgress
     from .tracking.run import TrackedRun
 
 # Where the runs' journals are, for worker processes, forked or spawned.
@@ -84,14 +85,14 @@ class MlflowHook:
     @hook_impl(tryfirst=True)
     def before_dataset_loaded(self, dataset_name: str) -> None:
         """Note what is being loaded, for a load that fails."""
-        if (scope := self._scope()) and scope.progress:
-            scope.progress.load_starts(dataset_name)
+        if progress := self._progress():
+            progress.load_starts(dataset_name)
 
     @hook_impl(trylast=True)
     def after_dataset_loaded(self, dataset_name: str) -> None:
         """Note that it was loaded, and that no other hook has failed over it."""
-        if (scope := self._scope()) and scope.progress:
-            scope.progress.load_ends(dataset_name)
+        if progress := self._progress():
+            progress.load_ends(dataset_name)
 
     @hook_impl(trylast=True)
     def before_node_run(
@@ -100,22 +101,22 @@ class MlflowHook:
         """Capture what a node reads; runs in worker processes too."""
         if run := self._find(run_id):
             run.node_called(node, inputs, catalog)
-        if (scope := self._scope()) and scope.progress:
-            scope.progress.work_starts()
+        if progress := self._progress():
+            progress.work_starts()
 
     @hook_impl(tryfirst=True)
     def after_node_run(self, node: "Node", outputs: dict[str, Any], run_id: str) -> None:
         """Capture what the node returned; runs in worker processes too."""
-        if (scope := self._scope()) and scope.progress:
-            scope.progress.work_returns()
+        if progress := self._progress():
+            progress.work_returns()
         if run := self._find(run_id):
             run.node_finished(node, outputs)
 
     @hook_impl(tryfirst=True)
     def before_dataset_saved(self, dataset_name: str) -> None:
         """Note what is being saved, for a save that fails."""
-        if (scope := self._scope()) and scope.progress:
-            scope.progress.save_starts(dataset_name)
+        if progress := self._progress():
+            progress.save_starts(dataset_name)
 
     @hook_impl(trylast=True)
     def after_dataset_saved(self, dataset_name: str, data: Any, node: "Node") -> None:
@@ -290,6 +291,11 @@ class MlflowHook:
         from .tracking.active_run import current_scope
 
         return current_scope()
+
+    def _progress(self) -> "NodeProgress | None":
+        """Find how far the node has got that this thread works for."""
+        scope = self._scope()
+        return scope.progress if scope else None
 
     def _end(self, run_id: str, status: str, error: Exception | None = None) -> None:
         if run := self._runs.pop(run_id, None):

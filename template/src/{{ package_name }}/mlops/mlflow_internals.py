@@ -338,7 +338,7 @@ def ask_for_all_pipelines() -> None:
     """Let Kedro ask the registry for all pipelines, once, when it is about to ask for some.
 
     `find_pipelines()` leaves out those that a run does not name: the model's may be among them. One
-    that is broken and that nobody has asked for costs no run and no warning.
+    that is broken costs no run and no warning, unless the run has asked for it.
     """
     from kedro.framework.project import pipelines
 

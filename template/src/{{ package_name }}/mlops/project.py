@@ -25,7 +25,7 @@ class State:
         self.project_path = folder.parent
         self.folder = folder
         self.journals = folder / "journal"  # One folder per run that is not delivered yet.
-        self.refused = folder / "refused"  # One file per run of which MLflow refused something.
+        self.refused = folder / "refused"  # One folder per run of which MLflow refused something.
         self.holdouts = folder / "holdouts"  # The rows on which models were evaluated.
 
     @classmethod

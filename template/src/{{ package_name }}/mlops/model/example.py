@@ -1,4 +1,4 @@
-"""A row that nobody has measured: an example of a model's input, made from its schema alone.
+"""The example of a model's input that is made from its schema alone: one row, of no real data.
 
 It is stored with the model, shown by MLflow, and predicted by each worker of a server before its
 first caller. So it has to pass the pipeline's validation, whose limits only the validator knows.

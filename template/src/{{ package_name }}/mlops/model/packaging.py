@@ -208,7 +208,7 @@ def _example(
     if options.example == "none":
         return None
     with muted(plan.__name__), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # What is wrong with a made-up row concerns nobody.
+        warnings.simplefilter("ignore")  # They are about a row that is made up.
         example = synthetic_row(signature.inputs, predict)
     if example is None:
         logger.info("The model has no example: none made from its schema passes its validation.")

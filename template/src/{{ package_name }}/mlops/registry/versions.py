@@ -189,7 +189,7 @@ def _register(shipment: Shipment, model: "LoggedModel", name: str, description: 
     if delivery.versions.get(model.model_id):
         return
     in_database = is_database(server.registry_uri)
-    on_one_server = is_server(server.uri) and server.registry_uri == server.uri
+    on_one_server = artifacts.knows_models(server)
     on_another = is_server(server.registry_uri) and not on_one_server
     sources = [model.artifact_location]
     # Another server's registry does not know the model, and a managed one copies its files.

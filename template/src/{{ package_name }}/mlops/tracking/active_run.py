@@ -2,7 +2,7 @@
 
 MLflow keeps a stack of active runs per thread. While runs are under way, whoever asks for it finds
 the run of the own thread at its bottom: nodes, data sets, other hooks, threads. The MLflow run is
-waited for by the first call that needs it: where nobody calls MLflow, nothing waits.
+waited for by the first call that needs it: a run without such calls never waits.
 
 A thread works for the run, and the node, that it was started for; see `inherited.py`.
 """

@@ -4,7 +4,6 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from .artifacts import is_drawn
 from .inputs import describe_input, describe_table
 from .nodes import describe_node, local_name, namespace_of, nodes_of
 from .outputs import OutputCapture
-from .values import Metric, Names, masked_parameters, to_mlflow
+from .values import Metric, Names, in_parts, masked_parameters, to_mlflow
 
 if TYPE_CHECKING:
     from .system import SystemMetrics
@@ -128,8 +127,7 @@ class RunCapture:
         for name, value in outputs.items():
             with self.journal.capturing(f"The output '{name}'"):
                 metrics += self._outputs.capture(name, value, namespace, name in self._drawn)
-        for start in range(0, len(metrics), _METRICS_PER_RECORD):
-            some = metrics[start : start + _METRICS_PER_RECORD]
+        for some in in_parts(metrics, _METRICS_PER_RECORD):
             self.journal.append("metrics", namespace, values=some)
 
     def dataset_saved(self, node: Node, name: str, value: Any) -> None:
@@ -183,7 +181,7 @@ class RunCapture:
         self._parameters |= {(namespace, name) for name in values}
         local = ((local_name(name, namespace), value) for name, value in values.items())
         flat = to_mlflow(local, self._options.params, self._parameter_names[namespace])
-        while some := list(islice(flat, _PARAMETERS_PER_RECORD)):
+        for some in in_parts(flat, _PARAMETERS_PER_RECORD):
             for kind in ("params", "tags"):
                 if texts := {name: text for each, name, text in some if each == kind}:
                     self.journal.append(kind, namespace, values=texts)

@@ -69,7 +69,7 @@ def metrics_of(
 
 
 def left_out(found: Findings) -> str:
-    """List what is not tracked of an output with numbers; empty where nobody expects to be told."""
+    """List what is not tracked of an output with numbers; empty for an output without any."""
     if not found.has_numbers:
         return ""
     named = [f"{'/'.join(keys)} ({what})" if keys else what for keys, what in found.rest.items()]

@@ -95,14 +95,6 @@ def _by_dtypes(table: Any) -> Iterable[tuple[Any, Any]]:
     return zip(table.columns, types, strict=True)
 
 
-def _of_polars(plan: Any) -> Iterable[tuple[Any, Any]]:
-    yield from plan.collect_schema().items()
-
-
-def _of_ibis(expression: Any) -> Iterable[tuple[Any, Any]]:
-    yield from expression.schema().items()
-
-
 def _of_arrow(table: Any) -> Iterable[tuple[Any, Any]]:
     return zip(table.schema.names, table.schema.types, strict=True)
 
@@ -114,12 +106,12 @@ _TABLES: dict[tuple[str, str], tuple[Callable[[Any], Iterable[tuple[Any, Any]]],
     ("cudf", "DataFrame"): (_by_dtypes, True),
     ("polars", "DataFrame"): (_by_dtypes, True),
     ("pyarrow", "Table"): (_of_arrow, True),
-    ("polars", "LazyFrame"): (_of_polars, False),
+    ("polars", "LazyFrame"): (lambda plan: plan.collect_schema().items(), False),
     ("dask", "DataFrame"): (_by_dtypes, False),
     ("dask_expr", "DataFrame"): (_by_dtypes, False),
     ("modin", "DataFrame"): (_by_dtypes, False),
     ("pyspark", "DataFrame"): (_by_dtypes, False),
     ("duckdb", "DuckDBPyRelation"): (_by_dtypes, False),
     ("_duckdb", "DuckDBPyRelation"): (_by_dtypes, False),
-    ("ibis", "Table"): (_of_ibis, False),
+    ("ibis", "Table"): (lambda table: table.schema().items(), False),
 }

@@ -136,9 +136,7 @@ def write_run_record(journal: Path, end: Record) -> Path:
 def _summary(records: Iterable[Record], end: Record) -> dict[str, Any]:
     kept = [record for record in records if record.kind in ("run_started", "tags", "input")]
     start = next((record for record in kept if record.kind == "run_started"), None)
-    tags = dict(start.data["tags"]) if start else {}
-    for record in records_of("tags", kept):
-        tags |= record.data["values"]
+    tags = tags_of(kept)
     return {
         "run_id": tags.get("kedro.run_id"),
         "name": start.data["name"] if start else None,
@@ -178,6 +176,18 @@ def inputs_of(records: Iterable[Record]) -> list[dict[str, Any]]:
     """List the data that a run has read, each once: two processes may have captured the same."""
     inputs = {record.data["name"]: dict(record.data) for record in records_of("input", records)}
     return [inputs[name] for name in sorted(inputs)]
+
+
+def tags_of(records: Iterable[Record]) -> dict[str, str]:
+    """Collect a run's tags: those of its start, and over them what came since."""
+    first: dict[str, str] = {}
+    later: dict[str, str] = {}
+    for record in records:
+        if record.kind == "run_started":
+            first |= record.data["tags"]
+        elif record.kind == "tags":
+            later |= record.data["values"]
+    return first | later
 
 
 def records_of(kind: str, records: Iterable[Record]) -> list[Record]:

@@ -50,7 +50,7 @@ class SystemMetrics:
             self._thread.start()
 
     def sample_once(self) -> None:
-        """Sample now, if nothing was sampled yet: nobody tells a worker process that it ends."""
+        """Sample now, if nothing was sampled yet: a worker process is not told that it ends."""
         if self._step == 0:
             self._write()
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import fields
 from functools import partial
 from inspect import getattr_static
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, TypeVar
 
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
@@ -26,6 +27,7 @@ _REFUSED_CHARACTERS = re.compile(r"[^\w\-. /:]")
 _REFUSED_IN_PATHS = re.compile(r"(?<=/)/|^/|/$|(?<![^/])\.{1,2}(?![^/])|^\.\.")
 _REFUSED_IN_MODELS = re.compile(r"[/:.%\"']")
 
+T = TypeVar("T")
 # Name, value and step.
 Metric = tuple[str, float, int]
 
@@ -146,6 +148,13 @@ def to_mlflow(
             # The same one may be part of what another node takes.
             own_name = names.name((key, hash(text)), valid_name(key))
             yield ("tags" if is_tag else "params"), own_name, text[:longest]
+
+
+def in_parts(values: Iterable[T], most: int) -> Iterator[list[T]]:
+    """Yield values in lists of so many at most."""
+    rest = iter(values)
+    while part := list(islice(rest, most)):
+        yield part
 
 
 def flatten(

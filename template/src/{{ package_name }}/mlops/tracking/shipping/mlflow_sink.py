@@ -12,7 +12,7 @@ from ...config import PlaceOptions, TrackingOptions
 from ...project import is_server
 from ...redaction import mask
 from .. import RunListener, Shipment
-from ..capture.nodes import records_of
+from ..capture.nodes import records_of, tags_of
 from ..capture.values import valid_model_name
 from ..journal import Record, all_records, first_record
 from ..process import frozen_afterwards
@@ -20,7 +20,7 @@ from . import Sink
 from .batches import Batch, batches, one_by_one, without_known_parameters
 from .lineage import log_inputs, log_model, measured_models, parameters_of
 from .runs import create_child, create_run, end_children, join_run, touch_run
-from .summary import NOTE, describe_run
+from .summary import DESCRIPTION_TAG, describe_run
 from .timeline import log_timeline
 
 if TYPE_CHECKING:
@@ -134,15 +134,13 @@ class MlflowSink(Sink):
         run_id, started = str(self.delivery.run_id), first_record(self.folder)
         if started is None or self.delivery.joined:
             return
-        if NOTE not in self._client.get_run(run_id).data.tags:
+        if DESCRIPTION_TAG not in self._client.get_run(run_id).data.tags:
             # Without the alias, which will have moved on when somebody reads it.
             versions = filter(None, self.delivery.versions.values())
             registered = [f"{name} version {number}" for name, number, _ in versions]
-            tags = started.data["tags"].copy()
-            for record in records_of("tags", all_records(self.folder)):
-                tags |= record.data["values"]
-            text = describe_run(started, ended, registered, tags.get("kedro.command"))
-            self._client.set_tag(run_id, NOTE, text)
+            command = tags_of(all_records(self.folder)).get("kedro.command")
+            text = describe_run(started, ended, registered, command)
+            self._client.set_tag(run_id, DESCRIPTION_TAG, text)
 
     @property
     def _client(self) -> "MlflowClient":
@@ -161,9 +159,11 @@ class MlflowSink(Sink):
             path, folder = record.data["path"], record.data["folder"]
             log = partial(self._client.log_artifact, run_id, path, folder)
             self._try(log, f"the file {folder}/{Path(path).name}")
-        for record in records_of("model", records):
+        models = records_of("model", records)
+        read = records_of("params", all_records(self.folder)) if models else []
+        for record in models:
             name = valid_model_name(record.data["name"])
-            self._try(partial(self._log_model, run_id, name, record), f"the model {name}")
+            self._try(partial(self._log_model, run_id, name, record, read), f"the model {name}")
         for batch in batches(measured_models(records, self.delivery.models)):
             self._log_batch(self._client, run_id, batch, patient)
 
@@ -177,8 +177,8 @@ class MlflowSink(Sink):
             for piece, what in one_by_one(batch):
                 self._try(partial(client.log_batch, run_id, *piece), what, patient)
 
-    def _log_model(self, run_id: str, name: str, record: Record) -> None:
-        parameters = parameters_of(all_records(self.folder), record)
+    def _log_model(self, run_id: str, name: str, record: Record, read: list[Record]) -> None:
+        parameters = parameters_of(read, record)
         folder = Path(record.data["path"])
         model = log_model(self._client, self.delivery, run_id, folder, name, parameters)
         shipment = Shipment(self._client, self.delivery, run_id, self._server)

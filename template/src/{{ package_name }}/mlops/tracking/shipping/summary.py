@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..capture.nodes import local_name, nodes_of
-from ..capture.values import MAX_TAG_LENGTH, Metric, valid_name
+from ..capture.values import MAX_TAG_LENGTH, Metric, in_parts, valid_name
 from ..journal import Record
 
-NOTE = "mlflow.note.content"  # What MLflow's page shows as the run's description.
+DESCRIPTION_TAG = "mlflow.note.content"  # What MLflow's page shows as the run's description.
 
 # A record is read as a whole.
 _METRICS_PER_RECORD = 1000
@@ -24,11 +24,9 @@ def node_times(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
             name = valid_name(f"node_seconds/{local_name(node['name'], namespace)}")
             times.setdefault(namespace, []).append((name, node["seconds"], 0))
     for namespace, values in times.items():
-        for first in range(0, len(values), _METRICS_PER_RECORD):
-            yield {
-                "values": values[first : first + _METRICS_PER_RECORD],
-                **({"namespace": namespace} if namespace else {}),
-            }
+        of_child = {"namespace": namespace} if namespace else {}
+        for some in in_parts(values, _METRICS_PER_RECORD):
+            yield {"values": some, **of_child}
 
 
 def describe_run(start: Record, end: Record, registered: Iterable[str], command: str | None) -> str:
