@@ -70,7 +70,10 @@ def options_of(mlops: Rooms, **changed: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def packaged(mlops: Rooms, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("packaged")
+    return packaged_in(tmp_path_factory.mktemp("packaged"), mlops)
+
+
+def packaged_in(folder: Path, mlops: Rooms) -> Path:
     catalog = catalog_in(folder)
     with pytest.MonkeyPatch.context() as patch:
         (folder / "uv.lock").write_text("# CANARY", encoding="utf-8")
@@ -89,9 +92,10 @@ def test_it_predicts_what_was_trained_with_files_of_its_own(packaged: Path) -> N
 
 
 def test_it_holds_code_requirements_and_an_example_and_nothing_of_the_machine(
-    mlops: Rooms, packaged: Path
+    mlops: Rooms, tmp_path: Path
 ) -> None:
     package = mlops("project").PACKAGE
+    packaged = packaged_in(tmp_path, mlops)  # Python writes bytecode where a model is loaded
     files = {path.relative_to(packaged).as_posix() for path in packaged.rglob("*")}
     assert {f"code/{package}/mlops/model/plan.py", "artifacts/state.pkl"} <= files
     assert f"code/{package}/mlops/hook.py" not in files
