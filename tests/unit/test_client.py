@@ -182,6 +182,18 @@ def test_a_cause_that_did_not_answer_is_the_reason(mlops: Rooms) -> None:
     assert mlops("backend.client").reason_of(error) == "it does not answer"
 
 
+def test_what_does_not_open_says_why_itself(mlops: Rooms) -> None:
+    client = mlops("backend.client")
+    error = MlflowException("not now")
+    error.__cause__ = client.UnreachableError("the database does not open: no such folder")
+    assert client.reason_of(error) == "the database does not open: no such folder"
+    error.__cause__, error.__context__ = None, client.UnreachableError("no such folder")
+    error.__suppress_context__ = True
+    assert client.reason_of(error) == "not now"
+    error.__suppress_context__ = False
+    assert client.reason_of(error) == "no such folder"
+
+
 def test_what_is_missing_is_known_by_mlflows_codes(mlops: Rooms) -> None:
     client = mlops("backend.client")
     for code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"):

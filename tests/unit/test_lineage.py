@@ -207,3 +207,34 @@ def test_on_databricks_spans_are_a_file(mlops: Rooms, monkeypatch: pytest.Monkey
     timeline.log_trace(tracing, "info", iter(["span"]))
     ((client, trace, spans),) = sent
     assert (client, trace, list(spans)) == (tracing, "trace of info", ["span"])
+
+
+def test_a_model_has_the_parameters_that_were_read_before_it(mlops: Rooms) -> None:
+    record, lineage = mlops("tracking.journal").Record, mlops("tracking.shipping.lineage")
+    records = [
+        record("params", 1, {"values": {"a": "1", "b": "2"}}),
+        record("params", 2, {"values": {"c": "3"}, "namespace": "part"}),
+        record("params", 3, {"values": {"d": "4"}}),
+        record("params", 4, {"values": {"e": "5"}}),
+    ]
+    model = record("model", 3, {})
+    assert lineage.parameters_of(records, model) == {"a": "1", "b": "2", "d": "4"}
+    of_part = record("model", 3, {"namespace": "part"})
+    assert lineage.parameters_of(records, of_part) == {"c": "3"}
+    many = [record("params", 1, {"values": {f"p{number}": "x" for number in range(101)}})]
+    assert len(lineage.parameters_of(many, model)) == 100
+
+
+@pytest.mark.parametrize("on", [None, {"name": "rows", "digest": "d"}])
+def test_what_was_measured_is_a_metric_of_each_model(mlops: Rooms, on: Any) -> None:
+    record = mlops("tracking.journal").Record
+    data = {"on": on, "models": ["one", "two", "lost"], "values": [["rmse", 2.0, 3, 77]]}
+    measured = [record("measured", 1, data), record("params", 1, {})]
+    made = mlops("tracking.shipping.lineage").measured_models(
+        measured, {"one": "m-1", "two": "m-2", "lost": ""}
+    )
+    where = ("rows", "d") if on else (None, None)
+    assert [(each.kind, each.time, each.data) for each in made] == [
+        ("metrics", 77, {"values": [["rmse", 2.0, 3]], "measures": (model_id, *where)})
+        for model_id in ("m-1", "m-2")
+    ]

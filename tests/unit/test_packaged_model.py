@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import socket
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -144,6 +145,7 @@ def test_it_is_served_without_mlflows_own_checks(mlops: Rooms, packaged: Path) -
     assert [(one.name, one.type) for one in model.inputs] == [("x", "double")]
     assert [(one.name, one.type) for one in model.outputs] == [("y", "double")]
     assert type(model._predict.__self__).__name__ == "InferencePlan"
+    sys.path.remove(str(packaged / "code"))
 
 
 # A model of another kind.

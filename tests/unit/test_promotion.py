@@ -41,6 +41,11 @@ def test_a_metric_is_held_against_its_bounds(
 ) -> None:
     (check,) = judged(mlops, {"thresholds": {"rmse": bound}})
     assert (check.value, check.holds) == (50.0, holds)
+    low, high = bound.get("min"), bound.get("max")
+    assert check.bound == {
+        (None, high): f"at most {high:g}" if high else "",
+        (low, None): f"at least {low:g}" if low else "",
+    }.get((low, high), f"{low} to {high}")
 
 
 def test_a_group_may_have_a_bound_of_its_own(mlops: Rooms) -> None:

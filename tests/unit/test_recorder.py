@@ -83,6 +83,7 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
     seconds = (written["ended_ns"] - written["started_ns"]) / 1e9
     assert 0 <= written["seconds"] == seconds < 60
     assert records(mlops, folder, "params") == [{"values": {"x": "3"}}]
+    capture.node_called(FIRST, {"raw": table, "params:x": 3}, CATALOG)
     (read,) = records(mlops, folder, "input")
     assert (read["source"], read["type"]) == ("/somewhere/raw.csv", "Somewhere")
     assert (read["name"], read["rows"]) == ("raw", 2)
@@ -206,6 +207,10 @@ def test_of_very_many_figures_some_are_kept(
         kept = figures_of(mlops, folder, many, assign, artifacts={"max_files": 2})
     assert kept == ["figures/doubled/0.png", "figures/doubled/1.png"]
     assert "'doubled', 2 of 3 figures are kept" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert len(figures_of(mlops, folder, many, assign, artifacts={"max_files": 3})) >= 3
+    assert "figures are kept" not in caplog.text
 
 
 def test_what_is_left_out_of_an_output_is_said(

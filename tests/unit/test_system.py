@@ -171,3 +171,14 @@ def test_a_machine_without_gpus_is_sampled_all_the_same(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pynvml", library)
     assert dict(mlops("tracking.capture.system").load_of_gpus()()) == {}
+
+
+def test_the_machines_memory_is_told_in_megabytes_and_percent(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    system = mlops("tracking.capture.system")
+    memory = types.SimpleNamespace(used=3_000_000, total=4_000_000)
+    monkeypatch.setattr(system.psutil, "virtual_memory", lambda: memory)
+    values = dict(system.load_of_machine()())
+    assert values["system_memory_usage_percentage"] == 75.0
+    assert values["system_memory_usage_megabytes"] * system._MEGABYTE == 3_000_000

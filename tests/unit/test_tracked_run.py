@@ -93,6 +93,7 @@ def test_a_run_arrives_as_a_whole_and_leaves_nothing_behind(
     record = json.loads(text_of(database, info.run_id, "kedro/run.json", tmp_path))
     assert [each["status"] for each in record["nodes"]] == ["FINISHED"] * 3
     assert record["status"] == "FINISHED"
+    assert record["versions"]["kedro"] == "1.7.0"
     client = MlflowClient(database)
     (trace,) = client.search_traces(locations=[info.experiment_id], run_id=info.run_id)
     spans = [span.name for span in client.get_trace(trace.info.trace_id).data.spans]
@@ -490,6 +491,84 @@ def test_what_a_server_refuses_is_kept_beside_and_told(
     (found,) = runs_of(database)
     assert found.info.status == "FINISHED"
     assert found.data.metrics["score/rmse"] == 1.0
+
+
+def kept_of(project: Path) -> list[str]:
+    folder = project / ".kedro_mlflow/refused"
+    return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+
+
+def test_what_was_refused_is_delivered_again_or_given_up(
+    mlops: Rooms, tmp_path: Path, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    sync = mlops("tracking.shipping.sync")
+    state, run_id = mlops("project").State.of(tmp_path), "2026-01-01T00.00.00.000Z"
+    config = config_of(mlops, tmp_path, database)
+    run = started(mlops, tmp_path, config)
+    run.journal.append("metrics", values=[["not a name: *", 1.0, 0]])
+    finish(run)
+    assert (kept_of(tmp_path), journals(tmp_path)) == ([run_id], [])
+    for _ in range(2):
+        sync.reopen(state)
+        assert (kept_of(tmp_path), [each.name for each in journals(tmp_path)]) == ([], [run_id])
+        (outcome,) = sync.sync(state.journals, config)
+        assert (outcome.status, outcome.error) == ("FINISHED", None)
+        assert len(outcome.notes) == 1
+        assert kept_of(tmp_path) == [run_id]
+    assert len(runs_of(database)) == 1
+    alive = started(mlops, tmp_path, config, run_id="alive")
+    for name, text in (("alive", "is under way"), ("unknown", "Nothing is kept of a run 'unkno")):
+        with pytest.raises(mlops("errors").TrackingError, match=text):
+            sync.give_up(state, name)
+    alive.finish("FINISHED")
+    (state.refused / f"{run_id}-server.jsonl").touch()  # As the first versions kept it.
+    sync.give_up(state, run_id)
+    assert kept_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["unknown", "deleted"])
+def test_a_run_that_joins_one_that_is_gone_says_so_and_holds_nothing_up(
+    mlops: Rooms,
+    tmp_path: Path,
+    database: str,
+    kind: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run_id = "0" * 32
+    if kind == "deleted":
+        run_id = begun(database)
+        MlflowClient(database).delete_run(run_id)
+    tracking = {**STUDY, "run": {"id": run_id}}
+    finish(started(mlops, tmp_path, config_of(mlops, tmp_path, database, tracking=tracking)))
+    reason = {"unknown": "it has no run ", "deleted": "it has deleted the run "}[kind]
+    assert f"{reason}{run_id}, which this one joins" in caplog.text
+    assert (kept_of(tmp_path), journals(tmp_path)) == (["2026-01-01T00.00.00.000Z"], [])
+
+
+def test_a_run_that_is_deleted_meanwhile_is_kept(
+    mlops: Rooms, tmp_path: Path, database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = started(mlops, tmp_path, config_of(mlops, tmp_path, database))
+    run_id = run.find_ids(time.monotonic() + 60).runs[""]
+    MlflowClient(database).delete_run(run_id)
+    finish(run)
+    assert f"it has deleted the run {run_id}" in caplog.text
+    assert kept_of(tmp_path) == ["2026-01-01T00.00.00.000Z"]
+
+
+def test_the_machine_is_sampled_until_a_run_ends(
+    mlops: Rooms, tmp_path: Path, database: str
+) -> None:
+    run = started(mlops, tmp_path, config_of(mlops, tmp_path, database))
+    told: list[str] = []
+
+    class System:
+        def stop(self) -> None:
+            told.append("stop")
+
+    run._system = System()
+    run.finish("FINISHED")
+    assert told == ["stop"]
 
 
 @pytest.mark.parametrize("fails", ["create_run", "set_terminated", "log_batch", "log_inputs"])
