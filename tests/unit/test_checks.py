@@ -339,3 +339,17 @@ def test_a_check_that_fails_in_its_own_way_is_a_finding(mlops: Rooms) -> None:
     doctor = mlops("doctor")
     check = doctor.Check("address", lambda _: 1 / 0)
     assert doctor.within(5, check, None).status == "failed"
+
+
+@pytest.mark.parametrize(("environment", "option"), [("local", ""), ("staging", " --env staging")])
+def test_what_waits_is_sent_by_the_command_of_its_own_environment(
+    mlops: Rooms, tmp_path: Path, environment: str, option: str
+) -> None:
+    config = mlops("config").KedroMlflowConfig().read_from(environment, "local")
+    state, stores = mlops("project").State.of(tmp_path), mlops("doctor.stores")
+    for folder in (state.journals / "one", state.refused / "two"):
+        folder.mkdir(parents=True)
+    (state.journals / "one" / "run.json").write_text("{}", encoding="utf-8")
+    assert stores.journal(state, config).remedy == f"Run `uv run kedro mlflow sync{option}`."
+    assert f"`uv run kedro mlflow sync --refused{option}`" in stores.refused(state, config).remedy
+    assert f"sync --give-up two{option}`" in stores.refused(state, config).remedy

@@ -58,8 +58,8 @@ def examine(project_path: Path, env: str | None) -> Iterator[tuple[str, Finding]
         config = project_config(project_path, env)
     except Exception as error:
         yield "settings", _unreadable(error).masked(secret_values(os.environ))
-        yield "journal", stores.journal(state)
-        yield "refused", stores.refused(state)
+        yield "journal", stores.journal(state, KedroMlflowConfig())
+        yield "refused", stores.refused(state, KedroMlflowConfig())
         return
     uri = config.server.uri
     secrets = secret_values({**os.environ, "uri": uri}, config.redaction.patterns)
@@ -87,8 +87,8 @@ def checks_of(config: KedroMlflowConfig) -> list[Check]:
     return [
         *(check for check in CHECKS if kind in check.where and check.name != excluded),
         *(Check(f"mirror {i + 1}", partial(_mirror, i, mirror)) for i, mirror in mirrors),
-        Check("journal", lambda setup: stores.journal(State.of(setup.project_path))),
-        Check("refused", lambda setup: stores.refused(State.of(setup.project_path))),
+        Check("journal", lambda setup: stores.journal(State.of(setup.project_path), config)),
+        Check("refused", lambda setup: stores.refused(State.of(setup.project_path), config)),
     ]
 
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from ..backend.client import if_exists
 from ..backend.databases import driver_message, opened
+from ..config import KedroMlflowConfig
 from ..disk import FileLock, vanished
 from ..errors import one_line
 from ..project import State, is_database, is_server
@@ -261,14 +262,14 @@ def registry(setup: Setup) -> Finding:
     return ok(f"'{name}' can be written")
 
 
-def journal(state: State) -> Finding:
+def journal(state: State, config: KedroMlflowConfig) -> Finding:
     """Count the runs that wait on disk."""
     folders = [path.parent for path in sorted(state.journals.glob("*/run.json"))]
     waiting = [folder.name for folder in folders if not _is_running(folder)]
     if not waiting:
         return ok(f"no run waits, {len(folders)} under way" if folders else "no run waits")
     runs = "1 run waits" if len(waiting) == 1 else f"{len(waiting)} runs wait"
-    return warning(f"{runs} for delivery, from {waiting[0]} on", "Run `uv run kedro mlflow sync`.")
+    return warning(f"{runs} for delivery, from {waiting[0]} on", f"Run `{config.typed('sync')}`.")
 
 
 def _is_running(folder: Path) -> bool:
@@ -279,13 +280,14 @@ def _is_running(folder: Path) -> bool:
         return False
 
 
-def refused(state: State) -> Finding:
+def refused(state: State, config: KedroMlflowConfig) -> Finding:
     """Count the runs of which MLflow has rejected something."""
     runs = sorted(path.name for path in state.refused.glob("*"))
     if not runs:
         return ok("nothing")
     remedy = (
-        f"{state.folder.name}/{state.refused.name}/ says what, and why. `uv run kedro mlflow sync "
-        f"--refused` tries again, `uv run kedro mlflow sync --give-up {runs[0]}` deletes it."
+        f"{state.folder.name}/{state.refused.name}/ says what, and why. "
+        f"`{config.typed('sync --refused')}` tries again, "
+        f"`{config.typed(f'sync --give-up {runs[0]}')}` deletes it."
     )
     return warning(f"records of {len(runs)} {'run' if len(runs) == 1 else 'runs'}", remedy)
