@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from kedro.pipeline import node
+from kedro.pipeline import Pipeline, node
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 
@@ -127,6 +127,57 @@ def evaluate(rows: pd.DataFrame, predictions: pd.DataFrame, bands: list[int]) ->
 
 
 EVALUATE = node(evaluate, ["rows", "predictions", "params:bands"], "evaluation")
+
+
+PIPELINES = {
+    "inference": Pipeline([node(evaluate, ["instances", "state", "params:bands"], "predictions")]),
+    "training": Pipeline(
+        [node(evaluate, ["rows", "predictions", "params:bands"], "evaluation", name="evaluate")]
+    ),
+}
+MADE = "which no node makes (nodes make: evaluation, predictions)."
+READ = "which 'evaluate', the node that makes 'evaluation', does not read (it reads: "
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ({"holdout": "rows", "predictions": "predictions"}, []),
+        ({}, []),
+        # Without rules nothing depends on it; with them, its default counts as well.
+        ({"evaluation": "elsewhere"}, []),
+        (
+            {"evaluation": "evaluatoin", "thresholds": {"r2": {"min": 0.3}}},
+            [f"evaluation names the data set 'evaluatoin', {MADE}"],
+        ),
+        # A node makes it, but not from what it is said to be made from; the nearest name first.
+        ({"holdout": "row"}, [f"holdout names the data set 'row', {READ}rows, params:bands, pred"]),
+        (
+            {"holdout": "patients", "predictions": "prediction"},
+            [
+                f"holdout names the data set 'patients', {READ}params:bands, predictions, rows).",
+                f"predictions names the data set 'prediction', {READ}predictions, params:bands",
+            ],
+        ),
+        ({"evaluation": "x", "holdout": "y", "predictions": "z"}, ["evaluation names the data"]),
+    ],
+)
+def test_names_that_no_pipeline_has_are_said(
+    mlops: Rooms, named: dict[str, Any], said: list[str]
+) -> None:
+    options = mlops("config").PromotionOptions(**named)
+    found = mlops("registry.rules").unknown_names(options, PIPELINES)
+    assert len(found) == len(said), found
+    for sentence, start in zip(found, said, strict=True):
+        assert sentence.startswith(f"mlflow.yml: promotion.{start}"), sentence
+
+
+def test_of_very_many_names_the_nearest_are_listed(mlops: Rooms) -> None:
+    names = [f"metric_{number}" for number in range(30)]
+    listed = mlops("registry.rules").nearest_first("metric_17", names)
+    assert listed.startswith("metric_17, ")
+    assert listed.endswith(" and 20 more")
+    assert mlops("registry.rules").nearest_first("rmse", []) == "nothing"
 
 
 def inputs(**changed: Any) -> dict[str, Any]:

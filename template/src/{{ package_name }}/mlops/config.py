@@ -70,6 +70,10 @@ class PromotionOptions(_Options):
             raise ValueError("improvement compares on the same rows: give holdout and predictions")
         return self
 
+    def at(self, key: str) -> str:
+        """Return where a key stands, for a person."""
+        return f"mlflow.yml: promotion.{key}"
+
 
 class RequestHeaderProviderOptions(_Options):
     """A class that adds headers to MLflow's requests, such as a token that expires."""

@@ -1,8 +1,11 @@
 """The rules of promotion, on plain numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from math import inf, isfinite
+
+from kedro.pipeline import Pipeline
 
 from ..config import BoundOptions, ImprovementOptions, PromotionOptions
 
@@ -10,6 +13,8 @@ Metrics = Mapping[str, float]
 
 # What two ways of adding up the same numbers may differ by.
 _ROUNDING = 1e-9
+# So many names are listed where one is unknown.
+_MOST_NAMES = 10
 
 
 @dataclass(frozen=True)
@@ -136,3 +141,38 @@ def _describe(bound: BoundOptions) -> str:
     if bound.max is None:
         return f"at least {bound.min:.5g}"
     return f"{bound.min:.5g} to {bound.max:.5g}"
+
+
+def unknown_names(options: PromotionOptions, pipelines: Mapping[str, Pipeline]) -> list[str]:
+    """Say, in a sentence each, which data sets that the rules name no pipeline has.
+
+    Without rules and holdout nothing is measured, and no name matters.
+    """
+    rules = options.thresholds or options.slices or options.improvement
+    if not (rules or options.holdout or options.predictions):
+        return []
+    nodes = [node for pipeline in pipelines.values() for node in pipeline.nodes]
+    evaluating = [node for node in nodes if options.evaluation in node.outputs]
+    if not evaluating:
+        made = nearest_first(options.evaluation, {name for node in nodes for name in node.outputs})
+        return [
+            f"{options.at('evaluation')} names the data set '{options.evaluation}', which no node "
+            f"makes (nodes make: {made})."
+        ]
+    names = {"holdout": options.holdout, "predictions": options.predictions}
+    node = max(evaluating, key=lambda node: len(set(names.values()).intersection(node.inputs)))
+    return [
+        f"{options.at(key)} names the data set '{name}', which '{node.name}', the node that makes "
+        f"'{options.evaluation}', does not read (it reads: {nearest_first(name, node.inputs)})."
+        for key, name in names.items()
+        if name and name not in node.inputs
+    ]
+
+
+def nearest_first(wanted: str, names: Iterable[str]) -> str:
+    """List the names that there are, those that look like the one that is wanted first."""
+    left = sorted(set(names))
+    near = get_close_matches(wanted, left, n=_MOST_NAMES)
+    found = near + [name for name in left if name not in near]
+    more = f" and {len(found) - _MOST_NAMES} more" if len(found) > _MOST_NAMES else ""
+    return (", ".join(found[:_MOST_NAMES]) or "nothing") + more
