@@ -45,7 +45,7 @@ def _fifty(repetitions: int, rendered: Project, server: Server) -> list[Row]:
         repetitions, *(_preloaded(place) for place in (database, their_database, bare))
     )
     return [
-        _overhead("50 nodes, `mlflow server`, `import mlflow` included", whole, 1 / 6),
+        _overhead("50 nodes, `mlflow server`, `import mlflow` included", whole, 1 / 13),
         _overhead("50 nodes, `mlflow server`, MLflow loaded before", loaded, 1 / 30),
         _overhead("50 nodes, SQLite, MLflow loaded before", sqlite, 1 / 10),
         _calls("50 nodes: calls", server, ours, theirs, 25),

@@ -205,7 +205,7 @@ def test_nothing_is_wrapped_any_more_afterwards(
     def functions() -> list[Any]:
         return [
             *(threading.Thread.start, ThreadPoolExecutor.submit, subprocess.Popen.__init__),
-            *(multiprocessing.process.BaseProcess.start, os.system),
+            *(multiprocessing.process.BaseProcess.start, os.system, os.fork),
         ]
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://theirs")
@@ -231,6 +231,10 @@ PROGRAMS: dict[str, tuple[Callable[[], str], bool]] = {
     "shell": (lambda: run_program(f'{sys.executable} -c "{PRINT}"', shell=True), True),
     "path": (lambda: run_program([Path(sys.executable), "-c", PRINT]), True),
     "popen": (lambda: os.popen(f'{sys.executable} -c "{PRINT}"').read(), True),
+    "extended environment": (
+        lambda: run_program([sys.executable, "-c", PRINT], env=os.environ | {"MORE": "1"}),
+        True,
+    ),
     "own environment": (
         lambda: run_program([sys.executable, "-c", PRINT], env={"PATH": os.environ["PATH"]}),
         False,
@@ -253,6 +257,15 @@ def test_a_program_is_told_its_experiment_and_the_run_above(
         assert (experiment, context) == ("None", "None")
 
 
+def test_a_program_keeps_what_its_environment_chooses(begin: Callable[..., Any]) -> None:
+    begin("a")
+    chosen = os.environ | {"MLFLOW_EXPERIMENT_ID": "8"}
+    told = run_program([sys.executable, "-c", PRINT], env=chosen).strip()
+    assert told == '8 {"mlflow.parentRunId": "id-of-a"}'
+    elsewhere = os.environ | {"MLFLOW_TRACKING_URI": "http://elsewhere"}
+    assert run_program([sys.executable, "-c", PRINT], env=elsewhere).strip() == "None None"
+
+
 def test_a_program_that_is_none_of_mlflows_waits_for_nothing(
     active_run: ModuleType, begin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,12 +281,17 @@ def environment(found: Any) -> None:
     found.put([os.environ.get("MLFLOW_EXPERIMENT_ID"), os.environ.get("MLFLOW_RUN_CONTEXT")])
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "system"])
+@pytest.mark.parametrize("method", ["fork", "spawn", "system", "os.fork"])
 def test_a_process_is_told_them_too(begin: Callable[..., Any], tmp_path: Path, method: str) -> None:
     begin("a")
-    if method == "system":
+    if method in ("system", "os.fork"):
         command = f'{sys.executable} -c "{PRINT}" > "{tmp_path}/out"'
-        assert os.system(command) == 0
+        if method == "system":
+            assert os.system(command) == 0
+        elif child := os.fork():
+            assert os.waitpid(child, 0)[1] == 0
+        else:
+            os.execv("/bin/sh", ["sh", "-c", command])
         experiment, _, above = (tmp_path / "out").read_text("utf-8").strip().partition(" ")
     else:
         context: Any = multiprocessing.get_context(method)

@@ -53,10 +53,11 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 class Scope:
-    """What a thread of a run finds: a stack of its own, and an experiment."""
+    """What a thread of a run finds: a stack of its own, an experiment, and their address."""
 
-    def __init__(self, *runs: Any) -> None:
+    def __init__(self, *runs: Any, uri: str = "") -> None:
         self.runs = list(runs)
+        self.tracking_uri = uri
 
     def stack(self) -> list[Any]:
         return self.runs
@@ -88,7 +89,7 @@ def test_nodes_would_log_to_another_server_or_experiment(
     internals: ModuleType, tmp_path: Path, no_variables: Callable[[], None]
 ) -> None:
     uris = tuple(f"sqlite:///{tmp_path}/{name}.db" for name in ("tracking", "registry"))
-    scope = Scope()
+    scope = Scope(uri=uris[0])
     with internals.pointed_at(*uris, lambda has_own: scope):
         assert (mlflow.get_tracking_uri(), mlflow.get_registry_uri()) == uris
         with mlflow.start_run() as run:
@@ -100,6 +101,23 @@ def test_nodes_would_log_to_another_server_or_experiment(
     assert mlflow.get_tracking_uri() not in uris
     assert mlflow.get_registry_uri() not in uris
     assert mlflow.tracking.fluent._active_experiment_id is None
+
+
+def test_of_runs_at_once_all_would_log_to_the_first_ones_server(
+    internals: ModuleType, tmp_path: Path, no_variables: Callable[[], None]
+) -> None:
+    first, second, chosen = (f"sqlite:///{tmp_path}/{name}.db" for name in ("1", "2", "chosen"))
+    scopes: dict[int, Scope] = {threading.get_ident(): Scope(uri=second)}
+    with internals.pointed_at(first, None, lambda has_own: scopes.get(threading.get_ident())):
+        assert mlflow.MlflowClient().tracking_uri == second
+        with mlflow.start_run() as run:
+            mlflow.log_metric("x", 1.0)
+        assert mlflow.MlflowClient(second).get_run(run.info.run_id).data.metrics == {"x": 1.0}
+        scopes.clear()
+        assert mlflow.MlflowClient().tracking_uri == first
+        scopes[threading.get_ident()] = Scope(uri=second)
+        mlflow.set_tracking_uri(chosen)  # By the node itself.
+        assert mlflow.MlflowClient().tracking_uri == chosen
 
 
 def test_an_address_that_was_never_set_would_stay_set(
@@ -200,7 +218,7 @@ def test_autologging_would_start_stray_runs(
     from sklearn.linear_model import LinearRegression
 
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    with internals.pointed_at(uri, None, lambda has_own: Scope()):
+    with internals.pointed_at(uri, None, lambda has_own: Scope(uri=uri)):
         mlflow.sklearn.autolog(log_models=False, silent=True)
         try:
             with internals.autologging_off():

@@ -41,7 +41,11 @@ _ONE_PROJECT = threading.RLock()
 
 
 class ActiveScope(Protocol):
-    """What a thread of a run finds as MLflow's active runs and experiment."""
+    """What a thread of a run finds as MLflow's address, active runs and experiment."""
+
+    @property
+    def tracking_uri(self) -> str:
+        """The server's address."""
 
     def stack(self) -> "list[Run]":
         """Return the thread's stack of active runs, to be changed in place."""
@@ -86,6 +90,8 @@ def pointed_at(
         undo.enter_context(replaced(fluent, "_active_run_stack", stacks))
         experiment = partial(_experiment_finder, fluent, find_scope)
         undo.enter_context(replaced(fluent, "_get_experiment_id", experiment))
+        address = partial(_address_finder, fluent, tracking, find_scope)
+        undo.enter_context(replaced(tracking, "get_tracking_uri", address))
 
     with undo, when_imported("mlflow.tracking.fluent", change):
         try:
@@ -120,6 +126,23 @@ def _experiment_finder(
         return scope.experiment_id() if scope and not chosen_since else ask()
 
     return experiment_id
+
+
+def _address_finder(
+    fluent: Any,
+    tracking: Any,
+    find_scope: Callable[[bool], ActiveScope | None],
+    ask: Callable[[], str],
+) -> Callable[[], str]:
+    """Runs at once may go to different servers; what code has set meanwhile is for all threads."""
+    before = tracking._tracking_uri
+
+    def tracking_uri() -> str:
+        scope = find_scope(bool(fluent._active_run_stack.own.get()))
+        chosen_since = tracking._tracking_uri != before
+        return scope.tracking_uri if scope and not chosen_since else ask()
+
+    return tracking_uri
 
 
 def own_active_runs() -> "list[Run]":

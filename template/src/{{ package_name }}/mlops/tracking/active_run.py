@@ -53,6 +53,7 @@ class ActiveRun:
 
     Attributes:
         run_id: Kedro's id of it.
+        tracking_uri: the server's address.
         ended: whether it is not under way any more.
     """
 
@@ -72,7 +73,7 @@ class ActiveRun:
             patience: how many seconds after its begin MLflow's functions still wait for it.
         """
         self.ended = False
-        self.run_id, self._uri = run_id, tracking_uri
+        self.run_id, self.tracking_uri = run_id, tracking_uri
         self._find_ids = find_ids
         self._ids: RunIds | None = None
         self._began, self._patience = time.monotonic(), patience
@@ -130,7 +131,7 @@ class ActiveRun:
         """Ask for the name of the run's experiment."""
         import mlflow
 
-        client = mlflow.MlflowClient(self._uri)
+        client = mlflow.MlflowClient(self.tracking_uri)
         return str(client.get_experiment(self.require_ids().experiment).name)
 
     def stack(self, namespace: str) -> "list[Run]":
@@ -145,7 +146,7 @@ class ActiveRun:
 
             if namespace not in self._runs:
                 run_id = self.require_ids().runs[namespace]
-                self._runs[namespace] = mlflow.MlflowClient(self._uri).get_run(run_id)
+                self._runs[namespace] = mlflow.MlflowClient(self.tracking_uri).get_run(run_id)
             stack.append(mlflow.ActiveRun(self._runs[namespace]))
         return stack
 
@@ -162,7 +163,7 @@ class ActiveRun:
         """Return its ids, or raise an `UnreachableError`."""
         if ids := self.ids():
             return ids
-        raise UnreachableError(f"MLflow at {mask('', self._uri)} does not answer.")
+        raise UnreachableError(f"MLflow at {mask('', self.tracking_uri)} does not answer.")
 
 
 # All that are under way in this process, by Kedro's run ids.
@@ -201,6 +202,11 @@ class Scope:
     namespace: str = ""
     progress: NodeProgress | None = None
 
+    @property
+    def tracking_uri(self) -> str:
+        """The run's server."""
+        return self.run.tracking_uri
+
     def stack(self) -> "list[Run]":
         """Return the thread's stack of active runs."""
         return self.run.stack(self.namespace)
@@ -219,7 +225,11 @@ class Scope:
         # The owner may have tags there for all runs.
         with suppress(LookupError, ValueError, TypeError):
             tags = {**json.loads(os.environ["MLFLOW_RUN_CONTEXT"]), **tags}
-        found = {"MLFLOW_EXPERIMENT_ID": ids.experiment, "MLFLOW_RUN_CONTEXT": json.dumps(tags)}
+        found = {
+            "MLFLOW_TRACKING_URI": self.tracking_uri,
+            "MLFLOW_EXPERIMENT_ID": ids.experiment,
+            "MLFLOW_RUN_CONTEXT": json.dumps(tags),
+        }
         if "MLFLOW_EXPERIMENT_NAME" in os.environ:  # MLflow refuses a name of another experiment.
             found["MLFLOW_EXPERIMENT_NAME"] = self.run.experiment_name()
         return found

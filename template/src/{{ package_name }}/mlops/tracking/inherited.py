@@ -7,10 +7,10 @@ Programs and processes find their address, experiment and parent run in MLflow's
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from multiprocessing.process import BaseProcess
 from subprocess import Popen
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from ..mlflow_internals import forget_connections, pointed_at, replaced
 from .active_run import acting, current_scope, label, own_scope
 
+_ADDRESS = "MLFLOW_TRACKING_URI"
 _ARGUMENTS_BEFORE_ENV = 9  # Of `Popen`, behind the command.
 # What starts a program that may call MLflow: one that cannot does not wait for the run.
 _PYTHON = re.compile(r"python|\.py\b|mlflow|kedro|jupyter|papermill|\buvx?\b")
@@ -30,7 +31,7 @@ def mlflow_follows(tracking_uri: str, registry_uri: str | None) -> Iterator[None
     Environment variables that this changes are the caller's to put back.
     """
     os.environ.pop("MLFLOW_RUN_ID", None)  # A child run would continue that run instead.
-    os.environ["MLFLOW_TRACKING_URI"] = tracking_uri
+    os.environ[_ADDRESS] = tracking_uri
     if registry_uri:
         os.environ["MLFLOW_REGISTRY_URI"] = registry_uri
     _forget_connections_in_forks()
@@ -40,8 +41,9 @@ def mlflow_follows(tracking_uri: str, registry_uri: str | None) -> Iterator[None
             replaced(threading.Thread, "start", _starts_thread),
             replaced(ThreadPoolExecutor, "submit", _submits),
             replaced(Popen, "__init__", _starts_program),
-            replaced(BaseProcess, "start", _starts_process),
-            replaced(os, "system", _starts_command),
+            replaced(BaseProcess, "start", _tells_children),
+            replaced(os, "system", partial(_tells_children, concerns=_PYTHON.search)),
+            *([replaced(os, "fork", _tells_children)] if hasattr(os, "fork") else []),
         ):
             changes.enter_context(change)
         try:
@@ -85,32 +87,31 @@ def _submits(submit: Callable[..., Any]) -> Callable[..., Any]:
 def _starts_program(start: Callable[..., None]) -> Callable[..., None]:
     @wraps(start)
     def start_below_run(process: "Popen[Any]", args: Any, *more: Any, **options: Any) -> None:
-        scope = current_scope()
-        # An environment that is given stays as it is.
-        given = options.get("env") is not None or len(more) > _ARGUMENTS_BEFORE_ENV
-        if scope and not given and _PYTHON.search(str(args)):
-            options["env"] = os.environ | scope.variables()
+        given = options.get("env")
+        env: Mapping[str, str] = os.environ if given is None else given
+        scope, address = current_scope(), os.environ.get(_ADDRESS)
+        # An environment of somebody's own stays as it is; one made from this process's is not.
+        follows = address is not None and env.get(_ADDRESS) == address
+        has_place = len(more) <= _ARGUMENTS_BEFORE_ENV
+        if scope and follows and has_place and _PYTHON.search(str(args)):
+            new = scope.variables()
+            chosen = {name for name in new if env.get(name) != os.environ.get(name)}
+            options["env"] = {**env, **{name: new[name] for name in new.keys() - chosen}}
         start(process, args, *more, **options)
 
     return start_below_run
 
 
-def _starts_command(start: Callable[[str], int]) -> Callable[[str], int]:
+def _tells_children(
+    start: Callable[..., Any], concerns: Callable[[str], Any] = lambda subject: True
+) -> Callable[..., Any]:
+    """Let a function that starts a process put what it inherits into the environment before."""
+
     @wraps(start)
-    def start_below_run(command: str) -> int:
-        if (scope := current_scope()) and _PYTHON.search(str(command)):
-            os.environ.update(scope.variables())
-        return start(command)
-
-    return start_below_run
-
-
-def _starts_process(start: Callable[[BaseProcess], None]) -> Callable[[BaseProcess], None]:
-    @wraps(start)
-    def start_below_run(process: BaseProcess) -> None:
+    def start_below_run(*args: Any) -> Any:
         # This waits for the run, hence for imports: to a fork, one under way would never end.
-        if scope := current_scope():
+        if concerns(str(args)) and (scope := current_scope()):
             os.environ.update(scope.variables())
-        start(process)
+        return start(*args)
 
     return start_below_run
