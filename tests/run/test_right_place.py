@@ -150,3 +150,18 @@ def test_a_run_waits_for_its_own_environment(project: Project) -> None:
     assert len(runs(client, PACKAGE)) == 1
     assert len(runs(project.client, PACKAGE)) == 1
     assert "Every run is delivered." in project.kedro("mlflow", "sync").stdout
+
+
+def test_a_registry_that_cannot_read_the_models_files_is_named_before_the_first_node(
+    project: Project, server: str
+) -> None:
+    little(project)
+    addresses = f"  mlflow_tracking_uri: sqlite:///runs.db\n  mlflow_registry_uri: {server}\n"
+    config = CONFIG.partition("tracking:")[2].replace(PACKAGE, "out_of_reach")
+    project.write("conf/base/mlflow.yml", f"server:\n{addresses}tracking:{config}")
+    screen = " ".join(project.kedro("run", "--pipelines", "training").stdout.split())
+    warning, _, end = screen.partition(f"The registry at {server} reads no files of this machine")
+    assert "Tracked by MLflow" not in warning
+    assert "it will refuse the version. Track on that server as well" in end
+    assert "refuses the model out_of_reach for good" in end
+    assert MlflowClient(server).search_model_versions("name = 'out_of_reach'") == []

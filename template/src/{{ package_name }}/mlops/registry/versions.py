@@ -1,11 +1,13 @@
 """Versions of the registered model: found, downloaded, registered, and their aliases."""
 
 import json
+import logging
 from collections.abc import Mapping
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ..backend import artifacts
 from ..backend.client import UnreachableError, connect, if_exists, is_missing, reason_of
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
+
+logger = logging.getLogger(__name__)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 # Tags of versions. Unity Catalog takes no dots in their names, and no long values.
@@ -149,6 +153,14 @@ class Registration(RunListener):
 
     def run_starts(self, start: RunStart) -> None:
         """Let a run of the model's own pipeline score with a registered version."""
+        if start.registers and _reads_no_files(self._config):
+            logger.warning(
+                "The registry at %s reads no files of this machine, where this run keeps its "
+                "model: it will refuse the version. Track on that server as well "
+                "(server.mlflow_tracking_uri), or keep the files in a store that it reads "
+                "(tracking.experiment.create_experiment_kwargs.artifact_location).",
+                mask("", self._config.server.registry_uri),
+            )
         options, server = self._config.model, self._config.server
         if options is None or list(start.names) != [options.pipeline]:
             return
@@ -170,6 +182,13 @@ class Registration(RunListener):
             if (shipment.client.tracking_uri, name) not in self._known:
                 make_registered_model(shipment.client, name)
             _register(shipment, model, name, description_of(Path(record.data["path"])))
+
+
+def _reads_no_files(config: KedroMlflowConfig) -> bool:
+    """Return whether the registry is a server that refuses versions with files of a machine."""
+    location = config.tracking.experiment.create_experiment_kwargs.artifact_location or ""
+    is_here = urlsplit(location).scheme in ("", "file")
+    return is_here and is_database(config.server.uri) and is_server(config.server.registry_uri)
 
 
 def make_registered_model(client: "MlflowClient", name: str, **about: Any) -> None:
