@@ -68,6 +68,11 @@ class MlflowHook:
             config = cached_property(_config_of)
             config.__set_name__(type(context), "mlflow")
             type(context).mlflow = config  # type: ignore[attr-defined]
+        if "IPython" in sys.modules:
+            from .tracking import notebook
+
+            if shell := notebook.shell():
+                notebook.follow(context, shell)
 
     @hook_impl(wrapper=True, tryfirst=True)
     def before_pipeline_run(

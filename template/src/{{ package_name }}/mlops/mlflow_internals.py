@@ -104,7 +104,7 @@ class _RunStacks:
     """Takes the place of MLflow's variable that holds each thread's stack of active runs."""
 
     def __init__(self, find_scope: Callable[[bool], ActiveScope | None], own: Any) -> None:
-        self._find_scope, self.own = find_scope, own
+        self._find_scope, self.own = find_scope, getattr(own, "own", own)
 
     def get(self) -> "list[Run]":
         own: list[Run] = self.own.get()

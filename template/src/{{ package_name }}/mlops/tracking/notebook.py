@@ -1,0 +1,98 @@
+"""A notebook's own calls of MLflow go where its project's runs go, from whatever folder."""
+
+import logging
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..backend.access import credentials, exported, headers_provided
+from ..backend.client import connect
+from ..config import KedroMlflowConfig
+from ..errors import TrackingError
+from ..mlflow_internals import own_active_runs, pointed_at
+from .shipping.runs import find_experiment
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+logger = logging.getLogger(__name__)
+
+
+class Followed(NamedTuple):
+    """What a notebook follows; kept by its shell: `%reload_kedro` imports this module again."""
+
+    addresses: Mapping[str, str]  # By the names of MLflow's variables.
+    experiment: str
+    changes: ExitStack
+
+
+class Notebook:
+    """Where the calls of a notebook go that has loaded a project; see `ActiveScope`."""
+
+    def __init__(self, config: KedroMlflowConfig) -> None:
+        self._config = config
+        self.tracking_uri = config.server.uri
+
+    def stack(self) -> "list[Run]":
+        """Return the runs that the notebook itself has made active."""
+        return own_active_runs()
+
+    def experiment_id(self) -> str:
+        """Return the project's experiment, which is made if need be."""
+        return self._experiment_id
+
+    @cached_property
+    def _experiment_id(self) -> str:
+        return find_experiment(connect(self._config.server), self._config.tracking.experiment)
+
+
+def shell() -> Any:
+    """Return IPython's shell if a person types into this process, in whatever notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython else None
+
+
+def follow(context: Any, shell: Any) -> None:
+    """Let MLflow's functions go to a Kedro context's server and experiment until it loads another.
+
+    What has no address that can be read is named; a run of the project fails of it.
+    """
+    before: Followed | None = getattr(shell, "kedro_mlflow", None)
+    try:
+        with _without(before.addresses if before else {}):
+            config: KedroMlflowConfig = context.mlflow
+        variables = credentials(context, config.server.credentials)
+    except TrackingError as error:
+        logger.warning("%s Until then the notebook's own calls of MLflow go elsewhere.", error)
+        return
+    server, experiment = config.server, config.tracking.experiment.name
+    addresses = {"MLFLOW_TRACKING_URI": server.uri}
+    if server.mlflow_registry_uri:
+        addresses["MLFLOW_REGISTRY_URI"] = server.mlflow_registry_uri
+    if before and (addresses, experiment) == before[:2]:
+        return  # What the notebook has chosen since, such as another experiment, stays.
+    if before:
+        before.changes.close()
+    changes, notebook = ExitStack(), Notebook(config)
+    shell.kedro_mlflow = Followed(addresses, experiment, changes)
+    for change in (
+        exported(variables | addresses),
+        headers_provided(server.request_header_provider, lambda: context),
+        pointed_at(server.uri, server.mlflow_registry_uri, lambda has_own_run: notebook),
+    ):
+        changes.enter_context(change)
+
+
+@contextmanager
+def _without(addresses: Mapping[str, str]) -> Iterator[None]:
+    """Let mlflow.yml be read as if no project had been loaded before."""
+    ours = {name: uri for name, uri in addresses.items() if os.environ.get(name) == uri}
+    for name in ours:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(ours)
