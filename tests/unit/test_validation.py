@@ -224,6 +224,47 @@ def test_the_bundled_models_need_no_pandera_for_valid_tables(
         assert validation.rules_of(model.to_schema())
 
 
+class Closed(Measured):
+    class Config:
+        strict = True
+
+
+class Open(Measured):
+    class Config:
+        strict = False
+
+
+class BelowOpen(Open):
+    class Config:
+        name = "below"
+
+
+@pytest.mark.parametrize("model", [Measured, Closed, Open, BelowOpen])
+def test_a_validator_says_which_schema_it_checks_by(mlops: Rooms, model: Any) -> None:
+    validation, tables = mlops("validation"), mlops("validation.tables")
+
+    def plain(data: Any) -> Any:
+        return tables.validated(data, model)
+
+    def after_other_work(data: Any) -> Any:
+        return tables.validated(data.rename(columns=str.lower).drop_duplicates(), model)
+
+    schema = model.to_schema()
+    assert validation.schema_of(model) is schema
+    assert validation.schema_of(schema) is schema
+    for function in (plain, after_other_work):
+        found = validation.schema_of(function)
+        assert (found.columns, found.name) == (schema.columns, schema.name)
+        # What `validated` does, unless the model says otherwise.
+        assert found.strict is (model in (Measured, Closed))
+    assert schema.strict is (model is Closed)
+
+
+@pytest.mark.parametrize("validator", [dict, Rooms, lambda data: data, lambda data: data["free"]])
+def test_a_validator_of_another_kind_has_no_schema(mlops: Rooms, validator: Any) -> None:
+    assert mlops("validation").schema_of(validator) is None
+
+
 def test_parameters_are_checked_without_pandas_and_pandera() -> None:
     script = (
         "import sys; from importlib import import_module\n"

@@ -5,10 +5,13 @@ Every command imports this module, so it imports neither pandas nor pandera.
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.validation.exceptions import ModelInstantiationError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    from pandera.pandas import DataFrameSchema
 
 
 class Parameters(BaseModel):
@@ -39,3 +42,11 @@ def _problem(found: Mapping[str, Any], known: Sequence[str]) -> str:
     expected = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
     subject = f"{key} is {found['input']!r}, but" if key else f"{found['input']!r}"
     return f"{subject} {expected}"
+
+
+def schema_of(validator: Any) -> "DataFrameSchema | None":
+    """Return the pandera schema that a validator checks by: see `tables.py`."""
+    from . import tables
+
+    found: DataFrameSchema | None = tables.schema_of(validator)
+    return found

@@ -5,7 +5,9 @@ table, however small, which is longer than a prediction: NumPy checks the usual 
 columns at once. What NumPy accepts, pandera would accept; all else is left to pandera.
 """
 
+import inspect
 import math
+from copy import copy
 from difflib import get_close_matches
 from functools import cache
 from typing import Any, NamedTuple
@@ -14,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 from kedro.validation.exceptions import CheckFailure, DataValidationError
+from pandera.api.dataframe.container import DataFrameSchema
+from pandera.api.dataframe.model import DataFrameModel
 from pandera.errors import SchemaErrors
 
 # As many as Kedro shows of one rule.
@@ -31,6 +35,8 @@ def validated(data: pd.DataFrame, model: type[pa.DataFrameModel]) -> pd.DataFram
     DataValidationError that names every column and rule that is broken, and the first rows that
     break it. Data row 1 is the first below the header of a file.
     """
+    if isinstance(data, _Question):
+        raise _Answer(model)
     if not isinstance(data, pd.DataFrame):
         _refuse([CheckFailure(f"not a table but {type(data).__name__}")])
     columns, rules = _expected(model)
@@ -59,6 +65,51 @@ def validated(data: pd.DataFrame, model: type[pa.DataFrameModel]) -> pd.DataFram
     _refuse(_grouped(cases))
     table.index = data.index
     return table
+
+
+def schema_of(validator: Any) -> Any:
+    """Return the pandera schema that a validator checks by; none if it has none.
+
+    A validator is what a catalog entry can name: a pandera model or schema, or a function that
+    calls `validated`. Such a function refuses the columns that its model does not know, unless the
+    model's `Config` says otherwise, and so does the schema that is returned for it.
+    """
+    if inspect.isclass(validator) and issubclass(validator, DataFrameModel):
+        return validator.to_schema()
+    if isinstance(validator, DataFrameSchema):
+        return validator
+    if inspect.isclass(validator):
+        return None
+    try:
+        validator(_Question())
+    except _Answer as answer:
+        schema = copy(answer.model.to_schema())
+        schema.strict = schema.strict if _says_strict(answer.model) else True
+        return schema
+    except Exception:
+        return None  # It asks its own questions before it calls `validated`.
+    return None
+
+
+class _Question(pd.DataFrame):  # type: ignore[misc, unused-ignore]
+    """Asks a function which model it gives to `validated`."""
+
+    @property
+    def _constructor(self) -> type["_Question"]:
+        return _Question
+
+
+class _Answer(Exception):  # noqa: N818
+    def __init__(self, model: type[pa.DataFrameModel]) -> None:
+        super().__init__(model)
+        self.model = model
+
+
+def _says_strict(model: type[pa.DataFrameModel]) -> bool:
+    """Return whether a model's own `Config`, or that of one it inherits from, names `strict`."""
+    configs = [vars(base).get("Config", object) for base in model.__mro__]
+    named = {each for config in configs for each in config.__mro__ if "strict" in vars(each)}
+    return any(not each.__module__.startswith("pandera.") for each in named)
 
 
 class Case(NamedTuple):
