@@ -106,7 +106,7 @@ def test_a_worse_version_stays_the_challenger_unless_somebody_says_why_not(
     tags = client.get_model_version(PACKAGE, "3").tags
     assert tags["promotion_reason"].startswith("the study's leader wants it")
     run = client.get_run(run.info.run_id)
-    assert run.data.tags["promotion.verdict"] == "promoted by force"
+    assert run.data.tags["promotion.verdict"] == "forced"
     assert "CANARY" not in json.dumps([tags, run.data.tags])
 
 

@@ -387,7 +387,7 @@ def test_only_a_run_of_the_models_pipeline_asks_for_a_version(
     versions = mlops("registry.versions")
     found: list[Any] = []
 
-    version = SimpleNamespace(version="7")
+    version = SimpleNamespace(name="sales", version="7", aliases=[])
 
     def find_version(*given: Any) -> Any:
         found.append(given)

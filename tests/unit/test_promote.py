@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from kedro.pipeline import Pipeline, node
 from mlflow import MlflowClient
 
 from tests.support.rooms import Rooms
@@ -20,14 +21,22 @@ RULES = {
 }
 
 
+EVALUATE = node(lambda rows, predictions: {}, ["rows", "predictions"], "evaluation", name="measure")
+PIPELINES = {"training": Pipeline([EVALUATE])}
+
+
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db"
 
 
 @pytest.fixture
-def registry(mlops: Rooms, uri: str, tmp_path: Path) -> SimpleNamespace:
+def registry(
+    mlops: Rooms, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> SimpleNamespace:
     """Versions 1 to 4 with a run each: the champion, a better one, a worse one, a better one."""
+    comparison = mlops("registry.comparison")
+    monkeypatch.setattr(comparison, "registered_pipelines", lambda: PIPELINES)
     config = mlops("config").parse_config(
         {
             "server": {"mlflow_tracking_uri": uri},
@@ -102,7 +111,7 @@ def test_a_worse_version_does_not_unless_it_is_forced(registry: SimpleNamespace)
     assert "forced (a whim)" in registry.promotion.promote("3", force="a whim").summary
     assert registry.aliases()["champion"] == "3"
     tags = registry.run_tags("3")
-    assert (tags["promotion.verdict"], tags["promotion.reason"]) == ("promoted by force", "a whim")
+    assert (tags["promotion.verdict"], tags["promotion.reason"]) == ("forced", "a whim")
 
 
 def test_what_cannot_be_compared_is_refused_and_may_be_forced(
@@ -115,7 +124,188 @@ def test_what_cannot_be_compared_is_refused_and_may_be_forced(
     outcome = registry.promotion.promote(force="it is urgent")
     assert outcome.promoted
     assert "is not on this machine" in outcome.verdict.note
+    # What was not compared does not hold, and is named wherever the verdict is.
+    assert [check.holds for check in outcome.verdict.checks] == [True, None]
+    assert outcome.summary.endswith(
+        "is the champion now, instead of version 1: forced (it is urgent); not compared: rmse "
+        "against the champion."
+    )
+    tags = registry.run_tags("2")
+    assert (tags["promotion.verdict"], tags["promotion.reason"]) == ("forced", "it is urgent")
+    assert tags["promotion.improvement.rmse"] == "40, at most the champion's: not compared"
+    version = registry.client.get_model_version(registry.name, "2")
+    assert version.tags["promotion_reason"] == "it is urgent"
+    assert version.tags["promotion_verdict"] == "forced"
+    table = mlops("registry.report").on_screen(outcome.verdict)
+    assert table[-1] == "rmse against the champion  40         at most the champion's  not compared"
+
+
+def test_force_is_no_word_for_a_version_that_all_rules_hold_for(registry: SimpleNamespace) -> None:
+    outcome = registry.promotion.promote(force="to be sure")
+    assert "instead of version 1: all 2 rules hold" in outcome.summary
+    assert registry.run_tags("2")["promotion.verdict"] == "promoted"
+
+
+def test_the_rules_of_an_earlier_verdict_go(registry: SimpleNamespace) -> None:
+    run_id = registry.client.get_model_version(registry.name, "2").run_id
+    stale = {"promotion.thresholds.mae": "1, at most 2: holds", "promotion.slices.r2": "x"}
+    others = {"promotion.campaign": "the owner's", "thresholds.rmse": "too"}
+    for key, value in (stale | others).items():
+        registry.client.set_tag(run_id, key, value)
+    registry.promotion.promote()
+    tags = registry.run_tags("2")
+    assert not stale.keys() & tags.keys()
+    assert others.items() <= tags.items()
+    assert tags["promotion.thresholds.rmse"] == "40, at most 60: holds"
+
+
+@pytest.mark.parametrize(
+    ("rules", "number", "said"),
+    [
+        ({}, "3", "was not compared with version 1 (--new-champion)"),
+        ({"thresholds": {"rmse": {"max": 54}}}, "3", None),
+    ],
+)
+def test_a_new_champion_is_judged_and_not_compared(
+    mlops: Rooms, registry: SimpleNamespace, rules: dict[str, Any], number: str, said: str | None
+) -> None:
+    promotion = registry.promotion
+    options = mlops("config").PromotionOptions(**(RULES | rules))
+    promotion._config = promotion._config.model_copy(update={"promotion": options})
+    outcome = promotion.promote(number, new="other data")
+    assert outcome.promoted is bool(said)
     assert [check.rule for check in outcome.verdict.checks] == ["rmse"]
+    tags = registry.run_tags(number)
+    if said:
+        assert said in outcome.verdict.note
+        assert "instead of version 1: new champion (other data)" in outcome.summary
+        assert tags["promotion.verdict"] == "new champion"
+        assert tags["promotion.reason"] == "other data"
+        assert "promotion.improvement.rmse" not in tags
+        assert registry.client.get_model_version(registry.name, "3").tags["promoted_from"] == "1"
+    else:  # All other rules are about it.
+        assert "rmse is 55, and must be at most 54" in outcome.summary
+        assert tags["promotion.verdict"] == "not promoted"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"evaluation": "scores"}, "promotion.evaluation names the data set 'scores'"),
+        ({"holdout": "patients"}, "promotion.holdout names the data set 'patients', which 'measu"),
+        ({"predictions": "p"}, "promotion.predictions names the data set 'p', which 'measure'"),
+    ],
+)
+def test_names_that_no_pipeline_has_come_before_any_other_advice(
+    mlops: Rooms, registry: SimpleNamespace, wrong: dict[str, str], said: str
+) -> None:
+    promotion = registry.promotion
+    options = mlops("config").PromotionOptions(**(RULES | wrong))
+    promotion._config = promotion._config.model_copy(update={"promotion": options})
+    run_id = registry.client.get_model_version(registry.name, "2").run_id
+    registry.client.delete_tag(run_id, "holdout.digest")
+    with pytest.raises(mlops("errors").TrackingError) as raised:
+        promotion.promote()
+    assert said in raised.value.message
+    assert "rain again" not in raised.value.message
+    outcome = promotion.promote(force="urgent")
+    assert said in outcome.verdict.note
+    assert registry.run_tags("2")["promotion.verdict"] == "forced"
+
+
+OLD, NEW = {"x": "number", "bmi": "number"}, {"x": "number", "plan": "text"}
+
+
+@pytest.fixture
+def columns(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Version 1 reads other columns than the others."""
+
+    def of(version: Any, server: Any) -> dict[str, str]:
+        return OLD if str(version.version) == "1" else NEW
+
+    for module in ("registry.comparison", "registry.promote"):
+        monkeypatch.setattr(mlops(module), "columns_of_version", of)
+
+
+@pytest.mark.usefixtures("columns")
+@pytest.mark.parametrize("kept", [None, {"x": "number", "plan": "text", "y": "number"}])
+def test_a_version_for_another_problem_is_said_to_be_one(
+    mlops: Rooms,
+    registry: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    kept: dict[str, str] | None,
+) -> None:
+    """By the columns of its holdout or, where that is not kept, by those that it reads."""
+    import pandas as pd
+
+    run_id = registry.client.get_model_version(registry.name, "2").run_id
+    registry.client.set_tag(run_id, "holdout.digest", "e" * 32)
+    if kept:
+        rows = {"rows": pd.DataFrame({name: [1] for name in kept})}
+        comparison = mlops("registry.comparison")
+        monkeypatch.setattr(comparison, "load_holdout", lambda state, digest: rows)
+    with pytest.raises(mlops("errors").TrackingError) as raised:
+        registry.promotion.promote()
+    assert raised.value.message == (
+        "Version 2 cannot be compared with the champion, version 1: it is for another problem. The "
+        "champion reads the column bmi, which the data of version 2 do not have. `kedro mlflow "
+        "promote --version 2 --new-champion --reason TEXT` makes it the champion without a "
+        "comparison."
+    )
+    outcome = registry.promotion.promote("2", new="other data")
+    assert outcome.verdict.note == (
+        "It reads the column plan, which version 1 does not read, and does not read the column "
+        "bmi, which version 1 reads. It was not compared with version 1 (--new-champion)."
+    )
+
+    with pytest.raises(mlops("errors").TrackingError) as raised:
+        registry.promotion.roll_back("")
+    assert raised.value.message.startswith(
+        f"Version 1 of {registry.name} reads the column bmi, which version 2, the champion, does "
+        "not read: it was trained on other data"
+    )
+    assert "--rollback --force --reason TEXT" in raised.value.message
+    assert registry.aliases()["champion"] == "2"
+    assert "is the champion again" in registry.promotion.roll_back("all the same", force=True)
+    assert registry.aliases()["champion"] == "1"
+
+
+@pytest.mark.usefixtures("columns")
+def test_a_version_that_reads_other_columns_of_the_same_rows_is_compared(
+    registry: SimpleNamespace,
+) -> None:
+    outcome = registry.promotion.promote()
+    assert outcome.promoted
+    assert outcome.verdict.note.startswith("It reads the column plan, which version 1 does not")
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        (
+            {"holdout.digest": None},
+            "its run has not evaluated it on 'rows'. Train again in a run with the node 'measure'.",
+        ),
+        ({"holdout.digest": "e" * 32}, "is not on this machine. Promote it where it was trained,"),
+        (
+            {"holdout.digest": "e" * 32, "holdout.too_large": "312 MB"},
+            "that of version 2 was too large to be kept (312 MB). `--force",
+        ),
+    ],
+)
+def test_what_keeps_two_from_being_compared_has_a_way_out(
+    mlops: Rooms, registry: SimpleNamespace, tags: dict[str, str | None], said: str
+) -> None:
+    run_id = registry.client.get_model_version(registry.name, "2").run_id
+    for key, value in tags.items():
+        if value:
+            registry.client.set_tag(run_id, key, value)
+        else:
+            registry.client.delete_tag(run_id, key)
+    with pytest.raises(mlops("errors").TrackingError) as raised:
+        registry.promotion.promote()
+    assert said in raised.value.message
+    assert raised.value.message.endswith("promotes it without that comparison.")
 
 
 def test_it_is_judged_again_if_another_machine_promotes_meanwhile(
@@ -176,6 +366,7 @@ def test_versions_that_were_asked_differently_predict_again(
     registry.client.set_tag(run_id, "holdout.digest", "e" * 32)
     state, comparison = mlops("project").State(tmp_path), mlops("registry.comparison")
     mlops("registry.holdout")._save(state.holdouts / f"{'e' * 32}.pickle", {"rows": [1]})
+    monkeypatch.setattr(comparison, "columns_of_version", lambda version, server: None)
     monkeypatch.setattr(comparison, "download", lambda version, server: f"of {version.version}")
 
     def evaluate_again(options: Any, inputs: Any, folders: Any) -> list[dict[str, float]]:
@@ -205,16 +396,6 @@ def test_how_two_runs_were_measured_is_told(registry: SimpleNamespace) -> None:
         verdict.title
         == f"Version 2 of {registry.name} against the champion, version 1, on 89 " + ("rows")
     )
-
-
-def test_a_run_without_a_holdout_cannot_be_compared(
-    mlops: Rooms, registry: SimpleNamespace
-) -> None:
-    for number in "12":
-        run_id = registry.client.get_model_version(registry.name, number).run_id
-        registry.client.delete_tag(run_id, "holdout.digest")
-    with pytest.raises(mlops("errors").TrackingError, match="that of version 2 was not kept"):
-        registry.promotion.promote()
 
 
 def test_only_one_process_promotes_at_a_time(
@@ -318,7 +499,7 @@ def test_the_missing_verdict_of_one_that_cannot_be_compared_says_so(
     client.delete_tag(client.get_model_version(registry.name, "2").run_id, "holdout.digest")
     registry.promotion.promote("2")
     tags = registry.run_tags("2")
-    assert (tags["promotion.verdict"], tags["promotion.champion"]) == ("promoted", "1")
+    assert (tags["promotion.verdict"], tags["promotion.champion"]) == ("forced", "1")
 
 
 def test_a_promotion_at_a_runs_end_says_what_it_has_done(
@@ -361,7 +542,7 @@ def test_a_table_on_the_screen_has_aligned_columns(mlops: Rooms, registry: Simpl
     alone = registry.promotion.promote(dry_run=True).verdict
     assert report.on_screen(alone)[0] == "Rule  Version 2  Wanted      Holds"
     nothing = mlops("registry.rules").Verdict("m", "1", None)
-    assert (nothing.holds, nothing.why) == (True, "there are no rules in mlflow.yml")
+    assert (nothing.holds, nothing.why) == (True, "there are no rules")
     text = report.as_markdown(nothing, report.PROMOTED, nothing.why)
     assert "|" not in text
-    assert "\n\nReason: there are no rules in mlflow.yml\n" in text
+    assert "\n\nReason: there are no rules\n" in text

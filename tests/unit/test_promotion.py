@@ -53,6 +53,126 @@ def test_a_group_may_have_a_bound_of_its_own(mlops: Rooms) -> None:
     assert (check.value, check.holds) == (60.0, False)
 
 
+AGAINST = {"improvement": {"rmse": {"better": "lower"}}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "champion", "complaint"),
+    [
+        ({"thresholds": {"rmse": {"max": 49}}}, None, "rmse is 50, and must be at most 49"),
+        # A metric that there is not: those that there are, the nearest first.
+        (
+            {"thresholds": {"rsme": {"max": 49}}},
+            None,
+            "rsme is not measured (measured: rmse, r2, sex_1/rmse, sex_2/r2, sex_2/rmse)",
+        ),
+        (
+            {"slices": {"rmsle": {"max": 2}}},
+            None,
+            "rmsle is not measured (measured: rmse, ",
+        ),
+        (
+            {"slices": {"r2": {"max": 1.0}, "rmse": {"min": 0.9}}},
+            None,
+            "rmse of sex_1 / overall is 0.8, and must be at least 0.9",
+        ),
+        (AGAINST, {"rmse": 45}, "rmse against the champion is 50, and must be at most 45"),
+        (
+            AGAINST,
+            {"mae": 45},
+            "the champion's rmse is not measured",
+        ),
+        (AGAINST, {"rmse": float("nan")}, "the champion's rmse is nan"),
+        (AGAINST, {}, "rmse against the champion is not compared"),
+        (
+            {"improvement": {"mae": {"better": "lower"}}},
+            {},
+            "mae is not measured (measured: ",
+        ),
+        (
+            {"improvement": {"mae": {"better": "lower"}}},
+            {"mae": 3},
+            "mae is not measured (measured: ",
+        ),
+    ],
+)
+def test_what_does_not_hold_is_one_sentence(
+    mlops: Rooms, rules: dict[str, Any], champion: dict[str, float] | None, complaint: str
+) -> None:
+    broken = [check for check in judged(mlops, rules, champion) if not check.holds]
+    verdict = mlops("registry.rules").Verdict("model", "3", "1", broken)
+    assert verdict.complaints.startswith(complaint)
+    assert verdict.complaints.count("must be") <= 1
+    assert verdict.complaints.count("measured (") <= 1
+
+
+@pytest.mark.parametrize(
+    ("metrics", "complaint"),
+    [
+        ({"rmse": 1.0}, "rmse is measured for no group (measured: rmse)"),
+        ({"women/rmse": 1.0}, "rmse is not measured (measured: women/rmse)"),
+        ({"rmse": 0.0, "women/rmse": 1.0}, "rmse is 0 overall, of which no group's is a share"),
+        ({}, "rmse is not measured (measured: nothing)"),
+    ],
+)
+def test_a_group_that_has_no_share_says_why(
+    mlops: Rooms, metrics: dict[str, float], complaint: str
+) -> None:
+    options = mlops("config").PromotionOptions(slices={"rmse": {"max": 2}})
+    (check,) = mlops("registry.rules").judge(options, metrics)
+    assert (check.holds, check.complaint) == (False, complaint)
+
+
+@pytest.mark.parametrize(
+    ("direction", "names"),
+    [
+        ("higher", "accuracy f1 auc r2 precision recall ROC_AUC rocAuc f1_macro f1-score"),
+        ("higher", "test/accuracy recall/women recall/negative f1_negative precision@5"),
+        ("higher", "neg_mean_squared_error test/neg_log_loss balanced_accuracy_score adjusted_r2"),
+        ("lower", "rmse mae mse loss error log_loss logLoss val_loss mean_absolute_error"),
+        ("lower", "test/rmse rmse/women sex_1/rmse negative/rmse errorRate brier_score mape"),
+        (None, "lift score lossless f2 f1_loss neg_recall negative_recall cross_entropy rows"),
+    ],
+)
+def test_a_metrics_name_says_which_values_are_better(
+    mlops: Rooms, direction: str | None, names: str
+) -> None:
+    found = {name: mlops("directions").direction_of(name) for name in names.split()}
+    assert found == dict.fromkeys(names.split(), direction)
+
+
+@pytest.mark.parametrize(
+    ("metric", "better", "champion", "holds"),
+    [
+        ("rmse", None, 51.0, True),
+        ("rmse", None, 49.0, False),
+        ("r2", None, 0.3, True),
+        ("r2", None, 0.5, False),
+        ("sex_2/r2", None, 0.2, False),
+        # What the owner writes counts, whatever the name says.
+        ("rmse", "higher", 49.0, True),
+        ("rmse", "higher", 51.0, False),
+    ],
+)
+def test_a_direction_that_is_not_given_is_that_of_the_name(
+    mlops: Rooms, metric: str, better: str | None, champion: float, holds: bool
+) -> None:
+    rule = {"better": better} if better else {}
+    (check,) = judged(mlops, {"improvement": {metric: rule}}, {metric: champion})
+    assert check.holds is holds
+
+
+def test_a_direction_that_no_name_gives_is_asked_for(mlops: Rooms) -> None:
+    parse = mlops("config").parse_config
+    rules = {"holdout": "rows", "predictions": "p", "improvement": {"r2": {}, "lift": {}}}
+    with pytest.raises(mlops("errors").TrackingError) as raised:
+        parse({"promotion": rules})
+    assert raised.value.message == (
+        "mlflow.yml: promotion: improvement.lift: its name does not say which values are better: "
+        "give better: lower, or better: higher."
+    )
+
+
 def test_what_was_not_measured_or_is_no_number_holds_no_rule(mlops: Rooms) -> None:
     rules = {"thresholds": {"mae": {"max": 1e9}}, "slices": {"mae": {"max": 1e9}}}
     assert [check.holds for check in judged(mlops, rules)] == [False, False]
@@ -151,12 +271,12 @@ READ = "which 'evaluate', the node that makes 'evaluation', does not read (it re
             [f"evaluation names the data set 'evaluatoin', {MADE}"],
         ),
         # A node makes it, but not from what it is said to be made from; the nearest name first.
-        ({"holdout": "row"}, [f"holdout names the data set 'row', {READ}rows, params:bands, pred"]),
+        ({"holdout": "row"}, [f"holdout names the data set 'row', {READ}rows, predictions)."]),
         (
             {"holdout": "patients", "predictions": "prediction"},
             [
-                f"holdout names the data set 'patients', {READ}params:bands, predictions, rows).",
-                f"predictions names the data set 'prediction', {READ}predictions, params:bands",
+                f"holdout names the data set 'patients', {READ}predictions, rows).",
+                f"predictions names the data set 'prediction', {READ}predictions, rows).",
             ],
         ),
         ({"evaluation": "x", "holdout": "y", "predictions": "z"}, ["evaluation names the data"]),
@@ -288,6 +408,7 @@ def test_a_holdout_that_is_too_large_is_not_kept(
     assert "too large to be kept (0 MB)" in caplog.text
     monkeypatch.setattr(holdout, "_MAX_BYTES", 10**9)
     kept = [capture.node_called(EVALUATE, inputs()) for _ in range(2)]
+    assert tags.pop("holdout.too_large") == "0 MB"
     assert kept == [tags, tags]
     assert holdout.load_holdout(state, tags["holdout.digest"])
 

@@ -94,8 +94,8 @@ def test_a_promotion_is_history_first_and_one_call_last(mlops: Rooms, client: Ml
     champion, candidate = (client.get_model_version("sales", number) for number in "12")
     calls: list[str] = []
     recorded = Recorded(client, calls)
-    versions.promote_alias(recorded, candidate, champion, "because " * 50)
-    assert calls == ["set_model_version_tag"] * 4 + ["set_registered_model_alias"]
+    versions.promote_alias(recorded, candidate, champion, "forced", "because " * 50)
+    assert calls == ["set_model_version_tag"] * 5 + ["set_registered_model_alias"]
     versions.clear_challenger(client, candidate)
     assert aliases(client) == {"champion": "2"}
     promoted = versions.champion_of(client, "sales")

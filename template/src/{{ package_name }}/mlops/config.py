@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
+from .directions import direction_of
 from .errors import TrackingError, one_line
 from .project import PACKAGE, anchor, is_database
 
@@ -49,7 +50,7 @@ class BoundOptions(_Options):
 class ImprovementOptions(_Options):
     """How a metric must compare with the champion's."""
 
-    better: Literal["lower", "higher"]
+    better: Literal["lower", "higher"] | None = None  # None: as the metric's name says.
     tolerance: float = 0.0
 
 
@@ -68,6 +69,12 @@ class PromotionOptions(_Options):
     def _can_be_compared(self) -> "PromotionOptions":
         if self.improvement and not (self.holdout and self.predictions):
             raise ValueError("improvement compares on the same rows: give holdout and predictions")
+        for name, options in self.improvement.items():
+            if not (options.better or direction_of(name)):
+                raise ValueError(
+                    f"improvement.{name}: its name does not say which values are better: give "
+                    "better: lower, or better: higher"
+                )
         return self
 
     def at(self, key: str) -> str:

@@ -18,8 +18,10 @@ _MODELS, _RUNS = "models:/", "runs:/"
 _CATALOGS = ("databricks", "databricks-uc", "uc")
 
 
-def download(uri: str, server: PlaceOptions) -> Path:
-    """Fetch the folder behind an address such as ``models:/sales/3``; one that is here stays there.
+def download(uri: str, server: PlaceOptions, file: str = "") -> Path:
+    """Fetch the folder behind an address such as ``models:/sales/3``, or a file that is in it.
+
+    What is on this machine stays where it is.
 
     Raises:
         MlflowException, OSError: it cannot be had.
@@ -30,7 +32,7 @@ def download(uri: str, server: PlaceOptions) -> Path:
     while uri.startswith((_MODELS, _RUNS)) and not _is_in_catalog(uri, server):
         uri = _in_run(client, uri) if uri.startswith(_RUNS) else _of_model(client, uri)
     repository = get_artifact_repository(uri, server.uri, server.registry_uri)
-    return Path(repository.download_artifacts(""))
+    return Path(repository.download_artifacts(file))
 
 
 def _is_in_catalog(uri: str, server: PlaceOptions) -> bool:

@@ -18,6 +18,9 @@ from . import Project, for_project
 @click.option("--version", "-v", metavar="N", help="The version. [default: the challenger]")
 @click.option("--dry-run", is_flag=True, help="Print what would happen, and change nothing.")
 @click.option("--force", is_flag=True, help="Promote even if a rule does not hold; needs --reason.")
+@click.option(
+    "--new-champion", is_flag=True, help="Do not compare with the champion; needs --reason."
+)
 @click.option("--rollback", is_flag=True, help="Go back to the previous champion.")
 @click.option("--reason", metavar="TEXT", help="Why; stored with the version.")
 def command(
@@ -25,30 +28,35 @@ def command(
     version: str | None,
     dry_run: bool,
     force: bool,
+    new_champion: bool,
     rollback: bool,
     reason: str | None,
 ) -> None:
     """Make a version the champion, if the promotion rules hold.
 
-    Batch scoring and serving use the champion. The rules are under `promotion` in mlflow.yml. Their
+    Batch scoring and serving use the champion. The rules are in conf/base/promotion.yml. Their
     results are printed, and stored on the version's run. Exits with 1 if a rule does not hold.
     """
     reason = mask_text((reason or "").strip(), secret_values(os.environ))
-    if rollback and (force or version):
+    if rollback and (version or new_champion):
         raise click.UsageError(
-            "--rollback goes back to the previous champion: it takes no --version or --force."
+            "--rollback goes back to the previous champion: it takes no --version and no "
+            "--new-champion."
         )
     if force and not reason:
         raise click.UsageError("--force needs --reason: why the rules are overridden.")
+    if new_champion and not reason:
+        raise click.UsageError("--new-champion needs --reason: why it is not compared.")
     from mlflow.exceptions import MlflowException
 
     config = project.config
     promotion = Promotion(config, State.of(project.path))
     try:
         if rollback:
-            click.secho(promotion.roll_back(reason, dry_run), fg="green")
+            click.secho(promotion.roll_back(reason, dry_run, force), fg="green")
         else:
-            _show(promotion.promote(version, reason if force else None, dry_run), dry_run)
+            forced, new = (reason if each else None for each in (force, new_champion))
+            _show(promotion.promote(version, forced, dry_run, new), dry_run)
     except (MlflowException, OSError) as error:
         address = mask("", config.server.registry_uri)
         raise TrackingError(

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from kedro.pipeline.node import Node
 
 from ..backend.client import if_exists, muted
-from ..config import KedroMlflowConfig, MetricsOptions, PromotionOptions
-from ..errors import TrackingError
+from ..config import KedroMlflowConfig, MetricsOptions, PromotionOptions, ServerOptions
+from ..errors import TrackingError, one_line
 from ..project import State, registered_pipelines
 from ..tracking.capture.findings import find, metrics_of
 from ..tracking.capture.values import Names, valid_name
-from .holdout import DIGEST_TAG, ROWS_TAG, load_holdout
-from .rules import Metrics, Verdict, judge
+from .columns import Columns, columns_in, columns_of, difference, lacking, listed
+from .holdout import DIGEST_TAG, ROWS_TAG, TOO_LARGE_TAG, load_holdout
+from .rules import Metrics, Verdict, judge, unknown_names
 from .versions import download
 
 if TYPE_CHECKING:
@@ -37,27 +38,39 @@ def judge_version(
     state: State,
     version: "ModelVersion",
     champion: "ModelVersion | None",
-    forced: bool,
+    forced: bool = False,
+    new: bool = False,
 ) -> Verdict:
     """Judge a version by the rules and, if one compares with the champion, measure that as well.
 
-    If they cannot be compared, a forced verdict says so; otherwise it is a TrackingError.
+    If they cannot be compared, a forced verdict says so; otherwise it is a TrackingError. A `new`
+    champion, of another problem, is not compared.
     """
     options = config.promotion
     run = client.get_run(str(version.run_id))
     metrics, rows = _without_prefix(run.data.metrics, options), run.data.tags.get(ROWS_TAG)
-    theirs, how, note = None, "", ""
-    if champion and options.improvement:
-        try:
-            ours, theirs, how = _compare(client, config, state, run, version, champion)
-            metrics |= ours
-        except TrackingError as error:
-            if not forced:
-                raise
-            note = str(error.message)
+    notes = unknown_names(options, registered_pipelines())
+    if notes and not forced:
+        raise TrackingError("\n".join(notes))
+    theirs: Metrics | None = None
+    how = ""
+    if champion:
+        reads = [columns_of_version(each, config.server) for each in (version, champion)]
+        notes += filter(None, [difference(reads, str(champion.version))])
+        if new:
+            notes.append(f"It was not compared with version {champion.version} (--new-champion).")
+        elif options.improvement:
+            try:
+                ours, theirs, how = _compare(client, config, state, run, version, champion, reads)
+                metrics |= ours
+            except TrackingError as error:
+                if not forced:
+                    raise
+                theirs = {}
+                notes.append(str(error.message))
     number = str(champion.version) if champion else None
     checks = judge(options, metrics, theirs)
-    return Verdict(version.name, str(version.version), number, checks, rows, how, note)
+    return Verdict(version.name, str(version.version), number, checks, rows, how, " ".join(notes))
 
 
 def _compare(
@@ -67,12 +80,14 @@ def _compare(
     run: "Run",
     version: "ModelVersion",
     champion: "ModelVersion",
+    reads: Sequence[Columns | None],
 ) -> tuple[Metrics, Metrics, str]:
     """Return metrics of both on the same holdout, and how they were measured, as a sentence.
 
     What the champion's own run has measured counts if it answers the same question: the same rows,
     parameters and module. Else both versions predict again for the candidate's holdout, each with
-    the code that it brings along, and today's function measures both.
+    the code that it brings along, and today's function measures both. A TrackingError says why that
+    is not possible, and what is.
     """
     options, number = config.promotion, version.version
     digest = run.data.tags.get(DIGEST_TAG)
@@ -80,18 +95,45 @@ def _compare(
     if digest and other and other.data.tags.get(DIGEST_TAG) == digest:
         how = f"Both runs have measured on the same holdout ({digest[:8]})."
         return {}, _without_prefix(other.data.metrics, options), how
+    subject = f"Version {number} cannot be compared with the champion, version {champion.version}: "
+    way = "`--force --reason TEXT` promotes it without that comparison."
     inputs = load_holdout(state, digest) if digest else None
-    if digest is None or inputs is None:
-        where = "is not on this machine" if digest else "was not kept"
+    offered = columns_in(inputs[str(options.holdout)]) if inputs else None
+    if missing := lacking(reads[1], offered or reads[0]):
         raise TrackingError(
-            f"Version {number} cannot be compared with the champion, version {champion.version}: "
-            f"they were measured on different holdouts, and that of version {number} {where}. "
-            "Promote it where it was trained, train again, or use `--force --reason`."
+            f"{subject}it is for another problem. The champion reads {listed(missing)}, which the "
+            f"data of version {number} do not have. `kedro mlflow promote --version {number} "
+            "--new-champion --reason TEXT` makes it the champion without a comparison."
+        )
+    if digest is None:
+        node = _evaluating_node(options).name
+        raise TrackingError(
+            f"{subject}its run has not evaluated it on '{options.holdout}'. Train again in a run "
+            f"with the node '{node}'. {way}"
+        )
+    if inputs is None:
+        why = "is not on this machine. Promote it where it was trained, or train again."
+        if size := run.data.tags.get(TOO_LARGE_TAG):
+            why = f"was too large to be kept ({size})."
+        raise TrackingError(
+            f"{subject}they were measured on different holdouts, and that of version {number} "
+            f"{why} {way}"
         )
     folders = [download(each, config.server) for each in (version, champion)]
-    ours, theirs = evaluate_again(options, inputs, folders)
+    try:
+        ours, theirs = evaluate_again(options, inputs, folders)
+    except TrackingError as error:
+        raise TrackingError(f"{subject}{error.message.rstrip('.')}. {way}") from error
     how = f"Both have predicted again for the holdout of version {number} ({digest[:8]})."
     return ours, theirs, how
+
+
+def columns_of_version(version: "ModelVersion", server: ServerOptions) -> Columns | None:
+    """Return which columns a version reads; none if it does not say, or cannot be asked."""
+    try:
+        return columns_of(download(version, server, "MLmodel"))
+    except TrackingError:
+        return None
 
 
 def evaluate_again(
@@ -101,8 +143,14 @@ def evaluate_again(
     node = _evaluating_node(options)
     found = []
     for predictions in _predictions(inputs[str(options.holdout)], folders):
-        with muted("kedro.pipeline.node"):
-            outputs = node.run({**inputs, str(options.predictions): predictions})
+        try:
+            with muted("kedro.pipeline.node"):
+                outputs = node.run({**inputs, str(options.predictions): predictions})
+        except Exception as error:
+            raise TrackingError(
+                f"the node '{node.name}' cannot evaluate it on this holdout: "
+                f"{type(error).__name__}: {one_line(error)}"
+            ) from error
         measured = find(outputs[options.evaluation], _NO_LIMIT)
         metrics = metrics_of(options.evaluation, measured, _NO_LIMIT, Names())
         found.append(_without_prefix({name: value for name, value, _ in metrics}, options))

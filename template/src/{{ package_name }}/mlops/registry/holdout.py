@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DIGEST_TAG, ROWS_TAG = "holdout.digest", "holdout.rows"
+TOO_LARGE_TAG = "holdout.too_large"  # Its size, if it was not kept for that.
 _MAX_BYTES = 200_000_000
 _MAX_KEPT = 5
 # Of a run that makes no evaluation, more metrics than these say nothing of a model.
@@ -55,8 +56,9 @@ class HoldoutCapture(RunListener):
             return {}
         kept = {name: inputs[name] for name in sorted(inputs) if name != options.predictions}
         digest = _digest(node, kept)
-        _save(self._state.holdouts / f"{digest}.pickle", kept)
         tags = {DIGEST_TAG: digest}
+        if too_large := _save(self._state.holdouts / f"{digest}.pickle", kept):
+            tags[TOO_LARGE_TAG] = too_large
         rows = kept[str(options.holdout)]
         count = describe_table(rows)["rows"]
         if (count := size_of(rows) if count is None else count) is not None:
@@ -124,23 +126,25 @@ def load_holdout(state: State, digest: str) -> dict[str, Any] | None:
     return content
 
 
-def _save(path: Path, inputs: Mapping[str, Any]) -> None:
-    """Write the holdout, unless it exists or is too large, and delete the oldest ones."""
+def _save(path: Path, inputs: Mapping[str, Any]) -> str | None:
+    """Write the holdout, unless it exists, and delete the oldest ones; return a size too large."""
     if path.is_file():
         path.touch()
-        return
+        return None
     content = pickle.dumps(inputs, protocol=pickle.HIGHEST_PROTOCOL)
     if len(content) > _MAX_BYTES:
+        size = f"{len(content) // 1_000_000} MB"
         logger.warning(
-            "The holdout of this run is too large to be kept (%d MB): its model can only be "
+            "The holdout of this run is too large to be kept (%s): its model can only be "
             "compared with models that were measured on the same holdout.",
-            len(content) // 1_000_000,
+            size,
         )
-        return
+        return size
     write_atomically(path, content)
     newest_first = sorted(path.parent.glob("*.pickle"), key=lambda each: -each.stat().st_mtime)
     for old in newest_first[_MAX_KEPT:]:
         old.unlink(missing_ok=True)
+    return None
 
 
 def _digest(node: Node, inputs: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Promotion: a version becomes the champion if the rules of mlflow.yml hold, or by force."""
+"""Promotion: a version becomes the champion if the owner's rules hold, or by force."""
 
 import logging
 import time
@@ -15,8 +15,9 @@ from ..project import State
 from ..tracking import RunListener
 from ..tracking.shipping import Delivery
 from . import versions
-from .comparison import judge_version
-from .report import has_verdict, number, save_verdict
+from .columns import lacking, listed
+from .comparison import columns_of_version, judge_version
+from .report import FORCED, NEW, PROMOTED, REFUSED, has_verdict, save_verdict
 from .rules import Verdict
 from .versions import CHALLENGER, CHAMPION, PROMOTED_FROM, REASON, find_version
 
@@ -47,13 +48,18 @@ class Promotion(RunListener):
         self._config, self._server, self._state = config, config.server, state
 
     def promote(
-        self, wanted: str | None = None, force: str | None = None, dry_run: bool = False
+        self,
+        wanted: str | None = None,
+        force: str | None = None,
+        dry_run: bool = False,
+        new: str | None = None,
     ) -> Outcome:
         """Judge a version, make it the champion if all rules hold, and keep the verdict on its run.
 
         `wanted` is its number or alias, the challenger if none is given; `force` is the reason to
-        promote it even if a rule does not hold. With `dry_run` nothing changes or is kept. A
-        TrackingError says that there is no such version, or that it cannot be compared.
+        promote it even if a rule does not hold, and `new` why it is not compared with the champion.
+        With `dry_run` nothing changes or is kept. A TrackingError says that there is no such
+        version, or that it cannot be compared.
         """
         name = self._name
         with self._one_at_a_time() as client:
@@ -65,32 +71,47 @@ class Promotion(RunListener):
                         self._complete(client, version)
                     summary = f"Version {version.version} of {name} is the champion already."
                     return Outcome(None, True, summary)
-                verdict = judge_version(
-                    client, self._config, self._state, version, champion, forced=bool(force)
-                )
-                promoted = verdict.holds or bool(force)
-                if dry_run or not promoted:
+                verdict = self._judge(client, version, champion, bool(force), bool(new))
+                result, reason = REFUSED, verdict.broken
+                if verdict.holds:
+                    result, reason = (NEW, new) if new else (PROMOTED, verdict.why)
+                elif force:
+                    result, reason = FORCED, force
+                if dry_run or result == REFUSED:
                     break
                 if _number(versions.champion_of(client, name)) == _number(champion):
-                    versions.promote_alias(client, version, champion, force or verdict.why)
+                    versions.promote_alias(client, version, champion, result, reason)
                     break
             else:
                 raise TrackingError(
                     f"The champion of {name} has changed {_MAX_TRIES} times while version {wanted} "
                     "was judged: others are promoting at the same time, try again."
                 )
+            promoted = result != REFUSED
             if not dry_run:
-                save_verdict(client, str(version.run_id), verdict, force)
+                save_verdict(client, str(version.run_id), verdict, result, reason)
                 if promoted:
                     versions.clear_challenger(client, version)
-        return Outcome(verdict, promoted, _summary(verdict, force, dry_run))
+        return Outcome(verdict, promoted, _summary(verdict, result, reason, dry_run))
 
-    def roll_back(self, reason: str, dry_run: bool = False) -> str:
-        """Make the previous champion the champion again; return what was done, as a sentence."""
+    def roll_back(self, reason: str, dry_run: bool = False, force: bool = False) -> str:
+        """Make the previous champion the champion again; return what was done, as a sentence.
+
+        A TrackingError says that there is none or, without `force`, that it reads columns which the
+        champion of today does not.
+        """
         name = self._name
         with self._one_at_a_time() as client:
             champion = find_version(name, self._server)
             previous = find_version(name, self._server, versions.previous_of(champion))
+            today, before = (columns_of_version(v, self._server) for v in (champion, previous))
+            if (missing := lacking(before, today)) and not force:
+                raise TrackingError(
+                    f"Version {previous.version} of {name} reads {listed(missing)}, which version "
+                    f"{champion.version}, the champion, does not read: it was trained on other "
+                    "data, and may not score today's. `kedro mlflow promote --rollback --force "
+                    "--reason TEXT` makes it the champion again all the same."
+                )
             if not dry_run:
                 versions.restore_alias(client, champion, previous, reason)
         return (
@@ -136,13 +157,25 @@ class Promotion(RunListener):
         if reason and not has_verdict(client, str(champion.run_id)):
             try:
                 previous = find_version(self._name, self._server, number) if number else None
-                verdict = judge_version(
-                    client, self._config, self._state, champion, previous, forced=True
-                )
-                save_verdict(client, str(champion.run_id), verdict, reason)
+                new = champion.tags.get(versions.VERDICT) == NEW
+                verdict = self._judge(client, champion, previous, forced=True, new=new)
+                result = (NEW if new else PROMOTED) if verdict.holds else FORCED
+                save_verdict(client, str(champion.run_id), verdict, result, reason)
             except TrackingError as error:
                 logger.warning("Version %s gets no verdict: %s", champion.version, error.message)
         versions.clear_challenger(client, champion)
+
+    def _judge(
+        self,
+        client: "MlflowClient",
+        version: "ModelVersion",
+        champion: "ModelVersion | None",
+        forced: bool,
+        new: bool,
+    ) -> Verdict:
+        return judge_version(
+            client, self._config, self._state, version, champion, forced=forced, new=new
+        )
 
     @contextmanager
     def _one_at_a_time(self) -> "Iterator[MlflowClient]":
@@ -163,20 +196,16 @@ class Promotion(RunListener):
             lock.release()
 
 
-def _summary(verdict: Verdict, force: str | None, dry_run: bool) -> str:
+def _summary(verdict: Verdict, result: str, reason: str, dry_run: bool) -> str:
     subject = f"Version {verdict.version} of {verdict.name}"
-    if verdict.holds or force:
-        becomes = "would be the champion" if dry_run else "is the champion now"
-        instead = f", instead of version {verdict.champion}" if verdict.champion else ""
-        why = verdict.why if verdict.holds else f"forced ({force})"
-        return f"{subject} {becomes}{instead}: {why}."
-    stays = "would not become" if dry_run else "does not become"
-    broken = "; ".join(
-        f"{check.rule} is {number(check.value)}, and must be {check.bound}"
-        for check in verdict.checks
-        if not check.holds
-    )
-    return f"{subject} {stays} the champion: {broken}."
+    if result == REFUSED:
+        stays = "would not become" if dry_run else "does not become"
+        return f"{subject} {stays} the champion: {verdict.complaints}."
+    becomes = "would be the champion" if dry_run else "is the champion now"
+    instead = f", instead of version {verdict.champion}" if verdict.champion else ""
+    why = reason if result == PROMOTED else f"{result} ({reason})"
+    left = f"; not compared: {verdict.not_compared}" if verdict.not_compared else ""
+    return f"{subject} {becomes}{instead}: {why}{left}."
 
 
 def _number(version: "ModelVersion | None") -> str | None:

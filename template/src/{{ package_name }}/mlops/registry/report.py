@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-PROMOTED, FORCED, REFUSED = "promoted", "promoted by force", "not promoted"
-_RESULT_TAG = "promotion.verdict"
+PROMOTED, FORCED, REFUSED = "promoted", "forced", "not promoted"
+NEW = "new champion"  # Of another problem: it was not compared with the one before.
+_TAGS = "promotion."
+_RESULT_TAG = f"{_TAGS}verdict"
+_RULE_TAGS = tuple(f"{_TAGS}{kind}." for kind in ("thresholds", "slices", "improvement"))
+_SAYS = {True: ("yes", "holds"), False: ("NO", "does not hold"), None: ("not compared",) * 2}
 
 
 def on_screen(verdict: Verdict) -> list[str]:
@@ -42,12 +46,12 @@ def as_tags(verdict: Verdict, result: str, reason: str) -> dict[str, str]:
     """List the verdict and its numbers as tags of the run."""
     tags = {
         _RESULT_TAG: result,
-        "promotion.reason": reason,
-        "promotion.champion": verdict.champion or "none",
+        f"{_TAGS}reason": reason,
+        f"{_TAGS}champion": verdict.champion or "none",
     }
     for check in verdict.checks:
-        holds = "holds" if check.holds else "does not hold"
-        tags[f"promotion.{check.key}"] = f"{number(check.value)}, {check.bound}: {holds}"
+        holds = _SAYS[check.holds][1]
+        tags[f"{_TAGS}{check.key}"] = f"{number(check.value)}, {check.bound}: {holds}"
     return tags
 
 
@@ -63,26 +67,31 @@ def _table(verdict: Verdict) -> list[list[str]]:
     for check in verdict.checks:
         champion = "" if check.champion is None else number(check.champion)
         values = [number(check.value), champion][: len(versions)]
-        rows.append([check.rule, *values, check.bound, "yes" if check.holds else "NO"])
+        rows.append([check.rule, *values, check.bound, _SAYS[check.holds][0]])
     return rows
 
 
-def save_verdict(client: "MlflowClient", run_id: str, verdict: Verdict, force: str | None) -> None:
+def save_verdict(
+    client: "MlflowClient", run_id: str, verdict: Verdict, result: str, reason: str
+) -> None:
     """Keep a table and tags on the run; a run that is gone changes nothing about the champion."""
     from mlflow.entities import RunTag
     from mlflow.exceptions import MlflowException
 
-    result, reason = REFUSED, verdict.broken
-    if verdict.holds:
-        result, reason = PROMOTED, verdict.why
-    elif force is not None:
-        result, reason = FORCED, force
-    tags = [RunTag(*tag) for tag in as_tags(verdict, result, reason).items()]
+    tags = as_tags(verdict, result, reason)
     against = f"-against-{verdict.champion}" if verdict.champion else ""
     path = f"promotion/version-{verdict.version}{against}.md"
+
+    def forget_earlier() -> None:
+        for tag in client.get_run(run_id).data.tags:
+            if tag.startswith(_RULE_TAGS) and tag not in tags:
+                client.delete_tag(run_id, tag)
+
     for save in (
         partial(client.log_text, run_id, as_markdown(verdict, result, reason), path),
-        partial(client.log_batch, run_id, tags=tags),  # The last: they say that all is there.
+        forget_earlier,
+        # The last: they say that all is there.
+        partial(client.log_batch, run_id, tags=[RunTag(*tag) for tag in tags.items()]),
     ):
         try:
             save()
@@ -95,4 +104,6 @@ def save_verdict(client: "MlflowClient", run_id: str, verdict: Verdict, force: s
 def has_verdict(client: "MlflowClient", run_id: str) -> bool:
     """Return whether a run has the verdict that has made its version the champion, or is gone."""
     run = if_exists(client.get_run, run_id)
-    return run is None or run.data.tags.get(_RESULT_TAG) in (PROMOTED, FORCED)
+    # As version 2.0 of the template called one by force.
+    made = (PROMOTED, FORCED, NEW, "promoted by force")
+    return run is None or run.data.tags.get(_RESULT_TAG) in made

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from math import inf, isfinite
 
+from kedro.io.core import is_parameter
 from kedro.pipeline import Pipeline
 
 from ..config import BoundOptions, ImprovementOptions, PromotionOptions
+from ..directions import direction_of
 
 Metrics = Mapping[str, float]
 
@@ -21,12 +23,22 @@ _MOST_NAMES = 10
 class Check:
     """One rule, and whether it holds: not for a number that was not measured or is not finite."""
 
-    key: str  # The rule's key in mlflow.yml below `promotion`, as `slices.rmse`.
+    key: str  # The rule's key in the owner's file, as `slices.rmse`.
     rule: str  # As a person reads it.
     value: float | None
     champion: float | None  # The champion's value, where the rule compares with it.
     bound: str  # What the value must be, as a person reads it.
-    holds: bool
+    holds: bool | None  # None if it was not compared with the champion's.
+    missing: str = ""  # What was not measured, as part of a sentence.
+
+    @property
+    def complaint(self) -> str:
+        """Why it does not hold, as part of a sentence."""
+        if self.missing:
+            return self.missing
+        if self.holds is None:
+            return f"{self.rule} is not compared"
+        return f"{self.rule} is {self.value:.5g}, and must be {self.bound}"
 
 
 @dataclass(frozen=True)
@@ -51,13 +63,23 @@ class Verdict:
         """Why all rules hold, as part of a sentence."""
         count = len(self.checks)
         if count == 0:
-            return "there are no rules in mlflow.yml"
+            return "there are no rules"
         return "its rule holds" if count == 1 else f"all {count} rules hold"
 
     @property
     def broken(self) -> str:
         """The rules that do not hold, as a list in a sentence."""
         return ", ".join(check.rule for check in self.checks if not check.holds)
+
+    @property
+    def complaints(self) -> str:
+        """Why the rules do not hold that do not, as part of a sentence."""
+        return "; ".join(check.complaint for check in self.checks if not check.holds)
+
+    @property
+    def not_compared(self) -> str:
+        """The rules that were not compared with the champion, as a list in a sentence."""
+        return ", ".join(check.rule for check in self.checks if check.holds is None)
 
     @property
     def title(self) -> str:
@@ -70,19 +92,19 @@ class Verdict:
 def judge(
     options: PromotionOptions, candidate: Metrics, champion: Metrics | None = None
 ) -> list[Check]:
-    """Check a candidate's numbers against the rules, in the order of mlflow.yml.
+    """Check a candidate's numbers against the rules, in the order of the owner's file.
 
     The metrics are by name, that of a group by ``group/metric``. Without a champion nothing is
-    compared.
+    compared; what could not be compared with it does not hold.
     """
     checks = [
-        _check(f"thresholds.{name}", name, candidate.get(name), bound)
+        _check(f"thresholds.{name}", name, candidate.get(name), bound, _missing(name, candidate))
         for name, bound in options.thresholds.items()
     ]
     checks += [_check_slices(name, candidate, bound) for name, bound in options.slices.items()]
     if champion is not None:
         checks += [
-            _compare(name, candidate.get(name), champion.get(name), comparison)
+            _compare(name, candidate, champion, comparison)
             for name, comparison in options.improvement.items()
         ]
     return checks
@@ -91,13 +113,19 @@ def judge(
 def _check_slices(name: str, metrics: Metrics, bound: BoundOptions) -> Check:
     """Check the group that is farthest from the overall value, on the side that is bounded."""
     key, overall = f"slices.{name}", metrics.get(name)
-    ratios = {}
+    groups = {}
     for path, value in metrics.items():
         group, _, metric = path.rpartition("/")
-        if overall and group and metric == name:
-            ratios[group] = value / overall
-    if not ratios:
-        return _check(key, f"{name} of each group / overall", None, bound)
+        if group and metric == name:
+            groups[group] = value
+    if not (groups and overall):
+        missing = f"{name} is measured for no group ({_measured(name, metrics)})"
+        if overall is None:
+            missing = _missing(name, metrics)
+        elif groups:
+            missing = f"{name} is {overall:g} overall, of which no group's is a share"
+        return _check(key, f"{name} of each group / overall", None, bound, missing)
+    ratios = {group: value / overall for group, value in groups.items()}
     low, high = _limits(bound)
 
     def excess(group: str) -> float:
@@ -108,27 +136,42 @@ def _check_slices(name: str, metrics: Metrics, bound: BoundOptions) -> Check:
     return _check(key, f"{name} of {worst} / overall", ratios[worst], bound)
 
 
-def _compare(
-    name: str, value: float | None, champion: float | None, options: ImprovementOptions
-) -> Check:
+def _compare(name: str, ours: Metrics, theirs: Metrics, options: ImprovementOptions) -> Check:
     key, rule = f"improvement.{name}", f"{name} against the champion"
+    value, champion = ours.get(name), theirs.get(name)
+    lower = (options.better or direction_of(name)) == "lower"
     if champion is None or not isfinite(champion):
-        return Check(key, rule, value, None, "the champion's is not measured", False)
+        bound = f"at {'most' if lower else 'least'} the champion's"
+        if value is None:
+            return Check(key, rule, None, None, bound, False, _missing(name, ours))
+        why = f"the champion's {name} is {'not measured' if champion is None else champion}"
+        return Check(key, rule, value, None, bound, None, why if theirs else "")
     allowed = options.tolerance * abs(champion)
-    if options.better == "lower":
-        bound = BoundOptions(max=champion + allowed)
-    else:
-        bound = BoundOptions(min=champion - allowed)
-    return _check(key, rule, value, bound, champion)
+    limits = {"max": champion + allowed} if lower else {"min": champion - allowed}
+    return _check(key, rule, value, BoundOptions(**limits), _missing(name, ours), champion)
+
+
+def _missing(name: str, metrics: Metrics) -> str:
+    return f"{name} is not measured ({_measured(name, metrics)})"
+
+
+def _measured(name: str, metrics: Metrics) -> str:
+    return f"measured: {nearest_first(name, metrics)}"
 
 
 def _check(
-    key: str, rule: str, value: float | None, bound: BoundOptions, champion: float | None = None
+    key: str,
+    rule: str,
+    value: float | None,
+    bound: BoundOptions,
+    missing: str = "",
+    champion: float | None = None,
 ) -> Check:
     low, high = _limits(bound)
     low, high = low - _ROUNDING * abs(low), high + _ROUNDING * abs(high)
     holds = value is not None and isfinite(value) and low <= value <= high
-    return Check(key, rule, value, champion, _describe(bound), holds)
+    missing = missing if value is None else ""
+    return Check(key, rule, value, champion, _describe(bound), holds, missing)
 
 
 def _limits(bound: BoundOptions) -> tuple[float, float]:
@@ -161,9 +204,10 @@ def unknown_names(options: PromotionOptions, pipelines: Mapping[str, Pipeline]) 
         ]
     names = {"holdout": options.holdout, "predictions": options.predictions}
     node = max(evaluating, key=lambda node: len(set(names.values()).intersection(node.inputs)))
+    read = [name for name in node.inputs if not is_parameter(name)]
     return [
         f"{options.at(key)} names the data set '{name}', which '{node.name}', the node that makes "
-        f"'{options.evaluation}', does not read (it reads: {nearest_first(name, node.inputs)})."
+        f"'{options.evaluation}', does not read (it reads: {nearest_first(name, read)})."
         for key, name in names.items()
         if name and name not in node.inputs
     ]

@@ -21,6 +21,7 @@ from ..redaction import mask
 from ..tracking import RunListener, RunStart, Shipment
 from ..tracking.capture.tags import user_name
 from ..tracking.journal import Record
+from .columns import require_columns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 # Tags of versions. Unity Catalog takes no dots in their names, and no long values.
-PROMOTED_FROM, REASON = "promoted_from", "promotion_reason"
+PROMOTED_FROM, REASON, VERDICT = "promoted_from", "promotion_reason", "promotion_verdict"
 _MAX_REASON = 250
 # By it MLflow's page of a logged model shows its versions.
 _VERSIONS_TAG = "mlflow.modelVersions"
@@ -71,12 +72,12 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
         raise TrackingError(problem) from error
 
 
-def download(version: "ModelVersion", server: ServerOptions) -> Path:
-    """Fetch a version's files, if they are not on this machine; a TrackingError if it fails."""
+def download(version: "ModelVersion", server: ServerOptions, file: str = "") -> Path:
+    """Fetch a version's files, or one, if not on this machine; a TrackingError if it fails."""
     from mlflow.exceptions import MlflowException
 
     try:
-        return artifacts.download(f"models:/{version.name}/{version.version}", server)
+        return artifacts.download(f"models:/{version.name}/{version.version}", server, file)
     except (MlflowException, OSError) as error:
         raise TrackingError(
             f"The files of the model '{version.name}', version {version.version}, cannot be read "
@@ -85,16 +86,27 @@ def download(version: "ModelVersion", server: ServerOptions) -> Path:
         ) from error
 
 
+def called(version: "ModelVersion") -> str:
+    """Return what to call a version at the start of a sentence."""
+    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    return f"Version {version.version} of {version.name}{aliases}"
+
+
 def champion_of(client: "MlflowClient", name: str) -> "ModelVersion | None":
     """Return the champion, if the registered model has one."""
     return if_exists(client.get_model_version_by_alias, name, CHAMPION)
 
 
 def promote_alias(
-    client: "MlflowClient", version: "ModelVersion", previous: "ModelVersion | None", reason: str
+    client: "MlflowClient",
+    version: "ModelVersion",
+    previous: "ModelVersion | None",
+    result: str,
+    reason: str,
 ) -> None:
     """Make a version the champion; its tags, which are set before, are the way back."""
     tags = {"promoted_at": _now(), "promoted_by": user_name(), REASON: reason[:_MAX_REASON]}
+    tags[VERDICT] = result
     tags[PROMOTED_FROM] = str(previous.version) if previous else ""
     _set_champion(client, version, version, tags)
 
@@ -167,7 +179,9 @@ class Registration(RunListener):
         wanted = (start.run_params.get("runtime_params") or {}).get("model_version")
         version = find_version(options.name, server, None if wanted is None else str(wanted))
         start.about.append(f"version {version.version}")
-        start.tags |= use_version(options, version, download(version, server), start.catalog)
+        folder = download(version, server)
+        start.tags |= use_version(options, version, folder, start.catalog)
+        require_columns(start.catalog, options.input, folder, called(version))
 
     def shipping_starts(self, client: "MlflowClient", started: Record) -> None:
         """Ask for the registered model now, so that the run's end need not wait for the answer."""
