@@ -135,7 +135,7 @@ def github(published: Path, rendered: Project, tmp_path: Path) -> GitHub:
     return GitHub(service.remote, service.environment, service.folder)
 
 
-def test_a_newer_version_becomes_a_pull_request_with_its_conflicts_and_changelog(
+def test_a_newer_version_becomes_one_pull_request_with_its_conflicts_and_changelog(
     github: GitHub,
 ) -> None:
     main = github.file("main", "conf/base/mlflow.yml")
@@ -151,10 +151,7 @@ def test_a_newer_version_becomes_a_pull_request_with_its_conflicts_and_changelog
     # Nothing that the runner made is in it.
     changed = answers.git(github.remote, "diff", "--name-only", "main", BRANCH)
     assert "uv.lock" not in changed
-
-
-def test_a_version_is_requested_once_and_what_was_settled_there_stays(github: GitHub) -> None:
-    github.week()
+    # It is requested once, and what was settled there stays.
     answers.git(github.folder, "commit", "--quiet", "--allow-empty", "--message", "Settled")
     answers.git(github.folder, "push", "--quiet", "origin", BRANCH)
     settled = answers.git(github.remote, "rev-parse", BRANCH)
