@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import workload
-from .measure import Command, Measurement, Sample, in_turns, run
+from .measure import Measurement, Sample, in_turns, run
 from .project import Project
 from .report import Row, Table, count, memory
 from .servers import Server, tracking_server
@@ -38,7 +38,8 @@ def measure(repetitions: int, rendered: Project) -> Table:
         places = _places(rendered, "work", nodes, server.uri)
         last, their_last, bare_last = (_work(server, place) for place in places)
         shorter = [
-            _kedro_run(place) for place in _places(rendered, "part-of-work", part, server.uri)
+            workload.kedro_run(place)
+            for place in _places(rendered, "part-of-work", part, server.uri)
         ]
         own, other, without = in_turns(max(_FEWEST_ROUNDS, repetitions), *shorter)
     seconds = bare_last.sample.seconds
@@ -99,7 +100,9 @@ def _added(tracked: Measurement, bare: Measurement) -> Measurement:
 def _rounds(rendered: Project) -> int:
     """How often a node must do its work for all of them to take two minutes on this machine."""
     few, many = (
-        run(_kedro_run(workload.bare(rendered, "calibration", Nodes(4, rounds=rounds)))).seconds
+        run(
+            workload.kedro_run(workload.bare(rendered, "calibration", Nodes(4, rounds=rounds)))
+        ).seconds
         for rounds in (2, 12)
     )
     return max(1, round(_SECONDS / _COUNT / ((many - few) / 40)))
@@ -108,7 +111,7 @@ def _rounds(rendered: Project) -> int:
 def _work(server: Server, place: Project) -> Work:
     _empty(place.folder / _TABLES)
     calls, disk = server.calls(), _size(place.folder) + _size(server.folder)
-    sample = run(_kedro_run(place))
+    sample = run(workload.kedro_run(place))
     left_behind = _size(place.folder) + _size(server.folder) - disk
     return Work(sample, server.calls() - calls, left_behind)
 
@@ -116,10 +119,6 @@ def _work(server: Server, place: Project) -> Work:
 def _size(folder: Path) -> int:
     files = (path for path in folder.rglob("*") if "__pycache__" not in path.parts)
     return sum(path.stat().st_size for path in files if path.is_file())
-
-
-def _kedro_run(place: Project) -> Command:
-    return Command([place.programs / "kedro", "run"], place.folder)
 
 
 def _empty(folder: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import threaded_nodes, workload
-from .measure import Command, Measurement, in_turns
+from .measure import Measurement, in_turns
 from .project import Project
 from .report import Row, Table, time_of
 
@@ -30,7 +30,7 @@ def measure(repetitions: int, rendered: Project) -> Table:
     workload.register_no_model(ours)
     for place in (ours, bare):
         _put_nodes(place)
-    commands = [Command([place.programs / "kedro", "run"], place.folder) for place in (ours, bare)]
+    commands = [workload.preloaded(place) for place in (ours, bare)]
     own, without = (
         _of_nodes(each) for each in in_turns(max(_FEWEST_TURNS, repetitions), *commands)
     )
@@ -39,7 +39,8 @@ def measure(repetitions: int, rendered: Project) -> Table:
         "Nodes with threads and processes of their own",
         "Generators, pools of threads, threads, programs and pools of processes, in all of which "
         "the run is MLflow's active one. No node calls MLflow. Theirs is the same project with "
-        "`HOOKS = ()`; times are those of the nodes with their loads and saves.",
+        "`HOOKS = ()`; times are those of the nodes with their loads and saves. MLflow is loaded "
+        "before: its import is in other tables.",
         [
             Row(
                 "time of the nodes",

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from . import workload
-from .measure import Command, Measurement, in_turns, run
+from .measure import Measurement, in_turns, run
 from .project import Project
 from .report import Row, Table, count, memory, overhead
 from .servers import Server, tracking_server
 from .workload import Nodes
-
-# Starts `kedro run` in a process that has MLflow loaded already.
-_PRELOADED = (
-    "import sys, mlflow; sys.argv[0] = 'kedro'; from kedro.framework.cli import main; main()"
-)
 
 
 def measure(repetitions: int, rendered: Project) -> Table:
@@ -39,10 +34,10 @@ def _fifty(repetitions: int, rendered: Project, server: Server) -> list[Row]:
     their_database = workload.with_kedro_mlflow(
         rendered, "theirs-50-sqlite", nodes, "sqlite:///mlflow.db"
     )
-    whole = in_turns(repetitions, *(_kedro_run(place) for place in (ours, theirs, bare)))
-    loaded = in_turns(repetitions, *(_preloaded(place) for place in (ours, theirs, bare)))
+    whole = in_turns(repetitions, *(workload.kedro_run(place) for place in (ours, theirs, bare)))
+    loaded = in_turns(repetitions, *(workload.preloaded(place) for place in (ours, theirs, bare)))
     sqlite = in_turns(
-        repetitions, *(_preloaded(place) for place in (database, their_database, bare))
+        repetitions, *(workload.preloaded(place) for place in (database, their_database, bare))
     )
     return [
         _overhead("50 nodes, `mlflow server`, `import mlflow` included", whole, 1 / 13),
@@ -59,12 +54,12 @@ def _thousand(rendered: Project, server: Server) -> list[Row]:
     bare = workload.bare(rendered, "bare-1000", nodes)
     ours = workload.tracked(rendered, "ours-1000", nodes, server.uri, deadline=600)
     theirs = workload.with_kedro_mlflow(rendered, "theirs-1000", nodes, server.uri)
-    own, without = in_turns(3, _kedro_run(ours), _kedro_run(bare))
+    own, without = in_turns(3, workload.kedro_run(ours), workload.kedro_run(bare))
     before = server.calls()
-    run(_kedro_run(ours))
+    run(workload.kedro_run(ours))
     calls = server.calls() - before
     # Once: it takes minutes.
-    (other,) = in_turns(1, _kedro_run(theirs), warm_up=False)
+    (other,) = in_turns(1, workload.kedro_run(theirs), warm_up=False)
     their_calls = server.calls() - before - calls
     return [
         _overhead("1,000 nodes, `mlflow server`", [own, other, without], 1 / 40),
@@ -80,15 +75,7 @@ def _overhead(what: str, measured: list[Measurement], at_most: float) -> Row:
 def _calls(what: str, server: Server, ours: Project, theirs: Project, at_most: int) -> Row:
     def of(place: Project) -> int:
         before = server.calls()
-        run(_kedro_run(place))
+        run(workload.kedro_run(place))
         return server.calls() - before
 
     return count(what, of(ours), of(theirs), at_most)
-
-
-def _kedro_run(place: Project) -> Command:
-    return Command([place.programs / "kedro", "run"], place.folder)
-
-
-def _preloaded(place: Project) -> Command:
-    return Command([place.programs / "python", "-c", _PRELOADED, "run"], place.folder)

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import project
-from .measure import clean_environment
+from .measure import Command, clean_environment
 from .project import Project
 
 PARAMETERS, METRICS = 10, 5
@@ -46,6 +46,11 @@ tracking:
 """
 
 
+_PRELOADED = (
+    "import sys, mlflow; sys.argv[0] = 'kedro'; from kedro.framework.cli import main; main()"
+)
+
+
 @dataclass(frozen=True)
 class Nodes:
     """How many nodes there are, and what each does.
@@ -59,6 +64,16 @@ class Nodes:
     count: int
     seconds: float = 0
     rounds: int = 0
+
+
+def kedro_run(place: Project) -> Command:
+    """The default pipeline, as a user runs it."""
+    return Command([place.programs / "kedro", "run"], place.folder)
+
+
+def preloaded(place: Project) -> Command:
+    """The same in a process that has MLflow loaded already."""
+    return Command([place.programs / "python", "-c", _PRELOADED, "run"], place.folder)
 
 
 def bare(rendered: Project, name: str, nodes: Nodes) -> Project:
