@@ -360,7 +360,7 @@ def test_another_librarys_logger_is_muted_for_a_while(
 
 
 def test_pages_of_runs_and_experiments_have_addresses(mlops: Rooms, database: str) -> None:
-    find, client = mlops("backend.pages").find_page, mlflow.MlflowClient(database)
+    find, client = mlops("commands.ui").find_page, mlflow.MlflowClient(database)
     experiment_id = client.create_experiment("study")
     run_id = client.create_run(experiment_id).info.run_id
     uri, kind = "https://me:CANARY@host/base/", "?workflowType=machine_learning"

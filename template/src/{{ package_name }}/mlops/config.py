@@ -12,7 +12,7 @@ from copy import deepcopy
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
@@ -340,7 +340,10 @@ def _filled_in(place: _Place, variables: Mapping[str, str], project_path: Path) 
     uri = place.mlflow_tracking_uri or variables.get("MLFLOW_TRACKING_URI")
     uri = anchor(uri or _default_uri(project_path), project_path)
     registry_uri = place.mlflow_registry_uri or variables.get("MLFLOW_REGISTRY_URI")
-    registry_uri = anchor(registry_uri, project_path) if registry_uri else _registry_of(uri)
+    if registry_uri:
+        registry_uri = anchor(registry_uri, project_path)
+    else:  # On Databricks, Unity Catalog of the same profile.
+        registry_uri = re.sub(r"^databricks(?=$|://.)", "databricks-uc", uri)
     return place.model_copy(
         update={"mlflow_tracking_uri": uri, "mlflow_registry_uri": registry_uri}
     )
@@ -357,32 +360,18 @@ def _default_uri(project_path: Path) -> str:
     return "sqlite:///mlflow.db"
 
 
-def _registry_of(uri: str) -> str:
-    """Return the registry of a tracking URI: on Databricks, Unity Catalog of the same profile."""
-    kind, _, profile = uri.partition("://")
-    if kind != "databricks":
-        return uri
-    return f"databricks-uc://{profile}" if profile else "databricks-uc"
-
-
 def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
     """Check the content of mlflow.yml; a `TrackingError` has a line for each key that is wrong."""
     content = by_new_names(content)
-    schema = _schema_of(content)
+    schema = KedroMlflowConfig
+    with suppress(ModuleNotFoundError):  # Where an answer asks for a serving target.
+        options = import_module(".deployment.options", __package__)
+        schema = options.schema_of(content.get("deployment"))
     try:
         return schema.model_validate(content)
     except ValidationError as error:
         lines = [f"mlflow.yml: {_explain(schema, each)}" for each in error.errors()]
         raise TrackingError("\n".join(lines)) from error
-
-
-def _schema_of(content: dict[str, Any]) -> type[KedroMlflowConfig]:
-    """Choose the schema: that of the serving target, where an answer asks for `deployment/`."""
-    try:
-        options = import_module(".deployment.options", __package__)
-    except ModuleNotFoundError:
-        return KedroMlflowConfig
-    return cast("type[KedroMlflowConfig]", options.schema_of(content.get("deployment")))
 
 
 def _explain(schema: Any, problem: Mapping[str, Any]) -> str:

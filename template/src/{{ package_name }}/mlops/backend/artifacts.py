@@ -23,8 +23,7 @@ def download(uri: str, server: PlaceOptions, file: str = "") -> Path:
 
     What is on this machine stays where it is.
 
-    Raises:
-        MlflowException, OSError: it cannot be had.
+    An MlflowException or OSError says why it cannot be had.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import sqlite3
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +17,7 @@ from ..errors import TrackingError, one_line
 from ..mlflow_internals import answered_status, quieten_mlflow
 from ..project import is_database, is_server
 from ..redaction import mask, mask_text
-from .databases import creation, driver_message, why_closed
+from .databases import UnreachableError, creation, why_closed
 from .pages import public
 
 if TYPE_CHECKING:
@@ -48,10 +47,6 @@ _VARIABLES = {
 }
 
 
-class UnreachableError(ConnectionError):
-    """Nothing takes a run; the message says why."""
-
-
 def connect(server: PlaceOptions) -> "MlflowClient":
     """Open a client of the tracking server and the registry that mlflow.yml names.
 
@@ -70,23 +65,8 @@ def connect(server: PlaceOptions) -> "MlflowClient":
     with ExitStack() as databases:
         for database, table in {registry_uri: "alembic_version", uri: "experiments"}.items():
             if is_database(database):
-                databases.enter_context(_openable(database, table))
+                databases.enter_context(creation(database, table))
         return mlflow.MlflowClient(uri, registry_uri)
-
-
-@contextmanager
-def _openable(uri: str, table: str) -> Iterator[None]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(creation(uri, table))
-        except SQLAlchemyError as error:
-            raise UnreachableError(why_closed(uri) or driver_message(error)) from error
-        except (OSError, sqlite3.Error):
-            if reason := why_closed(uri):
-                raise UnreachableError(reason) from None
-        yield
 
 
 def is_reachable(server: PlaceOptions) -> bool:

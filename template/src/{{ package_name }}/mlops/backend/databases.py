@@ -6,7 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,10 @@ _LOCKS = {
     "postgresql": "SELECT pg_advisory_lock(628318530)",
     "mysql": f"SELECT get_lock('mlflow_tables', {_SECONDS_TO_WAIT})",
 }
+
+
+class UnreachableError(ConnectionError):
+    """Nothing takes a run; the message says why."""
 
 
 def why_closed(uri: str) -> str | None:
@@ -71,17 +75,22 @@ def creation(uri: str, table: str) -> Iterator[None]:
     """Open a database in the block, one thread or process at a time until MLflow has made it.
 
     It is made once `table` has a row: MLflow itself adds the first one when it opens the database.
-
-    Raises:
-        SQLAlchemyError: it does not open.
+    An UnreachableError says why it does not open.
     """
+    from sqlalchemy.exc import SQLAlchemyError
+
     path = _file_of(uri)
-    is_new = path and not (path.exists() and path.stat().st_size)
-    if not is_new and _has_rows(uri, table):
-        yield
-        return
-    with _THREADS, _file_lock(path) if path else _server_lock(uri):
-        make_tables(uri)
+    with ExitStack() as locks:
+        try:
+            if (path and _is_empty(path)) or not _has_rows(uri, table):
+                locks.enter_context(_THREADS)
+                locks.enter_context(_file_lock(path) if path else _server_lock(uri))
+                make_tables(uri)
+        except SQLAlchemyError as error:
+            raise UnreachableError(why_closed(uri) or driver_message(error)) from error
+        except (OSError, sqlite3.Error):
+            if reason := why_closed(uri):
+                raise UnreachableError(reason) from None
         yield
 
 
@@ -90,9 +99,12 @@ def _file_of(uri: str) -> Path | None:
     from sqlalchemy import make_url
 
     url = make_url(uri)
-    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
-        return None
-    return Path(str(url.database))
+    is_file = url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:")
+    return Path(str(url.database)) if is_file else None
+
+
+def _is_empty(path: Path) -> bool:
+    return not (path.exists() and path.stat().st_size)
 
 
 def _has_rows(uri: str, table: str) -> bool:
@@ -131,7 +143,7 @@ def _server_lock(uri: str) -> Iterator[None]:
 def make_tables(uri: str) -> None:
     """Make the tables in a SQLite database that is empty or not there; leave every other alone."""
     path = _file_of(uri)
-    if path is None or (path.exists() and path.stat().st_size):
+    if path is None or not _is_empty(path):
         return
     statements = _statements()
     database = sqlite3.connect(path, timeout=_SECONDS_TO_WAIT, isolation_level=None)

@@ -1,14 +1,10 @@
 """The addresses of pages that show runs: MLflow's own and those of managed services."""
 
 import re
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 from ..mlflow_internals import databricks_host
 from ..project import is_server
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 _AZURE_WORKSPACE = re.compile(
     r"azureml://.+?/subscriptions/(?P<subscription>[^/]+)/resourceGroups/(?P<group>[^/]+)"
@@ -43,22 +39,6 @@ def page(uri: str, experiment_id: str, run_id: str | None = None) -> str:
         return f"{databricks_host(uri)}/ml/{path}"
     # MLflow's page opens in its view for language models unless the address says otherwise.
     return f"{public(uri).rstrip('/')}/#/{path}?workflowType=machine_learning"
-
-
-def find_page(
-    client: "MlflowClient", uri: str, experiment: str, run_id: str | None = None
-) -> str | None:
-    """Return the address of a run's page, or of its experiment's; none if that does not exist.
-
-    The client is of this tracking URI, which `has_pages`.
-    """
-    if run_id:
-        experiment_id = client.get_run(run_id).info.experiment_id
-    elif found := client.get_experiment_by_name(experiment):
-        experiment_id = found.experiment_id
-    else:
-        return None
-    return page(uri, experiment_id, run_id)
 
 
 def front_page(uri: str) -> str | None:

@@ -35,8 +35,15 @@ def require_all(config: KedroMlflowConfig) -> None:
         if is_database(uri):
             _require_driver(key, uri)
         scheme = urlsplit(uri).scheme
-        if scheme == "file" and not key.endswith("artifact_location"):
-            _refuse_folder(key, uri)
+        takes_folder = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1")
+        if scheme == "file" and not (key.endswith("artifact_location") or takes_folder):
+            # MLflow would say so after the run, and in eight lines.
+            raise TrackingError(
+                f"mlflow.yml: {key} is the folder {uri} (null is mlruns/ where that has runs): "
+                "MLflow tracks in folders no more. `uv run mlflow migrate-filestore --source mlruns"
+                " --target sqlite:///mlflow.db` moves its runs into the database that null is from "
+                "then on. MLFLOW_ALLOW_FILE_STORE=true keeps the folder."
+            )
         if scheme in _LIBRARIES and not _is_installed(_LIBRARIES[scheme][0]):
             raise TrackingError(
                 f"mlflow.yml: {key} begins with {scheme}:, and the library for it is not "
@@ -58,17 +65,6 @@ def _addresses(config: KedroMlflowConfig) -> Iterator[tuple[str, str]]:
                 yield f"{key}.{name}", uri
     if location := config.tracking.experiment.create_experiment_kwargs.artifact_location:
         yield "tracking.experiment.create_experiment_kwargs.artifact_location", location
-
-
-def _refuse_folder(key: str, uri: str) -> None:
-    """Refuse what MLflow would, after the run and in eight lines."""
-    if os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() not in ("true", "1"):
-        raise TrackingError(
-            f"mlflow.yml: {key} is the folder {uri} (null is mlruns/ where that has runs): MLflow "
-            "tracks in folders no more. `uv run mlflow migrate-filestore --source mlruns --target "
-            "sqlite:///mlflow.db` moves its runs into the database that null is from then on. "
-            "MLFLOW_ALLOW_FILE_STORE=true keeps the folder."
-        )
 
 
 def _require_driver(key: str, uri: str) -> None:

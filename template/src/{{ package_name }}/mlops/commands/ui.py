@@ -15,7 +15,7 @@ import click
 
 from ..backend.client import connect, is_missing, is_reachable
 from ..backend.databases import why_closed
-from ..backend.pages import find_page, front_page, has_pages, how_to_open
+from ..backend.pages import front_page, has_pages, how_to_open, page
 from ..config import KedroMlflowConfig, PlaceOptions
 from ..errors import TrackingError
 from ..project import State, is_database
@@ -42,24 +42,18 @@ def command(project: Project, run_id: str | None, host: str | None, port: int | 
     config = project.config
     # A person waits for it.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-    if is_database(config.server.uri):
+    uri, experiment = config.server.uri, config.tracking.experiment.name
+    if is_database(uri):
         url = f"http://{host or config.ui.host}:{port or config.ui.port}"
         _serve_page(config, run_id, url, State.of(project.path).folder / "ui.log")
-    else:
-        _open_page(config, run_id)
-
-
-def _open_page(config: KedroMlflowConfig, run_id: str | None) -> None:
-    uri = config.server.uri
-    if has_pages(uri):
-        address = _page(connect(config.server), uri, config.tracking.experiment.name, run_id)
-    else:
-        address = front_page(uri)
-    if address is None:
-        click.echo(f"The runs of this project are on {mask('', uri)}. {how_to_open(uri)}")
         return
-    click.echo(f"The runs of this project: {mask('', address)}")
-    webbrowser.open(address)
+    on_server = has_pages(uri)
+    address = find_page(connect(config.server), uri, experiment, run_id) if on_server else None
+    if address := address or front_page(uri):
+        click.echo(f"The runs of this project: {mask('', address)}")
+        webbrowser.open(address)
+    else:
+        click.echo(f"The runs of this project are on {mask('', uri)}. {how_to_open(uri)}")
 
 
 def _serve_page(config: KedroMlflowConfig, run_id: str | None, url: str, log: Path) -> None:
@@ -67,29 +61,33 @@ def _serve_page(config: KedroMlflowConfig, run_id: str | None, url: str, log: Pa
         raise TrackingError(
             f"The runs cannot be shown, {reason}. `uv run kedro mlflow doctor` says what to do."
         )
-    page = PlaceOptions(mlflow_tracking_uri=url)
-    if is_reachable(page):
+    server = PlaceOptions(mlflow_tracking_uri=url)
+    if is_reachable(server):
         raise TrackingError(f"A server answers at {url} already: choose another --port.")
     try:
         with _server(config.server, url, log) as process:
             # It imports MLflow, which takes the server as long: both at once.
-            client = connect(page)
-            _wait_until_up(page, process, log)
-            address = _page(client, url, config.tracking.experiment.name, run_id)
+            client = connect(server)
+            _wait_until_up(server, process, log)
+            address = find_page(client, url, config.tracking.experiment.name, run_id) or url
             click.echo(f"The runs of this project: {address}\nCtrl-C stops the page.")
-            webbrowser.open(str(address))
+            webbrowser.open(address)
             process.wait()
     except KeyboardInterrupt:
         click.echo()
 
 
-def _page(client: "MlflowClient", uri: str, experiment: str, run_id: str | None) -> str | None:
-    """Find the page to open; the front page while there is no run, or the server is silent."""
+def find_page(
+    client: "MlflowClient", uri: str, experiment: str, run_id: str | None = None
+) -> str | None:
+    """Find the page of a run, or of its experiment; none if there is none, or nobody says so."""
     from mlflow.exceptions import MlflowException
 
     try:
-        if address := find_page(client, uri, experiment, run_id):
-            return address
+        if run_id:
+            return page(uri, client.get_run(run_id).info.experiment_id, run_id)
+        if found := client.get_experiment_by_name(experiment):
+            return page(uri, found.experiment_id)
         click.echo(f"There is no run of this project yet: no experiment '{experiment}'.")
     except MlflowException as error:
         if run_id and is_missing(error):
@@ -98,7 +96,7 @@ def _page(client: "MlflowClient", uri: str, experiment: str, run_id: str | None)
             "MLflow did not say which page is this project's: `uv run kedro mlflow doctor` "
             "finds out why."
         )
-    return front_page(uri)
+    return None
 
 
 @contextmanager
@@ -126,9 +124,9 @@ def _server(options: PlaceOptions, url: str, log: Path) -> "Iterator[subprocess.
         process.wait()
 
 
-def _wait_until_up(page: PlaceOptions, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_until_up(server: PlaceOptions, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + _SECONDS_TO_START
-    while not is_reachable(page):
+    while not is_reachable(server):
         if process.poll() is not None or time.monotonic() > deadline:
             (*_, last) = log.read_text().strip().splitlines() or ["it printed nothing"]
             raise TrackingError(f"The page could not be started ({last}). See {log}.")

@@ -57,7 +57,11 @@ def examine(project_path: Path, env: str | None) -> Iterator[tuple[str, Finding]
     try:
         config = project_config(project_path, env)
     except Exception as error:
-        yield "settings", _unreadable(error).masked(secret_values(os.environ))
+        unreadable = f"the project's configuration cannot be read ({one_line(error)})"
+        finding = failed(unreadable, "Correct the files in conf/.")
+        if isinstance(error, TrackingError):  # Our own errors hold their remedy.
+            finding = failed(" ".join(str(error).split()))
+        yield "settings", finding.masked(secret_values(os.environ))
         yield "journal", stores.journal(state, KedroMlflowConfig())
         yield "refused", stores.refused(state, KedroMlflowConfig())
         return
@@ -70,14 +74,6 @@ def examine(project_path: Path, env: str | None) -> Iterator[tuple[str, Finding]
         yield name, finding.masked(secrets)
     if newer := pending(project_path):
         yield "template", ok(f"{newer} is there", "`kedro mlflow update` brings it.")
-
-
-def _unreadable(error: Exception) -> Finding:
-    """Return why mlflow.yml cannot be used; our own errors hold their remedy."""
-    if isinstance(error, TrackingError):
-        return failed(" ".join(str(error).split()))
-    message = f"the project's configuration cannot be read ({one_line(error)})"
-    return failed(message, "Correct the files in conf/.")
 
 
 def checks_of(config: KedroMlflowConfig) -> list[Check]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..backend import artifacts
-from ..backend.client import UnreachableError, connect, if_exists, is_missing, reason_of
+from ..backend.client import connect, if_exists, is_missing, reason_of
+from ..backend.databases import UnreachableError
 from ..config import KedroMlflowConfig, ServerOptions
 from ..errors import TrackingError
 from ..mlflow_internals import registry_asks

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from .. import mlflow_internals
-from ..backend.client import UnreachableError
+from ..backend.databases import UnreachableError
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
 from ..redaction import mask
 from .capture.nodes import function_name, undecorated
