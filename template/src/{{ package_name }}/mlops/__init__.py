@@ -1,7 +1,6 @@
 """The template's code: renewed by `kedro mlflow update`, never edited by the owner.
 
     cli.py  hook.py     the two entry points: Kedro's commands and Kedro's events
-    kedro_commands.py   what Kedro's own commands do here
     commands/           one module per command of `kedro mlflow`
     serving/            the model behind an HTTP address
     deployment/         the model on another machine, if an answer asks for it
