@@ -14,6 +14,7 @@ import mlflow
 import pytest
 from kedro.framework.hooks import hook_impl
 from kedro.framework.hooks.manager import _create_hook_manager
+from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner, ThreadRunner
 from mlflow import MlflowClient
@@ -394,7 +395,9 @@ def test_a_worker_that_was_not_forked_gets_what_it_needs_through_a_pipe(
     headers = mlops("config").RequestHeaderProviderOptions(type="x")
     given = {"project_path": "/p", "env": "prod", "runtime_params": {"a": 1}}
     kit = process.WorkerKit(given, headers, frozenset({SECRET}))
-    arrived = pickle.loads(pickle.dumps(kit))
+    catalog = DataCatalog()
+    kit.send_along(catalog)
+    arrived = pickle.loads(pickle.dumps(catalog)).__dict__["_worker_kit"]
     assert equipped == [arrived]
     assert configured == [f"{mlops('project').PACKAGE}.settings"]
     assert (arrived.session, arrived.headers, arrived.secrets) == (given, headers, {SECRET})

@@ -48,13 +48,13 @@ def start_of(mlops: Rooms, runtime: dict[str, Any], *inputs: str, about: str = "
 def test_it_has_the_pipelines_and_what_was_changed(
     mlops: Rooms, runtime: dict[str, Any], inputs: tuple[str, ...], name: str
 ) -> None:
-    run_name = mlops("tracking.capture.names").run_name
+    run_name = mlops("tracking.capture.tags").run_name
     assert run_name(None, start_of(mlops, runtime, *inputs)) == name
 
 
 def test_a_listener_adds_to_it(mlops: Rooms) -> None:
     start = start_of(mlops, {}, about="version 3")
-    assert mlops("tracking.capture.names").run_name(None, start) == "training version 3"
+    assert mlops("tracking.capture.tags").run_name(None, start) == "training version 3"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_listener_adds_to_it(mlops: Rooms) -> None:
     ],
 )
 def test_its_owner_gives_it_a_template(mlops: Rooms, template: str, name: str) -> None:
-    run_name = mlops("tracking.capture.names").run_name
+    run_name = mlops("tracking.capture.tags").run_name
     assert run_name(template, start_of(mlops, {"seed": 3})) == name
 
 
@@ -78,5 +78,5 @@ def test_its_owner_gives_it_a_template(mlops: Rooms, template: str, name: str) -
 def test_a_placeholder_that_means_nothing_is_refused_by_name(mlops: Rooms, template: str) -> None:
     placeholder = template[template.index("{") : template.index("}") + 1]
     with pytest.raises(mlops("errors").TrackingError, match=r"tracking\.run\.name has") as raised:
-        mlops("tracking.capture.names").run_name(template, start_of(mlops, {}))
+        mlops("tracking.capture.tags").run_name(template, start_of(mlops, {}))
     assert placeholder in str(raised.value.message)

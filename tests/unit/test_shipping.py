@@ -328,11 +328,10 @@ def test_a_retry_takes_a_model_of_its_own_and_nobody_elses(
         client.finalize_logged_model(before.model_id, "READY")
     delivery = mlops("tracking.shipping").Delivery.load(tmp_path, "server")
     delivery.experiment_id, delivery.joined = experiment_id, joined
-    create = mlops("tracking.shipping.lineage")._create
-    made = create(client, delivery, run_id, "folder", "model", asked_before=True)
+    shipment = mlops("tracking").Shipment(client, delivery, run_id, None)
+    taken = mlops("tracking.shipping.lineage")._find(shipment, "model")
     takes_it = status == "PENDING" or not joined
-    assert (made.model_id == before.model_id) is takes_it
-    assert delivery.models == {"folder": made.model_id}
+    assert (taken and taken.model_id) == (before.model_id if takes_it else None)
 
 
 @pytest.mark.parametrize("counts", [(1, 0, 0), (250, 801, 3), (100, 800, 100)])
@@ -378,7 +377,7 @@ def test_one_piece_that_is_refused_takes_nothing_else_with_it(mlops: Rooms, tmp_
     batch = mlops("tracking.shipping.batches").Batch(
         [Metric("m", 1.0, 1, 0)], [Param("taken", "2"), Param("free", "2")], [RunTag("t", "x")]
     )
-    sink._log_batch(client, run_id, batch, patient=True)
+    sink._log_batch(run_id, batch, patient=True)
     run = client.get_run(run_id)
     assert run.data.params == {"taken": "1", "free": "2"}
     assert run.data.metrics == {"m": 1.0}

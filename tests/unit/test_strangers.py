@@ -205,7 +205,7 @@ class CaptureHook:
     def before_dataset_loaded(self, dataset_name: str, node: Any) -> None:
         if node not in self.under_way:
             self.under_way[node] = self.run.node_started(node)
-        self.under_way[node].load_starts(dataset_name)
+        self.under_way[node].starts("loading", dataset_name)
 
     @hook_impl
     def before_node_run(self, node: Any, catalog: Any, inputs: Any) -> None:

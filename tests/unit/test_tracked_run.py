@@ -328,8 +328,9 @@ def test_namespaces_are_child_runs(
 ) -> None:
     tracking = {**STUDY, "run": {"nested": "namespace"}}
     run = started(mlops, tmp_path, config_of(mlops, tmp_path, database, tracking=tracking), NESTED)
-    ids = run.find_ids(time.monotonic() + 60).runs
-    assert set(ids) == {"", "a", "a.b"}
+    there = run.find_ids(time.monotonic() + 60)
+    ids = {namespace: there.id_of(namespace) for namespace in ("", "a", "a.b")}
+    assert all(ids.values())
     if status == "FINISHED":
         finish(run, NESTED)
     else:  # Its last node never starts.
@@ -549,7 +550,7 @@ def test_a_run_that_is_deleted_meanwhile_is_kept(
     mlops: Rooms, tmp_path: Path, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = started(mlops, tmp_path, config_of(mlops, tmp_path, database))
-    run_id = run.find_ids(time.monotonic() + 60).runs[""]
+    run_id = run.find_ids(time.monotonic() + 60).run_id
     MlflowClient(database).delete_run(run_id)
     finish(run)
     assert f"it has deleted the run {run_id}" in caplog.text

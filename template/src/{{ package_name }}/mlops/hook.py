@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kedro.runner import Task
 
     from .config import KedroMlflowConfig
-    from .tracking.active_run import RunIds, Scope
+    from .tracking.active_run import FindIds
     from .tracking.capture import RunCapture
     from .tracking.progress import NodeProgress
     from .tracking.run import TrackedRun
@@ -91,13 +91,13 @@ class MlflowHook:
     def before_dataset_loaded(self, dataset_name: str) -> None:
         """Note what is being loaded, for a load that fails."""
         if progress := self._progress():
-            progress.load_starts(dataset_name)
+            progress.starts("loading", dataset_name)
 
     @hook_impl(trylast=True)
     def after_dataset_loaded(self, dataset_name: str) -> None:
         """Note that it was loaded, and that no other hook has failed over it."""
         if progress := self._progress():
-            progress.load_ends(dataset_name)
+            progress.ends(dataset_name)
 
     @hook_impl(trylast=True)
     def before_node_run(
@@ -121,15 +121,14 @@ class MlflowHook:
     def before_dataset_saved(self, dataset_name: str) -> None:
         """Note what is being saved, for a save that fails."""
         if progress := self._progress():
-            progress.save_starts(dataset_name)
+            progress.starts("saving", dataset_name)
 
     @hook_impl(trylast=True)
     def after_dataset_saved(self, dataset_name: str, data: Any, node: "Node") -> None:
         """Note that it was saved, and keep a figure that the catalog has drawn."""
-        if (scope := self._scope()) and scope.progress:
-            scope.progress.save_ends(dataset_name)
-            if run := self._find(scope.run.run_id):
-                run.dataset_saved(node, dataset_name, data)
+        if progress := self._progress():
+            progress.ends(dataset_name)
+            progress.run.dataset_saved(node, dataset_name, data)
 
     @hook_impl(wrapper=True, tryfirst=True)
     def after_pipeline_run(
@@ -205,7 +204,7 @@ class MlflowHook:
         if is_parallel(run_params):
             session = {name: run_params[name] for name in ("project_path", "env", "runtime_params")}
             headers, secrets = config.server.request_header_provider, frozenset(self._secrets)
-            process.send_along(process.WorkerKit(session, headers, secrets), catalog)
+            process.WorkerKit(session, headers, secrets).send_along(catalog)
             # The shipper has imported all that it needs once the run is there; see start_run.
             under_way[run_id].ids()
 
@@ -227,9 +226,7 @@ class MlflowHook:
         if "mlflow" in sys.modules and off and not uses_mlflow(pipeline):
             change("autologging", autologging_off())
 
-    def _activate(
-        self, run_id: str, config: "KedroMlflowConfig", find_ids: "Callable[[float], RunIds | None]"
-    ) -> None:
+    def _activate(self, run_id: str, config: "KedroMlflowConfig", find_ids: "FindIds") -> None:
         """Let the run be MLflow's active one in this process, for all that happens in it."""
         from .tracking.active_run import ActiveRun
         from .tracking.inherited import mlflow_follows
@@ -289,17 +286,13 @@ class MlflowHook:
             self._activate(run_id, KedroMlflowConfig(server=server), partial(ids_in, folder))
         return run
 
-    def _scope(self) -> "Scope | None":
-        """Find what this thread works for; where no run has begun, nothing is imported."""
+    def _progress(self) -> "NodeProgress | None":
+        """Find the node that this thread works for; where no run has begun, nothing is imported."""
         if not (self._runs or self._joined):
             return None
         from .tracking.active_run import current_scope
 
-        return current_scope()
-
-    def _progress(self) -> "NodeProgress | None":
-        """Find how far the node has got that this thread works for."""
-        scope = self._scope()
+        scope = current_scope()
         return scope.progress if scope else None
 
     def _end(self, run_id: str, status: str, error: Exception | None = None) -> None:

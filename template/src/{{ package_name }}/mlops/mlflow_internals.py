@@ -18,7 +18,7 @@ from importlib.abc import MetaPathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
@@ -38,40 +38,22 @@ if TYPE_CHECKING:
 _PROJECT = "kedro.framework.project"
 _LOGGING = "KEDRO_LOGGING_CONFIG"
 _ONE_PROJECT = threading.RLock()
-
-
-class ActiveScope(Protocol):
-    """What a thread of a run finds as MLflow's address, active runs and experiment."""
-
-    @property
-    def tracking_uri(self) -> str:
-        """The server's address."""
-
-    def stack(self) -> "list[Run]":
-        """Return the thread's stack of active runs, to be changed in place."""
-
-    def experiment_id(self) -> str:
-        """Return the experiment that new runs and traces belong to."""
-
-
 _registry_lock = threading.Lock()
+# Returns the scope of the calling thread, if any: an object with a `tracking_uri`, the
+# `experiment_id` of new runs, and a `stack()` of active runs to be changed in place. It is told
+# whether the thread has an active run of its own.
+_FindScope = Callable[[bool], Any]
 
 
 @contextmanager
 def pointed_at(
-    tracking_uri: str, registry_uri: str | None, find_scope: Callable[[bool], ActiveScope | None]
+    tracking_uri: str, registry_uri: str | None, find_scope: _FindScope
 ) -> Iterator[None]:
     """Let MLflow's functions find a server and active runs, and put back what they found before.
 
     The public getters return defaults where nothing was set: no use for putting back. MLflow's
     setters change environment variables as well, which the caller puts back. Where MLflow is not
     imported yet, it is changed as soon as it is: until then the environment says where to go.
-
-    Args:
-        tracking_uri: the server's address.
-        registry_uri: the registry's, if it has another.
-        find_scope: returns the scope of the calling thread, if any; it is told whether the thread
-            has an active run of its own.
     """
     undo = ExitStack()
     is_imported = "mlflow.tracking.fluent" in sys.modules
@@ -88,10 +70,12 @@ def pointed_at(
             registry.set_registry_uri(registry_uri or registry._registry_uri)
         stacks = partial(_RunStacks, find_scope)
         undo.enter_context(replaced(fluent, "_active_run_stack", stacks))
-        experiment = partial(_experiment_finder, fluent, find_scope)
-        undo.enter_context(replaced(fluent, "_get_experiment_id", experiment))
-        address = partial(_address_finder, fluent, tracking, find_scope)
-        undo.enter_context(replaced(tracking, "get_tracking_uri", address))
+        for module, getter, variable, attribute in (
+            (fluent, "_get_experiment_id", "_active_experiment_id", "experiment_id"),
+            (tracking, "get_tracking_uri", "_tracking_uri", "tracking_uri"),
+        ):
+            finder = partial(_finder, find_scope, fluent, module, variable, attribute)
+            undo.enter_context(replaced(module, getter, finder))
 
     with undo, when_imported("mlflow.tracking.fluent", change):
         try:
@@ -103,46 +87,35 @@ def pointed_at(
 class _RunStacks:
     """Takes the place of MLflow's variable that holds each thread's stack of active runs."""
 
-    def __init__(self, find_scope: Callable[[bool], ActiveScope | None], own: Any) -> None:
+    def __init__(self, find_scope: _FindScope, own: Any) -> None:
         self._find_scope, self.own = find_scope, getattr(own, "own", own)
 
     def get(self) -> "list[Run]":
         own: list[Run] = self.own.get()
         scope = self._find_scope(bool(own))
-        return scope.stack() if scope else own
+        return cast("list[Run]", scope.stack()) if scope else own
 
     def get_all_thread_values(self) -> "dict[int, list[Run]]":
         return {**self.own.get_all_thread_values(), threading.get_ident(): self.get()}
 
 
-def _experiment_finder(
-    fluent: Any, find_scope: Callable[[bool], ActiveScope | None], ask: Callable[[], str]
-) -> Callable[[], str]:
-    before = fluent._active_experiment_id
-
-    def experiment_id() -> str:
-        scope = find_scope(bool(fluent._active_run_stack.own.get()))
-        chosen_since = fluent._active_experiment_id != before
-        return scope.experiment_id() if scope and not chosen_since else ask()
-
-    return experiment_id
-
-
-def _address_finder(
+def _finder(
+    find_scope: _FindScope,
     fluent: Any,
-    tracking: Any,
-    find_scope: Callable[[bool], ActiveScope | None],
+    module: Any,
+    variable: str,
+    attribute: str,
     ask: Callable[[], str],
 ) -> Callable[[], str]:
-    """Runs at once may go to different servers; what code has set meanwhile is for all threads."""
-    before = tracking._tracking_uri
+    """Runs at once may have different ones; what code has set meanwhile is for all threads."""
+    before = getattr(module, variable)
 
-    def tracking_uri() -> str:
+    def find() -> str:
         scope = find_scope(bool(fluent._active_run_stack.own.get()))
-        chosen_since = tracking._tracking_uri != before
-        return scope.tracking_uri if scope and not chosen_since else ask()
+        chosen_since = getattr(module, variable) != before
+        return str(getattr(scope, attribute)) if scope and not chosen_since else ask()
 
-    return tracking_uri
+    return find
 
 
 def own_active_runs() -> "list[Run]":
@@ -167,6 +140,19 @@ def replaced(owner: Any, name: str, replacement: Callable[[Any], Any]) -> Iterat
     finally:
         if getattr(owner, name) is now:
             setattr(owner, name, before)
+
+
+@contextmanager
+def environment_restored(*prefixes: str) -> Iterator[None]:
+    """Put environment variables with names that begin so back as they were."""
+    found = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith(prefixes)]:
+            if name not in found:
+                del os.environ[name]
+        os.environ.update(found)
 
 
 @contextmanager
@@ -395,17 +381,11 @@ def kedro_logs_nothing() -> Iterator[None]:
     if _PROJECT in sys.modules:
         yield
         return
-    before = os.environ.get(_LOGGING)
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory() as folder, environment_restored(_LOGGING):
         path = Path(folder, "logging.yml")
         path.write_text("{version: 1, incremental: true}", encoding="utf-8")
         os.environ[_LOGGING] = str(path)
-        try:
-            yield
-        finally:
-            os.environ.pop(_LOGGING)
-            if before is not None:
-                os.environ[_LOGGING] = before
+        yield
 
 
 @contextmanager
@@ -435,16 +415,10 @@ def node_outputs(node: "Node", result: Any) -> dict[str, Any]:
     return node._outputs_to_dictionary(result)
 
 
-def send_with_catalog(catalog: "DataCatalog", name: str, value: Any) -> None:
-    """Let a catalog carry an object to worker processes, in its `__dict__`, which is pickled."""
-    catalog.__dict__[name] = value
-
-
 class Storage(NamedTuple):
     """Where a data set keeps its data."""
 
     uri: str  # A path on this machine, or an address with its protocol.
-    path: str  # The same as the data set has it.
     files: "AbstractFileSystem | None"
 
 
@@ -463,7 +437,7 @@ def storage_of(dataset: Any, saved: bool = False) -> Storage | None:
     path, protocol = str(path), getattr(dataset, "_protocol", "file")
     files = getattr(dataset, "_fs", None) or getattr(dataset, "_filesystem", None)
     uri = path if protocol in ("file", "local") or "://" in path else f"{protocol}://{path}"
-    return Storage(uri, path, files)
+    return Storage(uri, files)
 
 
 def uncached(dataset: Any) -> Any:
@@ -498,11 +472,6 @@ def values_in_memory(catalog: "DataCatalog", name: str) -> list[Any]:
     if type(dataset) is not MemoryDataset or dataset._data is _EMPTY:
         return []
     return [dataset._data]
-
-
-def path_within(files: "AbstractFileSystem", path: str) -> str:
-    """Return a path as a file system of fsspec's names it, without protocol."""
-    return str(files._strip_protocol(path))
 
 
 def before_thread_pools_end(function: Callable[[], None]) -> None:

@@ -13,14 +13,15 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .. import mlflow_internals
 from ..backend.databases import UnreachableError
+from ..config import EXPERIMENT_NAME
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
 from ..redaction import mask
 from .capture.nodes import function_name, undecorated
@@ -32,54 +33,29 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from mlflow.entities import Run
 
-# The attribute of a thread that says what it works for.
-_SCOPE = "_kedro_mlflow_scope"
-# How long after a run's begin a process that a node starts may wait for it.
-_SECONDS_FOR_PROCESSES = 10.0
-# Kedro's settings name MLflow's configuration file.
-_SETTINGS = PACKAGE_FOLDER / "settings.py"
+_SCOPE = "_kedro_mlflow_scope"  # The attribute of a thread that says what it works for.
+_SECONDS_FOR_PROCESSES = 10.0  # After a run's begin a process that a node starts waits no longer.
+_SETTINGS = PACKAGE_FOLDER / "settings.py"  # They name MLflow's configuration file.
 _IMPORT = re.compile(rb"""\bimport\b.*\bmlflow\b|\bfrom\s+mlflow\b|["']mlflow\b""")
 
-
-class RunIds(NamedTuple):
-    """Ids in MLflow: of the experiment; of the run, under "", and its child runs, by namespace."""
-
-    experiment: str
-    runs: Mapping[str, str]
+# Returns a run's ids in MLflow, or waits for them until a time of `time.monotonic`.
+FindIds = Callable[[float], Delivery | None]
 
 
+@dataclass(eq=False)
 class ActiveRun:
-    """A run that is under way, as the process's own calls of MLflow find it.
+    """A run that is under way, as the process's own calls of MLflow find it."""
 
-    Attributes:
-        run_id: Kedro's id of it.
-        tracking_uri: the server's address.
-        ended: whether it is not under way any more.
-    """
-
-    def __init__(
-        self,
-        run_id: str,
-        tracking_uri: str,
-        find_ids: Callable[[float], RunIds | None],
-        patience: float,
-    ) -> None:
-        """Describe a run that begins now.
-
-        Args:
-            run_id: Kedro's id of it.
-            tracking_uri: the server's address.
-            find_ids: returns its ids there, or waits for them until a time of `time.monotonic`.
-            patience: how many seconds after its begin MLflow's functions still wait for it.
-        """
-        self.ended = False
-        self.run_id, self.tracking_uri = run_id, tracking_uri
-        self._find_ids = find_ids
-        self._ids: RunIds | None = None
-        self._began, self._patience = time.monotonic(), patience
-        self._runs: dict[str, Run] = {}
-        self._local = threading.local()
-        self._stacks: list[tuple[str, list[Run], NodeProgress | None]] = []
+    run_id: str  # Kedro's.
+    tracking_uri: str  # The server's address.
+    find_ids: FindIds
+    patience: float  # How many seconds after its begin MLflow's functions still wait for it.
+    ended: bool = False  # Whether it is not under way any more.
+    _ids: Delivery | None = None
+    _began: float = field(default_factory=time.monotonic)
+    _runs: "dict[str, Run]" = field(default_factory=dict)
+    _local: threading.local = field(default_factory=threading.local)
+    _stacks: "list[tuple[str, list[Run], NodeProgress | None]]" = field(default_factory=list)
 
     def begin(self) -> None:
         """Let it be active in this process; this thread works for it."""
@@ -120,32 +96,23 @@ class ActiveRun:
                     end_runs_above(stack, 1, status)
                 self._local.__dict__[key] = mine
 
-    def ids(self, patience: float | None = None) -> RunIds | None:
+    def ids(self, patience: float = float("inf")) -> Delivery | None:
         """Return its ids; wait until it is there, but not beyond so many seconds of its begin."""
         if self._ids is None:
-            most = self._patience if patience is None else min(patience, self._patience)
-            self._ids = self._find_ids(self._began + most)
+            self._ids = self.find_ids(self._began + min(patience, self.patience))
         return self._ids
-
-    def experiment_name(self) -> str:
-        """Ask for the name of the run's experiment."""
-        import mlflow
-
-        client = mlflow.MlflowClient(self.tracking_uri)
-        return str(client.get_experiment(self.require_ids().experiment).name)
 
     def stack(self, namespace: str) -> "list[Run]":
         """Return this thread's stack of active runs, with the run, or a child run, at the bottom.
 
-        Raises:
-            UnreachableError: it is not there. MLflow would start a stray run.
+        An UnreachableError says that it is not there: MLflow would start a stray run.
         """
         stack = self.opened(namespace)
         if not stack:
             import mlflow
 
             if namespace not in self._runs:
-                run_id = self.require_ids().runs[namespace]
+                run_id = self.require_ids().id_of(namespace)
                 self._runs[namespace] = mlflow.MlflowClient(self.tracking_uri).get_run(run_id)
             stack.append(mlflow.ActiveRun(self._runs[namespace]))
         return stack
@@ -159,7 +126,7 @@ class ActiveRun:
             self._stacks.append((namespace, stacks[key], scope.progress if scope else None))
         return stacks[key]
 
-    def require_ids(self) -> RunIds:
+    def require_ids(self) -> Delivery:
         """Return its ids, or raise an `UnreachableError`."""
         if ids := self.ids():
             return ids
@@ -207,31 +174,35 @@ class Scope:
         """The run's server."""
         return self.run.tracking_uri
 
+    @property
+    def experiment_id(self) -> str:
+        """The run's experiment."""
+        return self.run.require_ids().experiment_id
+
     def stack(self) -> "list[Run]":
         """Return the thread's stack of active runs."""
         return self.run.stack(self.namespace)
-
-    def experiment_id(self) -> str:
-        """Return the run's experiment."""
-        return self.run.require_ids().experiment
 
     def variables(self) -> dict[str, str]:
         """Return the environment of a process that is started from here: its runs are below."""
         if not (ids := self.run.ids(_SECONDS_FOR_PROCESSES)):
             return {}
         opened = self.run.opened(self.namespace)
-        parent = opened[-1].info.run_id if opened else ids.runs[self.namespace]
+        parent = opened[-1].info.run_id if opened else ids.id_of(self.namespace)
         tags = {"mlflow.parentRunId": parent}
         # The owner may have tags there for all runs.
         with suppress(LookupError, ValueError, TypeError):
             tags = {**json.loads(os.environ["MLFLOW_RUN_CONTEXT"]), **tags}
         found = {
             "MLFLOW_TRACKING_URI": self.tracking_uri,
-            "MLFLOW_EXPERIMENT_ID": ids.experiment,
+            "MLFLOW_EXPERIMENT_ID": ids.experiment_id,
             "MLFLOW_RUN_CONTEXT": json.dumps(tags),
         }
-        if "MLFLOW_EXPERIMENT_NAME" in os.environ:  # MLflow refuses a name of another experiment.
-            found["MLFLOW_EXPERIMENT_NAME"] = self.run.experiment_name()
+        if EXPERIMENT_NAME in os.environ:  # MLflow refuses a name of another experiment.
+            import mlflow
+
+            experiment = mlflow.MlflowClient(self.tracking_uri).get_experiment(ids.experiment_id)
+            found[EXPERIMENT_NAME] = str(experiment.name)
         return found
 
 
@@ -283,12 +254,10 @@ def own_scope() -> Scope | None:
     return scope if scope and not scope.run.ended else None
 
 
-def ids_in(folder: Path, until: float) -> RunIds | None:
+def ids_in(folder: Path, until: float) -> Delivery | None:
     """Read, in another process of the run, what the first one, which has waited, has noted."""
     delivery = Delivery.load(folder, "server")
-    if not delivery.run_id:
-        return None
-    return RunIds(delivery.experiment_id, {"": delivery.run_id, **delivery.children})
+    return delivery if delivery.run_id else None
 
 
 def uses_mlflow(pipeline: "Pipeline") -> bool:

@@ -69,9 +69,20 @@ class Journal:
         """Write one event as `append` does; an OSError if the disk refuses it, as a whole."""
         if namespace:
             data["namespace"] = namespace
-        line = json.dumps({"kind": kind, "time": now(), "data": data}, default=str)
+        text = json.dumps({"kind": kind, "time": now(), "data": data}, default=str)
+        line, written = f"{text}\n".encode(), 0
         with self._lock:
-            self._write(f"{line}\n".encode())
+            if self._file is None:
+                self.create()
+                # Unbuffered: else what the disk refuses would be written with the next line.
+                self._file = self._path.open("ab", buffering=0)
+            try:
+                while written < len(line):
+                    written += self._file.write(line[written:])
+            except OSError:
+                # Half a line would swallow the next one.
+                self._file.truncate(self._path.stat().st_size - written)
+                raise
 
     @contextmanager
     def tolerating(self) -> Iterator[None]:
@@ -105,20 +116,6 @@ class Journal:
         if self._file:
             self._file.close()
             self._file = None
-
-    def _write(self, line: bytes) -> None:
-        # Unbuffered: else what the disk refuses would be written with the next line.
-        if self._file is None:
-            self.create()
-            self._file = self._path.open("ab", buffering=0)
-        written = 0
-        try:
-            while written < len(line):
-                written += self._file.write(line[written:])
-        except OSError:
-            # Half a line would swallow the next one.
-            self._file.truncate(self._path.stat().st_size - written)
-            raise
 
 
 class JournalReader:
@@ -161,13 +158,8 @@ def all_records(folder: Path) -> Iterator[Record]:
 
 
 def first_record(folder: Path) -> Record | None:
-    """Read a run's start, the first line of some process's file; none if it was never written."""
-    for path in folder.glob("*.jsonl"):
-        with path.open("rb") as file:
-            line = file.readline()
-        if line.endswith(b"\n") and (record := Record(**json.loads(line))).kind == "run_started":
-            return record
-    return None
+    """Read a run's start, in the first chunk of some file; none if it was never written."""
+    return next((record for record in all_records(folder) if record.kind == "run_started"), None)
 
 
 def now() -> int:

@@ -3,8 +3,8 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,7 +12,7 @@ from ..backend.access import credentials, exported, headers_provided
 from ..backend.client import connect
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError
-from ..mlflow_internals import own_active_runs, pointed_at
+from ..mlflow_internals import environment_restored, own_active_runs, pointed_at
 from .shipping.runs import find_experiment
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Followed(NamedTuple):
 
 
 class Notebook:
-    """Where the calls of a notebook go that has loaded a project; see `ActiveScope`."""
+    """Where the calls of a notebook go that has loaded a project: see `pointed_at`."""
 
     def __init__(self, config: KedroMlflowConfig) -> None:
         self._config = config
@@ -40,12 +40,9 @@ class Notebook:
         """Return the runs that the notebook itself has made active."""
         return own_active_runs()
 
-    def experiment_id(self) -> str:
-        """Return the project's experiment, which is made if need be."""
-        return self._experiment_id
-
     @cached_property
-    def _experiment_id(self) -> str:
+    def experiment_id(self) -> str:
+        """The project's experiment, which is made if need be."""
         return find_experiment(connect(self._config.server), self._config.tracking.experiment)
 
 
@@ -62,7 +59,10 @@ def follow(context: Any, shell: Any) -> None:
     """
     before: Followed | None = getattr(shell, "kedro_mlflow", None)
     try:
-        with _without(before.addresses if before else {}):
+        with environment_restored("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+            for name, uri in before.addresses.items() if before else ():
+                if os.environ.get(name) == uri:  # As if no project had been loaded before.
+                    del os.environ[name]
             config: KedroMlflowConfig = context.mlflow
         variables = credentials(context, config.server.credentials)
     except TrackingError as error:
@@ -84,15 +84,3 @@ def follow(context: Any, shell: Any) -> None:
         pointed_at(server.uri, server.mlflow_registry_uri, lambda has_own_run: notebook),
     ):
         changes.enter_context(change)
-
-
-@contextmanager
-def _without(addresses: Mapping[str, str]) -> Iterator[None]:
-    """Let mlflow.yml be read as if no project had been loaded before."""
-    ours = {name: uri for name, uri in addresses.items() if os.environ.get(name) == uri}
-    for name in ours:
-        del os.environ[name]
-    try:
-        yield
-    finally:
-        os.environ.update(ours)

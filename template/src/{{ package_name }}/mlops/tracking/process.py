@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..mlflow_internals import send_with_catalog
+from ..mlflow_internals import environment_restored
 from ..project import PACKAGE
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ProcessState:
         """Count a run in."""
         with self._lock:
             self._runs += 1
-            self.change("environment", _environment())
+            self.change("environment", environment_restored("MLFLOW_", "KEDRO_MLFLOW_"))
             self.change("SIGTERM", _sigterm_exits())
 
     def leave(self) -> None:
@@ -50,20 +50,6 @@ class ProcessState:
             if name not in self._changes:
                 self._changes.add(name)
                 self._undo.enter_context(change)
-
-
-@contextmanager
-def _environment() -> Iterator[None]:
-    """Put MLflow's environment variables, and ours, back."""
-    prefixes = ("MLFLOW_", "KEDRO_MLFLOW_")
-    found = {name: value for name, value in os.environ.items() if name.startswith(prefixes)}
-    try:
-        yield
-    finally:
-        added = [name for name in os.environ if name.startswith(prefixes) and name not in found]
-        for name in added:
-            del os.environ[name]
-        os.environ.update(found)
 
 
 @contextmanager
@@ -145,29 +131,23 @@ class WorkerKit:
 
         return KedroSession.create(save_on_close=False, **self.session).load_context()
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _unpack, (self.session, self.headers, self.secrets)
+    def send_along(self, catalog: "DataCatalog") -> None:
+        """Let workers unpack it before they run a node: they are sent node and catalog."""
+        catalog.__dict__["_worker_kit"] = self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Equip the hooks of a worker that unpacks it.
 
-def send_along(kit: WorkerKit, catalog: "DataCatalog") -> None:
-    """Let workers unpack the kit before they run a node.
+        Kedro 1.7 means to load the project's settings, hooks included, in `Task.execute`, but asks
+        for the project's name in the worker, where it is never set: no hook is called there.
+        """
+        from kedro.framework import project
 
-    Kedro 1.7 means to load the project's settings, hooks included, in `Task.execute`, but asks for
-    the project's name in the worker, where it is never set: no hook is called there. What it sends
-    to a worker is node and catalog.
-    """
-    send_with_catalog(catalog, "_worker_kit", kit)
-
-
-def _unpack(*parts: Any) -> WorkerKit:
-    from kedro.framework import project
-
-    kit = WorkerKit(*parts)
-    # Not `configure_project`, which sets the name: then Kedro would configure its logging by that
-    # very logging, without end.
-    if project.PACKAGE_NAME is None and not project.settings.configured:
-        project.settings.configure(f"{PACKAGE}.settings")
-    for hook in project.settings.HOOKS:
-        if equip := getattr(hook, "equip", None):
-            equip(kit)
-    return kit
+        self.__dict__.update(state)
+        # Not `configure_project`, which sets the name: then Kedro would configure its logging by
+        # that very logging, without end.
+        if project.PACKAGE_NAME is None and not project.settings.configured:
+            project.settings.configure(f"{PACKAGE}.settings")
+        for hook in project.settings.HOOKS:
+            if equip := getattr(hook, "equip", None):
+                equip(self)

@@ -5,15 +5,17 @@ from contextlib import suppress
 from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import DatasetError
+from kedro.io import CatalogProtocol, DatasetError
 
 from ..errors import one_line
 from ..redaction import mask
 
 if TYPE_CHECKING:
-    from kedro.io import CatalogProtocol
     from kedro.pipeline.node import Node
 
+    from .capture import RunCapture
+
+Catalog = CatalogProtocol[Any, Any]
 _CHECKS_SHOWN = 3
 
 
@@ -24,13 +26,14 @@ class NodeProgress:
     and saves are not.
 
     Attributes:
+        run: what captures the run in this process.
         node: the node.
         started_ns: when its function was called; until then, when it began to load.
         saved: its outputs that were saved.
     """
 
-    def __init__(self, node: "Node") -> None:
-        self.node = node
+    def __init__(self, run: "RunCapture", node: "Node") -> None:
+        self.run, self.node = run, node
         self.saved: list[str] = []
         self._is_generator = isgeneratorfunction(node.func)
         self.started_ns = self._ended_ns = time.time_ns()
@@ -38,13 +41,19 @@ class NodeProgress:
         self._working_since: int | None = None
         self._under_way: dict[str, str] = {}
 
-    def load_starts(self, name: str) -> None:
-        """Note that a data set is being loaded."""
-        self._under_way[name] = "loading"
+    def starts(self, doing: str, name: str) -> None:
+        """Note that a data set is being loaded, or that an output, or a part of it, is saved."""
+        if doing == "saving":
+            self.work_ends()
+        self._under_way[name] = doing
 
-    def load_ends(self, name: str) -> None:
-        """Note that a data set was loaded."""
-        self._under_way.pop(name, None)
+    def ends(self, name: str) -> None:
+        """Note that this is done."""
+        if self._under_way.pop(name, None) == "saving":
+            if self._is_generator:  # Its next part comes now. Whether it was the last is not known.
+                self._working_since = time.time_ns()
+            else:
+                self.saved.append(name)
 
     def work_starts(self) -> None:
         """Note that the node's function is called."""
@@ -63,22 +72,7 @@ class NodeProgress:
             self._worked_ns += max(self._ended_ns - self._working_since, 0)
             self._working_since = None
 
-    def save_starts(self, name: str) -> None:
-        """Note that an output, or a part of it, is being saved."""
-        self.work_ends()
-        self._under_way[name] = "saving"
-
-    def save_ends(self, name: str) -> None:
-        """Note that an output, or a part of it, was saved."""
-        self._under_way.pop(name, None)
-        if self._is_generator:  # Its next part comes now. Whether it was the last is not known.
-            self._working_since = time.time_ns()
-        else:
-            self.saved.append(name)
-
-    def end(
-        self, error: Exception | None = None, catalog: "CatalogProtocol[Any, Any] | None" = None
-    ) -> dict[str, Any]:
+    def end(self, error: Exception | None = None, catalog: Catalog | None = None) -> dict[str, Any]:
         """Describe how the node has ended: times, status and, of a failed one, what has failed."""
         self.work_ends()
         times = {

@@ -17,20 +17,18 @@ from ..backend.client import reason_of, require_reachable
 from ..config import KedroMlflowConfig
 from ..disk import FileLock
 from . import RunListener, RunStart
-from .active_run import RunIds
 from .capture import RunCapture
 from .capture.artifacts import capture_artifacts
 from .capture.command import replay_command
-from .capture.names import run_name
-from .capture.nodes import FOLDER as RECORD_FOLDER
-from .capture.nodes import is_inside, nodes_of, parts_of, write_run_record
-from .capture.tags import run_tags
+from .capture.nodes import is_inside, nodes_of, parts_of
+from .capture.tags import run_name, run_tags
 from .capture.values import consumed_parameters, to_mlflow
 from .journal import Record, all_records, now
 from .progress import describe_failure, why_failed
+from .shipping import Delivery
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.shipper import Shipper, sinks_of
-from .shipping.summary import node_times
+from .shipping.summary import last_records
 from .shipping.sync import put_away, sync
 
 logger = logging.getLogger(__name__)
@@ -98,14 +96,14 @@ class TrackedRun(RunCapture):
             command = replay_command(start.run_params, self.config.redaction.patterns)
             self.journal.append("tags", values={"kedro.command": command})
 
-    def find_ids(self, until: float) -> RunIds | None:
-        """Return the ids of the run and its child runs; none if MLflow does not answer in time."""
-        while True:
-            if runs := self._server.run_ids(self._parts):
-                return RunIds(self._server.delivery.experiment_id, runs)
+    def find_ids(self, until: float) -> Delivery | None:
+        """Wait for the ids of the run and its child runs; none if they do not come in time."""
+        delivery = self._server.delivery
+        while not all(map(delivery.id_of, self._parts)):
             if time.monotonic() >= until or self._shippers[0].error:
                 return None
             time.sleep(0.01)
+        return delivery
 
     def keep_artifacts(self, catalog: DataCatalog) -> None:
         """Keep the files that mlflow.yml names."""
@@ -129,11 +127,9 @@ class TrackedRun(RunCapture):
             self.journal.append("tags", values={FAILURE_TAG: data["reason"]})
         end = Record("run_ended", now(), data)
         with self.journal.tolerating():
-            if self.config.tracking.capture.node_times:
-                for times in node_times(all_records(self.journal.folder)):
-                    self.journal.append("metrics", **times)
-            record = write_run_record(self.journal.folder, end)
-            self.journal.append("artifact", path=str(record), folder=RECORD_FOLDER)
+            with_times = self.config.tracking.capture.node_times
+            for record in last_records(self.journal.folder, end, with_times):
+                self.journal.append(record.kind, **record.data)
         self.journal.append("run_ended", **data)
         self.journal.close()
         for shipper in self._shippers:
@@ -155,12 +151,8 @@ class TrackedRun(RunCapture):
 
     def _reason(self, error: BaseException) -> str:
         """Say what the run has failed of: the first node that has failed, in whatever process."""
-        failed = [
-            node
-            for node in nodes_of(all_records(self.journal.folder))
-            if node["status"] == "FAILED"
-        ]
-        if failed:
+        nodes = nodes_of(all_records(self.journal.folder))
+        if failed := [node for node in nodes if node["status"] == "FAILED"]:
             return describe_failure(min(failed, key=lambda node: node["ended_ns"]))
         return why_failed(error)
 

@@ -84,14 +84,10 @@ def run_to_join(config: KedroMlflowConfig) -> tuple[KedroMlflowConfig, str | Non
 def pipeline_names(run_params: Mapping[str, Any]) -> list[str]:
     """Return the names of a run's pipelines; the default one by its other name if it has one."""
     names = list(run_params["pipeline_names"] or ["__default__"])
-    if names != ["__default__"]:
-        return names
-    from kedro.framework.project import pipelines
+    if names == ["__default__"]:
+        from kedro.framework.project import pipelines
 
-    nodes = set(pipelines["__default__"].nodes)
-    names = [
-        name
-        for name, other in pipelines.items()
-        if name != "__default__" and set(other.nodes) == nodes
-    ]
-    return names[:1] or ["__default__"]
+        nodes = set(pipelines["__default__"].nodes)
+        same = [name for name, other in pipelines.items() if set(other.nodes) == nodes]
+        names = [name for name in same if name != "__default__"][:1] or names
+    return names

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import CatalogProtocol
 from kedro.pipeline.node import Node
 
 from ...config import KedroMlflowConfig, TrackingOptions
@@ -15,7 +14,7 @@ from ...project import State
 from ...redaction import Patterns
 from .. import RunListener
 from ..journal import Journal, all_records
-from ..progress import NodeProgress
+from ..progress import Catalog, NodeProgress
 from .artifacts import is_drawn
 from .inputs import describe_input, describe_table
 from .nodes import describe_node, local_name, namespace_of, nodes_of
@@ -28,14 +27,7 @@ if TYPE_CHECKING:
 ListenersOf = Callable[[KedroMlflowConfig, State], Sequence[RunListener]]
 
 # What of mlflow.yml a worker process needs: no address of a server, which may hold a password.
-_SHARED: dict[str, Any] = {
-    "tracking": {
-        **{"artifacts": True, "capture": True, "params": True, "metrics": True},
-        **{"models": True, "run": True},
-    },
-    "promotion": True,
-    "redaction": True,
-}
+_SHARED = {"tracking", "promotion", "redaction"}
 # A record is read as a whole: it must not grow with the parameters, or with what a node returns.
 _PARAMETERS_PER_RECORD = 1000
 _METRICS_PER_RECORD = 5000
@@ -97,14 +89,12 @@ class RunCapture:
 
     def node_started(self, node: Node) -> NodeProgress:
         """Capture that a node starts to load: this is all of it if the process is killed."""
-        progress = NodeProgress(node)
+        progress = NodeProgress(self, node)
         with self.journal.capturing("A node"):
             self._append("node_started", node, started_ns=progress.started_ns)
         return progress
 
-    def node_called(
-        self, node: Node, inputs: Mapping[str, Any], catalog: "CatalogProtocol[Any, Any]"
-    ) -> None:
+    def node_called(self, node: Node, inputs: Mapping[str, Any], catalog: Catalog) -> None:
         """Capture what a node reads and its parameters, before it can change them."""
         for name in self._inputs.intersection(inputs):
             with self.journal.capturing(f"The input '{name}'"):
@@ -137,10 +127,7 @@ class RunCapture:
                 self._outputs.keep_drawn(name, dataset, value, self.namespace_of(node))
 
     def node_ended(
-        self,
-        progress: NodeProgress,
-        error: Exception | None = None,
-        catalog: "CatalogProtocol[Any, Any] | None" = None,
+        self, progress: NodeProgress, error: Exception | None = None, catalog: Catalog | None = None
     ) -> None:
         """Capture how a node has ended: its outputs are saved, or something has failed."""
         node, end = progress.node, progress.end(error, catalog)
@@ -188,9 +175,5 @@ class RunCapture:
 
     def _capture_input(self, name: str, value: Any, dataset: Any) -> None:
         self._inputs.discard(name)
-        described = describe_input(name, dataset, self._secrets)
-        try:
-            table = describe_table(value)
-        except Exception:  # A table that breaks when it is asked is the node's to meet.
-            table = {"schema": None, "rows": None}
-        self.journal.append("input", name=name, **described, **table)
+        described = describe_input(name, dataset, self._secrets) | describe_table(value)
+        self.journal.append("input", name=name, **described)

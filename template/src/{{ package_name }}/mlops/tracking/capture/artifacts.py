@@ -10,12 +10,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from fsspec import AbstractFileSystem
+from fsspec.core import strip_protocol
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import DataCatalog
 
 from ...config import ArtifactsOptions
 from ...disk import atomic
-from ...mlflow_internals import Storage, draws, path_within, storage_of, suffix_of_partitions
+from ...mlflow_internals import Storage, draws, storage_of, suffix_of_partitions
 from ..journal import Journal
 from .foreign import entries_of, is_a, size_of, text_of
 from .values import valid_name
@@ -63,7 +64,7 @@ def _copies(
     if storage.files is None and "://" in storage.uri:
         raise ValueError("it is not on this machine")
     files = storage.files or LocalFileSystem()
-    folder, saved = _saved_files(files, path_within(files, storage.path), started)
+    folder, saved = _saved_files(files, strip_protocol(storage.uri), started)
     if not saved:
         raise ValueError("the run has saved no file")
     if sum(saved.values()) > options.max_megabytes * _MEGABYTE or len(saved) > options.max_files:
@@ -119,8 +120,10 @@ def is_figure(value: Any) -> bool:
 
 
 def save_figure(figure: Any, path: Path) -> Path:
-    """Save a figure as a PNG (matplotlib) or HTML (plotly) file; the suffix may be missing."""
-    if is_a(figure, "matplotlib", "Figure"):
+    """Save a figure as a PNG (matplotlib) or HTML (plotly) file, or copy one; add the suffix."""
+    if isinstance(figure, Path):
+        suffix, save = figure.suffix, partial(shutil.copyfile, figure)
+    elif is_a(figure, "matplotlib", "Figure"):
         suffix, save = ".png", figure.savefig
     else:
         suffix, save = ".html", partial(figure.write_html, include_plotlyjs="cdn")
@@ -146,12 +149,3 @@ def drawn_files(dataset: Any, value: Any) -> dict[tuple[str, ...], Path]:
     suffix = ".png" if issubclass(type(value), list) else suffix_of_partitions(dataset)
     keys = (text_of(key) for key, _ in entries_of(value))
     return {(key,): folder / f"{key}{suffix}" for key in keys}
-
-
-def copy_figure(file: Path, path: Path) -> Path:
-    """Copy a figure that the catalog has saved; the path is given without its suffix."""
-    path = path.with_name(f"{path.name.removesuffix(file.suffix)}{file.suffix}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path):
-        shutil.copyfile(file, path)
-    return path

@@ -50,28 +50,21 @@ def options_beside(context: "KedroContext", project_path: Path) -> dict[str, Any
         command.meta[__name__] = True
         options = {key: command.params[key] for key in ("runner_params", "is_async")}
         options["runner_name"] = command.params["runner"] or "SequentialRunner"
+    from kedro.framework.project import settings
+
     source = str(context.config_loader.conf_source)
     if "://" not in source:  # Where the command is repeated is the project's folder.
         path = Path(source).absolute()
         inside = path.is_relative_to(project_path)
         source = path.relative_to(project_path).as_posix() if inside else str(path)
-    return options | ({"conf_source": source} if source != _default_source() else {})
-
-
-def _default_source() -> str:
-    from kedro.framework.project import settings
-
-    return str(settings.CONF_SOURCE)
+    return options | ({"conf_source": source} if source != str(settings.CONF_SOURCE) else {})
 
 
 def replay_command(run_params: Mapping[str, Any], patterns: Patterns = ()) -> str:
     """Write the `kedro run` command that starts the same run, whatever started this one.
 
-    What no option can carry is named behind a ``#``, where a shell's comment begins.
-
-    Args:
-        run_params: what Kedro passes to its hooks, and `options_beside`.
-        patterns: for the names of secrets, whose values are masked.
+    It takes what Kedro passes to its hooks, and `options_beside`; secrets are masked. What no
+    option can carry is named behind a ``#``, where a shell's comment begins.
     """
     words, missing = ["kedro", "run"], []
     for key, option in _NAMES.items():

@@ -3,6 +3,7 @@
 import hashlib
 import stat
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import islice
 from os.path import realpath
 from pathlib import Path
@@ -83,9 +84,10 @@ def describe_table(value: Any) -> dict[str, Any]:
     None of both for anything else. Rows are counted only where they are in memory: elsewhere that
     would compute, or fetch, what the run may never need.
     """
-    for columns, counts in filter(None, map(_TABLES.get, classes_of(value))):
-        schema = [(str(name), str(kind)) for name, kind in columns(value)]
-        return {"schema": schema, "rows": len(value) if counts else None}
+    with suppress(Exception):  # A table that breaks when it is asked is the node's to meet.
+        for columns, counts in filter(None, map(_TABLES.get, classes_of(value))):
+            schema = [(str(name), str(kind)) for name, kind in columns(value)]
+            return {"schema": schema, "rows": len(value) if counts else None}
     return {"schema": None, "rows": None}
 
 

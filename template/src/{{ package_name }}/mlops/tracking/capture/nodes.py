@@ -117,10 +117,8 @@ def local_name(name: str, namespace: str) -> str:
 def write_run_record(journal: Path, end: Record) -> Path:
     """Write the record of a run beside its journal; it is the run's artifact ``kedro/run.json``.
 
-    It holds ``run_id``, ``name``, ``status``, ``reason`` (of a failure), ``started`` and ``ended``
-    (ms since 1970), ``pipelines``, ``command`` and versions as the run's tags have them, ``git``
-    (commit and whether the sources were changed), ``inputs`` and ``nodes``, as `nodes_of` lists
-    them. The run's end need not be in the journal yet.
+    It holds what `_summary` has (times in ms since 1970), and ``nodes``, as `nodes_of` lists them.
+    The run's end need not be in the journal yet.
     """
     path = journal / "files" / FILE
     summary = json.dumps(_summary(all_records(journal), end), indent=2)

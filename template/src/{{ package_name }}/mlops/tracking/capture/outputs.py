@@ -3,7 +3,7 @@
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from ...config import TrackingOptions
 from ...disk import atomic
 from ..journal import Journal
-from .artifacts import copy_figure, drawn_files, save_figure
+from .artifacts import drawn_files, save_figure
 from .findings import Keys, find, left_out, metrics_of
 from .models import registered_name, save_model
 from .nodes import local_name
@@ -42,7 +42,7 @@ class OutputCapture:
         capture = self._options.capture
         found = find(value, self._options.metrics)
         if capture.figures and not is_drawn:
-            self._keep_figures(name, found.figures, namespace, save_figure)
+            self._keep_figures(name, found.figures, namespace)
         for keys, model in found.models.items() if capture.models else ():
             with self._journal.capturing(f"The model '{'.'.join((name, *keys))}'"):
                 self._keep_model(".".join((valid_name(name), *keys)), model, namespace)
@@ -56,21 +56,15 @@ class OutputCapture:
     def keep_drawn(self, name: str, dataset: Any, value: Any, namespace: str) -> None:
         """Keep what the catalog has drawn of an output: one figure, or several in a folder."""
         files = {keys: file for keys, file in drawn_files(dataset, value).items() if file.is_file()}
-        self._keep_figures(name, files, namespace, copy_figure)
+        self._keep_figures(name, files, namespace)
 
-    def _keep_figures(
-        self,
-        name: str,
-        figures: Mapping[Keys, Any],
-        namespace: str,
-        save: Callable[[Any, Path], Path],
-    ) -> None:
+    def _keep_figures(self, name: str, figures: Mapping[Keys, Any], namespace: str) -> None:
         most = self._options.artifacts.max_files
         for keys, figure in islice(figures.items(), most):
             wanted = "/".join(map(_file_name, (name, *keys)))
             path = Path(self._figures.name((name, *keys), wanted, len(wanted) + 9))
             with self._journal.capturing(f"The figure '{'.'.join((name, *keys))}'"):
-                saved = save(figure, self._journal.files / "figures" / path)
+                saved = save_figure(figure, self._journal.files / "figures" / path)
                 folder = ("figures" / path).parent.as_posix()
                 self._journal.append("artifact", namespace, path=str(saved), folder=folder)
         if len(figures) > most:

@@ -95,12 +95,8 @@ def load_of_machine() -> Callable[[], Sample]:
         yield "disk_usage_megabytes", disk.used / _MEGABYTE
         yield "disk_available_megabytes", disk.free / _MEGABYTE
         if network and (now := psutil.net_io_counters()):  # None without any network.
-            received, sent = (
-                now.bytes_recv - network.bytes_recv,
-                now.bytes_sent - network.bytes_sent,
-            )
-            yield "network_receive_megabytes", received / _MEGABYTE
-            yield "network_transmit_megabytes", sent / _MEGABYTE
+            yield "network_receive_megabytes", (now.bytes_recv - network.bytes_recv) / _MEGABYTE
+            yield "network_transmit_megabytes", (now.bytes_sent - network.bytes_sent) / _MEGABYTE
         yield from gpus()
 
     return sample

@@ -53,6 +53,10 @@ class Delivery:
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return cls(path, resumed, **content)
 
+    def id_of(self, namespace: str = "") -> str:
+        """Return the id in MLflow of the run or, by its namespace, a child run; empty if none."""
+        return (self.children.get(namespace) if namespace else self.run_id) or ""
+
     def save(self) -> None:
         """Write it at once: a process that dies leaves the old state or the new one.
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ...disk import link
+from .. import Shipment
 from ..capture.nodes import inputs_of, records_of
 from ..journal import Record
-from . import Delivery
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -110,25 +110,29 @@ def measured_models(records: Iterable[Record], models: Mapping[str, str]) -> lis
 
 
 def log_model(
-    client: "MlflowClient",
-    delivery: Delivery,
-    run_id: str,
-    folder: Path,
-    name: str,
-    parameters: Mapping[str, str],
+    shipment: Shipment, folder: Path, name: str, parameters: Mapping[str, str]
 ) -> "LoggedModel":
     """Log a saved model as an output of the run, as MLflow's own ``log_model`` would have.
 
-    It may be called again: `delivery` remembers which model was created for the folder.
+    It may be called again: the delivery remembers which model was created for the folder.
     """
     from mlflow.entities import LoggedModelOutput
     from mlflow.models import Model
 
+    client, delivery, run_id, _ = shipment
+    # The model may exist without its id having reached us, or the disk.
     asked_before = folder.name in delivery.models or delivery.resumed
     if model_id := delivery.models.get(folder.name):
         logged = client.get_logged_model(model_id)
     else:
-        logged = _create(client, delivery, run_id, folder.name, name, asked_before, parameters)
+        found = _find(shipment, name) if asked_before else None
+        delivery.models[folder.name] = ""
+        delivery.save()
+        logged = found or client.create_logged_model(
+            delivery.experiment_id, name, run_id, params=dict(parameters)
+        )
+        delivery.models[folder.name] = logged.model_id
+        delivery.save()
     if str(logged.status) == "READY":
         return logged
     model = Model.load(folder)
@@ -148,30 +152,12 @@ def log_model(
     return client.finalize_logged_model(logged.model_id, "READY")
 
 
-def _create(
-    client: "MlflowClient",
-    delivery: Delivery,
-    run_id: str,
-    key: str,
-    name: str,
-    asked_before: bool,
-    parameters: Mapping[str, str] | None = None,
-) -> "LoggedModel":
-    made = []
-    # The model may exist without its id having reached us, or the disk.
-    if asked_before:
-        own = f"name = '{name}' AND source_run_id = '{run_id}'"
-        found = client.search_logged_models([delivery.experiment_id], own)
-        # One that is ready in a run that was there before may be another program's.
-        made = [model for model in found if not delivery.joined or str(model.status) != "READY"]
-    delivery.models[key] = ""
-    delivery.save()
-    where = delivery.experiment_id
-    given = dict(parameters or {})
-    logged = made[0] if made else client.create_logged_model(where, name, run_id, params=given)
-    delivery.models[key] = logged.model_id
-    delivery.save()
-    return logged
+def _find(shipment: Shipment, name: str) -> "LoggedModel | None":
+    own = f"name = '{name}' AND source_run_id = '{shipment.run_id}'"
+    found = shipment.client.search_logged_models([shipment.delivery.experiment_id], own)
+    # One that is ready in a run that was there before may be another program's.
+    joined = shipment.delivery.joined
+    return next((model for model in found if not joined or str(model.status) != "READY"), None)
 
 
 def output_ids(run: "Run") -> set[str]:

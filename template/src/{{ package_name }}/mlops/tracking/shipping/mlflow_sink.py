@@ -1,7 +1,7 @@
 """The MLflow sink: turns a run's records into calls of MLflow's client."""
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,12 +61,6 @@ class MlflowSink(Sink):
             for name, number, alias in filter(None, self.delivery.versions.values())
         ]
 
-    def run_ids(self, namespaces: Collection[str]) -> dict[str, str]:
-        """Return the ids of the run, under "", and of its child runs, once all of them exist."""
-        ids = {"": self.delivery.run_id or "", **self.delivery.children}
-        made = {namespace: ids.get(namespace, "") for namespace in namespaces}
-        return made if all(made.values()) else {}
-
     def is_well(self) -> bool:
         """Return whether the server answers; a database is never known to be well."""
         return is_reachable(self._server)
@@ -107,31 +101,30 @@ class MlflowSink(Sink):
         for record in records:
             parts.setdefault(record.data.get("namespace", ""), []).append(record)
         for namespace, part in parts.items():
-            run_id = self.delivery.children[namespace] if namespace else str(self.delivery.run_id)
-            self._deliver_to_run(run_id, part, patient)
+            self._deliver_to_run(self.delivery.id_of(namespace), part, patient)
 
     def end(self, ended: Record, patient: bool) -> None:
         """Log what is known of the whole run only at its end, and set its status and end."""
-        client, delivery, run_id = self._client, self.delivery, str(self.delivery.run_id)
-        if self._tracking.capture.lineage:
-            inputs = partial(log_inputs, client, run_id, all_records(self.folder))
-            self._try(inputs, "the inputs", patient)
-        if self._tracking.capture.timeline:
+        client, delivery, run_id = self._client, self.delivery, self.delivery.id_of()
+        capture, status = self._tracking.capture, ended.data["status"]
+        attempt = partial(self._try, patient)
+        if capture.lineage:
+            attempt("the inputs", log_inputs, client, run_id, all_records(self.folder))
+        if capture.timeline:
             where = delivery.experiment_id, run_id, self.folder
-            self._try(partial(log_timeline, client, *where, ended), "the timeline", patient)
-        self._try(partial(self._describe, ended), "the description", patient)
-        children = partial(end_children, client, delivery, all_records(self.folder), ended)
-        self._try(children, "the child runs' end", patient)
+            attempt("the timeline", log_timeline, client, *where, ended)
+        attempt("the description", self._describe, ended)
+        records = all_records(self.folder)
+        attempt("the child runs' end", end_children, client, delivery, records, ended)
         if not delivery.joined:
-            close = partial(client.set_terminated, run_id, ended.data["status"], ended.time)
-            self._try(close, "the run's end", patient)
-        if ended.data["status"] == "FINISHED" and not self._mirror:
+            attempt("the run's end", client.set_terminated, run_id, status, ended.time)
+        if status == "FINISHED" and not self._mirror:
             for listener in self._listeners:
-                self._try(partial(listener.run_shipped, delivery), "the promotion", patient)
+                attempt("the promotion", listener.run_shipped, delivery)
 
     def _describe(self, ended: Record) -> None:
         """Describe the run on its page, unless somebody has: whoever has started a joined one."""
-        run_id, started = str(self.delivery.run_id), first_record(self.folder)
+        run_id, started = self.delivery.id_of(), first_record(self.folder)
         if started is None or self.delivery.joined:
             return
         if DESCRIPTION_TAG not in self._client.get_run(run_id).data.tags:
@@ -154,44 +147,44 @@ class MlflowSink(Sink):
             self.delivery.changed.update(changed)
             self.delivery.save()
         for batch in batches(records):
-            self._log_batch(self._client, run_id, batch, patient)
+            self._log_batch(run_id, batch, patient)
+        # For files, patience has no end: a store behind a server that is well may be full or away.
+        attempt = partial(self._try, True)
         for record in records_of("artifact", records):
             path, folder = record.data["path"], record.data["folder"]
-            log = partial(self._client.log_artifact, run_id, path, folder)
-            self._try(log, f"the file {folder}/{Path(path).name}")
+            what = f"the file {folder}/{Path(path).name}"
+            attempt(what, self._client.log_artifact, run_id, path, folder)
         models = records_of("model", records)
         read = records_of("params", all_records(self.folder)) if models else []
+        shipment = Shipment(self._client, self.delivery, run_id, self._server)
         for record in models:
             name = valid_model_name(record.data["name"])
-            self._try(partial(self._log_model, run_id, name, record, read), f"the model {name}")
+            parameters = parameters_of(read, record)
+            attempt(f"the model {name}", self._log_model, shipment, name, record, parameters)
         for batch in batches(measured_models(records, self.delivery.models)):
-            self._log_batch(self._client, run_id, batch, patient)
+            self._log_batch(run_id, batch, patient)
 
-    def _log_batch(self, client: "MlflowClient", run_id: str, batch: Batch, patient: bool) -> None:
+    def _log_batch(self, run_id: str, batch: Batch, patient: bool) -> None:
         """Send a batch; if the server refuses it, send what is in it piece by piece."""
         try:
-            client.log_batch(run_id, *batch)
+            self._client.log_batch(run_id, *batch)
         except Exception as error:
             if is_transient(error) and patient:
                 raise
             for piece, what in one_by_one(batch):
-                self._try(partial(client.log_batch, run_id, *piece), what, patient)
+                self._try(patient, what, self._client.log_batch, run_id, *piece)
 
-    def _log_model(self, run_id: str, name: str, record: Record, read: list[Record]) -> None:
-        parameters = parameters_of(read, record)
-        folder = Path(record.data["path"])
-        model = log_model(self._client, self.delivery, run_id, folder, name, parameters)
-        shipment = Shipment(self._client, self.delivery, run_id, self._server)
+    def _log_model(
+        self, shipment: Shipment, name: str, record: Record, parameters: Mapping[str, str]
+    ) -> None:
+        model = log_model(shipment, Path(record.data["path"]), name, parameters)
         for listener in self._listeners:
             listener.model_shipped(shipment, model, record)
 
-    def _try(self, call: Callable[[], object], what: str, patient: bool = True) -> None:
-        """Make a call, and set aside what it was for if the server refuses it for good.
-
-        For files, patience has no end: a store behind a server that is well may be full or away.
-        """
+    def _try(self, patient: bool, what: str, call: Callable[..., object], *values: object) -> None:
+        """Make a call, and set aside what it was for if the server refuses it for good."""
         try:
-            call()
+            call(*values)
         except Exception as error:
             if (is_transient(error) and patient) or not is_final(error):
                 raise

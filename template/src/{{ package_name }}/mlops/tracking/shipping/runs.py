@@ -65,13 +65,13 @@ def create_child(client: "MlflowClient", delivery: Delivery, record: Record) -> 
     namespace, children = record.data["namespace"], delivery.children
     if children.get(namespace):
         return
-    run_id, parent = str(delivery.run_id), namespace.rpartition(".")[0]
+    parent = delivery.id_of(namespace.rpartition(".")[0])
     asked_before = namespace in children or delivery.resumed
     children[namespace] = ""
     delivery.save()
     tags = record.data["tags"] | {
-        _MARK: f"{run_id}/{namespace}/{record.time}",
-        "mlflow.parentRunId": children[parent] if parent else run_id,
+        _MARK: f"{delivery.run_id}/{namespace}/{record.time}",
+        "mlflow.parentRunId": parent,
         "kedro.namespace": namespace,
     }
     children[namespace] = _find_or_create(

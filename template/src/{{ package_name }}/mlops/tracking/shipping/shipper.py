@@ -57,7 +57,10 @@ class Shipper(threading.Thread):
                 if records := self._reader.read():
                     self._deliver(records)
                 elif finishing:
-                    self._deliver_end()
+                    if end := self._end or self._known_end:
+                        self._retry(lambda patient: self.sink.end(end, patient))
+                    if not self._stopped.is_set():
+                        self._end_delivery()
                     return
                 if not finishing and not self._reader.has_more:
                     pause = max(time.monotonic() - began, _SHORTEST_PAUSE_SECONDS)
@@ -104,12 +107,6 @@ class Shipper(threading.Thread):
             self.sink.delivery.offsets = dict(self._reader.offsets)
             self.sink.delivery.save()
 
-    def _deliver_end(self) -> None:
-        if end := self._end or self._known_end:
-            self._retry(lambda patient: self.sink.end(end, patient))
-        if not self._stopped.is_set():
-            self._end_delivery()
-
     def _end_delivery(self) -> None:
         self.sink.delivery.done = True
         self.sink.delivery.save()
@@ -154,9 +151,8 @@ def sinks_of(
     for number, mirror in enumerate(config.mirrors):
         # Named by what it is: its position in mlflow.yml may change before a run is delivered.
         content = json.dumps(mirror.model_dump(), sort_keys=True, default=str)
-        sinks[f"mirror-{sha256(content.encode()).hexdigest()[:8]}"] = custom_sink(
-            number, mirror
-        ) or MlflowSink(mirror, tracking, listeners, mirror=True)
+        sink = custom_sink(number, mirror) or MlflowSink(mirror, tracking, listeners, mirror=True)
+        sinks[f"mirror-{sha256(content.encode()).hexdigest()[:8]}"] = sink
     for name, sink in sinks.items():
         sink.attach(name, folder, resumed)
     return list(sinks.values())

@@ -1,17 +1,26 @@
 """What is known of a run only at its end: how long its nodes took, and its description."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
-from ..capture.nodes import local_name, nodes_of
+from ..capture.nodes import FOLDER, local_name, nodes_of, write_run_record
 from ..capture.values import MAX_TAG_LENGTH, Metric, in_parts, valid_name
-from ..journal import Record
+from ..journal import Record, all_records
 
 DESCRIPTION_TAG = "mlflow.note.content"  # What MLflow's page shows as the run's description.
 
 # A record is read as a whole.
 _METRICS_PER_RECORD = 1000
 _ENDED = {"FINISHED": "Finished", "FAILED": "Failed", "KILLED": "Stopped"}
+
+
+def last_records(folder: Path, end: Record, with_times: bool) -> Iterator[Record]:
+    """Yield what comes before the end of the run in this folder, whose files it completes."""
+    for times in node_times(all_records(folder)) if with_times else ():
+        yield Record("metrics", end.time, times)
+    path = write_run_record(folder, end)
+    yield Record("artifact", end.time, {"path": str(path), "folder": FOLDER})
 
 
 def node_times(records: Iterable[Record]) -> Iterator[dict[str, Any]]:

@@ -13,11 +13,10 @@ from ...disk import FileLock
 from ...errors import TrackingError
 from ...project import State
 from .. import RunListener
-from ..capture.nodes import FOLDER, write_run_record
 from ..journal import Record, all_records, first_record
 from . import Delivery
 from .shipper import Shipper, sinks_of
-from .summary import node_times
+from .summary import last_records
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,7 @@ def _complete(folder: Path, with_times: bool) -> str:
         if not written.endswith(b"\n"):
             path.write_bytes(written[: written.rfind(b"\n") + 1])
     end = Record("run_ended", last, {"status": "KILLED"})
-    times = node_times(all_records(folder)) if with_times else ()
-    records = [Record("metrics", last, data) for data in times]
-    path = write_run_record(folder, end)
-    records += [Record("artifact", last, {"path": str(path), "folder": FOLDER}), end]
+    records = [*last_records(folder, end, with_times), end]
     with (folder / "sync.jsonl").open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(line)) + "\n" for line in records)
     return "KILLED"

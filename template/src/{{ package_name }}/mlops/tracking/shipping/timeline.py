@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ...backend.pages import is_databricks
 from ...mlflow_internals import tracing_client, upload_spans
@@ -39,12 +39,12 @@ def log_timeline(
     info = TraceInfo(
         trace_id=f"tr-{run_id}",
         trace_location=TraceLocation.from_experiment_id(experiment_id),
-        request_time=whole.started_ns // 1_000_000,
-        execution_duration=(whole.ended_ns - whole.started_ns) // 1_000_000,
-        state=TraceState(_STATES[whole.status]),
-        request_preview=whole.start.data["tags"].get("kedro.command"),
+        request_time=whole["started_ns"] // 1_000_000,
+        execution_duration=(whole["ended_ns"] - whole["started_ns"]) // 1_000_000,
+        state=TraceState(_STATES[whole["status"]]),
+        request_preview=whole["command"],
         trace_metadata={"mlflow.sourceRun": run_id, "mlflow.trace_schema.version": "3"},
-        tags={"mlflow.traceName": whole.start.data["name"]},
+        tags={"mlflow.traceName": whole["name"]},
     )
     log_trace(tracing_client(client.tracking_uri), info, _spans(run_id, journal, whole))
 
@@ -60,15 +60,8 @@ def log_trace(tracing: "TracingClient", info: "TraceInfo", spans: Iterable["Span
         tracing.log_spans(str(info.experiment_id), some)
 
 
-class _WholeRun(NamedTuple):
-    start: Record
-    started_ns: int
-    ended_ns: int
-    status: str
-
-
-def _whole_run(journal: Path, end: Record) -> _WholeRun | None:
-    """Find when a run's trace starts and ends; none without nodes.
+def _whole_run(journal: Path, end: Record) -> dict[str, Any] | None:
+    """Describe a run as if it was one of its nodes; none without nodes.
 
     A node may have been seen to start before the run's own first record, or to end after its last.
     """
@@ -83,15 +76,16 @@ def _whole_run(journal: Path, end: Record) -> _WholeRun | None:
             ended_ns = max(ended_ns, record.data.get("ended_ns", 0))
     if start is None or not any_node:
         return None
-    return _WholeRun(start, started_ns, ended_ns, end.data["status"])
+    of_run = {"name": start.data["name"], "command": start.data["tags"].get("kedro.command")}
+    times = {"started_ns": started_ns, "ended_ns": ended_ns}
+    return {**of_run, **times, "status": end.data["status"]}
 
 
-def _spans(run_id: str, journal: Path, whole: _WholeRun) -> Iterator["Span"]:
+def _spans(run_id: str, journal: Path, whole: dict[str, Any]) -> Iterator["Span"]:
     """Yield the span of the whole run, and below it one per node."""
     from mlflow.entities import Span
 
-    root = {"name": whole.start.data["name"], **whole._asdict()}
-    for number, node in enumerate(chain([root], nodes_of(all_records(journal))), start=1):
+    for number, node in enumerate(chain([whole], nodes_of(all_records(journal))), start=1):
         is_root = number == 1
         attributes = {"mlflow.traceRequestId": f"tr-{run_id}", "mlflow.spanType": "TASK"}
         if not is_root:
@@ -103,7 +97,7 @@ def _spans(run_id: str, journal: Path, whole: _WholeRun) -> Iterator["Span"]:
                 "span_id": f"{number:016x}",
                 "parent_span_id": None if is_root else f"{1:016x}",
                 "start_time_unix_nano": node["started_ns"],
-                "end_time_unix_nano": node["ended_ns"] or whole.ended_ns,
+                "end_time_unix_nano": node["ended_ns"] or whole["ended_ns"],
                 "status": {"code": _STATES[node["status"]], "message": node.get("error", "")},
                 # MLflow keeps attributes as JSON.
                 "attributes": {key: json.dumps(value) for key, value in attributes.items()},
