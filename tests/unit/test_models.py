@@ -216,7 +216,7 @@ def _predict(model: Any, rows: Any) -> Any:
 
 def test_every_model_of_a_node_is_delivered(mlops: Rooms, tmp_path: Path, sink: Any) -> None:
     folder = tmp_path / ".kedro_mlflow" / "journal" / "run"
-    recorder = mlops("tracking.capture").RunCapture(folder, mlops("config").TrackingOptions())
+    recorder = mlops("tracking.capture").RunCapture(folder, mlops("config").KedroMlflowConfig())
     train = node(ridge, None, ["best", "by_kind", "folds"], name="train")
     by_kind = {"linear": ridge(), "boosted": lightgbm(), "scale": 3}
     outputs = {"best": forest(), "by_kind": by_kind, "folds": [ridge(), ridge()]}

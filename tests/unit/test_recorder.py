@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 def recorder(mlops: Rooms, folder: Path, **options: Any) -> Any:
     """Open a recorder with these options of `tracking.capture`, which reads the data set `raw`."""
     flat = {"dict_params": {"flatten": True}}
-    parsed = mlops("config").TrackingOptions(capture=options, params=flat)
+    parsed = mlops("config").KedroMlflowConfig(tracking={"capture": options, "params": flat})
     return mlops("tracking.capture").RunCapture(folder, parsed, ["raw"])
 
 
@@ -127,7 +127,7 @@ def test_metrics_of_a_node_are_one_record_and_odd_numbers_survive(
 
 def figures_of(mlops: Rooms, folder: Path, value: Any, dataset: Any, **options: Any) -> Any:
     """Let a node return figures and the catalog save them; what the run keeps."""
-    parsed = mlops("config").TrackingOptions(**options)
+    parsed = mlops("config").KedroMlflowConfig(tracking=options)
     capture = mlops("tracking.capture").RunCapture(folder, parsed)
     catalog = DataCatalog({"doubled": dataset})
     capture.node_called(FIRST, {}, catalog)
@@ -274,13 +274,12 @@ def test_an_output_that_cannot_be_captured_costs_neither_run_nor_other_outputs(
 
 
 def test_a_worker_joins_with_the_same_options_and_inputs(mlops: Rooms, folder: Path) -> None:
-    first = recorder(mlops, folder, models=False)
     config = mlops("config").KedroMlflowConfig(
         tracking={"capture": {"models": False}}, redaction={"patterns": ["^customer"]}
     )
-    first._secrets = config.redaction.patterns
+    first = mlops("tracking.capture").RunCapture(folder, config, ["raw"])
     first.journal.create()
-    (folder / "run.json").write_text(json.dumps(first.shared(config)))
+    (folder / "run.json").write_text(json.dumps(first.shared()))
     given = []
 
     def listeners_of(config: Any, state: Any) -> list[Any]:
@@ -288,7 +287,8 @@ def test_a_worker_joins_with_the_same_options_and_inputs(mlops: Rooms, folder: P
         return ["listener"]
 
     joined = mlops("tracking.capture").RunCapture.join(folder, listeners_of)
-    assert joined.shared(config) == first.shared(config)
+    assert joined.shared() == first.shared()
+    assert joined.config.redaction == config.redaction
     assert given == [(config.tracking.capture, folder.parents[1])]
     assert joined.listeners == ["listener"]
     assert [each.pattern for each in joined._secrets] == ["^customer"]
@@ -327,7 +327,7 @@ class Broken(MemoryDataset):
 def test_an_input_that_cannot_be_described_costs_neither_run_nor_other_inputs(
     mlops: Rooms, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    parsed = mlops("config").TrackingOptions()
+    parsed = mlops("config").KedroMlflowConfig()
     capture = mlops("tracking.capture").RunCapture(folder, parsed, ["other", "raw"])
     catalog = DataCatalog({"raw": Somewhere(), "other": Broken()})
     both = node(double, ["other", "raw"], "score", name="both")

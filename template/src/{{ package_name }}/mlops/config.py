@@ -229,16 +229,13 @@ class _CardOptions(_Options):
 
 
 class ModelOptions(_Options):
-    """The registered model: its pipeline, input, card and the example that is stored with it.
-
-    `traced` adds the version to predictions of a batch.
-    """
+    """The registered model: its pipeline, input, card and the example that is stored with it."""
 
     name: str
     pipeline: str = "inference"
     input: str = "instances"
     example: Literal["none", "synthetic", "rows"] = "synthetic"
-    traced: bool = True
+    traced: bool = True  # Adds the version to predictions of a batch.
     card: _CardOptions = _CardOptions()
 
 

@@ -58,10 +58,7 @@ class Journal:
         self.files.mkdir(parents=True, exist_ok=True)
 
     def append(self, kind: str, namespace: str = "", **data: Any) -> None:
-        """Write one event of a child run or, without a namespace, of the run itself.
-
-        It is on disk when this returns, unless the disk refuses it.
-        """
+        """Write one event of a child run or, without a namespace, of the run itself."""
         with self.tolerating():
             self.write(kind, namespace, **data)
 

@@ -24,18 +24,13 @@ class NodeProgress:
 
     Its time is that of its function: what a generator does between two saves is part of it, loads
     and saves are not.
-
-    Attributes:
-        run: what captures the run in this process.
-        node: the node.
-        started_ns: when its function was called; until then, when it began to load.
-        saved: its outputs that were saved.
     """
 
     def __init__(self, run: "RunCapture", node: "Node") -> None:
         self.run, self.node = run, node
-        self.saved: list[str] = []
+        self.saved: list[str] = []  # Its outputs that were saved.
         self._is_generator = isgeneratorfunction(node.func)
+        # When its function was called; until then, when it began to load.
         self.started_ns = self._ended_ns = time.time_ns()
         self._worked_ns = 0
         self._working_since: int | None = None

@@ -53,9 +53,7 @@ class TrackedRun(RunCapture):
 
         An MLflow run to `join` was started elsewhere, and is ended there.
         """
-        patterns = config.redaction.patterns
-        super().__init__(folder, config.tracking, listeners=listeners, secrets=patterns)
-        self.config = config
+        super().__init__(folder, config, listeners=listeners)
         self._run_start, self._join = run_start, join
         # What each child run tracks, by namespace, and the run itself under "".
         self._parts = parts_of(run_start.pipeline, config.tracking.run)
@@ -93,7 +91,7 @@ class TrackedRun(RunCapture):
         start = self._run_start
         if not start.run_params.get("is_async"):
             start.run_params = {**start.run_params, "is_async": True}
-            command = replay_command(start.run_params, self.config.redaction.patterns)
+            command = replay_command(start.run_params, self._secrets)
             self.journal.append("tags", values={"kedro.command": command})
 
     def find_ids(self, until: float) -> Delivery | None:
@@ -157,13 +155,13 @@ class TrackedRun(RunCapture):
         return why_failed(error)
 
     def _write_start(self) -> None:
-        run, config, secrets = self._run_start, self.config, self.config.redaction.patterns
+        run, config, secrets = self._run_start, self.config, self._secrets
         parameters = consumed_parameters(run.pipeline, run.catalog, secrets)
         deque(to_mlflow(parameters, config.tracking.params), 0)  # One that is too long is refused.
         if config.tracking.capture.lineage:
             self._inputs.update(filterfalse(is_parameter, run.pipeline.inputs()))
         content = {
-            **self.shared(config),
+            **self.shared(),
             "environment": config.environment,
             "experiment": config.tracking.experiment.model_dump(),
         }

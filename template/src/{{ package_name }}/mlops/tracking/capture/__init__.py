@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline.node import Node
 
-from ...config import KedroMlflowConfig, TrackingOptions
+from ...config import KedroMlflowConfig
 from ...project import State
-from ...redaction import Patterns
 from .. import RunListener
 from ..journal import Journal, all_records
 from ..progress import Catalog, NodeProgress
@@ -39,27 +38,25 @@ class RunCapture:
     def __init__(
         self,
         folder: Path,
-        options: TrackingOptions,
+        config: KedroMlflowConfig,
         inputs: Collection[str] = (),
         listeners: Sequence[RunListener] = (),
-        secrets: Patterns = (),
     ) -> None:
         """Prepare to capture into this journal; nothing is written yet.
 
-        The inputs are the data sets that the run reads and does not make itself; secrets are
-        patterns for names, beside the usual ones.
+        The inputs are the data sets that the run reads and does not make itself.
         """
         self.process = os.getpid()
         self.journal = Journal(folder)
         self.project_path = State.of_journal(folder).project_path
         self.listeners = list(listeners)
-        self._options = options
+        self.config = config
+        self._options, self._secrets = config.tracking, config.redaction.patterns
         self._inputs = set(inputs)
-        self._outputs = OutputCapture(self.journal, options)
+        self._outputs = OutputCapture(self.journal, config.tracking)
         self._system: SystemMetrics | None = None
         # The data sets that draw the figures of outputs, by the outputs' names.
         self._drawn: dict[str, Any] = {}
-        self._secrets = secrets
         self._parameters: set[tuple[str, str]] = set()
         self._parameter_names: defaultdict[str, Names] = defaultdict(Names)  # By namespace.
 
@@ -69,14 +66,13 @@ class RunCapture:
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         config = KedroMlflowConfig.model_validate(content["config"])
         listeners = listeners_of(config, State.of_journal(folder))
-        secrets = config.redaction.patterns
-        capture = cls(folder, config.tracking, content["inputs"], listeners, secrets)
+        capture = cls(folder, config, content["inputs"], listeners)
         capture.watch_system(is_worker=True)
         return capture
 
-    def shared(self, config: KedroMlflowConfig) -> dict[str, Any]:
+    def shared(self) -> dict[str, Any]:
         """Return what ``join`` needs in run.json."""
-        options = config.model_dump(mode="json", include=_SHARED)
+        options = self.config.model_dump(mode="json", include=_SHARED)
         return {"config": options, "inputs": sorted(self._inputs)}
 
     def watch_system(self, is_worker: bool = False) -> None:

@@ -35,10 +35,7 @@ class OutputCapture:
         self._models = Names("pipeline_model", of_files=True)
 
     def capture(self, name: str, value: Any, namespace: str, is_drawn: bool) -> list[Metric]:
-        """Save the figures and models of an output, and return its metrics.
-
-        What the catalog itself draws, `keep_drawn` keeps.
-        """
+        """Save an output's models, and figures that are not drawn yet, and return its metrics."""
         capture = self._options.capture
         found = find(value, self._options.metrics)
         if capture.figures and not is_drawn:

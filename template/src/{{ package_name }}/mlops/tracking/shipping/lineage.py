@@ -43,10 +43,7 @@ _TYPES = {
 
 
 def log_inputs(client: "MlflowClient", run_id: str, records: Iterable[Record]) -> None:
-    """Log what a run has read, and measured its models on, as its data sets.
-
-    Logging them again changes nothing.
-    """
+    """Log what a run has read, and measured its models on, as its data sets; once or again."""
     kept = [record for record in records if record.kind in ("input", "measured")]
     data = inputs_of(kept)
     data += [record.data["on"] for record in records_of("measured", kept) if record.data["on"]]
