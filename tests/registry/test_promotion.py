@@ -20,7 +20,7 @@ from tests.support.machine import free_port
 from tests.support.project import PACKAGE, Project, Trained, call_it
 from tests.support.proxy import kill_before, proxy_of
 
-AUTO = ("conf/base/mlflow.yml", "  auto: false", "  auto: true")
+AUTO = ("conf/base/promotion.yml", "auto: false", "auto: true")
 
 
 def said(screen: str) -> str:
@@ -226,7 +226,7 @@ def test_a_version_is_judged_anew_if_somebody_elsewhere_promotes_meanwhile(
     project_with_runs: Project,
 ) -> None:
     project, client = project_with_runs, project_with_runs.client
-    project.edit("conf/base/mlflow.yml", "tolerance: 0.0", "tolerance: 1.0")
+    project.edit("conf/base/promotion.yml", "tolerance: 0.0", "tolerance: 1.0")
     project.kedro("run", "--params", "split.seed=7")
     process = project.fork("kedro", "mlflow", "promote")
     # It is at it once the models predict, in processes of their own.

@@ -177,7 +177,7 @@ _compiled: dict[tuple[object, ...], Any] = {}
 def recorded(project: Path) -> dict[str, Any]:
     """What the answers file of a project says, without what is no answer."""
     content: dict[str, Any] = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
-    no_answer = ("_", "package_folder")
+    no_answer = ("_", "package_folder", "rules_file")
     return {key: value for key, value in content.items() if not key.startswith(no_answer)}
 
 

@@ -173,7 +173,8 @@ def kept_templates() -> Iterator[None]:
         if folder.exists() and any(folder.iterdir()):
             render(worker)
             return
-        key = repr((worker._answers_to_remember(), worker.all_exclusions, _operation.get()))
+        noted = worker.answers.combined.get("rules_file")  # Which is no answer.
+        key = repr((worker._answers_to_remember(), noted, worker.all_exclusions, _operation.get()))
         if key not in rendered:
             render(worker)
             rendered[key] = Path(store, str(len(rendered)))

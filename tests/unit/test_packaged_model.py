@@ -503,6 +503,6 @@ def test_without_a_node_that_evaluates_nothing_can_be_compared(
     options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
     with pytest.raises(
         mlops("errors").TrackingError,
-        match=r"no node reads 'predictions' \(promotion.predictions\) and makes 'evaluation' \(pro",
+        match=r"No node reads .predictions. \(promotion.yml: predictions\) and makes .evalu",
     ):
         comparison.evaluate_again(options, {"rows": ROWS}, [])

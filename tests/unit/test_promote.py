@@ -191,9 +191,15 @@ def test_a_new_champion_is_judged_and_not_compared(
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"evaluation": "scores"}, "promotion.evaluation names the data set 'scores'"),
-        ({"holdout": "patients"}, "promotion.holdout names the data set 'patients', which 'measu"),
-        ({"predictions": "p"}, "promotion.predictions names the data set 'p', which 'measure'"),
+        ({"evaluation": "scores"}, "promotion.yml: evaluation names the data set 'scores'"),
+        (
+            {"holdout": "patients"},
+            "promotion.yml: holdout names the data set 'patients', which 'measu",
+        ),
+        (
+            {"predictions": "p"},
+            "promotion.yml: predictions names the data set 'p', which 'measure'",
+        ),
     ],
 )
 def test_names_that_no_pipeline_has_come_before_any_other_advice(

@@ -289,7 +289,7 @@ def test_names_that_no_pipeline_has_are_said(
     found = mlops("registry.rules").unknown_names(options, PIPELINES)
     assert len(found) == len(said), found
     for sentence, start in zip(found, said, strict=True):
-        assert sentence.startswith(f"mlflow.yml: promotion.{start}"), sentence
+        assert sentence.startswith(f"promotion.yml: {start}"), sentence
 
 
 def test_of_very_many_names_the_nearest_are_listed(mlops: Rooms) -> None:

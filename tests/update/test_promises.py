@@ -82,8 +82,24 @@ def updated(published: Path, project: Path, new: str, sheet: dict[str, str]) -> 
     before = answers.files(project)
     versions.update(project, new)
     fresh = versions.copy(published, project.with_name("fresh"), new, sheet)
-    yours = answers.ownership(fresh)["yours"]
-    return Updated(project, new, before, answers.files(project), answers.files(fresh), yours)
+    yours, after = answers.ownership(fresh)["yours"], answers.files(project)
+    expected = with_older_rules(answers.files(fresh), after)
+    return Updated(project, new, before, after, expected, yours)
+
+
+def with_older_rules(fresh: dict[str, bytes], after: dict[str, bytes]) -> dict[str, bytes]:
+    """A fresh copy, with the rules of promotion where the project has them: see test_rules.py."""
+    if NOTED.search(after[".copier-answers.yml"]):
+        return fresh
+    mlflow, noted = "conf/base/mlflow.yml", ".copier-answers.yml"
+    section = after[mlflow][after[mlflow].index(b"promotion: ") : after[mlflow].index(b"mirrors: ")]
+    expected = {
+        **fresh,
+        mlflow: POINTER.sub(lambda _: section, fresh[mlflow]),
+        noted: NOTED.sub(b"", fresh[noted]),
+    }
+    del expected["conf/base/promotion.yml"]
+    return expected
 
 
 def write_what_git_ignores(project: Path) -> None:
@@ -103,6 +119,9 @@ def deleted(project: Path) -> list[str]:
     return ["conf/base/parameters.yml", "conf/logging.yml", f"{package}/__main__.py"]
 
 
+# What says in newer projects where their rules are.
+NOTED = re.compile(rb"^rules_file: .*\n", re.MULTILINE)
+POINTER = re.compile(rb"^# When a version becomes the champion .*\n\n", re.MULTILINE)
 # Only projects that began with version 1 have it.
 OLD_NAMES = "/mlops/old_names.py"
 

@@ -6,7 +6,7 @@ Keys of kedro-mlflow 2.x keep their meaning. An unknown key is refused by name.
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from difflib import get_close_matches
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 # MLflow's own variables.
 EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
 _SYSTEM_METRICS = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
+# The owner's rules of promotion.
+RULES = "promotion.yml"
 
 
 class _Options(BaseModel):
@@ -64,6 +66,8 @@ class PromotionOptions(_Options):
     thresholds: dict[str, BoundOptions] = {}
     slices: dict[str, BoundOptions] = {}
     improvement: dict[str, ImprovementOptions] = {}
+    # Keys that stand in mlflow.yml, where version 2.0 of the template had them.
+    _in_mlflow_yml: frozenset[str] = PrivateAttr(frozenset())
 
     @model_validator(mode="after")
     def _can_be_compared(self) -> "PromotionOptions":
@@ -79,7 +83,12 @@ class PromotionOptions(_Options):
 
     def at(self, key: str) -> str:
         """Return where a key stands, for a person."""
-        return f"mlflow.yml: promotion.{key}"
+        return f"mlflow.yml: promotion.{key}" if key in self._in_mlflow_yml else f"{RULES}: {key}"
+
+    def read_from(self, mlflow_yml: Collection[str]) -> "PromotionOptions":
+        """Note which keys mlflow.yml has."""
+        self._in_mlflow_yml = frozenset(mlflow_yml)
+        return self
 
 
 class RequestHeaderProviderOptions(_Options):
@@ -288,23 +297,38 @@ class KedroMlflowConfig(_Options):
 
 
 def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
-    """Read mlflow.yml of the context's Kedro environment, check it and resolve it."""
+    """Read mlflow.yml and promotion.yml of the context's Kedro environment, check and resolve them.
+
+    The rules may stand in mlflow.yml as well, where projects of version 2.0 have them.
+    """
+    loader: Any = context.config_loader
+    rules: dict[str, Any] = {}
+    if hasattr(loader, "config_patterns"):  # A project's settings.py need not name the file.
+        loader.config_patterns.setdefault("promotion", [RULES])
+        loader.merge_strategy.setdefault("promotion", "soft")
+        rules = _read(loader, "promotion")
+    content = _read(loader, "mlflow")
+    default = getattr(loader, "default_run_env", "")
+    config = resolve(parse_config(content, rules), project_path)
+    return config.read_from(context.env or default, default)
+
+
+def _read(loader: Any, key: str) -> dict[str, Any]:
     from kedro.config import MissingConfigException
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        content = context.config_loader["mlflow"]
+        content: dict[str, Any] = loader[key]
+        return content
     except MissingConfigException:
-        content = {}
+        return {}
     except OmegaConfBaseException as error:
         if found := re.search(r"Environment variable '(.+?)' not found", str(error)):
             raise TrackingError(
-                f"mlflow.yml: {error.full_key or 'it'} reads the environment variable {found[1]}, "
+                f"{key}.yml: {error.full_key or 'it'} reads the environment variable {found[1]}, "
                 "which has no value: give it one in the environment or in .env (see .env.example)."
             ) from error
-        raise TrackingError(f"mlflow.yml cannot be read: {one_line(error)}") from error
-    default = getattr(context.config_loader, "default_run_env", "")
-    return resolve(parse_config(content), project_path).read_from(context.env or default, default)
+        raise TrackingError(f"{key}.yml cannot be read: {one_line(error)}") from error
 
 
 def resolve(config: KedroMlflowConfig, project_path: Path) -> KedroMlflowConfig:
@@ -357,25 +381,51 @@ def _default_uri(project_path: Path) -> str:
     return "sqlite:///mlflow.db"
 
 
-def parse_config(content: dict[str, Any]) -> KedroMlflowConfig:
-    """Check the content of mlflow.yml; a `TrackingError` has a line for each key that is wrong."""
-    content = by_new_names(content)
+def parse_config(
+    content: dict[str, Any], rules: Mapping[str, Any] | None = None
+) -> KedroMlflowConfig:
+    """Check the content of mlflow.yml, and the rules of promotion.yml beside it.
+
+    A `TrackingError` has a line for each key that is wrong, and says which rules both files have.
+    """
+    content, rules = by_new_names(content), dict(rules or {})
+    if rules.keys() == {"promotion"} and isinstance(rules["promotion"], dict):
+        rules = rules["promotion"]  # The section of mlflow.yml, moved as it was.
+    older: Any = content.get("promotion") or {}
+    if not isinstance(older, dict):
+        rules = {}  # It is refused as it stands.
+    if twice := [key for key in rules if key in older and older[key] != rules[key]]:
+        raise TrackingError(
+            f"mlflow.yml and {RULES} differ in promotion.{', promotion.'.join(twice)}: keep the "
+            f"rules in {RULES}, and delete the section `promotion` of mlflow.yml."
+        )
+    if rules:
+        content["promotion"] = {**older, **rules}
     schema = KedroMlflowConfig
     with suppress(ModuleNotFoundError):  # Where an answer asks for a serving target.
         options = import_module(".deployment.options", __package__)
         schema = options.schema_of(content.get("deployment"))
     try:
-        return schema.model_validate(content)
+        config = schema.model_validate(content)
     except ValidationError as error:
-        lines = [f"mlflow.yml: {_explain(schema, each)}" for each in error.errors()]
+        lines = [_place_and_problem(schema, each, rules) for each in error.errors()]
         raise TrackingError("\n".join(lines)) from error
+    config.promotion.read_from(older)
+    return config
+
+
+def _place_and_problem(schema: Any, problem: Mapping[str, Any], rules: Collection[str]) -> str:
+    first, *rest = problem["loc"] or ("",)
+    if first == "promotion" and rules and (not rest or rest[0] in rules):
+        return f"{RULES}: {_explain(PromotionOptions, {**problem, 'loc': rest})}"
+    return f"mlflow.yml: {_explain(schema, problem)}"
 
 
 def _explain(schema: Any, problem: Mapping[str, Any]) -> str:
     location = problem["loc"]
     key = ".".join(map(str, location))
     if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg'].removeprefix('Value error, ')}."
+        return ": ".join(filter(None, [key, f"{problem['msg'].removeprefix('Value error, ')}."]))
     # Down to the schema of the mapping that holds the key; entries of a list have that of the list.
     for name in location[:-1]:
         if field := schema.model_fields.get(name):

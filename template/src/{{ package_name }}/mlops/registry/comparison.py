@@ -215,6 +215,6 @@ def _evaluating_node(options: PromotionOptions) -> Node:
             if options.evaluation in node.outputs and options.predictions in node.inputs:
                 return node
     raise TrackingError(
-        f"mlflow.yml: no node reads '{options.predictions}' (promotion.predictions) and makes "
-        f"'{options.evaluation}' (promotion.evaluation)."
+        f"No node reads '{options.predictions}' ({options.at('predictions')}) and makes "
+        f"'{options.evaluation}' ({options.at('evaluation')})."
     )
