@@ -119,7 +119,7 @@ def _assignments(keys: tuple[Any, ...], value: Any) -> list[str] | None:
 
     Kedro splits them at commas, and OmegaConf reads each value as YAML.
     """
-    expected = _exact(reduce(lambda inner, key: {key: inner}, reversed(keys), value))
+    expected = repr(reduce(lambda inner, key: {key: inner}, reversed(keys), value))
     if isinstance(value, Mapping) and value:
         parts = [_assignments((*keys, key), entry) for key, entry in value.items()]
         if None not in parts:
@@ -167,20 +167,10 @@ class _Quoting(_Short):
     quotes = True
 
 
-def _read(item: str) -> Any:
-    """Read what Kedro makes of an option, in a form to compare; none if it refuses it."""
+def _read(item: str) -> str | None:
+    """Write down what Kedro makes of an option, with all its types; none if it refuses it."""
     parts = [part.strip().partition("=") for part in item.split(",") if part.strip()]
     texts = [f"{key.strip()}={value}" for key, _, value in parts]
     with suppress(Exception):  # Whatever a parser says to a text like that.
-        return _exact(OmegaConf.to_container(OmegaConf.from_dotlist(texts)))
+        return repr(OmegaConf.to_container(OmegaConf.from_dotlist(texts)))
     return None
-
-
-def _exact(value: Any) -> Any:
-    """Turn a value into one that equals another's only if they are alike in all types as well."""
-    if isinstance(value, dict):
-        entries = [(_exact(key), _exact(entry)) for key, entry in value.items()]
-        return dict, sorted(entries, key=repr)
-    if isinstance(value, list):
-        return list, [_exact(entry) for entry in value]
-    return repr(value)

@@ -27,18 +27,13 @@ _MAX_PARAMETERS = 100
 
 # MLflow's names of column types, by how the names of pandas, polars and Spark begin.
 _TYPES = {
-    "int64": "long",
-    "uint": "long",
-    "bigint": "long",
-    "int": "integer",
-    "float64": "double",
-    "double": "double",
-    "float": "float",
-    "bool": "boolean",
-    "datetime": "datetime",
-    "timestamp": "datetime",
-    "date": "datetime",
-    "binary": "binary",
+    "long": ("int64", "uint", "bigint"),
+    "integer": ("int",),
+    "double": ("float64", "double"),
+    "float": ("float",),
+    "boolean": ("bool",),
+    "datetime": ("date", "timestamp"),
+    "binary": ("binary",),
 }
 
 
@@ -77,7 +72,7 @@ def _dataset_input(data: Mapping[str, Any]) -> "DatasetInput":
 
 def _type(kind: str) -> str:
     kind = kind.lower()
-    return next((name for prefix, name in _TYPES.items() if kind.startswith(prefix)), "string")
+    return next((name for name, begins in _TYPES.items() if kind.startswith(begins)), "string")
 
 
 def parameters_of(records: Iterable[Record], model: Record) -> dict[str, str]:
