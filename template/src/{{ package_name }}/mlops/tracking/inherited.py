@@ -72,14 +72,9 @@ def _submits(submit: Callable[..., Any]) -> Callable[..., Any]:
     def submit_for_scope(
         pool: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any
     ) -> Any:
-        if not (scope := own_scope()):
-            return submit(pool, function, *args, **kwargs)
-
-        def call(*args: Any, **kwargs: Any) -> Any:
-            with acting(scope):
-                return function(*args, **kwargs)
-
-        return submit(pool, call, *args, **kwargs)
+        if scope := own_scope():
+            function = acting(scope)(function)
+        return submit(pool, function, *args, **kwargs)
 
     return submit_for_scope
 
