@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from kedro.pipeline import Pipeline, node
 
-ROUNDS, CHUNKS, TASKS, PROCESSES = 12, 20, 400, 8
+ROUNDS, CHUNKS, TASKS, PROCESSES = 48, 20, 400, 8
 # Older than any run.
 POOL = ThreadPoolExecutor(2)
 

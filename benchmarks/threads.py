@@ -13,7 +13,7 @@ from .project import Project
 from .report import Row, Table, time_of
 
 MOST = 2.0  # Per cent.
-_FEWEST_TURNS = 5
+_FEWEST_TURNS = 3
 _CATALOG = (
     '"{name}_{number}":\n'
     "  type: pandas.CSVDataset\n"
