@@ -27,6 +27,13 @@ from tests.support import answers
 from tests.support.profiles import IS_WEEKLY
 from tests.support.rooms import room
 
+# copier asks nobody, prints nothing and reads no settings of a person's.
+UNATTENDED: dict[str, Any] = {
+    "settings": Settings(),
+    "defaults": True,
+    "quiet": True,
+    "unsafe": True,
+}
 ARCHIVES = answers.REPOSITORY / "tests" / "update" / "releases"
 
 WORKING_TREE = "v998.0.0"
@@ -115,6 +122,14 @@ def commit(folder: Path) -> None:
         answers.git(folder, "commit", "--quiet", "--allow-empty", "--message", "all of it")
 
 
+def edit(path: Path, old: str, new: str) -> str:
+    """Replace the first place of a text in a file, as an owner does; what the file is then."""
+    text = path.read_text("utf-8")
+    assert old in text, path
+    path.write_text(text.replace(old, new, 1), "utf-8")
+    return path.read_text("utf-8")
+
+
 def copy(template: Path, project: Path, tag: str, given: Mapping[str, str] | None = None) -> Path:
     """Render a project from a version."""
     with answers.quick_copier():
@@ -122,11 +137,8 @@ def copy(template: Path, project: Path, tag: str, given: Mapping[str, str] | Non
             str(template),
             project,
             data=_known(given, tag),
-            settings=Settings(),
             vcs_ref=tag,
-            defaults=True,
-            quiet=True,
-            unsafe=True,
+            **UNATTENDED,
         )
     return project
 

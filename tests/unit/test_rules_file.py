@@ -80,7 +80,7 @@ def test_rules_that_differ_are_refused_by_both_names(mlops: Rooms) -> None:
             "promotion.yml: improvement.lift: its name does not say which values are better: give",
         ),
         (None, {"auto": "perhaps"}, "promotion.yml: auto: "),
-        # What stands in mlflow.yml is looked for there.
+        # What is in mlflow.yml is looked for there.
         ({"slices": {"rmse": {}}}, {"auto": True}, "mlflow.yml: promotion.slices.rmse: give it"),
         ({"slices": {"rmse": {}}}, None, "mlflow.yml: promotion.slices.rmse: give it min, max"),
         (3, {"auto": True}, "mlflow.yml: promotion: "),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from copier import Settings, run_update
+from copier import run_update
 
 from tests.support import answers, versions
 
@@ -115,12 +115,9 @@ def test_copier_by_itself_removes_it_and_git_brings_it_back(
     run_update(
         project,
         data={"serving_target": "none"},
-        settings=Settings(),
         vcs_ref=versions.WORKING_TREE,
-        defaults=True,
         overwrite=True,
-        quiet=True,
-        unsafe=True,
+        **versions.UNATTENDED,
     )
     gone = answers.git(project, "diff", "--diff-filter=D", "--name-only").splitlines()
     assert SERVER in gone

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from copier import Settings, run_recopy
+from copier import run_recopy
 
 from tests.support import answers, versions
 from tests.support.rooms import room
@@ -34,13 +34,6 @@ def promotion(project: Path) -> object:
     return room("config").parse_config(section, rules).promotion.model_dump()
 
 
-def edit(path: Path, old: str, new: str) -> str:
-    text = path.read_text("utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), "utf-8")
-    return path.read_text("utf-8")
-
-
 def section(project: Path) -> str:
     return (project / MLFLOW).read_text("utf-8").partition("\npromotion:")[2].partition("\n\n")[0]
 
@@ -51,7 +44,7 @@ def test_rules_in_mlflow_yml_stay_there_and_count(
     published: Path, tmp_path: Path, start: str, kind: str
 ) -> None:
     project = versions.start(published, tmp_path / "project", start)
-    edit(project / MLFLOW, *EDITS[kind])
+    versions.edit(project / MLFLOW, *EDITS[kind])
     versions.commit(project)
     before, lines = promotion(project), section(project)
     assert lines
@@ -89,7 +82,7 @@ def test_rules_in_their_own_file_are_left_alone(
 ) -> None:
     project = versions.start(published, tmp_path / "project", versions.WORKING_TREE)
     assert "\npromotion:" not in (project / MLFLOW).read_text("utf-8")
-    written = edit(project / RULES, *EDITS["limits"])
+    written = versions.edit(project / RULES, *EDITS["limits"])
     if deleted:
         (project / RULES).unlink()
     versions.commit(project)
@@ -116,12 +109,9 @@ def test_a_project_that_is_copied_again_has_its_rules_once(published: Path, tmp_
     with answers.quick_copier():
         run_recopy(
             project,
-            settings=Settings(),
             vcs_ref=versions.WORKING_TREE,
-            defaults=True,
             overwrite=True,
-            quiet=True,
-            unsafe=True,
+            **versions.UNATTENDED,
         )
     assert section(project)
     assert not (project / RULES).exists()

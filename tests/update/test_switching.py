@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from copier import Settings, run_update
+from copier import run_update
 
 from tests.support import answers, versions
 
@@ -55,12 +55,9 @@ def switch(project: Path, given: dict[str, str]) -> None:
     run_update(
         project,
         data=answers.known(given),
-        settings=Settings(),
         vcs_ref=versions.WORKING_TREE,
-        defaults=True,
         overwrite=True,
-        quiet=True,
-        unsafe=True,
+        **versions.UNATTENDED,
     )
 
 
@@ -91,9 +88,7 @@ def test_edits_survive_a_move_through_all_presets_and_home_again(
         ".gitignore": ("# Python\n", "/notes/\n\n# Python\n"),
     }
     for path, (old, new) in edits.items():
-        text = (project / path).read_text("utf-8")
-        assert old in text, path
-        (project / path).write_text(text.replace(old, new, 1), "utf-8")
+        versions.edit(project / path, old, new)
     (project / "src/diabetes_progression/pipelines/mine.py").write_text('"""Mine."""\n')
     versions.commit(project)
     before = answers.files(project)

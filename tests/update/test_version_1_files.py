@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from copier import Settings, run_copy
+from copier import run_copy
 
 from tests.support import answers, versions
 
@@ -177,12 +177,9 @@ def adopted(published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         str(published),
         folder,
         data={"adopting": True, "package_name": "old_study"},
-        settings=Settings(),
         vcs_ref=FIRST,
         skip_if_exists=["**"],
-        defaults=True,
-        quiet=True,
-        unsafe=True,
+        **versions.UNATTENDED,
     )
     answers.git(folder, "init", "--quiet")
     versions.commit(folder)

@@ -66,7 +66,7 @@ class PromotionOptions(_Options):
     thresholds: dict[str, BoundOptions] = {}
     slices: dict[str, BoundOptions] = {}
     improvement: dict[str, ImprovementOptions] = {}
-    # Keys that stand in mlflow.yml, where version 2.0 of the template had them.
+    # Keys that are in mlflow.yml, where version 2.0 of the template had them.
     _in_mlflow_yml: frozenset[str] = PrivateAttr(frozenset())
 
     @model_validator(mode="after")
@@ -299,7 +299,7 @@ class KedroMlflowConfig(_Options):
 def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfig:
     """Read mlflow.yml and promotion.yml of the context's Kedro environment, check and resolve them.
 
-    The rules may stand in mlflow.yml as well, where projects of version 2.0 have them.
+    The rules may be in mlflow.yml as well, where projects of version 2.0 have them.
     """
     loader: Any = context.config_loader
     rules: dict[str, Any] = {}

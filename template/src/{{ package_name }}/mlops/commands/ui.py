@@ -80,7 +80,7 @@ def _serve_page(config: KedroMlflowConfig, run_id: str | None, url: str, log: Pa
 def find_page(
     client: "MlflowClient", uri: str, experiment: str, run_id: str | None = None
 ) -> str | None:
-    """Find the page of a run, or of its experiment; none if there is none, or nobody says so."""
+    """Find the page of a run, or of its experiment; none if there is none, or it is not known."""
     from mlflow.exceptions import MlflowException
 
     try:
