@@ -377,16 +377,22 @@ def test_sessions_one_after_the_other_and_at_once_have_runs_of_their_own(project
     with ThreadPoolExecutor() as pool:
         alphas = {str(alpha): {"alpha": alpha} for alpha in (3, 4)}
         list(pool.map(lambda name: service.run(run_id=name, runtime_params=alphas[name]), alphas))
+        beside = [{"alpha": alpha} for alpha in range(5, 13)]  # Some in one millisecond.
+        list(pool.map(lambda params: service.run(runtime_params=params), beside))
     print()
     """
     script(project, source)
     runs = project.runs()
     assert {run.info.status for run in runs} == {"FINISHED"}
     found = sorted(
-        (run.data.params["alpha"], run.data.metrics["one/score"], run.data.metrics["two/score"])
+        (
+            int(run.data.params["alpha"]),
+            run.data.metrics["one/score"],
+            run.data.metrics["two/score"],
+        )
         for run in runs
     )
-    assert found == [(str(alpha), alpha, 2 * alpha) for alpha in (1, 2, 3, 4)]
+    assert found == [(alpha, alpha, 2 * alpha) for alpha in range(1, 13)]
 
 
 def test_the_ways_to_choose_nodes_keep_what_ran(project: Project) -> None:

@@ -410,3 +410,14 @@ def test_a_worker_that_was_not_forked_gets_what_it_needs_through_a_pipe(
     assert record.getMessage() == "********"
     hook._process_state.enter()
     hook._process_state.leave()
+
+
+def test_a_run_id_that_is_under_way_is_refused_and_its_run_goes_on(
+    mlops: Rooms, tmp_path: Path, database: str
+) -> None:
+    _, manager, about = begun(mlops, tmp_path, config_of(mlops, tmp_path, database))
+    with pytest.raises(mlops("errors").TrackingError, match="give each its own run_id"):
+        manager.hook.before_pipeline_run(pipeline=PIPELINE, **about)
+    manager.hook.after_pipeline_run(pipeline=PIPELINE, run_result={}, **about)
+    (found,) = runs_of(database)
+    assert found.info.status == "FINISHED"

@@ -561,3 +561,17 @@ def test_no_other_file_reaches_for_private_names() -> None:
         and (names := list(private_names(ast.parse(path.read_text(encoding="utf-8")))))
     }
     assert found == {}
+
+
+def test_two_runs_that_begin_in_one_millisecond_would_have_one_id(
+    internals: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kedro.framework.session import service_session, session
+
+    given = iter(["first", "first", "first", "second", "second", "third"])
+    for module in (session, service_session):
+        monkeypatch.setattr(module, "generate_timestamp", given.__next__)
+    internals.tell_runs_apart()
+    internals.tell_runs_apart()
+    modules = (session, service_session, session)
+    assert [module.generate_timestamp() for module in modules] == ["first", "second", "third"]

@@ -607,6 +607,20 @@ def test_a_call_whose_answer_is_lost_makes_nothing_twice(
     assert journals(tmp_path) == []
 
 
+def test_runs_that_begin_in_one_millisecond_have_journals_of_their_own(
+    mlops: Rooms, tmp_path: Path, database: str
+) -> None:
+    config = config_of(mlops, tmp_path, database)
+    # A run id is the time; this is what a second process does that begins in the same millisecond.
+    both = [started(mlops, tmp_path, config), started(mlops, tmp_path, config)]
+    assert len(journals(tmp_path)) == 2
+    for run, alpha in zip(both, (1.0, 2.0), strict=True):
+        finish(run, alpha=alpha)
+    found = runs_of(database)
+    assert {run.data.metrics["doubled/rmse"] for run in found} == {4.0, 8.0}
+    assert journals(tmp_path) == []
+
+
 def test_the_journal_that_cannot_be_written_costs_only_tracking(
     mlops: Rooms, tmp_path: Path, database: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import json
 import os
 import sys
 import threading
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.framework.hooks import hook_impl
 
+from .errors import TrackingError
 from .mlflow_internals import (
     ask_for_all_pipelines,
     autologging_off,
     before_thread_pools_end,
     tasks_watched,
+    tell_runs_apart,
 )
 from .project import State
 from .redaction import mask_error, redacted_log, secret_values
@@ -36,8 +39,8 @@ if TYPE_CHECKING:
     from .tracking.progress import NodeProgress
     from .tracking.run import TrackedRun
 
-# Where the runs' journals are, for worker processes, forked or spawned.
-_JOURNAL_VARIABLE = "KEDRO_MLFLOW_JOURNAL"
+# The journals of the runs under way by their run ids, for worker processes, forked or spawned.
+_JOURNALS = "KEDRO_MLFLOW_JOURNALS"
 
 
 class MlflowHook:
@@ -58,6 +61,7 @@ class MlflowHook:
         self._secrets: set[str] = set()
         self._kit: process.WorkerKit | None = None
         self._ends_at_exit = False
+        tell_runs_apart()
 
     @hook_impl
     def after_context_created(self, context: "KedroContext") -> None:
@@ -80,6 +84,10 @@ class MlflowHook:
     ) -> Generator[None, Any, Any]:
         """Start the MLflow run, in the background; it fails if another hook does."""
         run_id = run_params["run_id"]
+        if run_id in self._runs:
+            raise TrackingError(
+                f"Another run is under way as '{run_id}': give each its own run_id."
+            )
         try:
             self._start(run_params, pipeline, catalog)
             return (yield)
@@ -198,7 +206,9 @@ class MlflowHook:
             return
         run_id = run_params["run_id"]
         self._runs[run_id] = run
-        os.environ[_JOURNAL_VARIABLE] = str(run.journal.folder.parent)
+        os.environ[_JOURNALS] = json.dumps(
+            {key: str(each.journal.folder) for key, each in self._runs.items()}
+        )
         self._end_at_exit()
         self._activate(run_id, run.config, run.find_ids)
         if is_parallel(run_params):
@@ -263,8 +273,10 @@ class MlflowHook:
         for run in (self._runs.get(run_id), self._joined.get(run_id)):
             if run and run.process == os.getpid():
                 return run
-        folder = Path(os.environ.get(_JOURNAL_VARIABLE, "")) / run_id
-        return self._join(run_id, folder) if (folder / "run.json").is_file() else None
+        folder = json.loads(os.environ.get(_JOURNALS, "{}")).get(run_id)
+        if folder and Path(folder, "run.json").is_file():
+            return self._join(run_id, Path(folder))
+        return None
 
     def _join(self, run_id: str, folder: Path) -> "RunCapture":
         from .backend.access import headers_provided

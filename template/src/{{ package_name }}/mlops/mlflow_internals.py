@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -39,6 +40,7 @@ _PROJECT = "kedro.framework.project"
 _LOGGING = "KEDRO_LOGGING_CONFIG"
 _ONE_PROJECT = threading.RLock()
 _registry_lock = threading.Lock()
+_run_id_lock = threading.Lock()
 # Returns the scope of the calling thread, if any: an object with a `tracking_uri`, the
 # `experiment_id` of new runs, and a `stack()` of active runs to be changed in place. It is told
 # whether the thread has an active run of its own.
@@ -362,6 +364,33 @@ def ask_for_all_pipelines() -> None:
         complete = False
     if not complete:  # Kedro says what is wrong with those that it is asked for.
         pipelines.set_requested(requested)
+
+
+def tell_runs_apart() -> None:
+    """Let Kedro give no two runs of this process one run id, which is their save version too.
+
+    It is a time in milliseconds, and a program may begin several runs at once.
+    """
+    from kedro.framework.session import service_session, session
+
+    modules: list[Any] = [session, service_session]
+    taken = ""
+
+    def unique(ask: Callable[[], str]) -> Callable[[], str]:
+        @wraps(ask)
+        def find() -> str:
+            nonlocal taken
+            with _run_id_lock:
+                while (run_id := ask()) == taken:
+                    time.sleep(0.0002)
+                taken = run_id
+            return run_id
+
+        return find
+
+    if not hasattr(modules[0].generate_timestamp, "__wrapped__"):
+        for module in modules:
+            module.generate_timestamp = unique(module.generate_timestamp)
 
 
 def loaded_pipelines(package: str, wanted: Iterable[str]) -> "dict[str, Pipeline]":

@@ -1,6 +1,7 @@
 """The journal: one JSON line per event, written at once, with the files that it names beside it.
 
-A run has a folder of its own, named by Kedro's run id:
+A run has a folder of its own, named by Kedro's run id, a time in milliseconds (another process's
+run that has begun in the same one adds its process id):
 
     .kedro_mlflow/journal/<run id>/
         run.json              what a worker process, or a later `sync`, needs to know of the run
@@ -47,15 +48,24 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.files = folder / "files"
         self._lock = threading.Lock()
-        self._path = folder / f"{os.getpid()}.jsonl"
         self._file: IO[bytes] | None = None
         self._refused = False
 
+    @property
+    def files(self) -> Path:
+        """The folder of files that events name."""
+        return self.folder / "files"
+
     def create(self) -> None:
-        """Create the folder, unless another process of the run has."""
-        self.files.mkdir(parents=True, exist_ok=True)
+        """Create the run's folder, which no other run has: another may have the same run id."""
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir()
+        except FileExistsError:
+            self.folder = self.folder.with_name(f"{self.folder.name}-{os.getpid()}")
+            self.folder.mkdir()
+        self.files.mkdir()
 
     def append(self, kind: str, namespace: str = "", **data: Any) -> None:
         """Write one event of a child run or, without a namespace, of the run itself."""
@@ -70,15 +80,15 @@ class Journal:
         line, written = f"{text}\n".encode(), 0
         with self._lock:
             if self._file is None:
-                self.create()
+                self.files.mkdir(parents=True, exist_ok=True)
                 # Unbuffered: else what the disk refuses would be written with the next line.
-                self._file = self._path.open("ab", buffering=0)
+                self._file = (self.folder / f"{os.getpid()}.jsonl").open("ab", buffering=0)
             try:
                 while written < len(line):
                     written += self._file.write(line[written:])
             except OSError:
                 # Half a line would swallow the next one.
-                self._file.truncate(self._path.stat().st_size - written)
+                self._file.truncate(os.fstat(self._file.fileno()).st_size - written)
                 raise
 
     @contextmanager

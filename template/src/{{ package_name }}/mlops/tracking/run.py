@@ -58,7 +58,7 @@ class TrackedRun(RunCapture):
         # What each child run tracks, by namespace, and the run itself under "".
         self._parts = parts_of(run_start.pipeline, config.tracking.run)
         self._started = 0
-        self._lock = FileLock(folder / "lock")
+        self._lock: FileLock
         self._shippers: list[Shipper] = []
 
     def start(self) -> None:
@@ -70,16 +70,18 @@ class TrackedRun(RunCapture):
         config = self.config
         if config.shipping.on_unreachable == "fail":
             require_reachable(config.server)
-        sinks = sinks_of(self.journal.folder, config, self.listeners)
         self.journal.create()
-        self._started = now()
+        folder = self.journal.folder
+        self._lock = FileLock(folder / "lock")
         self._lock.take()
+        self._started = now()
         try:
+            sinks = sinks_of(folder, config, self.listeners)
             self._write_start()
         except BaseException:  # Nothing is left of a run that must not start.
             self.journal.close()
             self._lock.release()
-            shutil.rmtree(self.journal.folder)
+            shutil.rmtree(folder)
             raise
         self._shippers = [Shipper(sink) for sink in sinks]
         for shipper in self._shippers:
