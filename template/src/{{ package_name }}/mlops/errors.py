@@ -4,6 +4,8 @@ from click import ClickException
 
 from .redaction import mask_text
 
+# For lines of the log with brackets in them, which the screen would read as a style.
+AS_IT_IS = {"markup": False}
 _LONGEST_LINE = 200
 
 
