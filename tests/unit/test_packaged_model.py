@@ -290,14 +290,16 @@ def test_a_run_that_fits_all_of_it_adds_the_model(
     assert Path(model.artifact_location.removeprefix("file://"), "MODEL_CARD.md").is_file()
 
 
-def test_a_run_that_is_to_register_says_so_from_the_start(mlops: Rooms) -> None:
+def test_a_run_that_is_to_register_says_so_from_the_start(mlops: Rooms, tmp_path: Path) -> None:
+    given = {"project_path": str(tmp_path)}
     packaging = mlops("model.packaging").Packaging(options_of(mlops))
     for pipeline, registers in (
         (TRAINING, "one.two.sales"),
         (TRAINING + INFERENCE, "one.two.sales"),
         (INFERENCE, None),
     ):
-        start = mlops("tracking").RunStart({}, ["x"], pipeline, DataCatalog())
+        start = mlops("tracking").RunStart(given, ["x"], pipeline, DataCatalog())
+        start.is_tracked = False  # Else it is asked whether it can.
         packaging.run_starts(start)
         assert start.registers == registers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -62,3 +63,15 @@ def test_a_fitted_data_set_without_a_file_is_named(mlops: Rooms, tmp_path: Path)
     catalog = DataCatalog({"fitted": MemoryDataset(1)})
     with pytest.raises(mlops("errors").TrackingError, match=r"'fitted' .* has no file"):
         mlops("model.packaging")._copy_dataset("fitted", catalog, tmp_path)
+
+
+def test_a_requirement_that_is_not_installed_is_named(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packaging = mlops("model.packaging")
+    project = SimpleNamespace(requires=["pandas", "nothing-of-this-name>=1"])
+    monkeypatch.setattr(packaging, "_distribution", lambda: project)
+    with pytest.raises(
+        mlops("errors").TrackingError, match=r"requires nothing-of-this-name, which"
+    ):
+        packaging.project_requirements()

@@ -26,6 +26,7 @@ class State:
         self.folder = folder
         self.journals = folder / "journal"  # One folder per run that is not delivered yet.
         self.refused = folder / "refused"  # One folder per run of which MLflow refused something.
+        self.unregistered = folder / "unregistered"  # One per run whose model has no version.
         self.holdouts = folder / "holdouts"  # The rows on which models were evaluated.
 
     @classmethod

@@ -3,6 +3,7 @@
 import click
 
 from ..errors import TrackingError
+from ..model.unregistered import waiting
 from ..project import State
 from ..registry import listeners_of
 from ..tracking.shipping.sync import give_up, reopen, sync
@@ -83,3 +84,6 @@ def _deliver(project: Project) -> None:
     delivered = sum(outcome.run_id is not None for outcome in ended)
     if ended or not waits:
         click.echo(f"Delivered {delivered} runs." if ended else "Every run is delivered.")
+    for run in waiting(state):
+        command = project.config.typed(f"register {run.folder.name}")
+        click.echo(f"{run.folder.name}: its model is not registered ({run.reason}), `{command}`")

@@ -14,22 +14,27 @@ from kedro.io.core import is_parameter
 from kedro.pipeline import Pipeline
 from packaging.requirements import Requirement
 
+from .. import datasets
 from ..backend.client import muted
-from ..config import ModelOptions
-from ..disk import link
-from ..errors import TrackingError
+from ..config import KedroMlflowConfig, ModelOptions
+from ..disk import atomic, link, refusal
+from ..errors import AS_IT_IS, TrackingError
 from ..mlflow_internals import quieten_mlflow
-from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, registered_pipeline
+from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, State, registered_pipeline
 from ..redaction import Patterns, mask
 from ..tracking import RunListener, RunStart
 from ..tracking.capture.values import read_parameters
+from ..tracking.journal import Journal
 from . import plan
 from .card import write_card
 from .example import synthetic_row
 from .plan import InferencePlan, dataset_at
+from .preflight import entry_of, problems
+from .unregistered import keep, note_run, waiting
 
 if TYPE_CHECKING:
     from ..tracking.run import TrackedRun
+    from ..tracking.shipping import Delivery
 
 logger = logging.getLogger(__name__)
 
@@ -42,35 +47,91 @@ _LOCATION_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata",
 # What predictions may need of the template's code: each file of a model is one more to upload.
 _NEEDED = {"__init__.py", "datasets.py", "disk.py", "errors.py", "mlflow_internals.py"}
 _NEEDED |= {"old_names.py", "project.py", "redaction.py", "model", "validation"}
-_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "packaging.py"}
+_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "packaging.py", "preflight.py"}
+_NOT_NEEDED_OF_MODEL |= {"unregistered.py"}
 
 
 class Packaging(RunListener):
     """Packages the model into runs that have fitted everything that it consists of."""
 
-    def __init__(self, options: ModelOptions) -> None:
-        self._options = options
+    def __init__(self, options: ModelOptions, secrets: Patterns = ()) -> None:
+        self._options, self._secrets = options, secrets
 
     def run_starts(self, start: RunStart) -> None:
-        """Check the model's pipeline, and announce the model if this run fits it."""
+        """Announce the model if this run fits it; a TrackingError says why that cannot succeed."""
         fitted = fitted_inputs(self._options)
-        if fitted and fitted <= start.pipeline.all_outputs():
-            start.registers = self._options.name
+        if not fitted or not fitted <= start.pipeline.all_outputs():
+            return
+        start.registers = self._options.name
+        for run in waiting(State.of(Path(start.run_params["project_path"])))[-1:]:
+            logger.info(
+                "The model of the run %s waits: `uv run kedro mlflow register latest` registers it "
+                "once this is fixed: %s.",
+                *(run.folder.name, run.reason),
+                extra=AS_IT_IS,
+            )
+        if start.is_tracked and not _skips_nodes(start, fitted):
+            require_model(self._options, start.pipeline, start.catalog, self._secrets)
 
     def run_ends(self, run: "TrackedRun", catalog: DataCatalog) -> None:
-        """Write the model into the run's journal, if the run has fitted it."""
+        """Write the model into the run's journal, if the run has fitted it.
+
+        What only the end can show costs no training: the run is finished, and what it has fitted
+        is kept for `kedro mlflow register`.
+        """
         fitted = fitted_inputs(self._options)
         if not fitted or not fitted <= run.outputs().keys():
             return
-        folder = run.journal.files / "pipeline_model"
-        package(self._options, catalog, folder, run.config.redaction.patterns)
-        write_card(run.config, run.project_path, run.journal.folder, folder)
-        # A registered model of Unity Catalog has three names with dots between them; MLflow takes
-        # none in a run's own model.
-        name = self._options.name.rpartition(".")[2]
-        run.journal.append(
-            "model", path=str(folder), name=name, register=self._options.name, pipeline=True
-        )
+        try:
+            add_model(run.config, catalog, run.journal)
+        except Exception as error:
+            if refusal(error):  # Of the disk: nothing could be kept either.
+                raise
+            keep(run, catalog, sorted(fitted), error)
+
+    def run_shipped(self, delivery: "Delivery") -> None:
+        """Note the id of a run whose model waits to be registered."""
+        note_run(delivery)
+
+
+def require_model(
+    options: ModelOptions, training: Pipeline, catalog: DataCatalog, secrets: Patterns = ()
+) -> None:
+    """Raise a TrackingError that says why a run of the training pipeline could register no model.
+
+    All that is known before the run counts.
+    """
+    inference = registered_pipeline(options.pipeline, "model.pipeline")
+    try:
+        _parameters(inference, catalog, secrets)
+        project_requirements()
+        for problem in problems(options, training, inference, catalog):
+            raise TrackingError(problem)
+    except TrackingError as error:
+        raise TrackingError(
+            f"{error.message} Or set `model: null` in mlflow.yml: the run registers no model then."
+        ) from error
+
+
+def add_model(config: KedroMlflowConfig, catalog: DataCatalog, journal: Journal) -> None:
+    """Package the model with its card, and write it into the journal of a run."""
+    options, folder = config.model, journal.files / "pipeline_model"
+    assert options
+    with atomic(folder):
+        package(options, catalog, folder, config.redaction.patterns)
+        project_path = State.of_journal(journal.folder).project_path
+        write_card(config, project_path, journal.folder, folder)
+    # A registered model of Unity Catalog has three names with dots between them; MLflow takes
+    # none in a run's own model.
+    name = options.name.rpartition(".")[2]
+    journal.append("model", path=str(folder), name=name, register=options.name, pipeline=True)
+
+
+def _skips_nodes(start: RunStart, fitted: set[str]) -> bool:
+    """Return whether Kedro leaves out nodes that have fitted something of the model already."""
+    if not start.run_params.get("only_missing_outputs"):
+        return False
+    return any(start.catalog.exists(name) for name in fitted)
 
 
 def fitted_inputs(options: ModelOptions) -> set[str]:
@@ -171,7 +232,14 @@ def project_requirements() -> list[str]:
     for requirement in map(Requirement, _distribution().requires or []):
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
             extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-            pinned.append(f"{requirement.name}{extras}=={metadata.version(requirement.name)}")
+            try:
+                installed = metadata.version(requirement.name)
+            except metadata.PackageNotFoundError:
+                raise TrackingError(
+                    f"The project requires {requirement.name}, which is not installed here: run "
+                    "`uv sync`."
+                ) from None
+            pinned.append(f"{requirement.name}{extras}=={installed}")
     return sorted(pinned)
 
 
@@ -217,9 +285,7 @@ def _example(
 
 def _copy_dataset(name: str, catalog: DataCatalog, folder: Path) -> tuple[dict[str, Any], str]:
     """Save a fitted data set once more; return its entry, without its location, and the file."""
-    config = catalog.to_config()[0].get(name, {})
-    # A CachedDataset holds the entry of the one that has the file.
-    config = config.get("dataset", config)
+    config = entry_of(name, catalog)
     if "filepath" not in config:
         raise TrackingError(
             f"The data set '{name}' is fitted by the run and read by the model, but has no file: "
@@ -227,5 +293,6 @@ def _copy_dataset(name: str, catalog: DataCatalog, folder: Path) -> tuple[dict[s
         )
     entry = {key: config[key] for key in config if key not in _LOCATION_KEYS}
     path = folder / f"{name}{Path(config['filepath']).suffix}"
-    dataset_at(name, entry, path).save(catalog[name].load())
+    with muted(datasets.__name__):  # What is not trusted was said when the run saved it.
+        dataset_at(name, entry, path).save(catalog[name].load())
     return entry, str(path)

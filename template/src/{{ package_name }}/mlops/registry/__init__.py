@@ -19,7 +19,7 @@ def listeners_of(config: KedroMlflowConfig, state: State) -> list[RunListener]:
 
     listeners: list[RunListener] = [Registration(config), HoldoutCapture(config.promotion, state)]
     if config.model:
-        listeners.insert(0, Packaging(config.model))
+        listeners.insert(0, Packaging(config.model, config.redaction.patterns))
         if config.promotion.auto:
             listeners.append(Promotion(config, state))
     return listeners

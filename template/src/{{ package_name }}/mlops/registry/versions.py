@@ -17,12 +17,13 @@ from ..errors import TrackingError
 from ..mlflow_internals import registry_asks
 from ..model.batch import use_version
 from ..model.card import description_of
-from ..project import is_database, is_server
+from ..project import is_database, is_server, registered_pipelines
 from ..redaction import mask
 from ..tracking import RunListener, RunStart, Shipment
 from ..tracking.capture.tags import user_name
 from ..tracking.journal import Record
 from .columns import require_columns
+from .rules import unknown_names
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -166,6 +167,9 @@ class Registration(RunListener):
 
     def run_starts(self, start: RunStart) -> None:
         """Let a run of the model's own pipeline score with a registered version."""
+        if start.registers and start.is_tracked:
+            for problem in unknown_names(self._config.promotion, registered_pipelines()):
+                logger.warning("%s Promotion cannot judge the version of this run.", problem)
         if start.registers and _reads_no_files(self._config):
             logger.warning(
                 "The registry at %s reads no files of this machine, where this run keeps its "

@@ -34,6 +34,7 @@ class RunStart:
     catalog: "DataCatalog"
     tags: dict[str, str] = field(default_factory=dict)
     about: list[str] = field(default_factory=list)  # What a listener adds to the run's name.
+    is_tracked: bool = True  # Whether mlflow.yml does not leave the run out.
     registers: str | None = None  # The model that this run adds a version to, if it succeeds.
 
 

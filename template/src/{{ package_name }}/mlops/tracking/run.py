@@ -187,7 +187,7 @@ class TrackedRun(RunCapture):
     def _report(self, status: str, drained: Sequence[bool]) -> None:
         server = self._server
         if drained[0] and not server.delivery.gone:
-            registered = "".join(f", registered {each}" for each in server.registered)
+            registered = "".join(f", registered {each}" for each in server.delivery.registered)
             logger.info(
                 "MLflow run '%s' (%s) has %s%s. Its page: %s",
                 server.run_name,

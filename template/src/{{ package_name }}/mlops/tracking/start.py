@@ -32,9 +32,11 @@ def start_run(
     """
     require_all(config)
     run_start = RunStart(run_params, pipeline_names(run_params), pipeline, catalog)
+    left_out = config.tracking.disable_tracking.pipelines
+    run_start.is_tracked = not set(run_start.names) <= set(left_out)
     for listener in listeners:
         listener.run_starts(run_start)
-    if set(run_start.names) <= set(config.tracking.disable_tracking.pipelines):
+    if not run_start.is_tracked:
         return None
     if is_parallel(run_params):
         # Workers are forked: one that starts while the shipper's thread imports something would

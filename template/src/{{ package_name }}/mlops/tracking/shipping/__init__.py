@@ -57,6 +57,14 @@ class Delivery:
         """Return the id in MLflow of the run or, by its namespace, a child run; empty if none."""
         return (self.children.get(namespace) if namespace else self.run_id) or ""
 
+    @property
+    def registered(self) -> list[str]:
+        """The versions that were registered, as a person reads them."""
+        return [
+            f"{name} version {number} ({alias})"
+            for name, number, alias in filter(None, self.versions.values())
+        ]
+
     def save(self) -> None:
         """Write it at once: a process that dies leaves the old state or the new one.
 
@@ -118,10 +126,12 @@ class Sink(ABC):
             with suppress(OSError, IndexError):
                 first = json.loads(self._reasons.read_text(encoding="utf-8").splitlines()[0])
                 more = f", and {count - 1} more" if count > 1 else ""
+                is_model = first["what"].startswith("the model ")
+                retry = f"register {run}" if is_model else "sync --refused"
                 notes.append(
                     f"{self.place} refuses {first['what']} for good ({first['reason']}){more}. "
-                    f"{refused / run} keeps the run: `uv run kedro mlflow sync --refused` tries "
-                    f"again, `uv run kedro mlflow sync --give-up {run}` deletes it."
+                    f"{refused / run} keeps the run: `uv run kedro mlflow {retry}` tries again, "
+                    f"`uv run kedro mlflow sync --give-up {run}` deletes it."
                 )
         return notes
 

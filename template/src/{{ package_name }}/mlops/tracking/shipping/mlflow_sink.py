@@ -53,14 +53,6 @@ class MlflowSink(Sink):
         self._listeners = listeners
         self._opened: MlflowClient | None = None
 
-    @property
-    def registered(self) -> list[str]:
-        """The versions that were registered, as a person reads them."""
-        return [
-            f"{name} version {number} ({alias})"
-            for name, number, alias in filter(None, self.delivery.versions.values())
-        ]
-
     def is_well(self) -> bool:
         """Return whether the server answers; a database is never known to be well."""
         return is_reachable(self._server)

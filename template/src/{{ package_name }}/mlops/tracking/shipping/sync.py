@@ -28,6 +28,7 @@ class Outcome:
     run_id: str | None = None  # In MLflow, if it is there.
     error: str | None = None  # Why not all of it was delivered, if so.
     notes: Sequence[str] = ()  # What its owner should know of it, one sentence each.
+    registered: Sequence[str] = ()  # Versions of models, as a person reads them.
     environment: str | None = None  # The Kedro environment whose mlflow.yml it waits for.
 
 
@@ -98,7 +99,8 @@ def _deliver(
         put_away(folder)
     delivery = sinks[0].delivery
     run_id = None if delivery.gone else delivery.run_id
-    return Outcome(folder.name, status, run_id, errors[0] if errors else None, notes)
+    first = errors[0] if errors else None
+    return Outcome(folder.name, status, run_id, first, notes, delivery.registered)
 
 
 def _complete(folder: Path, with_times: bool) -> str:
@@ -133,10 +135,15 @@ def put_away(folder: Path) -> None:
     shutil.rmtree(delivered)
 
 
-def reopen(state: State) -> None:
-    """Let `sync` deliver once more the runs of which a server has refused a part, all of them."""
+def reopen(state: State, run: str | None = None) -> None:
+    """Let `sync` deliver once more the runs of which a server has refused a part, all of them.
+
+    Or only one run, by Kedro's id.
+    """
     for described in state.refused.glob("*/run.json"):
         folder = described.parent
+        if run not in (None, folder.name):
+            continue
         for reasons in folder.glob("*.refused"):
             delivery = Delivery.load(folder, reasons.stem)
             delivery.done = delivery.gone = False
@@ -152,7 +159,7 @@ def give_up(state: State, run: str) -> None:
     kept = [*state.refused.glob(f"{run}-*.jsonl")]  # As the template's first versions kept it.
     for path in kept:
         path.unlink()
-    for folder in (state.refused / run, state.journals / run):
+    for folder in (state.refused / run, state.unregistered / run, state.journals / run):
         if (folder / "run.json").is_file():
             kept.append(folder)
             with FileLock(folder / "lock") as taken:

@@ -1,0 +1,157 @@
+"""What registering a model takes and can be known before training: said before the first node.
+
+A run that would register a model does not start where that cannot succeed. What only the end can
+show costs no training either: see `unregistered.py`.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from inspect import get_annotations
+from pkgutil import resolve_name
+from typing import Any, NoReturn
+
+from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.pipeline import Pipeline
+
+from ..backend.client import muted
+from ..config import ModelOptions
+from ..errors import one_line
+from ..mlflow_internals import storage_of, uncached
+from ..tracking.capture.foreign import classes_of, name_of
+
+# What a registered model's name may not hold, in any of MLflow's registries.
+_REFUSED_IN_NAMES = "/:"
+# Formats of tables and texts, which hold no object.
+_PLAIN = {"CSVDataset", "ExcelDataset", "FeatherDataset", "JSONDataset", "ParquetDataset"}
+_PLAIN |= {"TextDataset", "YAMLDataset"}
+# How types begin that neither a signature nor JSON nor CSV has, in pandas and Polars.
+_REFUSED = ("complex", "period", "interval", "sparse", "mixed", "list", "array", "struct", "object")
+_MOST_NAMED, _ROWS_LOOKED_AT = 5, 1000
+
+
+def problems(
+    options: ModelOptions, training: Pipeline, inference: Pipeline, catalog: DataCatalog
+) -> Iterator[str]:
+    """Say, in a sentence each, why a run of the training pipeline could register no model.
+
+    The input is loaded for it, last of all, as it is once more at the end.
+    """
+    for sign in _REFUSED_IN_NAMES:
+        if sign in options.name:
+            yield f"mlflow.yml: model.name is '{options.name}', and MLflow takes no '{sign}' there."
+    for name in sorted(inference.inputs()):
+        if name.startswith("params:") and name not in catalog:
+            yield (
+                f"The pipeline '{options.pipeline}' reads '{name}', which is in no parameters.yml."
+            )
+    for node in training.nodes:
+        for name in sorted(inference.inputs().intersection(node.outputs) - {options.input}):
+            yield from _of_fitted(name, catalog, node.func)
+    yield from _of_input(options, training, catalog)
+
+
+def entry_of(name: str, catalog: DataCatalog) -> dict[str, Any]:
+    """Return the catalog entry of a data set; of a CachedDataset that of the one with the file."""
+    catalog.get(name)  # The entry may be a pattern's.
+    entry = catalog.to_config()[0].get(name, {})
+    return dict(entry.get("dataset", entry))
+
+
+def _of_fitted(name: str, catalog: DataCatalog, function: Any) -> Iterator[str]:
+    """Say what is wrong with the catalog entry of a data set that training fits."""
+    entry, dataset = entry_of(name, catalog), uncached(catalog.get(name))
+    kind, named = type(dataset), f"The data set '{name}' is fitted by the run and read by the model"
+    if not entry.get("filepath"):
+        yield f"{named}, but has no file: give it an entry with a filepath in catalog.yml."
+        return
+    for method, verb in (("load", "loaded"), ("save", "saved")):
+        if get_annotations(getattr(kind, method)).get("return") in (NoReturn, "NoReturn"):
+            yield f"{named}, but cannot be {verb} as a {kind.__name__}: give it another type."
+    returned: Any = None
+    with suppress(Exception):  # Not every function has a text, and not every name in it a value.
+        returned = get_annotations(function, eval_str=True).get("return")
+    if kind.__name__ in _PLAIN and hasattr(returned, "fit"):
+        yield (
+            f"{named}. It is a {returned.__name__}, which a {kind.__name__} cannot hold: give it "
+            "the type of a SkopsDataset or a pickle.PickleDataset in catalog.yml."
+        )
+    for type_name in entry.get("trusted") or ():
+        try:
+            resolve_name(type_name)
+        except Exception as error:
+            yield (
+                f"The entry of the data set '{name}' in catalog.yml trusts '{type_name}', which "
+                f"cannot be imported ({one_line(error)})."
+            )
+
+
+def _of_input(options: ModelOptions, training: Pipeline, catalog: DataCatalog) -> Iterator[str]:
+    """Say why the model cannot be tried on its input: at the end it is, on the first rows."""
+    name, dataset = options.input, catalog.get(options.input)
+    named = f"The model's input, the data set '{name}' (model.input in mlflow.yml),"
+    in_memory = dataset is None or type(uncached(dataset)) is MemoryDataset
+    if name in training.all_outputs():
+        if in_memory and name in {each for node in training.nodes for each in node.inputs}:
+            yield f"{named} is gone at the run's end: give it an entry with a file in catalog.yml."
+        return
+    if in_memory and not (dataset and dataset.exists()):
+        yield f"{named} has no entry in catalog.yml: give it one, with some rows to predict."
+        return
+    try:
+        with muted("kedro.io.data_catalog"):
+            rows = catalog.load(name)
+    except Exception as error:
+        yield f"{named} {_why_unread(error, dataset)}"
+        return
+    if problem := _of_table(rows):
+        yield f"{named} {problem}"
+
+
+def _why_unread(error: BaseException, dataset: Any) -> str:
+    """Say why a data set cannot be loaded; Kedro wraps what its class raises."""
+    while type(error) is DatasetError and error.__cause__:
+        error = error.__cause__
+    storage = storage_of(dataset) if isinstance(error, FileNotFoundError) else None
+    if storage:
+        return f"has no file at {storage.uri}: put some rows to predict there."
+    text = " ".join(str(error).split()) if isinstance(error, DatasetError) else one_line(error)
+    return f"cannot be read ({text.rstrip('.')}): correct it."
+
+
+def _of_table(rows: Any) -> str | None:
+    """Say why a table cannot be the model's input: in a signature, in JSON and in CSV files."""
+    library = next((each for each, name in classes_of(rows) if name == "DataFrame"), "")
+    if library not in ("pandas", "polars"):
+        what = ".".join(name_of(type(rows)))
+        return f"is a {what}: let its entry in catalog.yml load a table of pandas or Polars."
+    if not len(rows):
+        return "has no rows: put some to predict there."
+    names = [str(label) for label in rows.columns]
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        return f"has more than one column {_listed(repeated)}: give each a name of its own."
+    types = {name: _type(rows, place, library) for place, name in enumerate(names)}
+    if wrong := [f"'{name}' ({kind})" for name, kind in types.items() if kind.startswith(_REFUSED)]:
+        return (
+            f"has columns that JSON and CSV cannot hold: {_listed(wrong)}. Make numbers, texts, "
+            "booleans, dates or categories of them."
+        )
+    return None
+
+
+def _type(rows: Any, place: int, library: str) -> str:
+    """Name the type of a column: of a column of objects, what its first values are."""
+    if library == "polars":
+        return str(rows.dtypes[place]).lower()
+    kind = str(rows.dtypes.iloc[place]).lower()
+    if kind != "object":
+        return kind
+    from pandas.api.types import infer_dtype
+
+    kind = str(infer_dtype(rows.iloc[:_ROWS_LOOKED_AT, place], skipna=True))
+    return "floating" if kind == "mixed-integer-float" else kind
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
