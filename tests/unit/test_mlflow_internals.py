@@ -1,4 +1,4 @@
-"""Private names of MLflow, Kedro and CPython are still where they were: what breaks when not.
+"""Private names of MLflow, Kedro, pandas and CPython: what breaks when they are not there any more.
 
 When one of these fails after an upgrade, `mlops/mlflow_internals.py` is the one file to change.
 """
@@ -22,9 +22,12 @@ from uuid import uuid4
 
 import mlflow
 import numpy as np
+import pandas as pd
+import pandera.pandas as pa
 import pytest
 from kedro.io import CachedDataset, DataCatalog, MemoryDataset
 from kedro.pipeline import node
+from kedro.validation import PanderaValidator
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset
 from kedro_datasets.partitions import PartitionedDataset
@@ -575,3 +578,18 @@ def test_two_runs_that_begin_in_one_millisecond_would_have_one_id(
     internals.tell_runs_apart()
     modules = (session, service_session, session)
     assert [module.generate_timestamp() for module in modules] == ["first", "second", "third"]
+
+
+def test_the_arrays_of_a_tables_columns_are_found(internals: ModuleType) -> None:
+    table = pd.DataFrame({"b": [1.5, 2.5], "a": ["x", "y"], "c": [True, False], "d": [0.5, 1.5]})
+    table["e"] = pd.array([1, None], dtype="Int64")
+    for name, array in zip(table, internals.column_arrays(table), strict=True):
+        assert (array.dtype, list(array)) == (table[name].dtype, list(table[name]))
+
+
+def test_what_a_catalog_entry_has_checked_and_how_is_known(internals: ModuleType) -> None:
+    schema = pa.DataFrameSchema({})
+    assert internals.schema_and_sample(PanderaValidator(schema)) == (schema, {})
+    sampled = PanderaValidator(schema, head=3, sample=2, random_state=1)
+    options = {"head": 3, "sample": 2, "random_state": 1}
+    assert internals.schema_and_sample(sampled) == (schema, options)

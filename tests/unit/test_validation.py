@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 import subprocess
 import sys
+from datetime import datetime, timezone
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +18,9 @@ import pandera.pandas as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kedro.validation import DataValidationError
+from kedro.validation import DataValidationError, ValidatorSpec, resolve_validator
 from pandera.errors import SchemaErrors
+from pandera.typing import Index
 
 from tests.support.profiles import examples
 from tests.support.rooms import PACKAGE, SOURCE, Rooms
@@ -96,7 +99,8 @@ def outcome(validation: ModuleType, table: pd.DataFrame, model: Any = Measured) 
 
 def by_pandera(validation: ModuleType, table: pd.DataFrame, model: Any = Measured) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validation, "_expected", lambda of: (list(of.to_schema().columns), None))
+        patch.setattr(validation.Limits, "passed", lambda *_: None)
+        patch.setattr(validation.Limits, "hold", lambda *_: False)
         return outcome(validation, table, model)
 
 
@@ -117,10 +121,11 @@ def test_row_by_row_the_rules_hold_where_pandera_finds_nothing(
         broken = set()
     except SchemaErrors as errors:
         broken = set(errors.failure_cases["index"])
-    hold = validation.rules_of(schema).hold
-    assert broken == {row for row in range(len(values)) if not hold(values[[row]])}
+    holds = validation.limits_of(schema).block.holds
+    assert broken == {row for row in range(len(values)) if not holds(values[[row]])}
     valid = list(VALID.values())
-    assert broken == {row for row in range(len(values)) if not hold(np.array([valid, values[row]]))}
+    pairs = [np.array([valid, row]) for row in values]
+    assert broken == {row for row, pair in enumerate(pairs) if not holds(pair)}
 
 
 @settings(max_examples=examples(50, weekly=500), suppress_health_check=[HealthCheck.too_slow])
@@ -187,33 +192,58 @@ class OfTheTable(pa.DataFrameModel):
         return len(table) < 2
 
 
+class Parsed(pa.DataFrameModel):
+    x: float
+
+    @pa.parser("x")
+    @classmethod
+    def clip(cls, x: Any) -> Any:
+        return x.clip(0)
+
+
+class WithAnIndex(pa.DataFrameModel):
+    x: float
+    place: Index[int]
+
+
 @pytest.mark.parametrize(
     "model",
     [
-        a_model(unique=True),
-        a_model(coerce=True),
-        a_model(int),
-        a_model(str),
         a_model(ge=0, raise_warning=True),
         a_model(ge=0, ignore_na=False),
         a_model(ge=0, n_failure_cases=1),
         a_model(ge=math.inf),
         a_model(isin=["a"]),
-        a_model(notin=[1]),
-        a_model(ne=1),
-        a_model(config={"strict": True}),
-        a_model(config={"coerce": True}),
+        a_model(str, ge="a"),
+        a_model(str, isin=[1]),
+        a_model(int, isin=[1.5]),
+        a_model(int, ge=2.0**60),
+        a_model(np.float32, isin=[0.1]),
+        a_model(datetime, ge=datetime(2020, 1, 1, tzinfo=timezone.utc)),
+        a_model(datetime, isin=[datetime(2020, 1, 1)]),
+        a_model(str, str_matches=re.compile("a", re.IGNORECASE)),
+        a_model(bool, ge=False),
+        a_model(pa.Category, isin=["a"]),
+        a_model(object),
+        a_model(Annotated[pd.PeriodDtype, "D"]),
+        a_model(default=1.0),
+        a_model(regex=True),
         a_model(config={"unique": ["x"]}),
-        a_model(config={"ordered": True}),
+        a_model(config={"dtype": "float32"}),
+        a_model(config={"add_missing_columns": True}),
+        a_model(config={"drop_invalid_rows": True}),
+        a_model(config={"unique_column_names": True}),
         OfItsOwn,
         OfItsOwnUnderAKnownName,
         OfTheTable,
+        Parsed,
+        WithAnIndex,
     ],
 )
 def test_whatever_else_a_model_asks_for_is_panderas_to_judge(
     validation: ModuleType, model: Any
 ) -> None:
-    assert validation.rules_of(model.to_schema()) is None
+    assert validation.limits_of(model.to_schema()) is None
 
 
 def test_the_bundled_models_need_no_pandera_for_valid_tables(
@@ -221,7 +251,7 @@ def test_the_bundled_models_need_no_pandera_for_valid_tables(
 ) -> None:
     schemas = import_module(f"{mlops('project').PACKAGE}.pipelines.schemas")
     for model in (schemas.Measurements, schemas.Patients):
-        assert validation.rules_of(model.to_schema())
+        assert validation.limits_of(model.to_schema()).block
 
 
 class Closed(Measured):
@@ -257,6 +287,8 @@ def test_a_validator_says_which_schema_it_checks_by(mlops: Rooms, model: Any) ->
         assert (found.columns, found.name) == (schema.columns, schema.name)
         # What `validated` does, unless the model says otherwise.
         assert found.strict is (model in (Measured, Closed))
+    spec = ValidatorSpec(f"{__name__}.{model.__name__}")
+    assert validation.schema_of(resolve_validator(spec)) is schema
     assert schema.strict is (model is Closed)
 
 

@@ -25,6 +25,7 @@ from .mlflow_internals import (
 from .project import State
 from .redaction import mask_error, redacted_log, secret_values
 from .tracking import process
+from .validation import refuse_in_words
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -51,6 +52,7 @@ class MlflowHook:
     """
 
     def __init__(self) -> None:
+        refuse_in_words()
         # Kedro makes a run's context and starts the run in one and the same thread.
         self._thread = threading.local()
         self._runs: dict[str, TrackedRun] = {}

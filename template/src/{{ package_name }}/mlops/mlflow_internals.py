@@ -1,4 +1,4 @@
-"""Every private name of MLflow, then of Kedro and CPython, that the template reaches for.
+"""Every private name of MLflow, then of Kedro, pandas and CPython, that the template reaches for.
 
 They may move in any release, and each function has a test that says what breaks then. `mlflow` is
 imported when it is needed: a packaged model is loaded by processes that have none.
@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
     from kedro.runner import Task
+    from kedro.validation import PanderaValidator
     from mlflow.entities import Run, Span, TraceInfo
     from mlflow.pyfunc import PyFuncModel
     from mlflow.tracing.client import TracingClient
+    from pandas import DataFrame
     from requests import Response
     from sqlalchemy import Engine
 
@@ -501,6 +503,18 @@ def values_in_memory(catalog: "DataCatalog", name: str) -> list[Any]:
     if type(dataset) is not MemoryDataset or dataset._data is _EMPTY:
         return []
     return [dataset._data]
+
+
+def schema_and_sample(validator: "PanderaValidator") -> tuple[Any, dict[str, Any]]:
+    """Return the model or schema that a catalog entry names, and options for a sample of rows."""
+    names = ("head", "tail", "sample", "random_state")
+    sample = {name: getattr(validator, f"_{name}") for name in names}
+    return validator._schema, {name: each for name, each in sample.items() if each is not None}
+
+
+def column_arrays(table: "DataFrame") -> "Iterable[Any]":
+    """Return the array of each column; what is public takes ten times as long."""
+    return cast("Iterable[Any]", table._iter_column_arrays())
 
 
 def before_thread_pools_end(function: Callable[[], None]) -> None:

@@ -21,6 +21,7 @@ from kedro.validation import (
 
 from ..mlflow_internals import call_node, node_outputs
 from ..project import PACKAGE, registered_pipeline
+from ..validation import refuse_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,7 @@ def input_validator(name: str, declared: Any) -> Callable[[Any], Any] | None:
     spec = ValidatorSpec.from_dataset_config(name, declared) if declared else None
     if not (spec and spec.enabled and "load" in spec.on):
         return None
+    refuse_in_words()
     validator = resolve_validator(spec)
 
     def validate(rows: Any) -> Any:

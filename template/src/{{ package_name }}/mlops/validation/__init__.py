@@ -5,8 +5,10 @@ Every command imports this module, so it imports neither pandas nor pandera.
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from kedro.validation import PanderaValidator
 from kedro.validation.exceptions import ModelInstantiationError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -42,6 +44,24 @@ def _problem(found: Mapping[str, Any], known: Sequence[str]) -> str:
     expected = found["msg"].removeprefix("Value error, ").removeprefix("Input ")
     subject = f"{key} is {found['input']!r}, but" if key else f"{found['input']!r}"
     return f"{subject} {expected}"
+
+
+def refuse_in_words() -> None:
+    """Let the pandera models that catalog entries name refuse a table as `validated` does.
+
+    Kedro's own validator for them converts nothing, and names neither row nor rule in words.
+    """
+    kedros = PanderaValidator.validate
+    if hasattr(kedros, "__wrapped__"):
+        return
+
+    @wraps(kedros)
+    def validate(self: PanderaValidator, data: Any) -> Any:
+        from . import tables
+
+        return tables.checked_by(self, data) if tables.checks(self, data) else kedros(self, data)
+
+    PanderaValidator.validate = validate  # type: ignore[method-assign]
 
 
 def schema_of(validator: Any) -> "DataFrameSchema | None":
