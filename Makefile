@@ -32,8 +32,8 @@ test: lint ## everything the continuous integration runs: lint, then all tests
 lint: $(VENV)/ready build/lint/project ## format, rules, types (the rendered package's too), workflows
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet --output-format concise .
-	$(BIN)/mypy $(wildcard $(OWN_PYTHON))
-	cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml --package project
+	$(BIN)/mypy $(wildcard $(OWN_PYTHON)) & own=$$!; \
+	    (cd build/lint && ../../$(BIN)/mypy --config-file ../../pyproject.toml --package project) && wait $$own
 	$(BIN)/actionlint .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
 

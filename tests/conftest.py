@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.support import answers
+from tests.support import answers, tables
 from tests.support.answers import Render
 from tests.support.guarded import GuardedServer, guarded_server
 from tests.support.project import (
@@ -74,6 +74,7 @@ def render(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
 @pytest.fixture(scope="session")
 def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The default project, installed: all processes share it, and none changes it."""
+    tables.offer(shared(tmp_path_factory, "tables", tables.make))
     folder = shared(tmp_path_factory, "rendered", partial(install, template))
     return Project(folder / "project", folder / "project/.venv")
 

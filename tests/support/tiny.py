@@ -8,6 +8,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from tests.support import tables
 from tests.support.project import PACKAGE, Project
 
 REGISTRY = """\
@@ -95,12 +96,14 @@ def small(project: Project, pipelines: str, config: str = "") -> Project:
     project.write("conf/base/mlflow.yml", CONFIG + config)
     project.write("conf/base/catalog.yml", "")
     project.write("conf/base/parameters.yml", "alpha: 0.5\n")
+    tables.give(project.folder)
     return project
 
 
 def tiny(project: Project, experiment: str, pipelines: str = TWO_NODES) -> Project:
     """Give the project small pipelines and an experiment of its own, wherever it tracks."""
     small(project, pipelines)
+    (project.folder / "mlflow.db").unlink()
     config = "conf/base/mlflow.yml"
     project.edit(config, "sqlite:///mlflow.db", "${oc.env:MLFLOW_TRACKING_URI}")
     project.edit(config, f"name: {PACKAGE}", f"name: {experiment}")

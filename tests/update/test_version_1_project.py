@@ -65,7 +65,7 @@ class Lived(Project):
     synced: str
 
     def screen(self, *command: str) -> str:
-        result = self.run("kedro", *command)
+        result = self.kedro(*command)
         return " ".join((result.stdout + result.stderr).split())
 
 
@@ -79,21 +79,21 @@ def lived(published: Path, rendered: Project, tmp_path_factory: pytest.TempPathF
     project = Project(folder, rendered.environment)
     edit(project)
     versions.commit(folder)
-    project.run("kedro", "run")
-    project.run("kedro", "run", "--pipelines", "inference")
+    project.kedro("run")
+    project.kedro("run", "--pipelines", "inference")
     scored = list(pd.read_csv(folder / PREDICTIONS)["progression"])
     # Measured on other patients, and not delivered: nothing answers there.
-    project.run("kedro", "run", "--env", "away", "--params", "split.test_fraction=0.25")
+    project.kedro("run", "--env", "away", "--params", "split.test_fraction=0.25")
     assert len(project.runs()) == 2
 
-    project.run("kedro", "mlflow", "update", code=3, env=ALONE)
+    project.kedro("mlflow", "update", code=3, env=ALONE)
     for path in ("settings.py", "cli.py"):
         answers.git(folder, "checkout", "--ours", f"{SOURCE}/{path}")
     versions.commit(folder)
     # Python's own files stay where the template's code was.
     assert not list((folder / SOURCE / "tracking").rglob("*.py"))
     (folder / PREDICTIONS).unlink()
-    synced = project.run("kedro", "mlflow", "sync").stdout
+    synced = project.kedro("mlflow", "sync").stdout
     return Lived(folder, rendered.environment, scored, synced)
 
 
@@ -125,7 +125,7 @@ def test_own_commands_and_the_templates_are_there(lived: Lived) -> None:
 
 
 def test_what_a_command_prints_for_programs_is_left_alone(lived: Lived) -> None:
-    result = lived.run("kedro", "mlflow", "doctor", "--json")
+    result = lived.kedro("mlflow", "doctor", "--json")
     assert json.loads(result.stdout)["checks"]
     assert "is now" in result.stderr
 
@@ -136,7 +136,7 @@ def test_a_batch_is_scored_as_before(lived: Lived) -> None:
 
 
 def test_a_version_is_compared_with_the_champion(lived: Lived) -> None:
-    screen = lived.run("kedro", "mlflow", "promote", "--version", "2", "--dry-run", code=1).stdout
+    screen = lived.kedro("mlflow", "promote", "--version", "2", "--dry-run", code=1).stdout
     assert "for the holdout of version 2" in screen
 
 
