@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -46,13 +47,18 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 @pytest.fixture(autouse=True)
 def environment_stays() -> Iterator[None]:
-    """Put back what points MLflow somewhere, as code that a test calls in this process may set."""
+    """Put back what points MLflow somewhere, as code that a test calls in this process may set.
+
+    MLflow's getter is no use for that: it returns a default where nothing was set.
+    """
     prefixes = ("MLFLOW_TRACKING_", "MLFLOW_REGISTRY_", "MLFLOW_RUN_", "MLFLOW_EXPERIMENT_")
     before = dict(os.environ)
     yield
     for name in [name for name in os.environ if name.startswith(prefixes)]:
         del os.environ[name]
     os.environ.update({name: before[name] for name in before if name.startswith(prefixes)})
+    if address := sys.modules.get("mlflow.tracking._tracking_service.utils"):
+        vars(address)["_tracking_uri"] = None
 
 
 @pytest.fixture(scope="session")

@@ -288,7 +288,6 @@ def test_a_run_that_was_begun_elsewhere_is_joined_and_ended_there(
         monkeypatch.setenv("MLFLOW_RUN_ID", run_id if by == "environment" else "of nobody")
     away = f"sqlite:///{tmp_path}/away.db"
     config = config_of(mlops, tmp_path, away if by == "active" else database, tracking=tracking)
-    before = mlflow.get_tracking_uri()
     try:
         if by == "active":
             mlflow.set_tracking_uri(database)
@@ -297,7 +296,6 @@ def test_a_run_that_was_begun_elsewhere_is_joined_and_ended_there(
     finally:
         if by == "active":
             _active_run_stack.get().clear()  # Without ending it.
-        mlflow.set_tracking_uri(before)
     (found,) = runs_of(database, "theirs")
     assert (found.info.run_id, found.info.status) == (run_id, "RUNNING")
     assert found.info.run_name == "their run"
