@@ -2,6 +2,7 @@
 # build/tools (uv, if the machine has none) and .venv; the system Python is never written to.
 #
 #   make test PYTHON=python3.12     another interpreter than the first one found
+#   make demo EXAMPLE=none          one example instead of all, one after the other
 #   make test ARGS="-k workflows"   arguments for pytest; -n 0 runs all tests in one process
 #   make release VERSION=1.2.0      what is committed, as this version
 
@@ -23,8 +24,8 @@ unexport PYTHONPATH
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
-demo: $(TOOLS)/ready ## render a project into build/demo, train, register, score, serve, ask it
-	@exec $(TOOLS)/bin/python scripts/demo.py --uv $(UV) --python "$$(cat $(TOOLS)/interpreter)"
+demo: $(TOOLS)/ready ## render each example below build/, train, register, score, serve, ask it
+	@exec $(TOOLS)/bin/python scripts/demo.py --uv $(UV) --python "$$(cat $(TOOLS)/interpreter)" --example '$(EXAMPLE)'
 
 test: lint ## everything the continuous integration runs: lint, then all tests
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder $(ARGS)
@@ -72,3 +73,6 @@ $(VENV)/ready: requirements-dev.txt $(TOOLS)/ready
 build/lint/project: FORCE # the package under a name that can be imported, with the examples that are copied into it
 	@rm -rf $@ && mkdir -p $@
 	@ln -s '$(CURDIR)/template/src/{{ package_name }}/'* '$(CURDIR)/docs/examples/'*.py $@
+	@for example in regression none; do ln -s \
+	    "$(CURDIR)/template/{% if example == '$$example' %}.{% endif %}/src/{{ package_name }}/pipelines" $@/$$example; done
+	@mv $@/regression $@/pipelines

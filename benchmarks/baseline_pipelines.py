@@ -9,12 +9,12 @@ from kedro.pipeline import Pipeline, node
 from kedro_mlflow.pipeline import pipeline_ml_factory  # type: ignore[import-not-found]
 
 from .pipelines import inference, training  # type: ignore[import-not-found]
-from .pipelines.schemas import validate_measurements  # type: ignore[import-not-found]
+from .pipelines.schemas import validate_instances  # type: ignore[import-not-found]
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """List the training that logs its inference pipeline as a model, and the same without."""
-    checked = Pipeline([node(validate_measurements, "instances", "checked", name="validate")])
+    checked = Pipeline([node(validate_instances, "instances", "checked", name="validate")])
     predicting = Pipeline(inference.create_pipeline(), inputs={"instances": "checked"})
     with_model = pipeline_ml_factory(
         training=training.create_pipeline(),

@@ -21,7 +21,7 @@ class PlainModel(PythonModel):
         self._preparation, self._regressor = (
             load(filepath=context.artifacts[name]).load() for name in ("preparation", "regressor")
         )
-        self._validate = import_module(f"{package}.pipelines.schemas").validate_measurements
+        self._validate = import_module(f"{package}.pipelines.schemas").validate_instances
         self._prepare = import_module(f"{package}.pipelines.preparation").prepare
         self._predict = import_module(f"{package}.pipelines.inference.nodes").predict
 

@@ -1,7 +1,8 @@
 """`make demo`: a project from nothing to an answered HTTP request, step by step.
 
-Renders the default answers into `build/demo` and types there what its README tells to type. Needs
-only the standard library: copier comes through uv, in an environment of its own.
+Renders the default answers into `build/demo` and types there what its README tells, then
+the same with each other example. Needs only the standard library: copier comes through uv, in an
+environment of its own.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "build" / "demo"
+# The answers to `example`, the default first.
+EXAMPLES = ("regression", "none")
 INSTANCES = Path("data/05_model_input/instances.csv")
 PREDICTIONS = Path("data/07_model_output/predictions.csv")
 EVALUATION = Path("data/08_reporting/evaluation.json")
 SERVER_LOG = ROOT / "build" / "demo-server.log"
+# How pandas writes a gap, and how it reads one.
+GAPS = ("", "NA")
 
 INDENT = "    "
 ROWS_TO_ASK = 2
@@ -53,7 +58,14 @@ def main() -> int:
         default=sys.executable,
         help="the Python to make the project's environment with (default: the one running this)",
     )
+    parser.add_argument(
+        "--example",
+        choices=["", *EXAMPLES],
+        default="",
+        help="only this one (default: all of them)",
+    )
     options = parser.parse_args()
+    examples = [options.example] if options.example else EXAMPLES
     uv = shutil.which(options.uv)
     if uv is None:
         print("uv is missing: start the demo with `make demo`, which fetches it.", file=sys.stderr)
@@ -61,7 +73,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _stop_like_ctrl_c)
     started = time.monotonic()
     try:
-        run_all(str(Path(uv).absolute()), clean_environment(os.environ, options.python))
+        for example in examples:
+            run_all(
+                str(Path(uv).absolute()), clean_environment(os.environ, options.python), example
+            )
     except StepError as failure:
         print(f"\n{failure}", file=sys.stderr)
         return 1
@@ -69,36 +84,45 @@ def main() -> int:
         print("\nStopped; nothing is left running. Start again with `make demo`.", file=sys.stderr)
         return 130
     print(f"\nAll done in {time.monotonic() - started:.0f} s.")
-    print_next_steps(uv)
+    print_next_steps(uv, folder_of(examples[0]))
     return 0
 
 
-def run_all(uv: str, environment: Mapping[str, str]) -> None:
+def folder_of(example: str) -> Path:
+    """Where the project of an example is rendered."""
+    return PROJECT if example == EXAMPLES[0] else PROJECT.with_name(f"{PROJECT.name}-{example}")
+
+
+def run_all(uv: str, environment: Mapping[str, str], example: str) -> None:
     """Render, install, train, score, serve, ask; raises StepError at the first that fails."""
-    with step("Render the template's default answers into build/demo"):
-        render(uv, environment)
+    project = folder_of(example)
+    with step(f"Render the default answers, example={example}, into {project.relative_to(ROOT)}"):
+        render(uv, environment, project, {"example": example})
     with step("Install the project's environment (uv sync)"):
         run(
             [uv, "sync", "--quiet"],
             environment,
+            folder=project,
             remedy="Check the network and run `make demo` again.",
         )
-        put_under_git(environment)
+        put_under_git(environment, project)
     with step("Train, track, register (uv run kedro run)"):
-        show_registered(run([uv, "run", "kedro", "run"], environment, show=True))
+        output = run([uv, "run", "kedro", "run"], environment, folder=project, show=True)
+        show_registered(output, project)
     with step("Score a batch with the champion (uv run kedro run --pipelines inference)"):
-        run([uv, "run", "kedro", "run", "--pipelines", "inference"], environment, show=True)
-        show_predictions()
+        scoring = [uv, "run", "kedro", "run", "--pipelines", "inference"]
+        run(scoring, environment, folder=project, show=True)
+        show_predictions(project)
     port = free_port()
     command = [uv, "run", "kedro", "mlflow", "serve", "--port", str(port)]
-    with server(command, environment, port), step("Ask it over HTTP (POST /invocations)"):
-        ask(port)
+    with server(command, environment, port, project), step("Ask it over HTTP (POST /invocations)"):
+        ask(port, project)
 
 
-def print_next_steps(uv: str) -> None:
+def print_next_steps(uv: str, project: Path) -> None:
     """Print the three commands to go on with, with a uv that the reader has."""
-    typed = "uv" if shutil.which("uv") else os.path.relpath(Path(uv).absolute(), PROJECT)
-    print(f"To go on, in {PROJECT.relative_to(ROOT)}:\n")
+    typed = "uv" if shutil.which("uv") else os.path.relpath(Path(uv).absolute(), project)
+    print(f"To go on, in {project.relative_to(ROOT)}:\n")
     for command, purpose in (
         ("kedro mlflow ui", "open the MLflow page: runs, plots, the registered model"),
         ("kedro run", "train again: the next version of the model"),
@@ -144,8 +168,8 @@ def clean_environment(variables: Mapping[str, str], python: str) -> dict[str, st
 def render(
     uv: str,
     environment: Mapping[str, str],
-    project: Path = PROJECT,
-    answers: Mapping[str, str] | None = None,
+    project: Path,
+    answers: Mapping[str, str],
 ) -> None:
     """Copy the template as it stands, uncommitted changes included, into a new folder."""
     shutil.rmtree(project, ignore_errors=True)
@@ -153,7 +177,7 @@ def render(
     copier += ["--with", "copier-template-extensions", "copier", "copy"]
     options = ["--trust", "--defaults", "--quiet", "--vcs-ref", "HEAD"]
     lowest = {"python_version": "3.10"} if sys.version_info < (3, 11) else {}
-    for key, answer in (lowest | dict(answers or {})).items():
+    for key, answer in (lowest | dict(answers)).items():
         options += ["--data", f"{key}={answer}"]
     # An absolute path is recorded, so that `copier update` finds the template from anywhere.
     run(
@@ -164,7 +188,7 @@ def render(
     )
 
 
-def put_under_git(environment: Mapping[str, str]) -> None:
+def put_under_git(environment: Mapping[str, str], project: Path) -> None:
     """Commit the project in a repository of its own: `copier update` asks for a clean one."""
     # A machine on which nobody has committed yet has no name to sign with.
     roles = ("GIT_AUTHOR", "GIT_COMMITTER")
@@ -172,14 +196,15 @@ def put_under_git(environment: Mapping[str, str]) -> None:
     addresses = {f"{role}_EMAIL": "demo@localhost" for role in roles}
     commit = ["commit", "--no-verify", "--no-gpg-sign", "--message", "As rendered"]
     for command in (["init"], ["add", "--all"], commit):
-        run(["git", *command], {**environment, **names, **addresses})
+        run(["git", *command], {**environment, **names, **addresses}, folder=project)
 
 
-def show_registered(output: str) -> None:
+def show_registered(output: str, project: Path) -> None:
     """Print the measures and the model of a training; StepError if it registered no champion."""
-    evaluation = json.loads((PROJECT / EVALUATION).read_text())
-    measures = [f"{name} {evaluation[name]:.3g}" for name in ("rmse", "mae", "r2")]
-    say(f"On {evaluation['patients']:.0f} patients held out: {', '.join(measures)}")
+    evaluation = json.loads((project / EVALUATION).read_text())
+    rows = evaluation.pop("rows")
+    measures = [f"{name} {it:.3g}" for name, it in evaluation.items() if isinstance(it, float)]
+    say(f"On {rows:.0f} rows held out: {', '.join(measures)}")
     # The run's closing line, which may be folded at any space.
     model = re.search(r"registered\s+(\S+)\s+version\s+(\d+)\s+\((\w+)\)", output)
     if model is None or model[3] != "champion":
@@ -187,26 +212,40 @@ def show_registered(output: str) -> None:
     say(f"Registered model: {model[1]}, version {model[2]}, alias {model[3]}")
 
 
-def show_predictions() -> None:
+def show_predictions(project: Path) -> None:
     """Print the first scored instances beside what was predicted for them."""
-    with (PROJECT / PREDICTIONS).open(newline="") as file:
+    with (project / PREDICTIONS).open(newline="") as file:
         predictions = list(csv.DictReader(file))
     say(f"{len(predictions)} predictions in {PREDICTIONS}, the first:")
-    for instance, prediction in zip(read_instances(), predictions[:ROWS_TO_ASK], strict=False):
+    for instance, prediction in zip(
+        read_instances(project), predictions[:ROWS_TO_ASK], strict=False
+    ):
         version = prediction.pop("model_version")
         del prediction["model_run_id"]
         print_answer(instance, prediction, f" (version {version})")
 
 
-def read_instances() -> list[dict[str, float]]:
-    """The rows that the project ships for scoring, as numbers."""
-    with (PROJECT / INSTANCES).open(newline="") as file:
-        return [{name: float(text) for name, text in row.items()} for row in csv.DictReader(file)]
+def read_instances(project: Path) -> list[dict[str, Any]]:
+    """The rows that the project ships for scoring: numbers, texts, None for a gap."""
+    with (project / INSTANCES).open(newline="") as file:
+        return [
+            {name: value_of(text) for name, text in row.items()} for row in csv.DictReader(file)
+        ]
 
 
-def ask(port: int) -> None:
+def value_of(text: str) -> float | int | str | None:
+    """What a field of a CSV file says."""
+    if text in GAPS:
+        return None
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def ask(port: int, project: Path) -> None:
     """Send rows of the instances file to the server and print its answer beside them."""
-    instances = read_instances()[:ROWS_TO_ASK]
+    instances = read_instances(project)[:ROWS_TO_ASK]
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/invocations",
         data=json.dumps({"dataframe_records": instances}).encode(),
@@ -223,26 +262,39 @@ def ask(port: int) -> None:
         print_answer(instance, prediction)
 
 
-def print_answer(instance: Mapping[str, float], prediction: Any, origin: str = "") -> None:
+def print_answer(instance: Mapping[str, Any], prediction: Any, origin: str = "") -> None:
     """Print one row, what the model says of it, and whose word that is, as far as it is known."""
-    row = ", ".join(f"{name} {value:g}" for name, value in instance.items())
-    numbers = prediction if isinstance(prediction, Mapping) else {"prediction": prediction}
-    answer = ", ".join(f"{name} {float(value):.1f}" for name, value in numbers.items())
+    row = ", ".join(f"{name} {value}" for name, value in instance.items() if value is not None)
+    values = prediction if isinstance(prediction, Mapping) else {"prediction": prediction}
+    answer = ", ".join(f"{name} {shown(value)}" for name, value in values.items())
     say(f"{row}\n  -> {answer}{origin}")
 
 
+def shown(value: Any) -> str:
+    """A predicted value as a person reads it."""
+    try:
+        return f"{float(value):.3g}"
+    except ValueError:
+        return str(value)
+
+
 @contextmanager
-def server(command: Sequence[str], environment: Mapping[str, str], port: int) -> Iterator[None]:
+def server(
+    command: Sequence[str], environment: Mapping[str, str], port: int, project: Path
+) -> Iterator[None]:
     """A server that answers for as long as the block runs and is gone afterwards."""
-    with SERVER_LOG.open("w") as log, process_group(command, environment, log) as process:
+    with (
+        SERVER_LOG.open("w") as log,
+        process_group(command, environment, log, project) as process,
+    ):
         with step(f"Start the server (uv {' '.join(command[1:])})"):
-            wait_until_it_answers(process, port)
+            wait_until_it_answers(process, port, project)
         yield
         with step("Stop the server"):
             stop_group(process)
 
 
-def wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
+def wait_until_it_answers(process: subprocess.Popen[bytes], port: int, project: Path) -> None:
     """Return once /ping answers; StepError when the server ends or takes too long."""
     problem = f"The server has not answered after {SECONDS_TO_START:.0f} s"
     deadline = time.monotonic() + SECONDS_TO_START
@@ -258,7 +310,7 @@ def wait_until_it_answers(process: subprocess.Popen[bytes], port: int) -> None:
     log = SERVER_LOG.read_text(errors="replace").splitlines()
     raise StepError(
         f"{problem}. The end of its output:\n{end_of(log)}\n"
-        f"To see it alone: cd {PROJECT.relative_to(ROOT)} && uv run kedro mlflow serve"
+        f"To see it alone: cd {project.relative_to(ROOT)} && uv run kedro mlflow serve"
     )
 
 
@@ -267,7 +319,7 @@ def process_group(
     command: Sequence[str],
     environment: Mapping[str, str],
     output: int | IO[str],
-    folder: Path = PROJECT,
+    folder: Path,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own: it and all it has started are gone after the block."""
     process = subprocess.Popen(
@@ -306,7 +358,7 @@ def run(
     command: Sequence[str],
     environment: Mapping[str, str],
     *,
-    folder: Path = PROJECT,
+    folder: Path,
     show: bool = False,
     remedy: str = "",
 ) -> str:

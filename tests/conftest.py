@@ -109,7 +109,7 @@ def train(rendered: Project, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def rows(trained: Trained) -> pd.DataFrame:
-    """The patients to score."""
+    """The rows to score."""
     return pd.read_csv(trained.project.folder / "data/05_model_input/instances.csv")
 
 

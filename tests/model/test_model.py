@@ -48,10 +48,10 @@ def test_mlflows_page_of_models_can_rank_and_link_them(trained: Trained) -> None
         metrics = model.metrics or []
         assert {metric.key: metric.value for metric in metrics} == evaluation
         on = {(metric.dataset_name, metric.dataset_digest) for metric in metrics}
-        assert on == {("test_patients", digest)}
+        assert on == {("test_records", digest)}
     assert run.inputs
     found = {(each.dataset.name, each.dataset.digest) for each in run.inputs.dataset_inputs}
-    assert ("test_patients", digest) in found
+    assert ("test_records", digest) in found
     by_name = {model.name: model for model in models}
     version = client.get_model_version_by_alias(PACKAGE, "challenger")
     assert version.source == f"models:/{by_name[PACKAGE].model_id}"

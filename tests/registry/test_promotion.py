@@ -253,7 +253,7 @@ def test_a_card_lies_in_the_model_and_is_the_description_of_its_version(trained:
     assert f"| rmse | {rmse:.4g} |" in card
     assert "| sex_1 |" in card
     assert "Not for any decision about a person." in card
-    assert "| patients | data/01_raw/diabetes.csv | 442 | 11 |" in card
+    assert "| records | data/01_raw/diabetes.csv | 442 | 11 |" in card
     assert "| bmi | double |" in card
     assert "| model.alpha | 10.0 |" in card
     assert run.data.tags["kedro.run_id"] in card

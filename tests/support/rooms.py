@@ -7,10 +7,16 @@ from importlib import import_module
 from types import ModuleType
 from typing import Protocol
 
-from tests.support.answers import REPOSITORY
+from tests.support.answers import REPOSITORY, choices, questions
 
 SOURCE = REPOSITORY / "template" / "src"
 PACKAGE = "{{ package_name }}"
+
+# The owner's part of the package and of the project, by the answer `example`.
+EXAMPLES = {
+    name: REPOSITORY / "template" / f"{{% if example == '{name}' %}}.{{% endif %}}"
+    for name in choices(questions()["example"])
+}
 
 
 class Rooms(Protocol):
@@ -23,6 +29,8 @@ def mlops() -> ModuleType:
     """Import the package `mlops` itself."""
     if str(SOURCE) not in sys.path:
         sys.path.insert(0, str(SOURCE))
+        # A project has the default example's pipelines beside `mlops/`.
+        import_module(PACKAGE).__path__.append(str(EXAMPLES["regression"] / "src" / PACKAGE))
     return import_module(f"{PACKAGE}.mlops")
 
 

@@ -28,6 +28,7 @@ DEFAULTS = {
     "artifact_store": "local",
     "serving_target": "mlflow",
     "ci": "github",
+    "example": "regression",
 }
 
 SERVING = ["mlflow", "none", "docker", "kubernetes", "sagemaker", "databricks"]
@@ -49,6 +50,7 @@ ACCEPTED = [
     *[("artifact_store", value) for value in ["local", "s3", "gcs", "azure"]],
     *[("serving_target", value) for value in SERVING],
     *[("ci", value) for value in ["github", "gitlab", "none"]],
+    *[("example", value) for value in ["regression", "none"]],
     ("tracking_uri", "https://mlflow.example.com/team"),
 ]
 
@@ -72,6 +74,7 @@ REFUSED = [
     ("serving_target", "torchserve", "'torchserve' is not in"),
     ("serving_target", "databricks", "Answer tracking_preset=databricks too"),
     ("ci", "jenkins", "'jenkins' is not in"),
+    ("example", "iris", "'iris' is not in"),
     ("backend_store", "oracle", "'oracle' is not in"),
     ("artifact_store", "ftp", "'ftp' is not in"),
 ]

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support import answers
 from tests.support.answers import Render
+from tests.support.rooms import EXAMPLES
 
 DOCS = sorted((answers.REPOSITORY / "docs").glob("*.md"))
 PAGES = [*sorted(answers.REPOSITORY.glob("*.md")), *DOCS]
@@ -173,7 +174,7 @@ def test_every_link_leads_to_a_file_and_a_heading(file: Path) -> None:
 def test_every_file_of_this_repository_that_is_named_exists(file: Path) -> None:
     ours = r"`((?:tests|scripts|benchmarks|extensions|includes|docs)/[\w./-]*)`"
     named = re.findall(ours, file.read_text(encoding="utf-8"))
-    roots = (answers.REPOSITORY, answers.REPOSITORY / "template")
+    roots = (answers.REPOSITORY, answers.REPOSITORY / "template", EXAMPLES["regression"])
     assert [name for name in named if not any((root / name).exists() for root in roots)] == []
 
 

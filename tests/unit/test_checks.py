@@ -353,3 +353,35 @@ def test_what_waits_is_sent_by_the_command_of_its_own_environment(
     assert stores.journal(state, config).remedy == f"Run `uv run kedro mlflow sync{option}`."
     assert f"`uv run kedro mlflow sync --refused{option}`" in stores.refused(state, config).remedy
     assert f"sync --give-up two{option}`" in stores.refused(state, config).remedy
+
+
+# --- what is left of the example ---
+
+MARK = "# Still the example's: replace it.\n"
+CARD = (
+    "<!-- Still the example's: this describes a model of data/01_raw/study.csv. Replace it. -->\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("files", "status", "named"),
+    [
+        ({}, None, []),
+        ({"MODEL_CARD.md": "# Mine\n"}, None, []),
+        ({"src/p/mlops/config.py": MARK, "tests/test_x.py": MARK}, None, []),
+        ({"src/p/pipelines/schemas.py": MARK}, "ok", ["src/p/pipelines/schemas.py"]),
+        ({"src/p/pipelines/training/nodes.py": MARK}, "ok", ["src/p/pipelines/training/nodes.py"]),
+        ({"conf/base/catalog.yml": MARK, "data/01_raw/README.md": MARK}, "ok", ["conf", "data"]),
+        ({"MODEL_CARD.md": CARD, "data/01_raw/study.csv": "x\n"}, "ok", ["MODEL_CARD.md"]),
+        ({"MODEL_CARD.md": CARD}, "warning", ["MODEL_CARD.md", "its data are replaced"]),
+    ],
+)
+def test_what_is_still_the_examples_is_named(
+    files: dict[str, str], status: str | None, named: list[str], mlops: Rooms, tmp_path: Path
+) -> None:
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    found = mlops("doctor.example").example(tmp_path)
+    assert (found.status if found else None) == status
+    assert [name for name in named if name not in found.message] == []

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pandas as pd
+import pytest
 from mlflow.models import Model, infer_signature
 
 from tests.support.rooms import Rooms
@@ -76,3 +77,21 @@ def test_a_description_has_as_many_sections_as_the_registry_takes(
     assert describe(tmp_path) == (
         "# Card\n\n## A\n\nshort\n\nThe rest is in `MODEL_CARD.md` among the model's files."
     )
+
+
+@pytest.mark.parametrize(
+    ("about", "kept"),
+    [
+        ("Still the example's: this describes a model of data/patients.csv. Replace it.", True),
+        ("Still the example's: this describes a model of data/other.csv. Replace it.", False),
+        ("Still the example's: this describes a model of patients.csv. Replace it.", True),
+        ("Still the example's: this describes a model of tients.csv. Replace it.", False),
+        ("This describes a model of data/other.csv.", True),
+    ],
+)
+def test_the_examples_words_are_for_the_examples_data(
+    about: str, kept: bool, mlops: Rooms, tmp_path: Path
+) -> None:
+    card = written(mlops, tmp_path, f"# Card\n\n<!-- {about} -->\n\n## Intended use\n\nPatients.\n")
+    assert ("## Intended use\n\nPatients." in card) is kept
+    assert ("Not written yet: they belong in `CARD.md`." in card) is not kept

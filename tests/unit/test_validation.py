@@ -250,7 +250,7 @@ def test_the_bundled_models_need_no_pandera_for_valid_tables(
     validation: ModuleType, mlops: Rooms
 ) -> None:
     schemas = import_module(f"{mlops('project').PACKAGE}.pipelines.schemas")
-    for model in (schemas.Measurements, schemas.Patients):
+    for model in (schemas.Instances, schemas.Records):
         assert validation.limits_of(model.to_schema()).block
 
 

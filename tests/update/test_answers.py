@@ -76,6 +76,36 @@ def test_an_answer_and_the_version_change_at_once(published: Path, tmp_path: Pat
     assert of_the_template(project) == of_the_template(fresh)
 
 
+@pytest.mark.parametrize("tag", [versions.released()[-1], versions.WORKING_TREE])
+@pytest.mark.parametrize("example", answers.choices(answers.questions()["example"])[1:])
+def test_another_example_changes_nothing_of_the_owners(
+    example: str, tag: str, published: Path, tmp_path: Path
+) -> None:
+    project = versions.start(published, tmp_path / "project", tag)
+    before = answers.files(project)
+    yours = answers.ownership(project)["yours"]
+    versions.update(project, versions.WORKING_TREE, {"example": example})
+    after = answers.files(project)
+    assert answers.recorded(project)["example"] == example
+    owned = {path for path in before if any(Path(path).is_relative_to(owner) for owner in yours)}
+    assert [path for path in owned if after.get(path) != before[path]] == []
+    assert [path for path in after.keys() - before.keys() if "/mlops/" not in path] == []
+
+
+def test_an_older_project_has_the_default_example_and_keeps_its_names(
+    published: Path, tmp_path: Path
+) -> None:
+    project = versions.start(published, tmp_path / "project", "v2.0.0")
+    for tag in (versions.WORKING_TREE, versions.NEXT):
+        versions.update(project, tag)
+        versions.commit(project)
+        assert answers.recorded(project)["example"] == "regression"
+        # The rules are about data sets of its own catalog.
+        rules = (project / "conf/base/mlflow.yml").read_text("utf-8")
+        assert "  holdout: test_patients " in rules
+        assert not (project / "tests/data").exists()
+
+
 # --- what the new answers do without ---
 
 

@@ -1,62 +1,56 @@
-"""The inference pipeline: a prediction for every instance, in their order."""
-
-from importlib import import_module
+"""The inference pipeline: a prediction for every instance, and the one that training tested."""
 
 import pandas as pd
 import pytest
-from kedro.framework.project import PACKAGE_NAME
+from kedro.framework.project import pipelines
 from kedro.io import DatasetError
 
-from ..conftest import Project
-
-prepare = import_module(f"{PACKAGE_NAME}.pipelines.preparation").prepare
+from ..conftest import Project, instances_of
 
 
 def test_every_instance_gets_one_prediction(project: Project) -> None:
-    project.run("training", until="regressor")
-    project.run("inference")
-
-    predictions = project.load("predictions")
-    assert list(predictions.columns) == ["progression"]
-    assert len(predictions) == len(project.load("instances"))
-    assert predictions["progression"].between(0, 400).all()
+    project.train()
+    assert len(project.predict()) == len(project.load("instances"))
 
 
 def test_the_order_of_the_columns_does_not_matter(project: Project) -> None:
-    project.run("training", until="regressor")
-    project.run("inference")
-    predictions = project.load("predictions")
+    project.train()
+    predictions = project.predict()
 
     instances = project.load("instances")
-    instances[instances.columns[::-1]].to_csv(project.file("instances"), index=False)
-    project.run("inference")
+    project.save("instances", instances[instances.columns[::-1]])
 
-    pd.testing.assert_frame_equal(project.load("predictions"), predictions)
+    pd.testing.assert_frame_equal(project.predict(), predictions)
 
 
 def test_one_instance_is_predicted_as_it_is_among_others(project: Project) -> None:
-    project.run("training", until="regressor")
-    project.run("inference")
-    predictions = project.load("predictions")
+    project.train()
+    predictions = project.predict()
 
-    project.load("instances").iloc[[3]].to_csv(project.file("instances"), index=False)
-    project.run("inference")
+    project.save("instances", project.load("instances").iloc[[3]])
 
-    assert project.load("predictions")["progression"].item() == pytest.approx(
-        predictions["progression"][3]
+    pd.testing.assert_frame_equal(
+        project.predict(), predictions.iloc[[3]].reset_index(drop=True), check_dtype=False
     )
 
 
-def test_inference_before_training_says_what_to_do(project: Project) -> None:
-    with pytest.raises(DatasetError, match=r"preparation\.skops is not there\. Run the pipeline"):
+def test_inference_predicts_what_training_has_tested(project: Project) -> None:
+    project.train()
+    test_records = project.run("training", until="test_records")
+    tested = project.run("training", until="test_predictions")
+
+    project.save("instances", instances_of(test_records))
+
+    predictions = project.predict()[list(tested.columns)]
+    pd.testing.assert_frame_equal(predictions, tested.reset_index(drop=True), check_dtype=False)
+
+
+def test_both_pipelines_call_the_same_functions() -> None:
+    training = {node.func for node in pipelines["training"].nodes}
+    assert {node.func for node in pipelines["inference"].nodes} <= training
+
+
+def test_inference_before_training_is_refused(project: Project) -> None:
+    with pytest.raises(DatasetError):
         project.run("inference")
-
-
-def test_prepare_goes_by_name_and_leaves_the_progression_out(project: Project) -> None:
-    preparation = project.run("training", until="preparation")
-    patients = project.load("patients")
-
-    features = prepare(patients[patients.columns[::-1]], preparation)
-
-    pd.testing.assert_frame_equal(features, prepare(patients, preparation))
-    assert list(features.columns) == [name for name in patients if name != "progression"]
+    assert not project.file("predictions").exists()

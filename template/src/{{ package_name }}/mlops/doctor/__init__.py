@@ -17,6 +17,7 @@ from ..redaction import mask, secret_values
 from ..tracking.shipping.shipper import custom_sink
 from ..update.origin import pending
 from . import connection, stores
+from .example import example
 from .setup import Finding, Setup, failed, ok, skipped, warning
 
 SECONDS = 15
@@ -72,6 +73,8 @@ def examine(project_path: Path, env: str | None) -> Iterator[tuple[str, Finding]
     yield "settings", ok(f"environment {where}, tracking at {shown}")
     for name, finding in diagnose(checks_of(config), Setup(project_path, config)):
         yield name, finding.masked(secrets)
+    if found := example(project_path):
+        yield "example", found
     if newer := pending(project_path):
         yield "template", ok(f"{newer} is there", "`kedro mlflow update` brings it.")
 

@@ -4,6 +4,7 @@ It is a file of the model, and the description of its version in the registry. I
 data. What model cards are for: https://arxiv.org/abs/1810.03993.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import gmtime, strftime
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from mlflow.types import Schema
 
 FILE = "MODEL_CARD.md"
+
+# What a file of the example says of itself, and its card of the data that it is about.
+OF_THE_EXAMPLE = "Still the example's"
+_DESCRIBED = re.compile(rf"{OF_THE_EXAMPLE}: this describes a model of (\S+)\.\s")
 
 # As much as the registry of a database takes as a description.
 _MAX_DESCRIPTION = 5000
@@ -68,7 +73,7 @@ def _sections(
     overall, groups = _tables_of(metrics)
     yield f"# Model card: {config.model.name}"
     yield f"Trained on {day} by the pipeline `{start.data['name']}`."
-    yield _sections_of_owner(project, config.model.card.text)
+    yield _sections_of_owner(project, config.model.card.text, inputs)
     yield _section("Metrics", overall, measured_on)
     if groups:
         yield _section("Groups", groups, "The same metrics for each group.")
@@ -99,12 +104,23 @@ def _read(journal: Path, evaluation: str) -> tuple[Record, _Values, _Values, _Va
     return start, {**start.data["tags"], **tags}, parameters, inputs, metrics
 
 
-def _sections_of_owner(project: Path, path: str | None) -> str:
-    """Read the owner's sections; what is before the first of them is about the file itself."""
+def described_by(text: str) -> str | None:
+    """Return the file of data that the example's words are about; None if they are the owner's."""
+    found = _DESCRIBED.search(text)
+    return found[1] if found else None
+
+
+def _sections_of_owner(project: Path, path: str | None, inputs: _Values) -> str:
+    """Read the owner's sections; what is before the first of them is about the file itself.
+
+    The example's own words are left out where the run has read other data.
+    """
     if path and (project / path).is_file():
         text = (project / path).read_text(encoding="utf-8")
-        _, heading, sections = f"\n{text}".partition("\n## ")
-        if heading:
+        about, heading, sections = f"\n{text}".partition("\n## ")
+        read = [str(data["source"]) for data in inputs.values()]
+        data = described_by(about)
+        if heading and not (data and read and not any(uri.endswith(f"/{data}") for uri in read)):
             return f"## {sections.strip()}"
     file = f"`{path}`" if path else "a file that mlflow.yml names (model.card.text)"
     return f"## Intended use and limits\n\nNot written yet: they belong in {file}."

@@ -1,0 +1,34 @@
+"""The parameters of the training pipeline: their types and limits.
+
+The nodes' type hints name these classes, so Kedro checks `parameters.yml` before a run starts.
+The values are in `conf/base/parameters.yml` and nowhere else: there are no defaults here.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from ...mlops import Parameters
+
+# NumPy's seeds are unsigned 32-bit integers.
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Split(Parameters):
+    """How records are divided into training and test."""
+
+    test_fraction: float = Field(gt=0, lt=1)
+    seed: Seed
+
+
+class Model(Parameters):
+    """The regressor: a ridge regression."""
+
+    alpha: float = Field(ge=0)
+
+
+class Importance(Parameters):
+    """How permutation importance is measured."""
+
+    repeats: int = Field(ge=2)
+    seed: Seed
