@@ -73,6 +73,6 @@ $(VENV)/ready: requirements-dev.txt $(TOOLS)/ready
 build/lint/project: FORCE # the package under a name that can be imported, with the examples that are copied into it
 	@rm -rf $@ && mkdir -p $@
 	@ln -s '$(CURDIR)/template/src/{{ package_name }}/'* '$(CURDIR)/docs/examples/'*.py $@
-	@for example in regression none; do ln -s \
+	@for example in regression classification none; do ln -s \
 	    "$(CURDIR)/template/{% if example == '$$example' %}.{% endif %}/src/{{ package_name }}/pipelines" $@/$$example; done
 	@mv $@/regression $@/pipelines

@@ -30,7 +30,7 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "build" / "demo"
 # The answers to `example`, the default first.
-EXAMPLES = ("regression", "none")
+EXAMPLES = ("regression", "classification", "none")
 INSTANCES = Path("data/05_model_input/instances.csv")
 PREDICTIONS = Path("data/07_model_output/predictions.csv")
 EVALUATION = Path("data/08_reporting/evaluation.json")

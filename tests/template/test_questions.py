@@ -50,7 +50,7 @@ ACCEPTED = [
     *[("artifact_store", value) for value in ["local", "s3", "gcs", "azure"]],
     *[("serving_target", value) for value in SERVING],
     *[("ci", value) for value in ["github", "gitlab", "none"]],
-    *[("example", value) for value in ["regression", "none"]],
+    *[("example", value) for value in ["regression", "classification", "none"]],
     ("tracking_uri", "https://mlflow.example.com/team"),
 ]
 
