@@ -7,16 +7,29 @@ from typing import Any
 import pandas as pd
 import pytest
 from kedro.validation.exceptions import CheckFailure, DataValidationError
-from mlflow.models import infer_signature
-from mlflow.types import ColSpec, Schema
-from mlflow.types.schema import AnyType
+from mlflow.models.utils import _enforce_schema
 
 from tests.support.rooms import Rooms
 
-TYPES = ["double", "float", "long", "integer", "boolean", "string", "datetime", "binary"]
+TYPES = {
+    "double": "float64",
+    "float": "float64",
+    "long": "int64",
+    "integer": "int64",
+    "boolean": "bool",
+    "string": "object",
+    "datetime": "datetime64[ns]",
+    "timedelta": "object",
+    "date": "datetime64[ns]",
+    "decimal": "float64",
+    "binary": "object",
+}
+# As training may have had them.
+DTYPES = {"double": "float32", "float": "float32", "long": "int32", "integer": "int64"}
+DTYPES |= {"boolean": "bool", "datetime": "datetime64[us, UTC]", "timedelta": "timedelta64[us]"}
 
 
-def limits(**bounds: tuple[float, float]) -> Any:
+def limits_of(**bounds: tuple[float, float]) -> Any:
     """A model that refuses what is out of bounds, by its columns' names."""
 
     def predict(rows: pd.DataFrame) -> pd.DataFrame:
@@ -32,16 +45,38 @@ def limits(**bounds: tuple[float, float]) -> Any:
     return predict
 
 
-def schema_of(**kinds: str) -> Schema:
-    return Schema([ColSpec(kind, name) for name, kind in kinds.items()])
+def schema_of(mlops: Rooms, **kinds: str) -> Any:
+    column = mlops("model.columns").Column
+    columns = [
+        column(name, kind, DTYPES.get(kind, "object"), nullable=False)
+        for name, kind in kinds.items()
+    ]
+    return mlops("model.schema").Schema(columns)
 
 
 @pytest.mark.parametrize("kind", TYPES)
-def test_a_row_has_the_types_of_the_schema(mlops: Rooms, kind: str) -> None:
-    schema = schema_of(x=kind)
-    row = mlops("model.example").synthetic_row(schema, limits())
-    assert len(row) == 1
-    assert infer_signature(row).inputs == schema
+def test_a_row_has_the_types_of_the_schema_as_mlflow_has_them(mlops: Rooms, kind: str) -> None:
+    schema = schema_of(mlops, x=kind)
+    seen: list[pd.DataFrame] = []
+    row = mlops("model.example").synthetic_row(schema, seen.append)
+    assert seen[0].dtypes.to_list() == [DTYPES.get(kind, "object")]
+    assert str(row["x"].dtype).replace("str", "object") == TYPES[kind]
+    _enforce_schema(row, schema.signature())
+
+
+def test_a_row_keeps_the_limits_that_are_known(mlops: Rooms) -> None:
+    column = mlops("model.columns").Column
+    limits = {"minimum": 3.3, "maximum": 3.4}
+    columns = [
+        column("a", "double", "float64", about=limits),
+        column("b", "string", "object", about={"enum": ["x", "y"]}),
+        column("c", "category", "category", categories=("k", "l"), of="object"),
+        column("d", "long", "int64", about={"minimum": 30}),
+    ]
+    row = mlops("model.example").synthetic_row(
+        mlops("model.schema").Schema(columns), limits_of(a=(3.3, 3.4), d=(30, 40))
+    )
+    assert row.to_dict("records") == [{"a": pytest.approx(3.35), "b": "x", "c": "k", "d": 30}]
 
 
 @pytest.mark.parametrize(
@@ -62,8 +97,8 @@ def test_a_row_has_the_types_of_the_schema(mlops: Rooms, kind: str) -> None:
 def test_a_value_that_the_model_refuses_is_exchanged(
     mlops: Rooms, kind: str, bounds: tuple[float, float]
 ) -> None:
-    predict = limits(x=bounds, y=(1, 1))
-    row = mlops("model.example").synthetic_row(schema_of(x=kind, y="double"), predict)
+    predict = limits_of(x=bounds, y=(1, 1))
+    row = mlops("model.example").synthetic_row(schema_of(mlops, x=kind, y="double"), predict)
     if kind == "long" and bounds == (0.05, 0.95):  # No whole number is between.
         assert row is None
     else:
@@ -76,14 +111,10 @@ def broken(rows: pd.DataFrame) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("schema", "predict"),
-    [
-        (schema_of(x="double"), broken),
-        (schema_of(x="double"), limits(x=(3.3, 3.4))),
-        (Schema([ColSpec(AnyType(), "x")]), limits()),
-        (Schema([ColSpec("double")]), limits()),
-    ],
-    ids=["refused without a column", "no value fits", "of any type", "without names"],
+    "predict",
+    [broken, limits_of(x=(3.3, 3.4))],
+    ids=["refused without a column", "no value fits"],
 )
-def test_where_none_can_be_guessed_there_is_none(mlops: Rooms, schema: Any, predict: Any) -> None:
+def test_where_none_can_be_guessed_there_is_none(mlops: Rooms, predict: Any) -> None:
+    schema = schema_of(mlops, x="double")
     assert mlops("model.example").synthetic_row(schema, predict) is None

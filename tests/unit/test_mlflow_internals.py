@@ -21,7 +21,6 @@ from typing import Any
 from uuid import uuid4
 
 import mlflow
-import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 import pytest
@@ -359,13 +358,6 @@ def test_serving_would_not_predict_as_mlflow_does(
         folder, python_model=Doubling(), pip_requirements=[], uv_project_path=str(tmp_path)
     )
     assert internals.unchecked_predict(mlflow.pyfunc.load_model(str(folder)))(21) == 42
-
-
-def test_numbers_of_numpy_would_be_served_in_another_form(internals: ModuleType) -> None:
-    assert internals.json_value(np.float64(0.5)) == 0.5
-    assert internals.json_value(np.array([1.5, 2.5])) == [1.5, 2.5]
-    with pytest.raises(TypeError):
-        internals.json_value(object())
 
 
 def test_files_of_data_sets_would_be_neither_kept_nor_described(

@@ -108,6 +108,7 @@ def test_it_holds_code_requirements_and_an_example_and_nothing_of_the_machine(
     assert example["columns"] == ["x"]
     assert len(example["data"]) == 1
     config = mlflow.models.Model.load(packaged).flavors["python_function"]["config"]
+    assert config.pop("input_entry").keys() == {"type", "load_args"}
     entry = config["datasets"].pop("state")
     assert entry.pop("type").endswith("PickleDataset")
     assert "filepath" not in entry
@@ -142,8 +143,8 @@ def test_it_is_served_without_mlflows_own_checks(mlops: Rooms, packaged: Path) -
     model = mlops("serving.model").Model.load(packaged, "sales", "3", 10)
     prediction, rows = model.predict({"x": [1.0, 2.0]})
     assert (prediction["y"].tolist(), rows) == ([10.5, 20.5], 2)
-    assert [(one.name, one.type) for one in model.inputs] == [("x", "double")]
-    assert [(one.name, one.type) for one in model.outputs] == [("y", "double")]
+    assert [(one.name, one.type) for one in model.schema.columns] == [("x", "double")]
+    assert [(one["name"], one["type"]) for one in model.outputs] == [("y", "double")]
     assert type(model._predict.__self__).__name__ == "InferencePlan"
     sys.path.remove(str(packaged / "code"))
 
@@ -337,13 +338,42 @@ def test_a_secret_among_the_parameters_is_not_packaged(mlops: Rooms, tmp_path: P
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize(
+    ("returned", "problem"),
+    [({"a": {"b": 1}}, "'a' holds objects"), (object(), "the class object has no form in JSON")],
+    ids=["nested", "an object"],
+)
+def test_what_no_protocol_can_carry_is_refused(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, returned: Any, problem: str
+) -> None:
+    pipeline = Pipeline([node(lambda rows, state, shift: returned, INFERENCE.nodes[0].inputs, "y")])
+    monkeypatch.setattr(
+        mlops("project"), "registered_pipelines", lambda *_: {"inference": pipeline}
+    )
+    message = f"What the model returns cannot be served: {problem}"
+    with pytest.raises(mlops("errors").TrackingError, match=message):
+        mlops("model.packaging").package(
+            options_of(mlops), catalog_in(tmp_path), tmp_path / "model"
+        )
+
+
+def test_an_input_that_training_did_not_have_is_refused(mlops: Rooms, tmp_path: Path) -> None:
+    tables = [mlops("model.inferred_schema").of_table(pd.DataFrame({"x": ["a text"]}))]
+    with pytest.raises(
+        mlops("errors").TrackingError, match=r"'rows' .* x must be a text \(data row"
+    ):
+        mlops("model.packaging").package(
+            options_of(mlops), catalog_in(tmp_path), tmp_path / "model", (), tables
+        )
+
+
 def test_an_input_that_gives_no_rows_is_refused(mlops: Rooms, tmp_path: Path) -> None:
     catalog = catalog_in(tmp_path)
     (tmp_path / "rows.csv").unlink()
     with pytest.raises(mlops("errors").TrackingError, match=r"'rows' .* gives none"):
         mlops("model.packaging").package(options_of(mlops), catalog, tmp_path / "model")
     catalog["rows"] = MemoryDataset([1, 2])
-    with pytest.raises(mlops("errors").TrackingError, match="gives none: 'list' object has no"):
+    with pytest.raises(mlops("errors").TrackingError, match="is of the class list"):
         mlops("model.packaging").package(options_of(mlops), catalog, tmp_path / "model")
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pandas as pd
@@ -34,15 +37,17 @@ def served(
     mlops: Rooms, columns: dict[str, str], predict: Any, token: str | None = None, **more: Any
 ) -> Asked:
     """Serve a model of these columns, with their types, by both protocols."""
-    table = mlops("serving.table")
     optional = more.get("optional", ())
-    inputs = [table.Column(name, kind, name not in optional) for name, kind in columns.items()]
-    outputs = [table.Column("sum", "double", True)]
-    model = mlops("serving.model").Model(
-        "study", "7", 3, inputs, outputs, table.Table(inputs), predict
-    )
+    signature = [
+        {"name": name, "type": kind, "required": name not in optional}
+        for name, kind in columns.items()
+    ]
+    schema = mlops("model.schema").Schema.of_signature(json.dumps(signature))
+    outputs = [{"name": "sum", "type": "double"}]
+    model = mlops("serving.model").Model("study", "7", 3, schema, predict, outputs)
     routes = mlops("serving.mlflow_protocol").routes(model)
     routes |= mlops("serving.v2_protocol").routes(model)
+    routes |= mlops("serving.openapi").routes(model)
     about = {"x-model-version": "7"}
     return Asked(mlops("serving.app").App(routes, about, token, 100_000, None))
 
@@ -204,7 +209,7 @@ def test_a_wrong_method_is_told_the_right_one(sums: Asked) -> None:
     assert sums.ask("/ping", method="HEAD").status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/nothing", "/invocations/", "/v2/models/other/infer"])
+@pytest.mark.parametrize("path", ["/nothing", "/invocations/", "/v2/models/other/infer"])
 def test_there_is_nothing_at_another_path(sums: Asked, path: str) -> None:
     answer = sums.ask(path)
     assert (answer.status, path in answer.message) == (404, True)
@@ -212,7 +217,16 @@ def test_there_is_nothing_at_another_path(sums: Asked, path: str) -> None:
 
 OPEN = ["/ping", "/health", "/v2/health/live", "/v2/health/ready"]
 OPEN += ["/v2/models/study/ready", "/v2/models/study/versions/7/ready"]
-CLOSED = ["/version", "/v2", "/v2/models/study", "/invocations", INFER, "/nothing"]
+CLOSED = [
+    "/",
+    "/openapi.json",
+    "/version",
+    "/v2",
+    "/v2/models/study",
+    "/invocations",
+    INFER,
+    "/nothing",
+]
 
 
 @pytest.mark.parametrize("path", OPEN + CLOSED)
@@ -251,9 +265,9 @@ TAKEN = [
 def test_values_reach_the_model_as_what_they_are(
     mlops: Rooms, name: str, given: list[Any], expected: list[Any]
 ) -> None:
-    table = mlops("serving.table")
     kinds = {named: kind for kind, named in TYPES.items()}
-    frame = table.Table([table.Column(name, kinds[name], True)]).frame({name: given})
+    signature = json.dumps([{"name": name, "type": kinds[name]}])
+    frame = mlops("model.schema").Schema.of_signature(signature).table({name: given})
     found = frame[name].tolist()
     assert [type(value) for value in found] == [type(value) for value in expected]
     for value, wanted in zip(found, expected, strict=True):
@@ -279,10 +293,14 @@ REFUSED = [
     ("blob", ["YQ"], "blob must be bytes in base64 (data row 1: 'YQ')."),
     ("blob", ["Y!Q=="], "blob must be bytes in base64 (data row 1: 'Y!Q==')."),
     ("blob", ["ä"], "blob must be bytes in base64 (data row 1: 'ä')."),
-    ("blob", [1], "blob must be a text (data row 1: 1)."),
+    ("blob", [1], "blob must be bytes in base64 (data row 1: 1)."),
     ("time", ["31.1.2026"], "time must be a time, as 2026-01-31T12:00:00 (data row 1: '31.1.2026"),
     ("time", ["2026-02-30"], "time must be a time, as 2026-01-31T12:00:00 (data row 1: '2026-02-"),
-    ("time", [1], "time must be a text (data row 1: 1)."),
+    ("time", [1], "time must be a time, as 2026-01-31T12:00:00 (data row 1: 1)."),
+    ("time", ["now"], "time must be a time, as 2026-01-31T12:00:00 (data row 1: 'now')."),
+    ("time", ["today"], "time must be a time, as 2026-01-31T12:00:00 (data row 1: 'today')."),
+    ("time", [""], "time must be a time, as 2026-01-31T12:00:00 (data row 1: '')."),
+    ("time", ["2026-01-31", "9999-12-31"], "time must be a time, as 2026-01-31T12:00:00 (data row"),
 ]
 
 
@@ -341,7 +359,69 @@ ANSWERS = [
     (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
     ([np.int64(3), np.float32(0.5)], [3, 0.5]),
     ([{"a": [1]}, "text"], [{"a": [1]}, "text"]),
+    (
+        {"label": np.array(["a", "b"]), "score": [0.5, np.nan]},
+        {"label": ["a", "b"], "score": [0.5, None]},
+    ),
+    ({1: {np.int64(2): pd.NA}}, {"1": {"2": None}}),
+    (
+        pd.DataFrame({"x": np.array([1.5, np.inf]), "when": pd.to_datetime(["2026-01-31", None])}),
+        [{"x": 1.5, "when": "2026-01-31T00:00:00"}, {"x": None, "when": None}],
+    ),
+    (np.array([[0.5, np.nan]]), [[0.5, None]]),
+    (np.array(["2026-01-31T12:00"], dtype="datetime64[ns]"), ["2026-01-31T12:00:00"]),
+    (np.float64(0.5), 0.5),
 ]
+
+# A value of a prediction, and its form in both protocols.
+FORMS = [
+    (None, None),
+    (pd.NA, None),
+    (pd.NaT, None),
+    (float("nan"), None),
+    (float("-inf"), None),
+    (np.float32("nan"), None),
+    (np.bool(True), True),
+    (np.int8(3), 3),
+    (Decimal("1.25"), 1.25),
+    (pd.Timestamp("2026-01-31T12:00"), "2026-01-31T12:00:00"),
+    (pd.Timestamp("2026-01-31T12:00", tz="Europe/Berlin"), "2026-01-31T12:00:00+01:00"),
+    (np.datetime64("2026-01-31"), "2026-01-31T00:00:00"),
+    (datetime(2026, 1, 31, 12), "2026-01-31T12:00:00"),
+    (date(2026, 1, 31), "2026-01-31"),
+    (time(12, 30), "12:30:00"),
+    (pd.Timedelta("26h"), "P1DT2H0M0S"),
+    (timedelta(hours=26), "P1DT2H0M0S"),
+    (np.timedelta64(26, "h"), "P1DT2H0M0S"),
+    (pd.Interval(0, 10), "(0, 10]"),
+    (pd.Period("2026-01", "M"), "2026-01"),
+    (b"bytes", "Ynl0ZXM="),
+    (UUID(int=1), "00000000-0000-0000-0000-000000000001"),
+]
+
+
+@pytest.mark.parametrize(("value", "form"), FORMS, ids=repr)
+def test_a_value_has_one_form_in_every_protocol(mlops: Rooms, value: Any, form: Any) -> None:
+    table = pd.DataFrame({"y": pd.Series([value, value], dtype=object)})
+    asked = served(mlops, {"age": "double"}, lambda rows: table)
+    answer = asked.ask("/invocations", {"instances": [[1]]})
+    assert answer.body["predictions"] == [{"y": form}, {"y": form}]
+    (output,) = asked.ask(INFER, {"inputs": [tensor()]}).body["outputs"]
+    assert output["data"] == [form, form]
+
+
+@pytest.mark.parametrize("kind", ["Int64", "boolean", "category", "string", "datetime64[ns, UTC]"])
+def test_a_column_of_pandas_with_a_gap_has_a_null(mlops: Rooms, kind: str) -> None:
+    whole = {"Int64": 1, "boolean": True, "datetime64[ns, UTC]": "2026-01-31T00:00:00+00:00"}.get(
+        kind, "a"
+    )
+    table = pd.DataFrame({"y": pd.Series([whole, None]).astype(kind)})
+    asked = served(mlops, {"age": "double"}, lambda rows: table)
+    answer = asked.ask("/invocations", {"instances": [[1]]})
+    assert answer.body["predictions"] == [{"y": whole}, {"y": None}]
+    (output,) = asked.ask(INFER, {"inputs": [tensor()]}).body["outputs"]
+    assert output["data"] == [whole, None]
+    assert output["datatype"] == {"Int64": "INT64", "boolean": "BOOL"}.get(kind, "BYTES")
 
 
 @pytest.mark.parametrize(("prediction", "expected"), ANSWERS, ids=range(len(ANSWERS)))
@@ -516,17 +596,54 @@ OUTPUTS = [
     (pd.Series([1], dtype="uint8"), "UINT64", [1]),
     (pd.Series([0.5]), "FP64", [0.5]),
     (pd.Series(["a"]), "BYTES", ["a"]),
-    (pd.Series([pd.Timestamp("2026-01-31")]), "BYTES", ["2026-01-31 00:00:00"]),
+    (pd.Series([pd.Timestamp("2026-01-31")]), "BYTES", ["2026-01-31T00:00:00"]),
+    (pd.Series([None, 1], dtype=object).head(1), "BYTES", [None]),
+    (pd.Series([2], dtype=object), "INT64", [2]),
+    (pd.Series([[1, "a"]]), "BYTES", ['[1, "a"]']),
 ]
 
 
-@pytest.mark.parametrize(("values", "datatype", "data"), OUTPUTS, ids=[each[1] for each in OUTPUTS])
+@pytest.mark.parametrize(("values", "datatype", "data"), OUTPUTS, ids=range(len(OUTPUTS)))
 def test_an_output_has_the_datatype_of_its_values(
     mlops: Rooms, values: pd.Series, datatype: str, data: list[Any]
 ) -> None:
     asked = served(mlops, {"age": "double"}, lambda rows: pd.DataFrame({"y": values}))
     (output,) = asked.ask(INFER, {"inputs": [tensor()]}).body["outputs"]
     assert output == {"name": "y", "shape": [1], "datatype": datatype, "data": data}
+
+
+SHAPED: list[tuple[Any, list[tuple[str, list[int], str, list[Any]]]]] = [
+    (np.array([[1.5, 2], [3, 4]]), [("predict", [2, 2], "FP64", [1.5, 2, 3, 4])]),
+    (np.arange(4).reshape(1, 2, 2), [("predict", [1, 2, 2], "INT64", [0, 1, 2, 3])]),
+    (np.array(0.5), [("predict", [1], "FP64", [0.5])]),
+    ([[1, 2], [3, 4]], [("predict", [2, 2], "INT64", [1, 2, 3, 4])]),
+    (["a", None], [("predict", [2], "BYTES", ["a", None])]),
+    (0.5, [("predict", [1], "FP64", [0.5])]),
+    (pd.Series([1, 2], name="y"), [("y", [2], "INT64", [1, 2])]),
+    ({"label": np.array(["a", "b"]), "score": [0.5, None]},
+     [("label", [2], "BYTES", ["a", "b"]), ("score", [2], "FP64", [0.5, None])]),
+    ({"probability": np.array([[0.25, 0.75]])}, [("probability", [1, 2], "FP64", [0.25, 0.75])]),
+    ([{"label": "a", "score": 1}, {"label": "b"}],
+     [("label", [2], "BYTES", ["a", "b"]), ("score", [2], "FP64", [1, None])]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("prediction", "expected"), SHAPED, ids=range(len(SHAPED)))
+def test_a_prediction_of_any_shape_is_tensors(mlops: Rooms, prediction: Any, expected: Any) -> None:
+    asked = served(mlops, {"age": "double"}, lambda rows: prediction)
+    answer = asked.ask(INFER, {"inputs": [tensor()]})
+    names = ("name", "shape", "datatype", "data")
+    assert answer.body["outputs"] == [dict(zip(names, one, strict=True)) for one in expected]
+
+
+NO_TENSORS = [{"a": {"b": 1}}, [[1, 2], [3]], {"a": [{"b": 1}]}, {"a": object()}]
+
+
+@pytest.mark.parametrize("prediction", NO_TENSORS, ids=range(len(NO_TENSORS)))
+def test_what_tensors_cannot_hold_is_never_answered_wrong(mlops: Rooms, prediction: Any) -> None:
+    asked = served(mlops, {"age": "double"}, lambda rows: prediction)
+    answer = asked.ask(INFER, {"inputs": [tensor()]})
+    assert (answer.status, "use /invocations" in answer.message) == (501, True)
 
 
 def test_server_and_model_are_described(typed: Asked) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -191,11 +191,11 @@ def test_a_sender_who_leaves_in_the_middle_has_sent_nothing(serving: Module) -> 
 @pytest.mark.parametrize("shape", ["instances", "inputs"])
 @pytest.mark.parametrize("rows", [[1, 2], [[1], [2]], [{"x": 1}, {"x": 2}]], ids=str)
 def test_a_model_of_one_column_takes_rows_that_are_values(
-    serving: Module, shape: str, rows: list[Any]
+    serving: Module, mlops: Rooms, shape: str, rows: list[Any]
 ) -> None:
-    table = serving("table")
-    one = table.Table([table.Column("x", "double", True)])
-    columns = serving("mlflow_protocol")._columns_of_json({shape: rows}, one, 10)
+    one = mlops("model.schema").Schema.of_signature('[{"name": "x", "type": "double"}]')
+    model = SimpleNamespace(schema=one, check_names=one.check_names, max_rows=10)
+    columns = serving("mlflow_protocol")._columns_of_json({shape: rows}, model)
     assert list(columns) == ["x"]
     assert list(columns["x"]) == [1, 2]
 
@@ -277,13 +277,13 @@ def test_a_large_body_is_predicted_for_beside_the_event_loop(serving: Module) ->
     ("names", "text"),
     [([], ""), (list("abcde"), "a, b, c, d, e"), (list("abcdefg"), "a, b, c, d, e and 2 more")],
 )
-def test_of_many_names_the_first_are_listed(serving: Module, names: list[str], text: str) -> None:
-    assert serving("app").listed(names) == text
+def test_of_many_names_the_first_are_listed(mlops: Rooms, names: list[str], text: str) -> None:
+    assert mlops("errors").listed(names) == text
 
 
-def test_a_text_of_the_requests_is_one_line_of_bounded_length(serving: Module) -> None:
-    shortened = serving("app").shortened
+def test_a_text_of_the_requests_is_one_line_of_bounded_length(mlops: Rooms) -> None:
+    shortened = mlops("errors").shortened
     assert shortened(" a\n b ") == "a b"
     assert shortened("x" * 500) == "x" * 500
     assert shortened("x" * 501) == f"{'x' * 497}..."
-    assert len(serving("app").shown("y" * 1000)) < 50
+    assert len(mlops("errors").shown("y" * 1000)) < 50

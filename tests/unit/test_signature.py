@@ -15,21 +15,21 @@ from tests.support.rooms import Rooms
 
 
 @pytest.fixture(scope="module")
-def table(mlops: Rooms) -> ModuleType:
-    return mlops("serving.table")
+def schema(mlops: Rooms) -> ModuleType:
+    return mlops("model.schema")
 
 
-def described(schema: Schema) -> str:
-    return json.dumps(schema.to_dict())
+def described(signature: Schema) -> str:
+    return json.dumps(signature.to_dict())
 
 
-def test_every_type_of_mlflow_is_known(table: ModuleType) -> None:
-    schema = Schema([ColSpec(kind, kind.name, required=kind.value % 2 == 0) for kind in DataType])
-    columns = table.columns_of_signature(described(schema))
-    assert [column.name for column in columns] == schema.input_names()
+def test_every_type_of_mlflow_is_known(schema: ModuleType) -> None:
+    known = Schema([ColSpec(kind, kind.name, required=kind.value % 2 == 0) for kind in DataType])
+    columns = schema.Schema.of_signature(described(known)).columns
+    assert [column.name for column in columns] == known.input_names()
     assert [column.type for column in columns] == [kind.name for kind in DataType]
-    required = [column.name for column in columns if column.is_required]
-    assert required == schema.required_input_names()
+    required = [column.name for column in columns if column.required]
+    assert required == known.required_input_names()
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,15 @@ def test_every_type_of_mlflow_is_known(table: ModuleType) -> None:
     ],
 )
 def test_values_have_the_types_that_mlflow_gives_them(
-    table: ModuleType, kind: DataType, value: Any
+    schema: ModuleType, kind: DataType, value: Any
 ) -> None:
-    columns = table.columns_of_signature(described(Schema([ColSpec(kind, "x")])))
-    frame = table.Table(columns).frame({"x": [value]})
+    columns = schema.Schema.of_signature(described(Schema([ColSpec(kind, "x")])))
+    frame = columns.table({"x": [value]})
     assert frame.dtypes["x"] == (object if kind == DataType.string else kind.to_pandas())
 
 
 @pytest.mark.parametrize(
-    "schema",
+    "signature",
     [
         Schema([ColSpec(DataType.double)]),
         Schema([ColSpec(Array(DataType.double), "lists")]),
@@ -63,5 +63,5 @@ def test_values_have_the_types_that_mlflow_gives_them(
         None,
     ],
 )
-def test_what_is_no_table_of_values_has_no_columns(table: ModuleType, schema: Any) -> None:
-    assert table.columns_of_signature(schema and described(schema)) == []
+def test_what_is_no_table_of_values_has_no_columns(schema: ModuleType, signature: Any) -> None:
+    assert schema.Schema.of_signature(signature and described(signature)) is None

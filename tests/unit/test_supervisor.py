@@ -464,7 +464,10 @@ def test_protocols_that_were_not_rendered_have_no_routes(
     mlops: Rooms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = mlops("serving.worker")
-    model = SimpleNamespace(name="study", version="1", inputs=[], outputs=[])
+    schema = SimpleNamespace(columns=[])
+    model = SimpleNamespace(
+        name="study", version="1", schema=schema, outputs=[], example={}, max_rows=1
+    )
     both = worker.routes_of(model)
     assert {"/invocations", "/ping", "/v2/models/study/infer"} <= both.keys()
     find = worker.find_spec

@@ -308,13 +308,6 @@ def unchecked_predict(model: "PyFuncModel") -> Callable[..., Any]:
     return cast("Callable[..., Any]", model._model_impl.predict)
 
 
-def json_value(value: Any) -> Any:
-    """Turn what JSON does not know, such as numbers of NumPy, into what MLflow serves for it."""
-    from mlflow.utils.proto_json_utils import NumpyEncoder
-
-    return NumpyEncoder().default(value)
-
-
 @contextmanager
 def tasks_watched(watch: "Callable[[Task], AbstractContextManager[None]]") -> Iterator[None]:
     """Watch Kedro's tasks: a node with its loads and saves. No hook is told of their errors."""

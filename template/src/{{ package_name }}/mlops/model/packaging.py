@@ -1,8 +1,10 @@
 """Packaging: writes the inference pipeline and what a run has fitted for it as one MLflow model."""
 
+import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from shutil import copytree
@@ -12,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 from kedro.io import DataCatalog, DatasetError
 from kedro.io.core import is_parameter
 from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
+from kedro.utils import load_obj
+from kedro.validation import DataValidationError, ValidatorSpec
 from packaging.requirements import Requirement
 
 from .. import datasets
@@ -23,22 +28,27 @@ from ..mlflow_internals import quieten_mlflow
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, State, registered_pipeline
 from ..redaction import Patterns, mask
 from ..tracking import RunListener, RunStart
+from ..tracking.capture.inputs import is_table
 from ..tracking.capture.values import read_parameters
 from ..tracking.journal import Journal
+from ..validation import schema_of
 from . import plan
 from .card import write_card
-from .example import synthetic_row
 from .plan import InferencePlan, dataset_at
 from .preflight import entry_of, problems
+from .training_tables import TrainingTables
 from .unregistered import keep, note_run, waiting
 
 if TYPE_CHECKING:
+    from pandera.pandas import DataFrameSchema
+
     from ..tracking.run import TrackedRun
     from ..tracking.shipping import Delivery
+    from .schema import Schema
 
 logger = logging.getLogger(__name__)
 
-# From so many the signature is inferred.
+# For so many the model predicts, to see what it returns.
 _ROWS = 5
 
 # What of a catalog entry says where its data are, and not what they are.
@@ -47,15 +57,19 @@ _LOCATION_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata",
 # What predictions may need of the template's code: each file of a model is one more to upload.
 _NEEDED = {"__init__.py", "datasets.py", "disk.py", "errors.py", "mlflow_internals.py"}
 _NEEDED |= {"old_names.py", "project.py", "redaction.py", "model", "validation"}
-_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "packaging.py", "preflight.py"}
+_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "packaging.py", "predictions.py"}
+_NOT_NEEDED_OF_MODEL |= {"inferred_schema.py", "preflight.py", "training_tables.py"}
 _NOT_NEEDED_OF_MODEL |= {"unregistered.py"}
 
 
 class Packaging(RunListener):
     """Packages the model into runs that have fitted everything that it consists of."""
 
+    subject = "The schema of a table"
+
     def __init__(self, options: ModelOptions, secrets: Patterns = ()) -> None:
         self._options, self._secrets = options, secrets
+        self._tables = TrainingTables()
 
     def run_starts(self, start: RunStart) -> None:
         """Announce the model if this run fits it; a TrackingError says why that cannot succeed."""
@@ -72,6 +86,13 @@ class Packaging(RunListener):
             )
         if start.is_tracked and not _skips_nodes(start, fitted):
             require_model(self._options, start.pipeline, start.catalog, self._secrets)
+        inference = registered_pipeline(self._options.pipeline, "model.pipeline")
+        self._tables.expect(start.pipeline, inference, self._options.input)
+
+    def node_called(self, node: Node, inputs: Mapping[str, Any]) -> Mapping[str, str]:
+        """Note what a table of the training is made of."""
+        self._tables.look(inputs)
+        return {}
 
     def run_ends(self, run: "TrackedRun", catalog: DataCatalog) -> None:
         """Write the model into the run's journal, if the run has fitted it.
@@ -83,7 +104,7 @@ class Packaging(RunListener):
         if not fitted or not fitted <= run.outputs().keys():
             return
         try:
-            add_model(run.config, catalog, run.journal)
+            add_model(run.config, catalog, run.journal, self._tables)
         except Exception as error:
             if refusal(error):  # Of the disk: nothing could be kept either.
                 raise
@@ -113,12 +134,26 @@ def require_model(
         ) from error
 
 
-def add_model(config: KedroMlflowConfig, catalog: DataCatalog, journal: Journal) -> None:
-    """Package the model with its card, and write it into the journal of a run."""
+def add_model(
+    config: KedroMlflowConfig,
+    catalog: DataCatalog,
+    journal: Journal,
+    tables: TrainingTables | None = None,
+) -> None:
+    """Package the model with its card, and write it into the journal of a run.
+
+    The tables are those that the run has read; without them its raw data are read again.
+    """
     options, folder = config.model, journal.files / "pipeline_model"
     assert options
+    if tables is None:
+        inference = registered_pipeline(options.pipeline, "model.pipeline")
+        tables = TrainingTables()
+        with suppress(TrackingError):  # A registry may have no default.
+            training = registered_pipeline("__default__", "model")
+            tables.expect(training, inference, options.input)
     with atomic(folder):
-        package(options, catalog, folder, config.redaction.patterns)
+        package(options, catalog, folder, config.redaction.patterns, tables.schemas(catalog))
         project_path = State.of_journal(journal.folder).project_path
         write_card(config, project_path, journal.folder, folder)
     # A registered model of Unity Catalog has three names with dots between them; MLflow takes
@@ -155,23 +190,34 @@ def fitted_inputs(options: ModelOptions) -> set[str]:
 
 
 def package(
-    options: ModelOptions, catalog: DataCatalog, folder: Path, secrets: Patterns = ()
+    options: ModelOptions,
+    catalog: DataCatalog,
+    folder: Path,
+    secrets: Patterns = (),
+    tables: "Iterable[Schema]" = (),
 ) -> None:
     """Write the inference pipeline into a new folder, as an MLflow pyfunc from code.
 
     The model holds the project's package, the fitted data sets in the formats of their catalog
-    entries, the values of the parameters, a signature and an example of the input: no pickle of the
-    pipeline, and no row unless mlflow.yml says so. A TrackingError says what of this is missing, or
-    would be a secret.
+    entries, the values of the parameters, a schema, a signature and an example of the input: no
+    pickle of the pipeline, and no row unless mlflow.yml says so. The schema's types are those of
+    the input's validator, of the training's tables, or else of the input. A TrackingError says what
+    of this is missing, or would be a secret.
     """
     import mlflow.pyfunc
-    from mlflow.models import infer_signature
+    from mlflow.models import ModelSignature
+
+    # They import pandas, which a run may do without.
+    from .inferred_schema import model_schema, signature_of
+    from .schema import FILE
 
     quieten_mlflow()
     inference = registered_pipeline(options.pipeline, "model.pipeline")
-    rows = _first_rows(options, catalog)
+    rows = _rows(options, catalog)
+    schema = model_schema(rows, _pandera(options, catalog), tables)
     with TemporaryDirectory(dir=folder.parent) as scratch:
-        entries, files = {}, {}
+        entries, files = {}, {FILE: str(Path(scratch, FILE))}
+        schema.write(Path(scratch, FILE))
         for name in sorted(fitted_inputs(options)):
             entries[name], files[name] = _copy_dataset(name, catalog, Path(scratch))
         config = {
@@ -182,12 +228,11 @@ def package(
             "datasets": entries,
             "parameters": _parameters(inference, catalog, secrets),
             "validator": catalog.validators.get(options.input),
+            "input_entry": _reading(options, catalog, secrets),
         }
         predict = InferencePlan.load(config, files).predict
-        with warnings.catch_warnings():
-            # Twice 13 lines about integer columns, whatever the training data hold.
-            warnings.filterwarnings("ignore", "Hint: Inferred schema", UserWarning)
-            signature = infer_signature(rows, predict(rows))
+        predictions = _predictions(options, predict, rows.head(_ROWS))
+        signature = ModelSignature(schema.signature(), signature_of(predictions))
         mlflow.pyfunc.save_model(
             folder,
             python_model=str(Path(__file__).with_name("pyfunc_code.py")),
@@ -195,7 +240,7 @@ def package(
             artifacts=files,
             model_config=config,
             signature=signature,
-            input_example=_example(options, rows, signature, predict),
+            input_example=_example(options, rows.head(_ROWS), schema, predict),
             pip_requirements=project_requirements(),
             # Else MLflow copies the pyproject.toml and uv.lock of the working directory, private
             # indexes and all.
@@ -256,28 +301,80 @@ def _distribution() -> metadata.Distribution:
     )
 
 
-def _first_rows(options: ModelOptions, catalog: DataCatalog) -> Any:
-    """Read the first rows of the input, as its catalog entry checks them."""
+def _rows(options: ModelOptions, catalog: DataCatalog) -> Any:
+    """Read the input, as its catalog entry checks it."""
     try:
-        return catalog.load(options.input).head(_ROWS)
-    except (DatasetError, AttributeError) as error:
+        rows = catalog.load(options.input)
+    except DatasetError as error:
         raise TrackingError(
             f"The model needs some rows of its input, and the data set '{options.input}' "
             f"(model.input in mlflow.yml) gives none: {error}"
         ) from error
+    if not is_table(rows) or not len(rows):
+        found = "is empty" if is_table(rows) else f"is of the class {type(rows).__name__}"
+        raise TrackingError(
+            f"The model needs some rows of its input, and the data set '{options.input}' "
+            f"(model.input in mlflow.yml) {found}: it must be a table of pandas or Polars."
+        )
+    return rows
+
+
+def _pandera(options: ModelOptions, catalog: DataCatalog) -> "DataFrameSchema | None":
+    """Return the pandera schema that the input's catalog entry checks by, if it is known."""
+    if not (declared := catalog.validators.get(options.input)):
+        return None
+    spec = ValidatorSpec.from_dataset_config(options.input, declared)
+    is_used = spec.enabled and "load" in spec.on and spec.severity != "warn"
+    return schema_of(load_obj(spec.class_path)) if is_used else None
+
+
+def _reading(options: ModelOptions, catalog: DataCatalog, secrets: Patterns) -> dict[str, Any]:
+    """Return how the catalog reads the input: the type and options, without secrets."""
+    entry = entry_of(options.input, catalog)
+    options_of_load = {}
+    for key, value in (entry.get("load_args") or {}).items():
+        with suppress(TypeError, ValueError):  # A file of the model can hold no object.
+            options_of_load[key] = mask(key, json.loads(json.dumps(value)), secrets)
+    return {"type": str(entry.get("type", "")), "load_args": options_of_load}
+
+
+def _predictions(options: ModelOptions, predict: Callable[[Any], Any], rows: Any) -> Any:
+    """Predict for some rows, and check that the answer can be served."""
+    from .predictions import encoded, records, tensors
+    from .schema import in_words
+
+    try:
+        predictions = predict(rows)
+    except DataValidationError as error:
+        raise TrackingError(
+            f"The model does not predict for the data set '{options.input}' (model.input in "
+            f"mlflow.yml). {in_words(error)}"
+        ) from error
+    try:
+        encoded(records(predictions))
+        if (TEMPLATE_FOLDER / "serving" / "v2_protocol.py").is_file():
+            tensors(predictions)
+    except (TypeError, ValueError) as error:
+        raise TrackingError(
+            f"What the model returns cannot be served: {error}. Return a table, a series, an array "
+            "or a dictionary of such."
+        ) from error
+    return predictions
 
 
 def _example(
-    options: ModelOptions, rows: Any, signature: Any, predict: Callable[[Any], Any]
+    options: ModelOptions, rows: Any, schema: "Schema", predict: Callable[[Any], Any]
 ) -> Any:
     """Return what the model may show of its input, by model.example of mlflow.yml."""
+    from .example import for_mlflow, synthetic_row
+
     if options.example == "rows":
-        return rows
+        return for_mlflow(schema, schema.conform(rows))
     if options.example == "none":
         return None
     with muted(plan.__name__), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # They are about a row that is made up.
-        example = synthetic_row(signature.inputs, predict)
+        example = synthetic_row(schema, predict)
     if example is None:
         logger.info("The model has no example: none made from its schema passes its validation.")
     return example

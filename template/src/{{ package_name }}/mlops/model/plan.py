@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset
 from kedro.pipeline import Pipeline
@@ -23,6 +23,9 @@ from ..mlflow_internals import call_node, node_outputs
 from ..project import PACKAGE, registered_pipeline
 from ..validation import refuse_in_words
 
+if TYPE_CHECKING:
+    from .schema import Schema
+
 logger = logging.getLogger(__name__)
 
 
@@ -35,6 +38,7 @@ class InferencePlan:
     output: str
     constants: Mapping[str, Any]  # All else that nodes read: fitted data sets and parameters.
     validate: Callable[[Any], Any] | None = None  # Checks rows as the input's catalog entry does.
+    schema: "Schema | None" = None  # Of the input; models of version 2.0 have none.
 
     @classmethod
     def load(cls, config: Mapping[str, Any], artifacts: Mapping[str, str]) -> "InferencePlan":
@@ -54,22 +58,36 @@ class InferencePlan:
             config["output"],
             {**fitted, **parameters},
             input_validator(config["input"], config["validator"]),
+            _schema(artifacts),
         )
 
     def predict(self, rows: Any) -> Any:
         """Return the output data set for these rows of the input data set, which stay as they are.
 
-        A DataValidationError says that they are not what the input's catalog entry declares.
+        A DataValidationError says that they are not what training had, or what the input's catalog
+        entry declares.
         """
+        return self.predict_table(self.schema.conform(rows) if self.schema else rows)
+
+    def predict_table(self, rows: Any) -> Any:
+        """Do the same for a table that has the types of the schema already."""
         # No variable here holds what the nodes pass on: a table is freed after its last reader.
         data = {**self.constants, self.input: self._checked(rows)}
         for step in self.steps:
             step.run(data)
+        if self.schema and self.schema.ids:
+            return self.schema.add_ids(rows, data[self.output])
         return data[self.output]
 
     def _checked(self, rows: Any) -> Any:
         checked = self.validate(rows) if self.validate else rows
         return deepcopy(rows) if checked is rows else checked
+
+
+def _schema(artifacts: Mapping[str, str]) -> "Schema | None":
+    from .schema import FILE, Schema  # With pandas: a run that only tracks does without.
+
+    return Schema.read(artifacts[FILE]) if FILE in artifacts else None
 
 
 @dataclass(frozen=True)

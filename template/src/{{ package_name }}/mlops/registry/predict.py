@@ -22,7 +22,13 @@ def main(folder: str, rows_path: str, predictions_path: str) -> None:
     rows = pickle.loads(Path(rows_path).read_bytes())
     if hasattr(rows, "columns") and (schema := model.metadata.get_input_schema()):
         rows = rows[schema.input_names()]
-    predictions = model.predict(rows)
+    config = model.metadata.flavors["python_function"].get("config") or {}
+    if (
+        "pipeline" in config
+    ):  # It knows more types than MLflow's own check of the rows lets through.
+        predictions = model.unwrap_python_model().predict(None, rows)
+    else:
+        predictions = model.predict(rows)
     if hasattr(predictions, "index") and hasattr(rows, "index"):
         predictions.index = rows.index  # The evaluation may use it.
     Path(predictions_path).write_bytes(pickle.dumps(predictions))

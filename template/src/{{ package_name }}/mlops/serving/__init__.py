@@ -6,7 +6,7 @@
     app.py              answers requests: who may ask, how large they are
     mlflow_protocol.py  MLflow's routes, and the rows in a request
     v2_protocol.py      the same of KServe's protocol; rendered only for containers
-    table.py            the columns that the model takes
+    openapi.py          describes the model, for people and for generators of clients
     model.py            loads the model and predicts
     metrics.py          counts for Prometheus
 

@@ -6,15 +6,15 @@ It routes by itself: Starlette would need as many lines and three times the time
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hmac import compare_digest
 from http import HTTPStatus
-from reprlib import Repr
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from ..errors import shortened, shown
 from .metrics import RequestMetrics
 
 Headers = Mapping[bytes, bytes]
@@ -25,12 +25,6 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 logger = logging.getLogger(__name__)
-
-# Shows a value of a request, whatever its size.
-_repr = Repr()
-_repr.maxstring = _repr.maxother = 40
-_repr.maxlong = 20
-shown = _repr.repr
 
 # A prediction that takes no longer is made on the event loop itself, where no other thread competes
 # for the interpreter. What takes longer goes to threads: /ping must not wait for it.
@@ -206,20 +200,3 @@ async def read_body(
 def _too_large(most: int) -> RefusalError:
     text = f"The body is larger than {most / 1e6:g} MB: send the rows in parts, or raise "
     return RefusalError(f"{text}serving.max_megabytes in mlflow.yml.", 413, _CLOSE)
-
-
-def shortened(text: str, longest: int = 500) -> str:
-    """Put a text into one line of bounded length: much of it may come from the request."""
-    line = " ".join(text.split())
-    return line if len(line) <= longest else f"{line[: longest - 3]}..."
-
-
-def listed(
-    names: Sequence[Any],
-    most: int = 5,
-    show: Callable[[Any], str] = lambda name: shortened(name, 60),
-) -> str:
-    """List the first of these: there may be a million."""
-    more = len(names) - most
-    text = ", ".join(show(name) for name in names[:most])
-    return f"{text} and {more} more" if more > 0 else text

@@ -14,9 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from .app import Headers, RefusalError, Route, listed, shortened, shown
-from .model import Model, encoded, records
-from .table import Table, Values
+from ..errors import listed, shortened, shown
+from ..model.predictions import encoded, records
+from ..model.schema import csv_options
+from .app import Headers, RefusalError, Route
+from .model import Model, Values
 
 _JSON, _CSV = "application/json", "text/csv"
 _CHARSETS = ("utf-8", "utf8", "us-ascii")
@@ -43,10 +45,9 @@ def version_of_mlflow() -> str:
 def invoke(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
     """Answer a request, or refuse it; also return how many rows it had."""
     if _content_type(headers.get(b"content-type")) == _CSV:
-        columns = _columns_of_csv(body, model.table, model.max_rows)
+        prediction, rows = model.predict(_table_of_csv(body, model))
     else:
-        columns = _columns_of_json(parsed(body), model.table, model.max_rows)
-    prediction, rows = model.predict(columns)
+        prediction, rows = model.predict(_columns_of_json(parsed(body), model))
     # The first key is all that MLflow's clients read.
     answer = {"predictions": records(prediction), "model_version": model.version}
     return encoded(answer), rows
@@ -77,7 +78,7 @@ def parsed(body: bytes) -> dict[str, Any]:
     return content  # type: ignore[no-any-return]
 
 
-def _columns_of_json(content: Mapping[str, Any], table: Table, max_rows: int) -> dict[str, Values]:
+def _columns_of_json(content: Mapping[str, Any], model: Model) -> dict[str, Values]:
     """Read the rows in a JSON body, whichever of MLflow's four shapes they have."""
     shapes = [key for key in _SHAPES if key in content]
     if len(shapes) != 1:
@@ -86,34 +87,21 @@ def _columns_of_json(content: Mapping[str, Any], table: Table, max_rows: int) ->
     if content.get("params"):
         raise RefusalError("params: the model takes none.")
     (shape,) = shapes
-    columns = _SHAPES[shape](shape, content[shape], table)
-    return checked_length(shape, columns, max_rows)
+    columns = _SHAPES[shape](shape, content[shape], model)
+    return checked_length(shape, columns, model.max_rows)
 
 
-def _columns_of_csv(body: bytes, table: Table, max_rows: int) -> dict[str, Values]:
-    kinds = ("string", "datetime", "binary")
-    texts = {name: str for name, kind in table.types.items() if kind in kinds}
+def _table_of_csv(body: bytes, model: Model) -> pd.DataFrame:
+    """Read CSV as a batch reads its file, but that texts are texts whatever they look like."""
+    options = csv_options(model.schema, model.load_args)
     try:
-        frame = pd.read_csv(io.BytesIO(body), dtype=texts, nrows=max_rows + 1)
+        table = pd.read_csv(io.BytesIO(body), **options | {"nrows": model.max_rows + 1})
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors.
         raise RefusalError(f"The body is not CSV: {shortened(str(error), 200)}.") from None
-    if not isinstance(frame.index, pd.RangeIndex):
+    if "index_col" not in options and not isinstance(table.index, pd.RangeIndex):
         raise RefusalError("The body is not CSV: rows have more fields than the header.")
-    columns = {
-        str(name): [_number(value) for value in frame[name]]
-        # One word among numbers, and pandas leaves all of them as texts.
-        if frame[name].dtype.kind == "O" and name not in texts
-        else frame[name].tolist()
-        for name in frame.columns
-    }
-    return checked_length("The body", columns, max_rows)
-
-
-def _number(text: Any) -> Any:
-    try:
-        return float(text) if isinstance(text, str) else text
-    except ValueError:
-        return text
+    _check_rows("The body", len(table), model.max_rows)
+    return table
 
 
 def checked_length(where: str, columns: dict[str, Values], max_rows: int) -> dict[str, Values]:
@@ -122,11 +110,15 @@ def checked_length(where: str, columns: dict[str, Values], max_rows: int) -> dic
     if len(lengths) > 1:
         found = listed(list(columns), show=lambda key: f"{shortened(key, 60)} {len(columns[key])}")
         raise RefusalError(f"{where}: columns must have the same number of rows ({found}).")
-    if not max(lengths, default=0):
-        raise RefusalError(f"{where}: there are no rows; at least one is needed.")
-    if max(lengths) > max_rows:
-        raise RefusalError(f"{where}: more than {max_rows:,} rows; send them in parts.", 413)
+    _check_rows(where, max(lengths, default=0), max_rows)
     return columns
+
+
+def _check_rows(where: str, rows: int, max_rows: int) -> None:
+    if not rows:
+        raise RefusalError(f"{where}: there are no rows; at least one is needed.")
+    if rows > max_rows:
+        raise RefusalError(f"{where}: more than {max_rows:,} rows; send them in parts.", 413)
 
 
 def by_position(where: str, rows: list[Any], names: list[str]) -> dict[str, Values]:
@@ -140,23 +132,23 @@ def by_position(where: str, rows: list[Any], names: list[str]) -> dict[str, Valu
     return dict(zip(names, columns, strict=True))
 
 
-def _records(where: str, rows: Any, table: Table) -> dict[str, Values]:
+def _records(where: str, rows: Any, model: Model) -> dict[str, Values]:
     _require(rows, list, f"{where} must be a list of rows")
     if not rows:
         return {}
     for number, row in enumerate(rows, 1):
         _require(row, dict, f"{where}: row {number} must be an object")
     names = dict.fromkeys(name for row in rows for name in row)
-    table.check_names(names.keys())  # Before each becomes a column of all rows.
+    model.check_names(names.keys())  # Before each becomes a column of all rows.
     return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _split(where: str, content: Any, table: Table) -> dict[str, Values]:
+def _split(where: str, content: Any, model: Model) -> dict[str, Values]:
     _require(content, dict, f"{where} must be an object with columns and data")
     if unknown := sorted(content.keys() - {"columns", "index", "data"}):
         found = f"unknown keys {listed(unknown)}; it has columns, index and data"
         raise RefusalError(f"{where}: {found}.")
-    names, rows = content.get("columns", table.names), content.get("data")
+    names, rows = content.get("columns", model.schema.names), content.get("data")
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise RefusalError(f"{where}.columns must be a list of names.")
     if twice := [name for name, times in Counter(names).items() if times > 1]:
@@ -165,18 +157,18 @@ def _split(where: str, content: Any, table: Table) -> dict[str, Values]:
     return by_position(f"{where}.data", rows, names)
 
 
-def _instances(where: str, rows: Any, table: Table) -> dict[str, Values]:
+def _instances(where: str, rows: Any, model: Model) -> dict[str, Values]:
     _require(rows, list, f"{where} must be a list of rows")
     if rows and isinstance(rows[0], list):
-        return by_position(where, rows, table.names)
-    if rows and len(table.names) == 1 and not isinstance(rows[0], dict):
-        return {table.names[0]: rows}
-    return _records(where, rows, table)
+        return by_position(where, rows, model.schema.names)
+    if rows and len(model.schema.names) == 1 and not isinstance(rows[0], dict):
+        return {model.schema.names[0]: rows}
+    return _records(where, rows, model)
 
 
-def _inputs(where: str, content: Any, table: Table) -> dict[str, Values]:
+def _inputs(where: str, content: Any, model: Model) -> dict[str, Values]:
     if not isinstance(content, dict):
-        return _instances(where, content, table)
+        return _instances(where, content, model)
     if not any(isinstance(values, list) for values in content.values()):
         return {name: [value] for name, value in content.items()}
     for name, values in content.items():
@@ -193,7 +185,7 @@ def _require(value: Any, kind: type, rule: str) -> None:
 _KINDS = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
 
 
-_SHAPES: dict[str, Callable[[str, Any, Table], dict[str, Values]]] = {
+_SHAPES: dict[str, Callable[[str, Any, Model], dict[str, Values]]] = {
     "dataframe_records": _records,
     "dataframe_split": _split,
     "instances": _instances,

@@ -1,22 +1,25 @@
-"""The model that a worker serves: its files loaded, rows predicted for, the answer as JSON."""
+"""The model that a worker serves: its files loaded, and rows predicted for."""
 
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import yaml
 from kedro.validation import DataValidationError
 
-from ..mlflow_internals import json_value, unchecked_predict
-from .app import RefusalError, listed, shortened
-from .table import Column, Table, Values, columns_of_signature
+from ..errors import shortened
+from ..mlflow_internals import unchecked_predict
+from ..model.predictions import encoded, records
+from ..model.schema import FILE, Schema, in_words
+from .app import RefusalError
+
+Values = Sequence[Any]
 
 # The configuration of a packaged pipeline, by which it is known: see model/packaging.py.
 _OF_A_PIPELINE = {"package", "pipeline", "input", "output", "datasets", "parameters", "validator"}
@@ -32,10 +35,11 @@ class Model:
     name: str
     version: str
     max_rows: int  # Of a request.
-    inputs: Sequence[Column]
-    outputs: Sequence[Column]  # As far as they are known.
-    table: Table
+    schema: Schema  # Of the rows that it takes.
     _predict: Callable[[Any], Any]
+    outputs: Sequence[Mapping[str, Any]] = ()  # As its signature has them.
+    example: Mapping[str, Values] = field(default_factory=dict)
+    load_args: Mapping[str, Any] = field(default_factory=dict)  # Of the CSV that a batch reads.
 
     @classmethod
     def load(cls, folder: Path, name: str, version: str, max_rows: int) -> "Model":
@@ -44,29 +48,56 @@ class Model:
         A model that takes no table, or refuses its own example, does not load.
         """
         packed = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
-        signature = packed.get("signature") or {}
-        inputs, outputs = (columns_of_signature(signature.get(k)) for k in ("inputs", "outputs"))
-        if not inputs:
-            raise ValueError("its signature has no named columns with one value a row each")
-        predict = _predict_of(folder, packed["flavors"]["python_function"])
-        model = cls(name, version, max_rows, inputs, outputs, Table(inputs), predict)
-        if example := _example(folder, packed):
-            encoded(records(model.predict(example)[0]))
+        signature, flavor = packed.get("signature") or {}, packed["flavors"]["python_function"]
+        schema = _schema_of(folder, flavor, signature.get("inputs"))
+        entry = (flavor.get("config") or {}).get("input_entry") or {}
+        model = cls(
+            name,
+            version,
+            max_rows,
+            schema,
+            _predict_of(folder, flavor),
+            json.loads(signature.get("outputs") or "[]"),
+            _example(folder, packed),
+            entry.get("load_args") or {} if "CSV" in str(entry.get("type")) else {},
+        )
+        if model.example:
+            encoded(records(model.predict(model.example)[0]))
         return model
 
-    def predict(self, columns: Mapping[str, Values]) -> tuple[Any, int]:
-        """Predict for columns of a request, or refuse them; also return how many rows they have."""
-        frame = self.table.frame(columns)
+    def predict(self, rows: Mapping[str, Values] | pd.DataFrame) -> tuple[Any, int]:
+        """Predict for columns of JSON or a table of CSV, or refuse them; also count their rows."""
         try:
-            return self._predict(frame), len(frame)
+            if isinstance(rows, pd.DataFrame):
+                self.schema.check_names({str(name) for name in rows.columns})
+                table = self.schema.conform(rows)
+            else:
+                table = self.schema.table(rows)
+            return self._predict(table), len(table)
         except Exception as error:
             if sentence := _refusal(error):
                 raise RefusalError(sentence) from error
             raise
 
+    def check_names(self, found: Collection[str]) -> None:
+        """Refuse names that are not those of the columns."""
+        try:
+            self.schema.check_names(found)
+        except DataValidationError as error:
+            raise RefusalError(in_words(error)) from error
+
+
+def _schema_of(folder: Path, flavor: Mapping[str, Any], inputs: str | None) -> Schema:
+    """Read the model's own schema; other models, and those of version 2.0, have a signature."""
+    if kept := (flavor.get("artifacts") or {}).get(FILE):
+        return Schema.read(folder / kept["path"])
+    if schema := Schema.of_signature(inputs):
+        return schema
+    raise ValueError("its signature has no named columns with one value a row each")
+
 
 def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """Prepare to predict, without MLflow's own checks of the signature: table.py makes them."""
+    """Prepare to predict, without MLflow's own checks of the signature: the schema makes them."""
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # As MLflow's own server has it.
     # Of traced functions, callers' rows would go to the experiment "Default" of the process's URI.
     os.environ.setdefault("MLFLOW_TRACE_SAMPLING_RATIO", "0")
@@ -78,7 +109,8 @@ def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]
             sys.path.insert(0, str(code))
             plan: Any = import_module(f"{config['package']}.{package}.plan").InferencePlan
             files = {name: str(folder / one["path"]) for name, one in flavor["artifacts"].items()}
-            return plan.load(config, files).predict  # type: ignore[no-any-return]
+            loaded = plan.load(config, files)
+            return getattr(loaded, "predict_table", loaded.predict)  # type: ignore[no-any-return]
     import mlflow.pyfunc
 
     return unchecked_predict(mlflow.pyfunc.load_model(str(folder)))
@@ -104,40 +136,9 @@ def _example(folder: Path, packed: Mapping[str, Any]) -> dict[str, Sequence[Any]
 
 def _refusal(error: Exception) -> str:
     """Say in one line what the model has found wrong with the rows; nothing if it has failed."""
-    is_verdict = isinstance(error, DataValidationError)
-    if failures := getattr(error if is_verdict else error.__cause__, "failures", None):
-        # Kedro's own text has a line for each.
-        return f"The data is refused: {'; '.join(map(_failure, failures))}."
-    if is_verdict:
-        return shortened(str(error))
+    verdict = error if isinstance(error, DataValidationError) else error.__cause__
+    if isinstance(verdict, DataValidationError) and (verdict is error or verdict.failures):
+        return in_words(verdict)
     # An exception of MLflow's, which is not imported here for that.
     status_of = getattr(error, "get_http_status_code", None)
     return shortened(str(error)) if status_of and status_of() < 500 else ""
-
-
-def _failure(failure: Any) -> str:
-    examples = list(failure.failure_examples)
-    return f"{failure.message} ({listed(examples, 3, str)})" if examples else str(failure.message)
-
-
-def records(prediction: Any) -> Any:
-    """Return a prediction as JSON can hold it: a table as one record per row, as MLflow does."""
-    if isinstance(prediction, pd.Series):
-        prediction = prediction.to_frame()
-    if isinstance(prediction, pd.DataFrame):
-        names = list(map(str, prediction.columns))
-        columns = [prediction.iloc[:, place].tolist() for place in range(len(names))]
-        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-    return prediction.tolist() if isinstance(prediction, np.ndarray) else prediction
-
-
-_strict = json.JSONEncoder(allow_nan=False, default=json_value)
-
-
-def encoded(content: Any) -> bytes:
-    """Write JSON; NaN and infinities become null, which every reader of JSON understands."""
-    try:
-        return _strict.encode(content).encode()
-    except ValueError:
-        text = json.dumps(content, default=json_value)
-        return json.dumps(json.loads(text, parse_constant=lambda _: None)).encode()

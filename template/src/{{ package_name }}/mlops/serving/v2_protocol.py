@@ -9,12 +9,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
-from .app import Headers, RefusalError, Route, listed, shown
+from ..errors import listed, shown
+from ..model.columns import Column
+from ..model.predictions import Tensor, datatype_of, encoded, tensors
+from ..model.schema import mlflow_type
+from .app import Headers, RefusalError, Route
 from .mlflow_protocol import by_position, checked_length, parsed, version_of_mlflow
-from .model import Model, encoded
-from .table import Column, Table, Values
+from .model import Model, Values
 
 _DATATYPES = {
     "boolean": "BOOL",
@@ -32,9 +35,6 @@ _KNOWN = {
 }
 
 
-_KINDS = {"b": "BOOL", "i": "INT64", "u": "UINT64", "f": "FP64"}
-
-
 def routes(model: Model) -> dict[str, Route]:
     """Return the protocol's routes, by path."""
     server = {"name": "kedro-mlflow-serving", "version": version_of_mlflow(), "extensions": []}
@@ -43,8 +43,11 @@ def routes(model: Model) -> dict[str, Route]:
         "name": model.name,
         "versions": [model.version],
         "platform": "mlflow",
-        "inputs": _described(model.inputs),
-        "outputs": _described(model.outputs),
+        "inputs": [
+            {"name": column.name, "datatype": _datatype(column), "shape": [-1]}
+            for column in model.schema.columns
+        ],
+        "outputs": [each for each in map(_described, model.outputs) if each],
     }
 
     found = {
@@ -65,19 +68,32 @@ def routes(model: Model) -> dict[str, Route]:
 def infer(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
     """Answer an inference request, or refuse it; also return how many rows it had."""
     content = parsed(body)
-    columns = _columns_of(content, model.table, model.max_rows)
+    columns = _columns_of(content, model)
     prediction, rows = model.predict(columns)
-    return encoded(_response(content, model.name, model.version, prediction)), rows
+    try:
+        outputs = tensors(prediction)
+    except (TypeError, ValueError) as error:
+        text = f"This protocol cannot carry what the model returns ({error}): use /invocations."
+        raise RefusalError(text, 501) from error
+    return encoded(_response(content, model.name, model.version, outputs)), rows
 
 
-def _described(columns: Sequence[Column]) -> list[dict[str, Any]]:
-    return [
-        {"name": column.name, "datatype": _DATATYPES[column.type], "shape": [-1]}
-        for column in columns
-    ]
+def _datatype(column: Column) -> str:
+    return _DATATYPES.get(column.type) or _DATATYPES[mlflow_type(column)]
 
 
-def _columns_of(content: Mapping[str, Any], table: Table, max_rows: int) -> dict[str, Values]:
+def _described(output: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe an output of the signature; nothing of one that has no tensor."""
+    name, spec = output.get("name", "predict"), output.get("tensor-spec")
+    if spec:
+        datatype = datatype_of(np.dtype(spec["dtype"]).kind)
+        return {"name": name, "datatype": datatype, "shape": spec["shape"]}
+    datatype = _DATATYPES.get(str(output.get("type")), "")
+    return {"name": name, "datatype": datatype, "shape": [-1]} if datatype else {}
+
+
+def _columns_of(content: Mapping[str, Any], model: Model) -> dict[str, Values]:
+    names, max_rows = model.schema.names, model.max_rows
     inputs = content.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         raise RefusalError(
@@ -86,10 +102,10 @@ def _columns_of(content: Mapping[str, Any], table: Table, max_rows: int) -> dict
     tensors = [_tensor(each, f"inputs[{place}]") for place, each in enumerate(inputs)]
     if len(tensors) == 1:
         name, shape, values = tensors[0]
-        if len(shape) == 2 and shape[1] == len(table.names) > 1:
+        if len(shape) == 2 and shape[1] == len(names) > 1:
             width = shape[1]
             rows = [values[start : start + width] for start in range(0, len(values), width)]
-            return checked_length(name, by_position(name, rows, table.names), max_rows)
+            return checked_length(name, by_position(name, rows, names), max_rows)
     columns: dict[str, Values] = {}
     for name, shape, values in tensors:
         if name in columns:
@@ -131,9 +147,9 @@ def _is_size(value: Any) -> bool:
 
 
 def _response(
-    content: Mapping[str, Any], name: str, version: str, prediction: Any
+    content: Mapping[str, Any], name: str, version: str, found: Sequence[Tensor]
 ) -> dict[str, Any]:
-    outputs = [_output(*column) for column in _columns(prediction)]
+    outputs = [tensor._asdict() for tensor in found]
     if wanted := _wanted(content.get("outputs")):
         there = {output["name"]: output for output in outputs}
         if unknown := [each for each in wanted if each not in there]:
@@ -152,15 +168,3 @@ def _wanted(outputs: Any) -> list[str]:
     if not all(isinstance(name, str) for name in names):
         raise RefusalError("outputs must be a list of objects with a name.")
     return [str(name) for name in names]
-
-
-def _columns(prediction: Any) -> list[tuple[str, pd.Series]]:
-    if isinstance(prediction, pd.DataFrame):
-        return [(str(name), prediction.iloc[:, place]) for place, name in enumerate(prediction)]
-    return [(str(getattr(prediction, "name", None) or "predict"), pd.Series(list(prediction)))]
-
-
-def _output(name: str, values: pd.Series) -> dict[str, Any]:
-    datatype = _KINDS.get(values.dtype.kind, "BYTES")
-    data = values.tolist() if datatype != "BYTES" else [str(value) for value in values]
-    return {"name": name, "shape": [len(data)], "datatype": datatype, "data": data}

@@ -35,11 +35,13 @@ from typing import Any
 
 import uvicorn
 
-from .app import App, Route, shortened
+from ..errors import shortened
+from .app import App, Route
 from .metrics import FOLDER, RequestMetrics
 from .model import Model
 
-_PROTOCOLS = ("mlflow_protocol", "v2_protocol")  # The latter is rendered only where KServe asks.
+# The second is rendered only where KServe asks.
+_PROTOCOLS = ("mlflow_protocol", "v2_protocol", "openapi")
 # What a pipeline of this template imports.
 _LIBRARIES = ("kedro.io", "kedro.pipeline", "pandera.pandas", "skops.io", "sklearn.linear_model")
 # Longer than proxies keep theirs (60 s): the one who closes an idle connection first loses nothing.

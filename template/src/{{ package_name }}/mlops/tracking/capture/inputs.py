@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from ...mlflow_internals import storage_of, uncached
 from ...redaction import Patterns, mask
-from .foreign import classes_of, type_name
+from .foreign import classes_of, is_a, type_name
 
 # Of a larger file, size, start and end are enough: reading all of it would slow down the run.
 _WHOLE_BYTES = 16_000_000
@@ -89,6 +89,11 @@ def describe_table(value: Any) -> dict[str, Any]:
             schema = [(str(name), str(kind)) for name, kind in columns(value)]
             return {"schema": schema, "rows": len(value) if counts else None}
     return {"schema": None, "rows": None}
+
+
+def is_table(value: Any) -> bool:
+    """Return whether a value is a table in memory, of pandas or Polars."""
+    return is_a(value, "pandas", "DataFrame") or is_a(value, "polars", "DataFrame")
 
 
 def _by_dtypes(table: Any) -> Iterable[tuple[Any, Any]]:

@@ -1,0 +1,184 @@
+"""What the server is, in words of OpenAPI 3.1: columns, types and limits, with an example.
+
+A client can be generated of `/openapi.json`. It is made from the model's schema.
+"""
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+from ..model.columns import Column
+from ..model.predictions import encoded
+from .app import Route
+from .model import Model
+
+_TYPES: dict[str, dict[str, Any]] = {
+    "boolean": {"type": "boolean"},
+    "integer": {"type": "integer"},
+    "long": {"type": "number"},
+    "float": {"type": "number"},
+    "double": {"type": "number"},
+    "decimal": {"type": ["number", "string"]},
+    "string": {"type": "string"},
+    "datetime": {"type": "string", "format": "date-time"},
+    "date": {"type": "string", "format": "date"},
+    "timedelta": {"type": ["number", "string"], "description": "Seconds, or as ISO 8601: P1DT2H."},
+    "binary": {"type": "string", "contentEncoding": "base64"},
+    "category": {},
+}
+_OUTPUTS = _TYPES | {"long": {"type": "integer"}}
+_ERRORS = {
+    400: "The rows or the body are refused: which column, which row, why.",
+    401: "The token is missing or wrong.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large, or has too many rows.",
+    415: "The content is neither application/json nor text/csv.",
+    500: "The model has failed; the server's log says why.",
+}
+
+
+def routes(model: Model) -> dict[str, Route]:
+    """Return what describes the model, by path."""
+    columns = [
+        {"name": column.name, "required": column.required, **described(column)}
+        for column in model.schema.columns
+    ]
+    about = {"name": model.name, "version": model.version, "max_rows": model.max_rows}
+    about |= {"columns": columns, "openapi": "/openapi.json"}
+    return {
+        "/": Route("/", encoded(about)),
+        "/openapi.json": Route("/openapi.json", encoded(document(model))),
+    }
+
+
+def described(column: Column) -> dict[str, Any]:
+    """Return what a value of a column may be, as JSON Schema."""
+    schema = {**_TYPES[column.type], **column.about}
+    if column.type == "long" and column.strict:
+        schema["type"] = "integer"
+    if column.categories:
+        schema["enum"] = list(column.categories)
+    if column.nullable and not column.strict:
+        if "type" in schema:
+            kinds = schema["type"]
+            schema["type"] = [*([kinds] if isinstance(kinds, str) else kinds), "null"]
+        if "enum" in schema:
+            schema["enum"] = [*schema["enum"], None]
+    return schema
+
+
+def document(model: Model) -> dict[str, Any]:
+    """Return the description of all routes."""
+    paths = {"/invocations": {"post": _invocations(model)}}
+    if find_spec(f"{__package__}.v2_protocol"):
+        paths[f"/v2/models/{model.name}/infer"] = {"post": _infer(model)}
+    for path, text in {
+        "/ping": "Whether the server is up.",
+        "/version": "MLflow's version.",
+    }.items():
+        answer = {"description": text, "content": {"application/json": {"schema": {}}}}
+        paths[path] = {"get": {"summary": text, "responses": {"200": answer}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": model.name, "version": model.version},
+        "paths": paths,
+        "security": [{}, {"token": []}],
+        "components": {
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "schemas": {"Row": _row(model), "Prediction": _prediction(model.outputs)},
+        },
+    }
+
+
+def _row(model: Model) -> dict[str, Any]:
+    columns = model.schema.columns
+    return {
+        "type": "object",
+        "properties": {column.name: described(column) for column in columns},
+        "required": [column.name for column in columns if column.required],
+        "additionalProperties": False,
+    }
+
+
+def _prediction(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Describe the prediction for one row, as far as the signature knows it."""
+    if not outputs or not all("name" in one and one.get("type") in _OUTPUTS for one in outputs):
+        return {}
+    values = {}
+    for one in outputs:
+        schema = _OUTPUTS[one["type"]]
+        values[one["name"]] = {**schema, "type": [schema["type"], "null"]}
+    return {"type": "object", "properties": values}
+
+
+def _invocations(model: Model) -> dict[str, Any]:
+    rows = _list({"$ref": "#/components/schemas/Row"}, model)
+    names = [column.name for column in model.schema.columns]
+    data = {"type": "array", "minItems": len(names), "maxItems": len(names)}
+    data["prefixItems"] = [described(column) for column in model.schema.columns]
+    split = _object({"columns": {"const": names}, "data": _list(data, model)})
+    shapes = {
+        "dataframe_records": rows,
+        "instances": rows,
+        "inputs": rows,
+        "dataframe_split": split,
+    }
+    json_body: dict[str, Any] = {"schema": {"oneOf": [_object({k: v}) for k, v in shapes.items()]}}
+    if model.example:
+        row = {name: values[0] for name, values in model.example.items()}
+        json_body["example"] = {"dataframe_records": [row]}
+    csv_body = {"schema": {"type": "string", "description": "With a header, as a batch's file."}}
+    predictions = {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}
+    tables = {"predictions": predictions, "model_version": {"type": "string"}}
+    answer = _object(tables if model.outputs else tables | {"predictions": {}})
+    return {
+        "summary": f"Predict with {model.name} version {model.version}.",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": json_body, "text/csv": csv_body},
+        },
+        "responses": _responses(answer, _object({"error_code": _TEXT, "message": _TEXT})),
+    }
+
+
+def _infer(model: Model) -> dict[str, Any]:
+    values: dict[str, Any] = {"type": "array"}
+    tensor = _object({"name": _TEXT, "shape": values, "datatype": _TEXT, "data": values})
+    tensors = {"type": "array", "items": tensor}
+    body = {
+        "type": "object",
+        "properties": {"id": _TEXT, "inputs": tensors},
+        "required": ["inputs"],
+    }
+    names = {"model_name": _TEXT, "model_version": _TEXT, "outputs": tensors}
+    answer = {"type": "object", "properties": names, "required": list(names)}
+    return {
+        "summary": "The same by KServe's open inference protocol: one tensor per column.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "responses": _responses(answer, _object({"error": _TEXT})),
+    }
+
+
+_TEXT = {"type": "string"}
+
+
+def _list(items: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    return {"type": "array", "items": items, "minItems": 1, "maxItems": model.max_rows}
+
+
+def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _responses(answer: Mapping[str, Any], error: Mapping[str, Any]) -> dict[str, Any]:
+    good = {"description": "Predictions", "content": {"application/json": {"schema": answer}}}
+    content = {"application/json": {"schema": error}}
+    bad = {
+        str(status): {"description": text, "content": content} for status, text in _ERRORS.items()
+    }
+    return {"200": good} | bad
