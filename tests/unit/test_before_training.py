@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
+from kedro.validation.exceptions import CheckFailure, DataValidationError
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import Ridge
 
@@ -33,6 +34,11 @@ def predict(instances: Any, state: Any) -> Any:
 
 def halved(instances: Any, state: Any, factor: float) -> Any:
     return instances
+
+
+def refuse(rows: pd.DataFrame) -> None:
+    failure = CheckFailure("x must be small", failure_examples=["data row 1: 1.5"])
+    raise DataValidationError("No", failures=[failure])
 
 
 TRAINING = Pipeline([node(fit, "patients", "state", name="fit")])
@@ -95,6 +101,19 @@ def skops(mlops: Rooms, *trusted: str) -> Any:
             {"catalog": {"instances": {"type": "json.JSONDataset", "filepath": "instances.csv"}}},
             f"{NAME} cannot be read (Expecting value",
             id="another format",
+        ),
+        pytest.param(
+            {
+                "catalog": {
+                    "instances": {
+                        "type": "pandas.CSVDataset",
+                        "filepath": "instances.csv",
+                        "validator": f"{__name__}.refuse",
+                    }
+                }
+            },
+            f"{NAME} is refused: x must be small (data row 1: 1.5).",
+            id="rows that its validator refuses",
         ),
         pytest.param(
             {"training": READS_IT_TOO, "catalog": {"instances": None}},
@@ -228,19 +247,22 @@ def test_a_table_of_these_types_may_be_the_input(
             (
                 "one name twice",
                 pd.DataFrame([[1, 2]], columns=["a", "a"]),
-                "more than one column a",
+                "Several columns",
             ),
-            ("1 and '1'", pd.DataFrame([[1, 2]], columns=[1, "1"]), "more than one column 1"),
-            ("complex", pd.DataFrame({"a": [1j]}), "cannot hold: 'a' (complex128)"),
-            ("period", pd.DataFrame({"a": TEN.to_period("D")}), "'a' (period[d])"),
-            ("interval", pd.DataFrame({"a": pd.cut([1, 2], 2)}).astype("object"), "'a' (interval)"),
-            ("lists", pd.DataFrame({"a": [[1], [2]], "b": [1, 2]}), "'a' (mixed). Make"),
-            ("text and number", pd.DataFrame({"a": ["x", 1]}), "'a' (mixed-integer)"),
+            ("1 and '1'", pd.DataFrame([[1, 2]], columns=[1, "1"]), "Several columns"),
             (
-                "many",
-                pd.DataFrame({str(number): [1j] for number in range(9)}),
-                "'4' (complex128) and 4 more",
+                "complex",
+                pd.DataFrame({"a": [1j]}),
+                "'a' of the model's input holds values of the type complex128",
             ),
+            ("period", pd.DataFrame({"a": TEN.to_period("D")}), "values of the type period[D]"),
+            (
+                "interval",
+                pd.DataFrame({"a": pd.cut([1, 2], 2)}).astype("object"),
+                "objects (interval)",
+            ),
+            ("lists", pd.DataFrame({"a": [[1], [2]], "b": [1, 2]}), "objects (mixed), which no"),
+            ("text and number", pd.DataFrame({"a": ["x", 1]}), "objects (mixed-integer)"),
         ]
     ],
 )
@@ -248,7 +270,7 @@ def test_any_other_input_is_refused_and_its_columns_are_named(
     problems: Callable[..., list[str]], value: Any, sentence: str
 ) -> None:
     (found,) = problems({"instances": MemoryDataset(value)})
-    assert found.startswith(NAME)
+    assert NAME in found or "the model's input" in found
     assert sentence in found
 
 
@@ -266,8 +288,8 @@ def test_any_other_input_is_refused_and_its_columns_are_named(
             id="categories",
         ),
         pytest.param(lambda pl: pl.DataFrame({"a": []}), "has no rows", id="no rows"),
-        pytest.param(lambda pl: pl.DataFrame({"a": [[1]]}), "'a' (list(int64))", id="lists"),
-        pytest.param(lambda pl: pl.DataFrame({"a": [{"b": 1}]}), "'a' (struct(", id="structs"),
+        pytest.param(lambda pl: pl.DataFrame({"a": [[1]]}), "List(Int64)", id="lists"),
+        pytest.param(lambda pl: pl.DataFrame({"a": [{"b": 1}]}), "Struct(", id="structs"),
         pytest.param(
             lambda pl: pl.DataFrame({"a": [1]}).lazy(),
             "is a polars.lazyframe.frame.LazyFrame",

@@ -15,7 +15,15 @@ from kedro.io import DataCatalog
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..model.packaging import add_model
-from ..model.unregistered import TAG, Waiting, reason_of, reopen_journal, restore, waiting
+from ..model.unregistered import (
+    TAG,
+    Waiting,
+    reason_of,
+    reopen_journal,
+    restore,
+    tables_of,
+    waiting,
+)
 from ..project import State
 from ..registry import listeners_of
 from ..registry.holdout import HoldoutCapture
@@ -94,7 +102,7 @@ def _package(
         restore(run, catalog)
         reopen_journal(run, journal)
         with _mlflow_elsewhere(project.config.server.uri):
-            add_model(project.config, catalog, journal)
+            add_model(project.config, catalog, journal, tables_of(run))
     except Exception as error:
         journal.close()
         shutil.rmtree(folder, ignore_errors=True)

@@ -171,7 +171,7 @@ def _of_polars(series: Any) -> Column:
 def _no_type(name: str, what: str) -> TrackingError:
     return TrackingError(
         f"The column '{name}' of the model's input holds {what}, which no request can carry: make "
-        "it numbers, texts, times or another type of docs/serving.md before it is the input."
+        "it numbers, texts, booleans, times or categories before it is the input."
     )
 
 

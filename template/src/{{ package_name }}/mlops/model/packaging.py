@@ -104,11 +104,11 @@ class Packaging(RunListener):
         if not fitted or not fitted <= run.outputs().keys():
             return
         try:
-            add_model(run.config, catalog, run.journal, self._tables)
+            add_model(run.config, catalog, run.journal, self._tables.schemas(catalog))
         except Exception as error:
             if refusal(error):  # Of the disk: nothing could be kept either.
                 raise
-            keep(run, catalog, sorted(fitted), error)
+            keep(run, catalog, sorted(fitted), error, self._tables.schemas(catalog))
 
     def run_shipped(self, delivery: "Delivery") -> None:
         """Note the id of a run whose model waits to be registered."""
@@ -126,7 +126,7 @@ def require_model(
     try:
         _parameters(inference, catalog, secrets)
         project_requirements()
-        for problem in problems(options, training, inference, catalog):
+        for problem in problems(options, training, inference, catalog, _pandera(options, catalog)):
             raise TrackingError(problem)
     except TrackingError as error:
         raise TrackingError(
@@ -135,25 +135,16 @@ def require_model(
 
 
 def add_model(
-    config: KedroMlflowConfig,
-    catalog: DataCatalog,
-    journal: Journal,
-    tables: TrainingTables | None = None,
+    config: KedroMlflowConfig, catalog: DataCatalog, journal: Journal, tables: "Iterable[Schema]"
 ) -> None:
     """Package the model with its card, and write it into the journal of a run.
 
-    The tables are those that the run has read; without them its raw data are read again.
+    The tables are those that the training has read.
     """
     options, folder = config.model, journal.files / "pipeline_model"
     assert options
-    if tables is None:
-        inference = registered_pipeline(options.pipeline, "model.pipeline")
-        tables = TrainingTables()
-        with suppress(TrackingError):  # A registry may have no default.
-            training = registered_pipeline("__default__", "model")
-            tables.expect(training, inference, options.input)
     with atomic(folder):
-        package(options, catalog, folder, config.redaction.patterns, tables.schemas(catalog))
+        package(options, catalog, folder, config.redaction.patterns, tables)
         project_path = State.of_journal(journal.folder).project_path
         write_card(config, project_path, journal.folder, folder)
     # A registered model of Unity Catalog has three names with dots between them; MLflow takes

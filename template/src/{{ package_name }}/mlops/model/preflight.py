@@ -4,38 +4,44 @@ A run that would register a model does not start where that cannot succeed. What
 show costs no training either: see `unregistered.py`.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from inspect import get_annotations
 from pkgutil import resolve_name
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.pipeline import Pipeline
+from kedro.validation.exceptions import DataValidationError
 
 from ..backend.client import muted
 from ..config import ModelOptions
-from ..errors import one_line
+from ..errors import TrackingError, one_line
 from ..mlflow_internals import storage_of, uncached
-from ..tracking.capture.foreign import classes_of, name_of
+from ..tracking.capture.foreign import name_of
+from ..tracking.capture.inputs import is_table
+
+if TYPE_CHECKING:
+    from pandera.pandas import DataFrameSchema
 
 # What a registered model's name may not hold, in any of MLflow's registries.
 _REFUSED_IN_NAMES = "/:"
 # Formats of tables and texts, which hold no object.
 _PLAIN = {"CSVDataset", "ExcelDataset", "FeatherDataset", "JSONDataset", "ParquetDataset"}
 _PLAIN |= {"TextDataset", "YAMLDataset"}
-# How types begin that neither a signature nor JSON nor CSV has, in pandas and Polars.
-_REFUSED = ("complex", "period", "interval", "sparse", "mixed", "list", "array", "struct", "object")
-_MOST_NAMED, _ROWS_LOOKED_AT = 5, 1000
 
 
 def problems(
-    options: ModelOptions, training: Pipeline, inference: Pipeline, catalog: DataCatalog
+    options: ModelOptions,
+    training: Pipeline,
+    inference: Pipeline,
+    catalog: DataCatalog,
+    pandera: "DataFrameSchema | None" = None,
 ) -> Iterator[str]:
     """Say, in a sentence each, why a run of the training pipeline could register no model.
 
-    The input is loaded for it, last of all, as it is once more at the end.
+    The input is loaded for it, last of all, as it is once more at the end; `pandera` is the schema
+    that its validator has.
     """
     for sign in _REFUSED_IN_NAMES:
         if sign in options.name:
@@ -48,7 +54,7 @@ def problems(
     for node in training.nodes:
         for name in sorted(inference.inputs().intersection(node.outputs) - {options.input}):
             yield from _of_fitted(name, catalog, node.func)
-    yield from _of_input(options, training, catalog)
+    yield from _of_input(options, training, catalog, pandera)
 
 
 def entry_of(name: str, catalog: DataCatalog) -> dict[str, Any]:
@@ -86,7 +92,12 @@ def _of_fitted(name: str, catalog: DataCatalog, function: Any) -> Iterator[str]:
             )
 
 
-def _of_input(options: ModelOptions, training: Pipeline, catalog: DataCatalog) -> Iterator[str]:
+def _of_input(
+    options: ModelOptions,
+    training: Pipeline,
+    catalog: DataCatalog,
+    pandera: "DataFrameSchema | None",
+) -> Iterator[str]:
     """Say why the model cannot be tried on its input: at the end it is, on the first rows."""
     name, dataset = options.input, catalog.get(options.input)
     named = f"The model's input, the data set '{name}' (model.input in mlflow.yml),"
@@ -104,8 +115,7 @@ def _of_input(options: ModelOptions, training: Pipeline, catalog: DataCatalog) -
     except Exception as error:
         yield f"{named} {_why_unread(error, dataset)}"
         return
-    if problem := _of_table(rows):
-        yield f"{named} {problem}"
+    yield from _of_table(rows, named, pandera)
 
 
 def _why_unread(error: BaseException, dataset: Any) -> str:
@@ -115,43 +125,26 @@ def _why_unread(error: BaseException, dataset: Any) -> str:
     storage = storage_of(dataset) if isinstance(error, FileNotFoundError) else None
     if storage:
         return f"has no file at {storage.uri}: put some rows to predict there."
+    if isinstance(error, DataValidationError) and error.failures:
+        from .schema import in_words  # With pandas.
+
+        return in_words(error).removeprefix("The data ")
     text = " ".join(str(error).split()) if isinstance(error, DatasetError) else one_line(error)
     return f"cannot be read ({text.rstrip('.')}): correct it."
 
 
-def _of_table(rows: Any) -> str | None:
-    """Say why a table cannot be the model's input: in a signature, in JSON and in CSV files."""
-    library = next((each for each, name in classes_of(rows) if name == "DataFrame"), "")
-    if library not in ("pandas", "polars"):
+def _of_table(rows: Any, named: str, pandera: "DataFrameSchema | None") -> Iterator[str]:
+    """Say why a table cannot be the model's input."""
+    if not is_table(rows):
         what = ".".join(name_of(type(rows)))
-        return f"is a {what}: let its entry in catalog.yml load a table of pandas or Polars."
+        yield f"{named} is a {what}: let its entry in catalog.yml load a table of pandas or Polars."
+        return
     if not len(rows):
-        return "has no rows: put some to predict there."
-    names = [str(label) for label in rows.columns]
-    if repeated := [name for name, count in Counter(names).items() if count > 1]:
-        return f"has more than one column {_listed(repeated)}: give each a name of its own."
-    types = {name: _type(rows, place, library) for place, name in enumerate(names)}
-    if wrong := [f"'{name}' ({kind})" for name, kind in types.items() if kind.startswith(_REFUSED)]:
-        return (
-            f"has columns that JSON and CSV cannot hold: {_listed(wrong)}. Make numbers, texts, "
-            "booleans, dates or categories of them."
-        )
-    return None
+        yield f"{named} has no rows: put some to predict there."
+        return
+    from .inferred_schema import model_schema  # With pandas, which a run may do without.
 
-
-def _type(rows: Any, place: int, library: str) -> str:
-    """Name the type of a column: of a column of objects, what its first values are."""
-    if library == "polars":
-        return str(rows.dtypes[place]).lower()
-    kind = str(rows.dtypes.iloc[place]).lower()
-    if kind != "object":
-        return kind
-    from pandas.api.types import infer_dtype
-
-    kind = str(infer_dtype(rows.iloc[:_ROWS_LOOKED_AT, place], skipna=True))
-    return "floating" if kind == "mixed-integer-float" else kind
-
-
-def _listed(names: list[str]) -> str:
-    more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    try:
+        model_schema(rows, pandera)
+    except TrackingError as error:
+        yield error.message

@@ -8,7 +8,7 @@ import json
 import logging
 import shutil
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -34,6 +34,7 @@ from .preflight import entry_of
 
 if TYPE_CHECKING:
     from ..tracking.run import TrackedRun
+    from .schema import Schema
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ TAG = "model.registered"
 # What of a run's journal is of use for its model; it may be delivered twice.
 _KINDS = ("input", "metrics", "params", "tags")
 _RECORD, _PARAMETERS, _REASON, _MLFLOW_RUN = "0.jsonl", "parameters.json", "reason.txt", "run_id"
+
+_TABLES = "tables"
 
 # What of a catalog entry is about the place of the run's own file.
 _OF_ITS_PLACE = {"credentials", "fs_args", "versioned"}
@@ -63,7 +66,13 @@ class Waiting:
         return (self.folder / _REASON).read_text(encoding="utf-8").partition("\n")[0]
 
 
-def keep(run: "TrackedRun", catalog: DataCatalog, fitted: Sequence[str], error: Exception) -> None:
+def keep(
+    run: "TrackedRun",
+    catalog: DataCatalog,
+    fitted: Sequence[str],
+    error: Exception,
+    tables: "Iterable[Schema]" = (),
+) -> None:
     """Keep what a run has fitted, and say why its model is not registered and what to do."""
     options, run_id = run.config.model, run.journal.folder.name
     assert options
@@ -73,6 +82,9 @@ def keep(run: "TrackedRun", catalog: DataCatalog, fitted: Sequence[str], error: 
     try:
         with atomic(folder):
             _write(folder, run, catalog, fitted)
+            (folder / _TABLES).mkdir()
+            for number, table in enumerate(tables):
+                table.write(folder / _TABLES / f"{number:03}.json")
             trace = mask_text("".join(traceback.format_exception(error)))
             (folder / _REASON).write_text(f"{reason}\n\n{trace}", encoding="utf-8")
             # Now it is whole.
@@ -175,6 +187,13 @@ def restore(run: Waiting, catalog: DataCatalog) -> None:
         catalog["parameters"] = MemoryDataset(parameters)
         for name, value in parameters.items():
             catalog[f"params:{name}"] = MemoryDataset(value)
+
+
+def tables_of(run: Waiting) -> "list[Schema]":
+    """Read the schemas of the tables that a run has read."""
+    from .schema import Schema  # With pandas.
+
+    return [Schema.read(path) for path in sorted((run.folder / _TABLES).glob("*.json"))]
 
 
 def reopen_journal(run: Waiting, journal: Journal) -> None:
