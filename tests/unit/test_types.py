@@ -526,6 +526,50 @@ def test_what_is_known_here_changes_no_verdict_of_panderas(
         pd.testing.assert_frame_equal(found, expected)
 
 
+# --- Polars ---
+
+
+def test_a_table_of_polars_is_refused_in_the_same_words(tables: ModuleType) -> None:
+    pl = pytest.importorskip("polars")
+    pp = pytest.importorskip("pandera.polars")
+
+    described = pp.DataFrameSchema(
+        {
+            "id": pp.Column(str, unique=True),
+            "n": pp.Column(int, pp.Check.ge(0)),
+            "f": pp.Column(float, nullable=True),
+            "plan": pp.Column(str, pp.Check.isin(["a", "b"])),
+        },
+        strict=True,
+    )
+    data = pl.DataFrame({"f": [1, None, 3], "id": ["x", "y", "z"], "n": [1.0, 2.0, 3.0]})
+    good = data.with_columns(plan=pl.lit("a"))
+    found = outcome(tables, good, described)
+    assert found.schema == {"id": pl.String, "n": pl.Int64, "f": pl.Float64, "plan": pl.String}
+    assert outcome(tables, data, described) == ["None: None ()"]
+
+    bad = pl.DataFrame({"id": ["x", "x", "z"], "n": [1, -1, 2], "f": ["1", "2", "3"]})
+    bad = bad.with_columns(plan=pl.Series(["a", "c", None]))
+    assert outcome(tables, bad, described) == [
+        "id: must be unique (data row 1: 'x', data row 2: 'x')",
+        "n: must be at least 0 (data row 2: -1)",
+        "f: must be of the type Float64 ()",
+        "plan: must not be empty (data row 3)",
+        "plan: must be 'a' or 'b' (data row 2: 'c')",
+    ]
+
+
+def test_a_table_and_a_model_of_two_libraries_do_not_fit(tables: ModuleType) -> None:
+    pl = pytest.importorskip("polars")
+    pp = pytest.importorskip("pandera.polars")
+    for table, described in [
+        (pl.DataFrame({"x": [1]}), schema(int)),
+        (pd.DataFrame({"x": [1]}), pp.DataFrameSchema({"x": pp.Column(int)})),
+    ]:
+        with pytest.raises(DataValidationError, match=r"a table of \w+, and its model is one of"):
+            tables.checked(table, tables.Expected.by(described))
+
+
 # --- the doors ---
 
 

@@ -59,7 +59,7 @@ def refuse_in_words() -> None:
     def validate(self: PanderaValidator, data: Any) -> Any:
         from . import tables
 
-        return tables.checked_by(self, data) if tables.checks(self, data) else kedros(self, data)
+        return tables.checked_by(self, data) if tables.checks(data) else kedros(self, data)
 
     PanderaValidator.validate = validate  # type: ignore[method-assign]
 

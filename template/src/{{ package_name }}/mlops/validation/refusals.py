@@ -72,6 +72,8 @@ def cases_of(errors: Iterable[SchemaError], rows: Mapping[Any, int], old: bool) 
     for error in errors:
         column, rule = _column_and_rule(error, old)
         found = error.failure_cases
+        if hasattr(found, "to_dicts"):
+            found = _of_polars(found, error, len(rows))
         if isinstance(found, pd.DataFrame) and found.empty:  # Two gaps, where each is unique.
             yield Case(column, rule, None)
         elif (
@@ -86,6 +88,18 @@ def cases_of(errors: Iterable[SchemaError], rows: Mapping[Any, int], old: bool) 
             yield Case(column, rule, None)
         else:
             yield Case(column, rule, None, found)
+
+
+def _of_polars(found: Any, error: SchemaError, count: int) -> Any:
+    """Return what pandera has found in a table of Polars as it returns it for one of pandas."""
+    passed = error.check_output.to_series().to_list()
+    if len(passed) != count:  # It is about the table as a whole.
+        return False
+    wrong = [row for row, is_right in enumerate(passed) if is_right is False]
+    values = found.to_series().to_list()
+    return pd.DataFrame(
+        {"index": wrong[: len(values)], "failure_case": pd.Series(values, dtype=object)}
+    )
 
 
 def _column_and_rule(error: SchemaError, old: bool) -> tuple[str | None, str]:

@@ -69,17 +69,21 @@ def _of_function(model: type[pa.DataFrameModel]) -> Expected:
     return Expected(model, found.strict if _says_strict(model) else True, found.limits, True)
 
 
-def checks(validator: PanderaValidator, data: Any) -> bool:
+def checks(data: Any) -> bool:
     """Return whether it is here that a validator of Kedro's has a table checked.
 
     pandera knows the tables of other libraries too.
     """
-    library = type(data).__module__.partition(".")[0]
-    is_other = library in ("dask", "dask_expr", "modin", "pyspark")
-    return isinstance(schema_of(validator), pa.DataFrameSchema) and not is_other
+    is_other = _library(data) in ("dask", "dask_expr", "ibis", "modin", "pyspark")
+    return not is_other and type(data).__name__ != "LazyFrame"
 
 
-def checked_by(validator: PanderaValidator, data: Any) -> pd.DataFrame:
+def _library(data: Any) -> str:
+    is_pandas = isinstance(data, pd.DataFrame)
+    return "pandas" if is_pandas else type(data).__module__.partition(".")[0]
+
+
+def checked_by(validator: PanderaValidator, data: Any) -> Any:
     """Check a table as the pandera model says that a catalog entry names."""
     return checked(data, _of_catalog(validator), **schema_and_sample(validator)[1])
 
@@ -89,20 +93,26 @@ def _of_catalog(validator: PanderaValidator) -> Expected:
     return Expected.by(schema_and_sample(validator)[0])
 
 
-def checked(data: Any, expected: Expected, **sample: Any) -> pd.DataFrame:
+def checked(data: Any, expected: Expected, **sample: Any) -> Any:
     """Check a table, or the rows of it that pandera's options choose; see `validated`."""
-    if not isinstance(data, pd.DataFrame):
-        library = type(data).__module__.partition(".")[0]
-        of_library = f" of {library}" if library != "builtins" else ""
-        refuse([CheckFailure(f"not a table but {type(data).__name__}{of_library}")])
     limits = None if sample else expected.limits
     # A request of one valid row, for which the rest below would take longer than its prediction.
-    if limits and len(data) and (valid := limits.passed(data)) is not None:
-        return valid
+    if limits and isinstance(data, pd.DataFrame) and len(data):
+        valid = limits.passed(data)
+        if valid is not None:
+            return valid
     if isinstance(data, _Question):
         raise _Answer(expected)
-    schema = expected.schema
-    table = _with_expected_columns(data, schema, expected.strict)
+    schema, library = expected.schema, _library(data)
+    wanted = "pandas" if isinstance(schema, pa.DataFrameSchema) else "polars"
+    if library not in ("pandas", "polars") or not hasattr(data, "columns"):
+        refuse([CheckFailure(f"not a table but {type(data).__name__}")])
+    if library != wanted:
+        refuse([CheckFailure(f"a table of {library}, and its model is one of pandera.{wanted}")])
+    if wanted == "polars":
+        return _checked_polars(data, expected, sample)
+    order = _order(list(data.columns), schema, expected.strict)
+    table = data.iloc[:, order]
     if data.empty:
         refuse([CheckFailure("no rows: at least one is needed")])
 
@@ -124,13 +134,32 @@ def checked(data: Any, expected: Expected, **sample: Any) -> pd.DataFrame:
     return table
 
 
-def _with_expected_columns(
-    data: pd.DataFrame, schema: pa.DataFrameSchema, strict: bool | str
-) -> pd.DataFrame:
-    """Return a table with the declared columns first, in their order, or refuse its columns."""
+def _checked_polars(data: Any, expected: Expected, sample: dict[str, Any]) -> Any:
+    """Check a table of Polars; of other types, numbers alone are converted, if no digit is lost."""
+    schema, names = expected.schema, data.columns
+    table = data.select([names[number] for number in _order(names, schema, expected.strict)])
+    if data.is_empty():
+        refuse([CheckFailure("no rows: at least one is needed")])
+    for name, column in schema.columns.items():
+        if name in table.columns and column.dtype is not None and not column.coerce:
+            values, target = table[name], column.dtype.type
+            if values.dtype != target and values.dtype.is_numeric() and target.is_numeric():
+                found = values.cast(target, strict=False)
+                if found.cast(values.dtype, strict=False).equals(values):
+                    table = table.with_columns(found)
+    try:
+        return schema.validate(table, lazy=True, **sample)
+    except SchemaErrors as error:
+        rows = {row: row for row in range(table.height)}
+        cases = list(cases_of(error.schema_errors, rows, expected.old))
+    refuse(grouped(cases))
+
+
+def _order(columns: list[Any], schema: "DataFrameSchema[Any]", strict: bool | str) -> list[int]:
+    """Return the places of columns, with the declared ones first, or refuse them."""
     if schema.parsers or not schema.columns:
-        return data
-    found = Counter(data.columns)
+        return list(range(len(columns)))
+    found = Counter(columns)
     names = [name for name, column in schema.columns.items() if not column.regex]
     known = {name for name in found if _declared(name, schema)}
     absent = [name for name in names if name not in found]
@@ -141,16 +170,16 @@ def _with_expected_columns(
         [_with_guess(str(name), absent) for name in unknown] if strict is True else [],
         [name for name in found if name in known and found[name] > 1],
     )
-    order: Sequence[int] = range(len(data.columns))
+    order: Sequence[int] = range(len(columns))
     if not schema.ordered:
         place = {name: number for number, name in enumerate(names)}
-        order = sorted(order, key=lambda number: place.get(data.columns[number], len(place)))
+        order = sorted(order, key=lambda number: place.get(columns[number], len(place)))
     if strict == "filter":
-        order = [number for number in order if data.columns[number] in known]
-    return data.iloc[:, list(order)]
+        order = [number for number in order if columns[number] in known]
+    return list(order)
 
 
-def _declared(name: Any, schema: pa.DataFrameSchema) -> pa.Column | None:
+def _declared(name: Any, schema: "DataFrameSchema[Any]") -> pa.Column | None:
     """Return what a schema says of a column."""
     patterns = (column for column in schema.columns.values() if column.regex)
     return schema.columns.get(name) or next(
