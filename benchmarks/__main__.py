@@ -10,6 +10,7 @@ from functools import partial
 from importlib.metadata import version
 
 from . import (
+    classifying,
     copying,
     cpu_bound,
     image,
@@ -43,6 +44,7 @@ SUBJECTS = {
     "resilience": resilience.measure,
     "predicting": predicting.measure,
     "serving": serving.measure,
+    "classifying": classifying.measure,
     "logging": logging_models.measure,
     "loading": loading.measure,
     "image": image.measure,

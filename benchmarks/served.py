@@ -13,6 +13,7 @@ from .measure import Command, clean_environment, run
 from .project import Project
 
 _OURS = "mlartifacts/models/*/artifacts/pyfunc_code.py"
+INSTANCES = "data/05_model_input/instances.csv"
 _THEIRS = "mlruns/*/models/*/artifacts/MLmodel"
 
 
@@ -39,7 +40,7 @@ class Models:
     @property
     def rows(self) -> Path:
         """A file of rows that may be predicted for."""
-        return self.place.folder / "data" / "05_model_input" / "instances.csv"
+        return self.place.folder / INSTANCES
 
 
 def trained(rendered: Project) -> Models:
@@ -47,7 +48,7 @@ def trained(rendered: Project) -> Models:
     place, their_place = rendered.copy("ours-served"), with_kedro_mlflow(rendered, "theirs-served")
     for each in (place, their_place):
         run(Command([each.programs / "kedro", "run"], each.folder))
-    ours = _only(place, _OURS)
+    ours = registered(place)
     folder = project.BENCH / "saved-models"
     shutil.rmtree(folder, ignore_errors=True)
     script = Path(__file__).with_name("save_models.py")
@@ -69,6 +70,11 @@ def with_kedro_mlflow(rendered: Project, name: str) -> Project:
     registry = made.package / "pipeline_registry.py"
     shutil.copyfile(Path(__file__).with_name("baseline_pipelines.py"), registry)
     return made
+
+
+def registered(place: Project) -> Path:
+    """The folder of the one model that a project has registered in itself."""
+    return _only(place, _OURS)
 
 
 def _only(place: Project, pattern: str) -> Path:

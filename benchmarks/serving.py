@@ -23,7 +23,7 @@ from .report import Row, Table, time_of
 from .served import Models
 from .servers import SECONDS_TO_START, free_port, running, wait_for
 
-_WORKERS, _CALLERS = (1, 2), 8
+WORKERS, CALLERS = (1, 2), 8
 _ROUNDS, _SECONDS = 4, 2
 _LOAD = Path(__file__).with_name("load.py")
 MOST, MOST_OF_START = 1.1, 0.6
@@ -31,10 +31,17 @@ MOST, MOST_OF_START = 1.1, 0.6
 
 @dataclass(frozen=True)
 class Program:
-    """A command that serves, without its port and its workers."""
+    """A command that serves, without its port and its workers.
+
+    Attributes:
+        place: where it runs, with what.
+        arguments: the program and its arguments.
+        prefix: of the variables that tell it both; none if `--port` and `--workers` do.
+    """
 
     place: Project
     arguments: Sequence[str | Path]
+    prefix: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,7 @@ def measure(repetitions: int, rendered: Project) -> Table:
     row = pd.read_csv(models.rows).astype(float).head(1)
     body.write_text(json.dumps({"dataframe_split": row.to_dict("split")}), encoding="utf-8")
     programs = _programs(models)
-    rows = [row for workers in _WORKERS for row in _under_load(programs, workers, body)]
+    rows = [row for workers in WORKERS for row in _rows(programs, workers, body)]
     rows.append(_starting(programs, body, max(3, repetitions // 2)))
     return Table(
         "Serving",
@@ -87,26 +94,34 @@ def _programs(models: Models) -> list[Program]:
     ]
 
 
-def _under_load(programs: Sequence[Program], workers: int, body: Path) -> list[Row]:
+def under_load(
+    programs: Sequence[Program], workers: int, body: Path
+) -> tuple[list[Answers], list[Answers]]:
+    """Ask each program in turns, with as many callers as workers and then with many."""
     latency, throughput = ([Answers() for _ in programs] for _ in range(2))
     with ExitStack() as stack:
         ports = [stack.enter_context(_serving(each, workers)) for each in programs]
         for port in ports:
             _first_answer(port, body)
-            _ask(port, body, _CALLERS)
+            _ask(port, body, CALLERS)
         for _ in range(_ROUNDS):
             for port, alone, together in zip(ports, latency, throughput, strict=True):
-                for callers, answers in ((workers, alone), (_CALLERS, together)):
+                for callers, answers in ((workers, alone), (CALLERS, together)):
                     told = _ask(port, body, callers)
                     answers.requests.extend(told.requests)
                     answers.rounds.extend(told.rounds)
+    return latency, throughput
+
+
+def _rows(programs: Sequence[Program], workers: int, body: Path) -> list[Row]:
+    latency, throughput = under_load(programs, workers, body)
     what = f"{workers} worker{'s' if workers > 1 else ''}"
     as_many = f"{workers} caller{'s' if workers > 1 else ''}"
     return [
         _latency(f"{what}, {as_many}: p50", [each.percentile(50) for each in latency]),
         _latency(f"{what}, {as_many}: p99", [each.percentile(99) for each in latency]),
-        _rate(f"{what}, {_CALLERS} callers: requests a second", [each.rate for each in throughput]),
-        _latency(f"{what}, {_CALLERS} callers: p99", [each.percentile(99) for each in throughput]),
+        _rate(f"{what}, {CALLERS} callers: requests a second", [each.rate for each in throughput]),
+        _latency(f"{what}, {CALLERS} callers: p99", [each.percentile(99) for each in throughput]),
     ]
 
 
@@ -153,7 +168,14 @@ def _serving(program: Program, workers: int) -> Iterator[int]:
     variables = clean_environment(os.environ)
     # MLflow starts a uvicorn that it finds by itself.
     variables["PATH"] = f"{program.place.programs}{os.pathsep}{variables['PATH']}"
-    words = [*program.arguments, "--port", str(port), "--workers", str(workers)]
+    words = list(program.arguments)
+    if program.prefix:
+        ports = {"HTTP": port, "GRPC": free_port(), "METRICS": free_port()}
+        variables |= {f"{program.prefix}{name}_PORT": str(each) for name, each in ports.items()}
+        # None: it serves in the process that answers.
+        variables[f"{program.prefix}PARALLEL_WORKERS"] = str(workers if workers > 1 else 0)
+    else:
+        words += ["--port", str(port), "--workers", str(workers)]
     log = project.BENCH / f"serving-{port}.log"
     with running(words, variables, log, program.place.folder):
         yield port

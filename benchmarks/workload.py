@@ -108,7 +108,7 @@ def under_kedro_mlflow(rendered: Project, bare: Project, uri: str) -> Project:
     """Put a project under kedro-mlflow: its configuration, and an environment that has it."""
     config = bare.folder / "conf" / "base" / "mlflow.yml"
     config.write_text(_THEIR_CONFIG.format(uri=uri), encoding="utf-8")
-    return Project(bare.folder, _environment(rendered) / "bin")
+    return Project(bare.folder, environment(rendered, "kedro-mlflow", KEDRO_MLFLOW))
 
 
 def register_no_model(made: Project) -> None:
@@ -135,14 +135,14 @@ def _with_nodes(made: Project, nodes: Nodes, history: bool = False) -> Project:
     return made
 
 
-def _environment(rendered: Project) -> Path:
-    """An environment with kedro-mlflow and what the pipelines work with."""
-    folder = project.BENCH / "kedro-mlflow-environment"
+def environment(rendered: Project, name: str, *wanted: str) -> Path:
+    """The programs of an environment with these packages and what the pipelines work with."""
+    folder = project.BENCH / f"{name}-environment"
     same = rendered.versions(*_THE_SAME)
-    packages = [KEDRO_MLFLOW, *(f"{name}=={version}" for name, version in same.items())]
+    packages = [*wanted, *(f"{name}=={version}" for name, version in same.items())]
     ready, content = folder / "ready", "\n".join(packages)
     if ready.exists() and ready.read_text(encoding="utf-8") == content:
-        return folder
+        return folder / "bin"
     install = ["uv", "pip", "install", "--quiet", "--compile-bytecode", "--python"]
     commands: list[list[str | Path]] = [
         ["uv", "venv", "--quiet", "--clear", "--python", sys.executable, folder],
@@ -151,4 +151,4 @@ def _environment(rendered: Project) -> Path:
     for command in commands:
         subprocess.run(command, env=clean_environment(os.environ), check=True)
     ready.write_text(content, encoding="utf-8")
-    return folder
+    return folder / "bin"
