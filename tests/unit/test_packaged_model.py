@@ -523,7 +523,7 @@ def test_two_models_predict_again_for_one_holdout(
     found = comparison.evaluate_again(options, {"rows": rows}, folders)
     assert found == [{"error": 0.0, "rows": 2.0}, {"error": 5.0, "rows": 2.0}]
     below = rows.assign(a=-1.0)
-    with pytest.raises(mlops("errors").TrackingError, match="does not predict for the holdout"):
+    with pytest.raises(mlops("errors").TrackingError, match="does not predict for these rows"):
         comparison.evaluate_again(options, {"rows": below}, folders[:1])
 
 

@@ -57,9 +57,9 @@ _LOCATION_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata",
 # What predictions may need of the template's code: each file of a model is one more to upload.
 _NEEDED = {"__init__.py", "datasets.py", "disk.py", "errors.py", "mlflow_internals.py"}
 _NEEDED |= {"old_names.py", "project.py", "redaction.py", "model", "validation"}
-_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "packaging.py", "predictions.py"}
-_NOT_NEEDED_OF_MODEL |= {"inferred_schema.py", "preflight.py", "training_tables.py"}
-_NOT_NEEDED_OF_MODEL |= {"unregistered.py"}
+_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "own_process.py", "packaging.py"}
+_NOT_NEEDED_OF_MODEL |= {"inferred_schema.py", "predict.py", "predictions.py", "preflight.py"}
+_NOT_NEEDED_OF_MODEL |= {"training_tables.py", "transfer.py", "unregistered.py"}
 
 
 class Packaging(RunListener):

@@ -2,7 +2,7 @@
 
 `versions.py` registers, finds and downloads versions; `promote.py` moves the champion's alias if
 `rules.py` allows; `comparison.py` measures two versions on the same `holdout.py`, each in a process
-of its own (`predict.py`); `report.py` shows the verdict.
+of its own; `report.py` shows the verdict.
 """
 
 from ..config import KedroMlflowConfig

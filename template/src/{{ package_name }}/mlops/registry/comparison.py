@@ -1,12 +1,8 @@
 """Two versions of the model, measured on one holdout by one function."""
 
-import os
-import pickle
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from kedro.pipeline.node import Node
@@ -14,6 +10,7 @@ from kedro.pipeline.node import Node
 from ..backend.client import if_exists, muted
 from ..config import KedroMlflowConfig, MetricsOptions, PromotionOptions, ServerOptions
 from ..errors import TrackingError, one_line
+from ..model.own_process import predictions_of
 from ..project import State, registered_pipelines
 from ..tracking.capture.findings import find, metrics_of
 from ..tracking.capture.values import Names, valid_name
@@ -142,7 +139,8 @@ def evaluate_again(
     """Let models predict for a holdout at the same time, and measure each by the project's node."""
     node = _evaluating_node(options)
     found = []
-    for predictions in _predictions(inputs[str(options.holdout)], folders):
+    rows = inputs[str(options.holdout)]
+    for predictions in predictions_of(folders, rows, False, _SECONDS_TO_PREDICT):
         try:
             with muted("kedro.pipeline.node"):
                 outputs = node.run({**inputs, str(options.predictions): predictions})
@@ -164,49 +162,6 @@ def _without_prefix(metrics: Mapping[str, float], options: PromotionOptions) -> 
         for name, value in metrics.items()
         if name.startswith(prefix)
     }
-
-
-def _predictions(rows: Any, folders: Sequence[Path]) -> list[Any]:
-    with TemporaryDirectory() as scratch:
-        asked = Path(scratch, "rows")
-        asked.write_bytes(pickle.dumps(rows))
-        results = [Path(scratch, f"predictions-{number}") for number, _ in enumerate(folders)]
-        processes = [
-            _start(folder, asked, result) for folder, result in zip(folders, results, strict=True)
-        ]
-        try:
-            for process, folder in zip(processes, folders, strict=True):
-                _, errors = process.communicate(timeout=_SECONDS_TO_PREDICT)
-                if process.returncode:
-                    reason = (errors.strip().splitlines() or ["it gives no reason"])[-1]
-                    raise TrackingError(
-                        f"The model in {folder} does not predict for the holdout: {reason}"
-                    )
-        finally:
-            for process in processes:
-                process.kill()
-                process.wait()
-        return [pickle.loads(result.read_bytes()) for result in results]
-
-
-def _start(model: Path, rows: Path, predictions: Path) -> "subprocess.Popen[str]":
-    script = Path(__file__).with_name("predict.py")
-    return subprocess.Popen(
-        # Isolated: neither this folder nor PYTHONPATH comes before the model's own code.
-        [sys.executable, "-I", script, model, rows, predictions],
-        cwd=rows.parent,
-        env={**_variables(), "KEDRO_DISABLE_TELEMETRY": "true"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def _variables() -> dict[str, str]:
-    """Return the environment without what would lead the model's own calls of MLflow to a run."""
-    leads = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT")
-    return {name: value for name, value in os.environ.items() if not name.startswith(leads)}
 
 
 def _evaluating_node(options: PromotionOptions) -> Node:

@@ -1,0 +1,90 @@
+"""Predictions of models that run in processes of their own, each with the code that it brings.
+
+Rows and predictions go from one process to the other as files without pickles: see transfer.py.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from kedro.validation import CheckFailure, DataValidationError
+
+from ..errors import TrackingError
+from . import transfer
+
+
+def predictions_of(
+    folders: Sequence[Path], rows: Any, all_columns: bool, seconds: float | None = None
+) -> list[Any]:
+    """Let models predict for the same rows at the same time.
+
+    Of a table they get the columns that their signature names, unless they are to get all. A
+    TrackingError says that a model fails or takes longer than allowed; its cause is a
+    DataValidationError if the model refuses the rows.
+    """
+    with TemporaryDirectory() as scratch:
+        places = [Path(scratch, str(number)) for number, _ in enumerate(folders)]
+        try:
+            transfer.write(rows, Path(scratch, "rows"))
+        except TypeError as error:
+            raise TrackingError(
+                f"The rows cannot be handed to the model's own process: {error} has no form there."
+            ) from error
+        processes = [
+            _start(model, place, "all" if all_columns else "signature")
+            for model, place in zip(folders, places, strict=True)
+        ]
+        try:
+            for process, model, place in zip(processes, folders, places, strict=True):
+                try:
+                    _, errors = process.communicate(timeout=seconds)
+                except subprocess.TimeoutExpired as error:
+                    raise TrackingError(
+                        f"The model in {model} has not predicted within {seconds:g} seconds."
+                    ) from error
+                if process.returncode:
+                    raise _failure(model, place, errors)
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        return [transfer.read(place / "predictions") for place in places]
+
+
+def _start(model: Path, place: Path, columns: str) -> "subprocess.Popen[str]":
+    place.mkdir()
+    script = Path(__file__).with_name("predict.py")
+    return subprocess.Popen(
+        # Isolated: neither this folder nor PYTHONPATH comes before the model's own code.
+        [sys.executable, "-I", script, model, place, columns],
+        cwd=place,
+        env={**_variables(), "KEDRO_DISABLE_TELEMETRY": "true"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _variables() -> dict[str, str]:
+    """Return the environment without what would lead the model's own calls of MLflow to a run."""
+    leads = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT")
+    return {name: value for name, value in os.environ.items() if not name.startswith(leads)}
+
+
+def _failure(model: Path, place: Path, errors: str) -> TrackingError:
+    reason = place / "error.json"
+    told = json.loads(reason.read_text(encoding="utf-8")) if reason.is_file() else {}
+    cause: Exception = RuntimeError(errors)  # For the log.
+    if "failures" in told:
+        told["failures"] = [CheckFailure(**failure) for failure in told["failures"]]
+        cause = DataValidationError(**told)
+    last = (errors.strip().splitlines() or ["it gives no reason"])[-1]
+    failure = TrackingError(f"The model in {model} does not predict for these rows: {last}")
+    failure.__cause__ = cause
+    return failure
