@@ -107,6 +107,14 @@ def test_a_version_that_does_not_say_is_not_held_to_any(
 SCHEMA = Schema([ColSpec(DataType.double, "bmi"), ColSpec(DataType.double, "age")])
 
 
+def require_columns(mlops: Rooms, catalog: DataCatalog, folder: Path) -> None:
+    """Do as a batch does."""
+    columns, dataset = mlops("registry.columns"), catalog["rows"]
+    version = ("Version 1 of m (champion)", columns.columns_of(folder))
+    check = columns.RequiredColumns("rows", *version)
+    vars(dataset)["load"] = mlops("model.batch").Rows(dataset, check, None).load
+
+
 @pytest.mark.parametrize(
     ("kind", "rows", "fits"),
     [
@@ -127,9 +135,7 @@ def test_a_batch_of_other_data_is_refused_in_a_sentence(
         entry = {"type": "CachedDataset", "dataset": entry}
     DataCatalog.from_config({"rows": entry})["rows"].save(rows)
     catalog = DataCatalog.from_config({"rows": entry})
-    require_columns = mlops("registry.columns").require_columns
-    require_columns(catalog, "rows", model(tmp_path, SCHEMA), "Version 1 of m (champion)")
-    require_columns(catalog, "not in the catalog", tmp_path, "Version 1 of m")
+    require_columns(mlops, catalog, model(tmp_path, SCHEMA))
     if where == "in a worker":
         catalog = pickle.loads(pickle.dumps(catalog))
     if fits:
@@ -143,16 +149,3 @@ def test_a_batch_of_other_data_is_refused_in_a_sentence(
         "model_version=N`, or make it the champion: `kedro mlflow promote --version N "
         "--new-champion --reason TEXT`."
     )
-
-
-def test_the_entry_stays_what_it_is(mlops: Rooms, tmp_path: Path) -> None:
-    """Its class on the screen, its validator, its place in the lineage."""
-    spec = {"class": "tests.unit.test_columns.Anything"}
-    entry = {"type": "pandas.CSVDataset", "filepath": str(tmp_path / "rows.csv"), "validator": spec}
-    catalog = DataCatalog.from_config({"rows": entry})
-    dataset, validators = catalog["rows"], catalog.validators
-    mlops("registry.columns").require_columns(catalog, "rows", model(tmp_path, SCHEMA), "Version 1")
-    assert catalog["rows"] is dataset
-    assert type(dataset).__name__ == "CSVDataset"
-    assert catalog.validators == validators
-    assert validators

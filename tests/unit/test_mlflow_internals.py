@@ -25,7 +25,8 @@ import pandas as pd
 import pandera.pandas as pa
 import pytest
 from kedro.io import CachedDataset, DataCatalog, MemoryDataset
-from kedro.pipeline import node
+from kedro.pipeline import Pipeline, node
+from kedro.runner import SequentialRunner
 from kedro.validation import PanderaValidator
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset
@@ -585,3 +586,45 @@ def test_what_a_catalog_entry_has_checked_and_how_is_known(internals: ModuleType
     sampled = PanderaValidator(schema, head=3, sample=2, random_state=1)
     options = {"head": 3, "sample": 2, "random_state": 1}
     assert internals.schema_and_sample(sampled) == (schema, options)
+
+
+def test_a_nodes_wiring_says_which_argument_a_data_set_is_for(mlops: Rooms) -> None:
+    wiring = mlops("mlflow_internals").node_wiring
+    nodes = [
+        node(lambda a, b: a, ["x", "y"], "z", name="n"),
+        node(lambda a, b: a, ["y", "x"], "z", name="n"),
+        node(lambda a, b: a, {"a": "x", "b": "y"}, "z", name="n"),
+        node(lambda a, b: a, {"a": "y", "b": "x"}, "z", name="n"),
+        node(lambda a, b: a, ["x", "y"], ["z"], name="n"),
+        node(lambda a, b: a, ["x", "y"], {"z": "z"}, name="n"),
+    ]
+    assert len({wiring(each) for each in nodes}) == len(nodes)
+
+
+def test_a_pipeline_that_hooks_have_seen_runs_other_nodes(mlops: Rooms) -> None:
+    def first(x: int) -> int:
+        raise AssertionError
+
+    pipeline = Pipeline([node(first, "x", "y", name="first")])
+    assert [each.name for each in pipeline.nodes] == ["first"]  # It is sorted once.
+    other = node(lambda x: x + 1, "x", "z", name="other")
+    mlops("mlflow_internals").replace_nodes(pipeline, [other])
+    catalog = DataCatalog({"x": MemoryDataset(1)})
+    (output,) = SequentialRunner().run(pipeline, catalog).values()
+    assert output.load() == 2
+    assert (pipeline.inputs(), pipeline.outputs()) == ({"x"}, {"z"})
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_an_entry_is_read_with_other_options(mlops: Rooms, tmp_path: Path, cached: bool) -> None:
+    change = mlops("mlflow_internals").change_entry
+    (tmp_path / "x.csv").write_text("a;b\n1;2\n", encoding="utf-8")
+    entry: dict[str, Any] = {"type": "pandas.CSVDataset", "filepath": str(tmp_path / "x.csv")}
+    if cached:
+        entry = {"type": "CachedDataset", "dataset": entry}
+    catalog = DataCatalog.from_config({"x": {**entry, "validator": "builtins.no_such"}})
+    change(catalog, "x", None, load_args={"sep": ";"})
+    assert catalog.load("x").to_dict("list") == {"a": [1], "b": [2]}
+    assert catalog.validators == {}
+    change(catalog, "x", "builtins.len")
+    assert catalog.load("x") == 1

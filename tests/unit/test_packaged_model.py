@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import pickle
+import re
+import shutil
 import signal
 import socket
 import sys
@@ -20,6 +24,7 @@ import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline, node
+from kedro.runner import SequentialRunner
 
 from tests.support.rooms import Rooms
 from tests.support.tracked import RUN_PARAMS, config_of, runs_of, started, work
@@ -108,10 +113,12 @@ def test_it_holds_code_requirements_and_an_example_and_nothing_of_the_machine(
     assert example["columns"] == ["x"]
     assert len(example["data"]) == 1
     config = mlflow.models.Model.load(packaged).flavors["python_function"]["config"]
-    assert config.pop("input_entry").keys() == {"type", "load_args"}
     entry = config["datasets"].pop("state")
     assert entry.pop("type").endswith("PickleDataset")
     assert "filepath" not in entry
+    kind = config["input_entry"].pop("type")
+    assert kind.endswith("CSVDataset")
+    assert list(config.pop("nodes")) == [node.name for node in INFERENCE.nodes]
     assert config == {
         "package": package,
         "pipeline": "inference",
@@ -120,6 +127,9 @@ def test_it_holds_code_requirements_and_an_example_and_nothing_of_the_machine(
         "datasets": {},
         "parameters": {"shift": {"by": 0.5}},
         "validator": None,
+        "lookups": [],
+        "input_entry": {"load_args": {}},
+        "modules": [],
     }
 
 
@@ -317,7 +327,7 @@ def test_a_model_that_mlflow_yml_names_wrongly_is_refused(
     mlops: Rooms, changed: dict[str, str], message: str
 ) -> None:
     with pytest.raises(mlops("errors").TrackingError, match=message):
-        mlops("model.packaging").fitted_inputs(options_of(mlops, **changed))
+        mlops("model.parts").fitted_inputs(options_of(mlops, **changed))
 
 
 def test_a_pipeline_of_two_outputs_is_no_model(
@@ -326,7 +336,7 @@ def test_a_pipeline_of_two_outputs_is_no_model(
     two = INFERENCE + Pipeline([node(fit, "rows", "more")])
     monkeypatch.setattr(mlops("project"), "registered_pipelines", lambda *_: {"inference": two})
     with pytest.raises(mlops("errors").TrackingError, match=r"outputs more, predictions; a model"):
-        mlops("model.packaging").fitted_inputs(options_of(mlops))
+        mlops("model.parts").fitted_inputs(options_of(mlops))
 
 
 def test_a_secret_among_the_parameters_is_not_packaged(mlops: Rooms, tmp_path: Path) -> None:
@@ -386,9 +396,9 @@ def test_a_scoring_run_reads_the_files_of_a_version(
     output = {"type": "pandas.CSVDataset", "filepath": str(tmp_path / "out.csv")}
     catalog["predictions"] = DataCatalog.from_config({"o": output})["o"]
     version = SimpleNamespace(name="sales", version="4", run_id="r4", aliases=["champion", "x"])
-    tags = mlops("model.batch").use_version(
-        options_of(mlops, traced=traced), version, packaged, catalog
-    )
+    start = mlops("tracking").RunStart({}, ["inference"], INFERENCE, catalog)
+    options = options_of(mlops, traced=traced)
+    tags = mlops("model.batch").use_version(options, version, packaged, start)
     assert tags == {"model.name": "sales", "model.version": "4", "model.run_id": "r4"}
     assert catalog.load("state") == {"factor": 10.0}
     catalog.save("predictions", pd.DataFrame({"y": [1.0]}))
@@ -396,6 +406,242 @@ def test_a_scoring_run_reads_the_files_of_a_version(
     assert saved.shape == (1, columns)
     if traced:
         assert saved.loc[0].tolist() == [1.0, 4, "r4"]
+
+
+def predicting(folder: Path) -> tuple[Any, SimpleNamespace, DataCatalog]:
+    """A run of the inference pipeline, a version to score with, and the run's catalog."""
+    catalog = catalog_in(folder)
+    catalog["predictions"] = MemoryDataset()
+    version = SimpleNamespace(name="sales", version="4", run_id="r4", aliases=[])
+    return Pipeline(INFERENCE.nodes), version, catalog
+
+
+def test_parameters_and_the_way_to_read_are_those_of_the_version(
+    mlops: Rooms, packaged: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline, version, _ = predicting(tmp_path)
+    rows = {"type": "pandas.CSVDataset", "filepath": str(tmp_path / "rows.csv")}
+    entries = {"rows": {**rows, "load_args": {"nrows": 1}, "validator": "no.such"}}
+    catalog = DataCatalog.from_config(entries)
+    catalog["params:shift"] = MemoryDataset({"by": 9.5})
+    start = mlops("tracking").RunStart({}, ["inference"], pipeline, catalog)
+    with caplog.at_level(logging.INFO):
+        mlops("model.batch").use_version(options_of(mlops), version, packaged, start)
+    assert catalog.load("params:shift") == {"by": 0.5}
+    pd.testing.assert_frame_equal(catalog.load("rows"), ROWS)
+    assert "parameters shift.by (0.5, now 9.5); how rows is read. It predicts" in caplog.text
+    assert [each.name for each in start.pipeline.nodes] == [INFERENCE.nodes[0].name]
+
+
+def doubled(rows: Any) -> Any:
+    """A validator."""
+    return rows * 2
+
+
+def test_the_entries_stay_what_they_are(mlops: Rooms, packaged: Path, tmp_path: Path) -> None:
+    """Their classes on the screen, their validators, their places in the lineage."""
+    check = f"{__name__}.doubled"
+    entries: dict[str, dict[str, Any]] = {
+        "rows": {"validator": check},
+        "predictions": {"validator": {"class": check, "on": ["save"]}},
+    }
+    for name, entry in entries.items():
+        entry |= {"type": "pandas.CSVDataset", "filepath": str(tmp_path / name)}
+    catalog = DataCatalog.from_config(entries)
+    catalog["params:shift"] = MemoryDataset({"by": 0.5})
+    ROWS.to_csv(tmp_path / "rows", index=False)
+    validators, copy = catalog.validators, with_config(mlops, packaged, tmp_path, validator=check)
+    start = mlops("tracking").RunStart({}, ["inference"], INFERENCE, catalog)
+    version = SimpleNamespace(name="sales", version="4", run_id="r4", aliases=[])
+    mlops("model.batch").use_version(options_of(mlops), version, copy, start)
+    assert catalog.validators == validators
+    assert {type(catalog[name]).__name__ for name in entries} == {"CSVDataset"}
+    assert catalog.load("rows")["x"].tolist() == [x * 2 for x in ROWS["x"]]
+    catalog.save("predictions", pd.DataFrame({"y": [1.0]}))
+    saved = catalog.load("predictions")
+    assert saved.to_dict("records") == [{"y": 2.0, "model_version": 4, "model_run_id": "r4"}]
+
+
+def with_config(mlops: Rooms, packaged: Path, folder: Path, **changed: Any) -> Path:
+    """A copy of a packaged model with another configuration; None takes a key away."""
+    copy = shutil.copytree(packaged, folder / "changed")
+    model = mlflow.models.Model.load(copy)
+    config = {**model.flavors["python_function"]["config"], **changed}
+    kept = {name: config[name] for name in config if name not in changed or changed[name]}
+    model.flavors["python_function"]["config"] = kept
+    model.save(copy / "MLmodel")
+    return Path(copy)
+
+
+def test_a_version_of_an_older_template_says_less_and_predicts(
+    mlops: Rooms, packaged: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = dict.fromkeys(("lookups", "input_entry", "nodes", "modules"))
+    old = with_config(mlops, packaged, tmp_path, **new)
+    pipeline, version, catalog = predicting(tmp_path)
+    start = mlops("tracking").RunStart({}, ["inference"], pipeline, catalog)
+    with caplog.at_level(logging.INFO):
+        mlops("model.batch").use_version(options_of(mlops), version, old, start)
+    assert catalog.load("state") == {"factor": 10.0}
+    assert "has changed" not in caplog.text
+    assert mlflow.pyfunc.load_model(str(old)).predict(ROWS)["y"].tolist()[0] == 10.5
+    prediction, _ = mlops("serving.model").Model.load(old, "sales", "3", 10).predict({"x": [1.0]})
+    assert prediction["y"].tolist() == [10.5]
+    sys.path.remove(str(old / "code"))
+
+
+def test_other_code_predicts_in_one_node_and_a_process_of_its_own(
+    mlops: Rooms, packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = mlops("model.batch")
+    asked: list[Any] = []
+
+    def predictions_of(folders: Any, rows: Any, all_columns: bool) -> list[Any]:
+        asked.append((folders, list(rows["x"]), all_columns))
+        return [rows.assign(y=1.0)]
+
+    monkeypatch.setattr(batch, "predictions_of", predictions_of)
+    other = with_config(mlops, packaged, tmp_path, nodes={"another": "digest"})
+    pipeline, version, catalog = predicting(tmp_path)
+    start = mlops("tracking").RunStart({}, ["inference"], pipeline, catalog)
+    batch.use_version(options_of(mlops), version, other, start)
+    (node,) = pipeline.nodes
+    assert (node.name, node.inputs) == ("predict_with_version_4", ["rows", "params:shift"])
+    SequentialRunner().run(pipeline, catalog)
+    assert asked == [([other], list(ROWS["x"]), True)]
+    assert set(catalog.load("predictions")["model_version"]) == {4}
+    pickle.loads(pickle.dumps(node))  # For the workers of a ParallelRunner.
+    start = mlops("tracking").RunStart({}, ["inference"], Pipeline([]), catalog)
+    with pytest.raises(mlops("errors").TrackingError, match="so a part of 'inference' cannot run"):
+        batch.use_version(options_of(mlops), version, other, start)
+
+
+def test_rows_that_a_version_refuses_in_its_own_process_are_refused_as_here(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kedro.validation import DataValidationError
+
+    batch, error = mlops("model.batch"), mlops("errors").TrackingError
+    for cause, raised in (
+        (DataValidationError("no such rows"), DataValidationError),
+        (None, error),
+    ):
+        failure = error("It does not predict.")
+        failure.__cause__ = cause
+
+        def fail(*_: Any, _failure: Any = failure, **__: Any) -> None:
+            raise _failure
+
+        monkeypatch.setattr(batch, "predictions_of", fail)
+        with pytest.raises(raised, match="no such rows" if cause else "does not predict"):
+            batch.OwnProcess(Path("model"), "4")(ROWS)
+
+
+def test_a_model_is_not_loaded_beside_other_code_of_the_same_name(
+    mlops: Rooms, packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = with_config(mlops, packaged, tmp_path, modules=["rules.py", "shop/__init__.py", "a.so"])
+    for name, content in (("rules.py", "x = 1"), ("shop/__init__.py", "")):
+        for place in (copy / "code", tmp_path):
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_text(f"# {place}\n{content}", encoding="utf-8")
+    for name, file in (("rules", "rules.py"), ("shop", "shop/__init__.py")):
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(__file__=str(tmp_path / file)))
+    mlflow.pyfunc.load_model(str(copy))
+    (tmp_path / "rules.py").write_text("x = 2", encoding="utf-8")
+    with pytest.raises(
+        mlflow.MlflowException, match=r"'rules' is imported already, from .*rules\.py"
+    ):
+        mlflow.pyfunc.load_model(str(copy))
+
+
+# --- look-up tables ---
+
+
+def with_lookup(mlops: Rooms, folder: Path, monkeypatch: pytest.MonkeyPatch) -> DataCatalog:
+    """A project whose inference reads a table that no pipeline makes."""
+    inputs = ["rows", "state", "params:shift", "rates"]
+    pipelines = {
+        "inference": Pipeline([node(predict_with_rates, inputs, "predictions", name="predict")]),
+        "training": TRAINING,
+    }
+    monkeypatch.setattr(mlops("project"), "registered_pipelines", lambda *_: pipelines)
+    catalog = catalog_in(folder)
+    rates = {"type": "pandas.CSVDataset", "filepath": str(folder / "rates.csv")}
+    entry = DataCatalog.from_config({"rates": {**rates, "load_args": {"sep": ";"}}})
+    catalog["rates"] = entry["rates"]
+    (folder / "rates.csv").write_text("a;b\n1.0;2.0\n", encoding="utf-8")
+    return catalog
+
+
+def predict_with_rates(rows: Any, state: Any, shift: Any, rates: Any) -> pd.DataFrame:
+    return predict(rows, state, shift) + float(rates["b"].iloc[0])
+
+
+def test_a_look_up_table_goes_into_the_model_as_its_file_is(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = with_lookup(mlops, tmp_path, monkeypatch)
+    options = options_of(mlops)
+    assert mlops("model.parts").fitted_inputs(options) == {"state"}
+    assert mlops("model.parts").lookup_inputs(options) == {"rates"}
+    start = mlops("tracking").RunStart(
+        {"project_path": str(tmp_path)}, ["training"], TRAINING, catalog
+    )
+    mlops("model.packaging").Packaging(options).run_starts(start)
+    assert start.registers == options.name
+    mlops("model.packaging").package(options, catalog, tmp_path / "model")
+    packed = (tmp_path / "model/artifacts/rates.csv").read_text("utf-8")
+    assert packed == "a;b\n1.0;2.0\n"
+    (tmp_path / "rates.csv").write_text("a;b\n1.0;7.0\n", encoding="utf-8")
+    model = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert model.predict(ROWS)["y"].tolist() == [x * 10 + 2.5 for x in ROWS["x"]]
+
+
+@pytest.mark.parametrize("reason", ["large", "none is allowed", "in memory", "no file"])
+def test_a_look_up_table_that_cannot_go_along_is_named_before_the_first_node(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    catalog = with_lookup(mlops, tmp_path, monkeypatch)
+    if reason == "in memory":
+        catalog["rates"] = MemoryDataset(ROWS)
+    if reason == "no file":
+        (tmp_path / "rates.csv").unlink()
+    limits = {"large": 1e-6, "none is allowed": 0}
+    options = options_of(mlops, max_lookup_megabytes=limits.get(reason, 100))
+    start = mlops("tracking").RunStart(
+        {"project_path": str(tmp_path)}, ["training"], TRAINING, catalog
+    )
+    path = re.escape(str(tmp_path / "rates.csv"))
+    what = {"in memory": "give it an entry with a filepath in", "no file": f"put it at {path}"}
+    said = what.get(reason, "more than model.max_lookup_megabytes in mlflow.yml")
+    message = f"The pipeline 'inference' reads 'rates'.*{said}"
+    with pytest.raises(mlops("errors").TrackingError, match=message):
+        mlops("model.packaging").Packaging(options).run_starts(start)
+    with pytest.raises(mlops("errors").TrackingError, match=message):
+        mlops("model.packaging").package(options, catalog, tmp_path / "model")
+
+
+def test_a_run_that_fits_a_part_or_a_model_that_nothing_fits_is_told(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipelines = {"inference": INFERENCE, "training": TRAINING}
+    both = Pipeline([node(predict_with_rates, ["rows", "state", "params:shift", "other"], "out")])
+    pipelines |= {"inference": both, "others": Pipeline([node(fit, "table", "other")])}
+    monkeypatch.setattr(mlops("project"), "registered_pipelines", lambda *_: pipelines)
+    packaging = mlops("model.packaging").Packaging(options_of(mlops))
+    with caplog.at_level(logging.INFO):
+        packaging.run_ends(SimpleNamespace(outputs=lambda: {"state": ""}), DataCatalog())
+    assert "registers no version of one.two.sales: it has not made other, which" in caplog.text
+    caplog.clear()
+    packaging.run_ends(SimpleNamespace(outputs=lambda: {"x": ""}), DataCatalog())
+    assert caplog.text == ""
+    pipelines |= {"training": Pipeline([]), "others": Pipeline([])}
+    for names, said in ((["training"], True), (["inference"], False)):
+        caplog.clear()
+        start = mlops("tracking").RunStart({}, names, Pipeline([]), DataCatalog())
+        packaging.run_starts(start)
+        assert ("no pipeline makes anything that 'inference'" in caplog.text) is said
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def test_a_fitted_data_set_is_copied_in_its_own_format_also_behind_a_cache(
         entry = {"type": "CachedDataset", "dataset": entry}
     catalog = DataCatalog.from_config({"fitted": entry})
     catalog["fitted"].save(pd.DataFrame({"x": [1], "y": [2]}))
-    copied, path = mlops("model.packaging")._copy_dataset("fitted", catalog, tmp_path / "model")
+    copied, path = mlops("model.parts").copy_dataset("fitted", catalog, tmp_path / "model")
     assert Path(path).read_text("utf-8") == "x;y\n1;2\n"
     assert copied["type"].endswith("CSVDataset")
     assert copied["save_args"] == {"sep": ";", "index": False}
@@ -62,7 +62,7 @@ def test_a_fitted_data_set_is_copied_in_its_own_format_also_behind_a_cache(
 def test_a_fitted_data_set_without_a_file_is_named(mlops: Rooms, tmp_path: Path) -> None:
     catalog = DataCatalog({"fitted": MemoryDataset(1)})
     with pytest.raises(mlops("errors").TrackingError, match=r"'fitted' .* has no file"):
-        mlops("model.packaging")._copy_dataset("fitted", catalog, tmp_path)
+        mlops("model.parts").copy_dataset("fitted", catalog, tmp_path)
 
 
 def test_a_requirement_that_is_not_installed_is_named(

@@ -224,3 +224,18 @@ def test_the_inputs_validator_counts_as_it_does_when_a_batch_is_loaded(
                 predict()
         else:
             pd.testing.assert_frame_equal(predict(), expected)
+
+
+def test_a_parameter_is_found_inside_one_that_another_node_reads(mlops: Rooms) -> None:
+    plan = mlops("model.plan")
+    names = ["params:model", "params:model.alpha", "params:model.deep.low", "params:a.b.c"]
+    pipeline = Pipeline([node(lambda *given: given, names, "out", name="n")])
+    values = {"model": {"alpha": 1, "deep": {"low": 2}}, "a.b": {"c": 3}}
+    found = plan.parameters_of({"pipeline": "p", "parameters": values}, pipeline)
+    assert {name: found[name] for name in names} == dict(
+        zip(names, [values["model"], 1, 2, 3], strict=True)
+    )
+    assert found["parameters"] == values
+    assert plan.parameters_of({"pipeline": "p", "parameters": {}}, Pipeline([])) == {
+        "parameters": {}
+    }

@@ -263,9 +263,10 @@ def use(mlops: Rooms, folder: Path, catalog: DataCatalog) -> None:
     """Let a scoring run use a version."""
     version = SimpleNamespace(name="m", version="7", run_id="r", aliases=[])
     about = {"name": "m", "pipeline": "inference", "input": "rows", "traced": False}
-    mlops("model.batch").use_version(
-        mlops("config").ModelOptions(**about), version, folder, catalog
-    )
+    inference = mlops("project").registered_pipelines()["inference"]
+    start = mlops("tracking").RunStart({}, ["inference"], inference, catalog)
+    options = mlops("config").ModelOptions(**about)
+    mlops("model.batch").use_version(options, version, folder, start)
 
 
 def test_so_does_a_batch(mlops: Rooms, packaged: Path, tmp_path: Path) -> None:

@@ -243,6 +243,7 @@ class ModelOptions(_Options):
     name: str
     pipeline: str = "inference"
     input: str = "instances"
+    max_lookup_megabytes: float = Field(default=100, ge=0)  # Of what no pipeline makes.
     example: Literal["none", "synthetic", "rows"] = "synthetic"
     traced: bool = True  # Adds the version to predictions of a batch.
     card: _CardOptions = _CardOptions()

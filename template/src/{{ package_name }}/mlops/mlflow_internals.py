@@ -434,9 +434,31 @@ def call_node(node: "Node", values: Mapping[str, Any]) -> Any:
     return node.func(*(values[name] for name in node.inputs))
 
 
+def node_wiring(node: "Node") -> str:
+    """Describe which data set is which argument of a node, and which of its outputs."""
+    return f"{node._inputs!r} -> {node._outputs!r}"
+
+
+def replace_nodes(pipeline: "Pipeline", nodes: "Iterable[Node]") -> None:
+    """Let a run's pipeline have other nodes: Kedro's runner gets the object that its hooks get."""
+    vars(pipeline).clear()
+    pipeline.__init__(nodes)  # type: ignore[misc]
+
+
 def node_outputs(node: "Node", result: Any) -> dict[str, Any]:
     """Return what a node's function has returned, by data set; a ValueError if it does not fit."""
     return node._outputs_to_dictionary(result)
+
+
+def change_entry(catalog: "DataCatalog", name: str, validator: Any, **options: Any) -> None:
+    """Create a data set again from its catalog entry, with other options and another validator."""
+    entry = dict(catalog[name]._init_config())
+    if "dataset" in entry:  # A CachedDataset has the options' owner inside.
+        entry["dataset"] = {**entry["dataset"], **options}
+    else:
+        entry |= options
+    entry |= {"validator": validator} if validator else {}
+    catalog._add_from_config(name, {key: entry[key] for key in entry if entry[key] is not None})
 
 
 class Storage(NamedTuple):

@@ -1,16 +1,31 @@
-"""Batch scoring: the inference pipeline reads the data sets of a registered version."""
+"""Batch scoring: a run of the inference pipeline predicts as a registered version does.
+
+The version's data sets, parameters and way to read the input take the place of the project's. Where
+its code is not the project's, a single node takes the place of the pipeline's: the version predicts
+in a process of its own.
+"""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DataCatalog, DatasetError
+from kedro.pipeline import Pipeline, node
+from kedro.validation import DataValidationError
 
 from ..backend.client import muted
 from ..config import ModelOptions
-from .plan import dataset_at
+from ..errors import TrackingError
+from ..mlflow_internals import change_entry, replace_nodes
+from ..project import registered_pipeline
+from ..redaction import Patterns
+from ..tracking import RunStart
+from .frozen import changes_since, entry_of, input_entry
+from .own_process import predictions_of
+from .plan import dataset_at, parameters_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -19,102 +34,192 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Given as `model_version`: the project as it is, and no version.
+WORKING_COPY = "working-copy"
+
 
 def use_version(
-    options: ModelOptions, version: "ModelVersion", folder: Path, catalog: DataCatalog
+    options: ModelOptions,
+    version: "ModelVersion",
+    folder: Path,
+    start: RunStart,
+    secrets: Patterns = (),
+    check: Callable[[Any], None] = lambda _: None,
 ) -> dict[str, str]:
-    """Let the inference pipeline read its fitted data sets from the files of a registered version.
+    """Let a run of the inference pipeline predict as a registered version does, from its files.
 
-    Returns tags that name the version and the run that trained it.
+    `check` gets the rows as the catalog reads them. Returns tags that name the version and the run
+    that trained it. A TrackingError says that a part of the pipeline cannot run with a version's
+    own code.
     """
     from mlflow.models import Model
 
     from .schema import FILE, Schema
 
     flavor = Model.load(folder).flavors["python_function"]
-    output = flavor["config"]["output"]
-    with muted("kedro.io.data_catalog"):  # It warns about each entry that is replaced.
-        for name, entry in flavor["config"]["datasets"].items():
-            catalog[name] = dataset_at(name, entry, folder / flavor["artifacts"][name]["path"])
-        origin: dict[str, Any] = {}
-        if options.traced:
-            origin = {"model_version": int(version.version), "model_run_id": str(version.run_id)}
-        rows = None
-        if kept := flavor["artifacts"].get(FILE):
-            schema = Schema.read(folder / kept["path"])
-            rows = InputDataset(catalog[options.input], schema)
-            catalog[options.input] = rows
-        if output in catalog and (origin or rows):
-            catalog[output] = PredictionsDataset(catalog[output], origin, rows)
-    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
-    logger.info("Scoring with %s version %s%s.", version.name, version.version, aliases)
+    config, catalog = flavor["config"], start.catalog
     number, run_id = str(version.version), str(version.run_id)
+    files = {name: folder / file["path"] for name, file in flavor["artifacts"].items()}
+    inference = registered_pipeline(options.pipeline, "model.pipeline")
+    aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
+    logger.info("Scoring with %s version %s%s.", version.name, number, aliases)
+    changes = changes_since(config, files, folder / flavor["code"], inference, catalog, secrets)
+    if changes.values or changes.code:
+        logger.info(
+            "The project has changed since version %s was trained: %s. It predicts as it was%s; "
+            "`--params model_version=%s` predicts with the project as it is.",
+            *(number, changes, ", in a process of its own" if changes.code else "", WORKING_COPY),
+        )
+    with muted("kedro.io.data_catalog"):  # It warns about each entry that is replaced.
+        _read_as_trained(config, options.input, catalog, is_checked=not changes.code)
+        if changes.code:
+            if {each.name for each in start.pipeline.nodes} != {n.name for n in inference.nodes}:
+                raise TrackingError(
+                    f"Version {number} has other code than the project ({changes}), so a part of "
+                    f"'{options.pipeline}' cannot run with it: run the whole pipeline, or the "
+                    f"project as it is with `--params model_version={WORKING_COPY}`."
+                )
+            _replace_nodes(options, start.pipeline, config, catalog, OwnProcess(folder, number))
+        else:
+            values = parameters_of(config, inference)
+            for name in inference.inputs() & values.keys():
+                catalog[name] = values[name]
+            for name, entry in config["datasets"].items():
+                catalog[name] = dataset_at(name, entry, files[name])
+        rows = None
+        if dataset := catalog.get(options.input):
+            ours = FILE in files and not changes.code
+            rows = Rows(dataset, check, Schema.read(files[FILE]) if ours else None)
+            vars(dataset)["load"] = rows.load
+        _add_origin(options, inference, catalog, int(version.version), run_id, rows)
     return {"model.name": version.name, "model.version": number, "model.run_id": run_id}
 
 
-class Wrapped(AbstractDataset[Any, Any]):
-    """A data set of the catalog, which loads or saves something more."""
-
-    def __init__(self, dataset: AbstractDataset[Any, Any]) -> None:
-        self._dataset = dataset
-        self.metadata = getattr(dataset, "metadata", None)
-
-    def load(self) -> Any:
-        """Load what the data set loads."""
-        return self._dataset.load()
-
-    def save(self, data: Any) -> None:
-        """Save what the data set saves."""
-        self._dataset.save(data)
-
-    def _exists(self) -> bool:
-        return self._dataset.exists()
-
-    def _release(self) -> None:
-        self._dataset.release()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"dataset": repr(self._dataset)}
+def use_working_copy(options: ModelOptions, catalog: DataCatalog) -> dict[str, str]:
+    """Let predictions say that no version has made them; return the run's tags."""
+    logger.info("Scoring with the project as it is, and no version of %s.", options.name)
+    inference = registered_pipeline(options.pipeline, "model.pipeline")
+    with muted("kedro.io.data_catalog"):
+        _add_origin(options, inference, catalog, WORKING_COPY, "")
+    return {"model.name": options.name, "model.version": WORKING_COPY}
 
 
-class InputDataset(Wrapped):
+@dataclass(frozen=True)
+class OwnProcess:
+    """The function of a node: a version predicts in a process of its own."""
+
+    folder: Path
+    number: str
+
+    @property
+    def __name__(self) -> str:
+        return "predict"
+
+    def __call__(self, rows: Any, *_: Any) -> Any:
+        """Return the version's predictions; a DataValidationError if it refuses the rows."""
+        try:
+            return predictions_of([self.folder], rows, all_columns=True)[0]
+        except TrackingError as error:
+            if isinstance(error.__cause__, DataValidationError):
+                raise error.__cause__ from None
+            raise
+
+
+def _replace_nodes(
+    options: ModelOptions,
+    pipeline: Pipeline,
+    config: Mapping[str, Any],
+    catalog: DataCatalog,
+    function: OwnProcess,
+) -> None:
+    """Let one node predict. It reads the version's parameters only so that the run shows them."""
+    parameters = {f"params:{name}": value for name, value in config["parameters"].items()}
+    for name, value in parameters.items():
+        catalog[name] = value
+    (output,) = pipeline.outputs()
+    confirms = [name for each in pipeline.nodes for name in each.confirms]
+    name = f"predict_with_version_{function.number}"
+    inputs = [options.input, *parameters]
+    replace_nodes(pipeline, [node(function, inputs, output, name=name, confirms=confirms)])
+
+
+def _read_as_trained(
+    config: Mapping[str, Any], name: str, catalog: DataCatalog, is_checked: bool
+) -> None:
+    """Let the input be read and checked as it was; the version's own process checks it itself.
+
+    Where it is another kind of file by now, it is read as the catalog says today.
+    """
+    entry, ours = entry_of(name, catalog), input_entry(name, catalog)
+    theirs = config.get("input_entry") or ours
+    changed: dict[str, Any] = {}
+    if theirs != ours and theirs["type"] == ours.get("type"):
+        secret = {
+            k: v for k, v in (entry.get("load_args") or {}).items() if k not in ours["load_args"]
+        }
+        changed["load_args"] = {**theirs["load_args"], **secret}
+    validator = config["validator"] if is_checked else None
+    if entry and (changed or validator != catalog.validators.get(name)):
+        change_entry(catalog, name, validator, **changed)
+
+
+def _add_origin(
+    options: ModelOptions,
+    inference: Pipeline,
+    catalog: DataCatalog,
+    version: int | str,
+    run_id: str,
+    rows: "Rows | None" = None,
+) -> None:
+    """Let saved predictions have the ids of their rows and, by mlflow.yml, their origin."""
+    (output,) = inference.outputs()
+    columns = {"model_version": version, "model_run_id": run_id} if options.traced else {}
+    if output in catalog and (dataset := catalog.get(output)):
+        vars(dataset)["save"] = Predictions(dataset, columns, rows).save
+
+
+# What follows takes the place of a method in a data set's own instance: the catalog keeps the
+# entry's validator, and tracking sees the data set's class.
+
+
+@dataclass
+class Rows:
     """Loads rows as the model's schema has them, and remembers which they were."""
 
-    def __init__(self, dataset: AbstractDataset[Any, Any], schema: "Schema") -> None:
-        super().__init__(dataset)
-        self.schema = schema
-        self.ids: Any = None  # The id columns of what was loaded last.
+    dataset: AbstractDataset[Any, Any]
+    check: Callable[[Any], None]  # Raises what there is to say of rows of another problem.
+    schema: "Schema | None"
+    ids: Any = None  # The id columns of what was loaded last.
 
     def load(self) -> Any:
         """Load rows; a DataValidationError says what training did not have."""
-        rows = self.schema.conform(self._dataset.load())
-        ids = [label for label in self.schema.ids if label in rows.columns]
-        self.ids = rows[ids]
+        rows = type(self.dataset).load(self.dataset)
+        self.check(rows)
+        if self.schema:
+            rows = self.schema.conform(rows)
+            self.ids = rows[[label for label in self.schema.ids if label in rows.columns]]
         return rows
 
 
-class PredictionsDataset(Wrapped):
+@dataclass
+class Predictions:
     """Saves tables with the ids of their rows, and which version of the model has predicted them.
 
     Only what is saved has the version: the pipeline and the served model return the same.
     """
 
-    def __init__(
-        self,
-        dataset: AbstractDataset[Any, Any],
-        columns: Mapping[str, Any],
-        rows: InputDataset | None = None,
-    ) -> None:
-        super().__init__(dataset)
-        self._columns, self._rows = dict(columns), rows
+    dataset: AbstractDataset[Any, Any]
+    columns: Mapping[str, Any]
+    rows: Rows | None = None
 
     def save(self, data: Any) -> None:
         """Add the columns to a table and save it; anything else is saved as it is."""
-        if self._rows and self._rows.schema.ids:
-            if self._rows.ids is None:  # Another process has loaded them.
-                self._rows.load()
-            data = self._rows.schema.add_ids(self._rows.ids, data)
-        self._dataset.save(_add_columns(data, self._columns) if self._columns else data)
+        if self.rows and self.rows.schema and self.rows.schema.ids:
+            if self.rows.ids is None:  # Another process has loaded them.
+                self.rows.load()
+            data = self.rows.schema.add_ids(self.rows.ids, data)
+        data = _add_columns(data, self.columns) if self.columns else data
+        type(self.dataset).save(self.dataset, data)
 
 
 def _add_columns(data: Any, columns: Mapping[str, Any]) -> Any:

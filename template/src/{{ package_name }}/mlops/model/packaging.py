@@ -1,25 +1,21 @@
 """Packaging: writes the inference pipeline and what a run has fitted for it as one MLflow model."""
 
-import json
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from kedro.io import DataCatalog, DatasetError
-from kedro.io.core import is_parameter
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.utils import load_obj
 from kedro.validation import DataValidationError, ValidatorSpec
 from packaging.requirements import Requirement
 
-from .. import datasets
 from ..backend.client import muted
 from ..config import KedroMlflowConfig, ModelOptions
 from ..disk import atomic, link, refusal
@@ -34,8 +30,11 @@ from ..tracking.journal import Journal
 from ..validation import schema_of
 from . import plan
 from .card import write_card
-from .plan import InferencePlan, dataset_at
-from .preflight import entry_of, problems
+from .frozen import code_of, input_entry
+from .own_code import OwnModules, own_modules_of_project, wiring
+from .parts import copy_dataset, copy_lookup, fitted_inputs, lookup_inputs, lookup_problems
+from .plan import InferencePlan
+from .preflight import missing_modules, problems
 from .training_tables import TrainingTables
 from .unregistered import keep, note_run, waiting
 
@@ -51,19 +50,20 @@ logger = logging.getLogger(__name__)
 # For so many the model predicts, to see what it returns.
 _ROWS = 5
 
-# What of a catalog entry says where its data are, and not what they are.
-_LOCATION_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
-
 # What predictions may need of the template's code: each file of a model is one more to upload.
 _NEEDED = {"__init__.py", "datasets.py", "disk.py", "errors.py", "mlflow_internals.py"}
 _NEEDED |= {"old_names.py", "project.py", "redaction.py", "model", "validation"}
-_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "own_process.py", "packaging.py"}
-_NOT_NEEDED_OF_MODEL |= {"inferred_schema.py", "predict.py", "predictions.py", "preflight.py"}
-_NOT_NEEDED_OF_MODEL |= {"training_tables.py", "transfer.py", "unregistered.py"}
+_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "frozen.py", "inferred_schema.py"}
+_NOT_NEEDED_OF_MODEL |= {"own_code.py", "own_process.py", "packaging.py", "parts.py", "predict.py"}
+_NOT_NEEDED_OF_MODEL |= {"predictions.py", "preflight.py", "training_tables.py", "transfer.py"}
+_NOT_NEEDED_OF_MODEL |= {"unregistered.py"}
 
 
 class Packaging(RunListener):
-    """Packages the model into runs that have fitted everything that it consists of."""
+    """Packages the model into runs that have fitted everything that training fits of it.
+
+    A run that fits a part of it, or a model that cannot be packaged, is told so in one sentence.
+    """
 
     subject = "The schema of a table"
 
@@ -73,10 +73,16 @@ class Packaging(RunListener):
 
     def run_starts(self, start: RunStart) -> None:
         """Announce the model if this run fits it; a TrackingError says why that cannot succeed."""
-        fitted = fitted_inputs(self._options)
+        options, fitted = self._options, fitted_inputs(self._options)
+        if not fitted and start.is_tracked and list(start.names) != [options.pipeline]:
+            logger.warning(
+                "This run registers no version of %s: no pipeline makes anything that '%s' "
+                "(model.pipeline) reads.",
+                *(options.name, options.pipeline),
+            )
         if not fitted or not fitted <= start.pipeline.all_outputs():
             return
-        start.registers = self._options.name
+        start.registers = options.name
         for run in waiting(State.of(Path(start.run_params["project_path"])))[-1:]:
             logger.info(
                 "The model of the run %s waits: `uv run kedro mlflow register latest` registers it "
@@ -84,10 +90,12 @@ class Packaging(RunListener):
                 *(run.folder.name, run.reason),
                 extra=AS_IT_IS,
             )
+        inference = registered_pipeline(options.pipeline, "model.pipeline")
         if start.is_tracked and not _skips_nodes(start, fitted):
-            require_model(self._options, start.pipeline, start.catalog, self._secrets)
-        inference = registered_pipeline(self._options.pipeline, "model.pipeline")
-        self._tables.expect(start.pipeline, inference, self._options.input)
+            require_model(options, start.pipeline, start.catalog, self._secrets)
+            for problem in missing_modules(options, inference, start.catalog):
+                logger.warning("%s", problem)
+        self._tables.expect(start.pipeline, inference, options.input)
 
     def node_called(self, node: Node, inputs: Mapping[str, Any]) -> Mapping[str, str]:
         """Note what a table of the training is made of."""
@@ -100,8 +108,13 @@ class Packaging(RunListener):
         What only the end can show costs no training: the run is finished, and what it has fitted
         is kept for `kedro mlflow register`.
         """
-        fitted = fitted_inputs(self._options)
-        if not fitted or not fitted <= run.outputs().keys():
+        fitted, made = fitted_inputs(self._options), run.outputs().keys()
+        if rest := ", ".join(sorted(fitted - made)):
+            if fitted & made:
+                text = "This run registers no version of %s: it has not made %s, which that reads."
+                logger.info(text, self._options.name, rest)
+            return
+        if not fitted:
             return
         try:
             add_model(run.config, catalog, run.journal, self._tables.schemas(catalog))
@@ -160,26 +173,6 @@ def _skips_nodes(start: RunStart, fitted: set[str]) -> bool:
     return any(start.catalog.exists(name) for name in fitted)
 
 
-def fitted_inputs(options: ModelOptions) -> set[str]:
-    """List the data sets that the inference pipeline reads and a training run fits.
-
-    A TrackingError says that it is not what mlflow.yml says, or has more than one output.
-    """
-    inference = registered_pipeline(options.pipeline, "model.pipeline")
-    if len(outputs := inference.outputs()) != 1:
-        raise TrackingError(
-            f"mlflow.yml: the pipeline '{options.pipeline}' (model.pipeline) has the outputs "
-            f"{', '.join(sorted(outputs))}; a model returns one."
-        )
-    data = {name for name in inference.inputs() if not is_parameter(name)}
-    if options.input not in data:
-        raise TrackingError(
-            f"mlflow.yml: model.input names the data set '{options.input}', which the pipeline "
-            f"'{options.pipeline}' does not read (it reads: {', '.join(sorted(data))})."
-        )
-    return data - {options.input}
-
-
 def package(
     options: ModelOptions,
     catalog: DataCatalog,
@@ -204,13 +197,20 @@ def package(
 
     quieten_mlflow()
     inference = registered_pipeline(options.pipeline, "model.pipeline")
+    for problem in lookup_problems(options, catalog):
+        raise TrackingError(problem)
     rows = _rows(options, catalog)
     schema = model_schema(rows, _pandera(options, catalog), tables)
     with TemporaryDirectory(dir=folder.parent) as scratch:
         entries, files = {}, {FILE: str(Path(scratch, FILE))}
         schema.write(Path(scratch, FILE))
+        lookups = sorted(lookup_inputs(options))
         for name in sorted(fitted_inputs(options)):
-            entries[name], files[name] = _copy_dataset(name, catalog, Path(scratch))
+            entries[name], files[name] = copy_dataset(name, catalog, Path(scratch))
+        for name in lookups:
+            entries[name], files[name] = copy_lookup(name, catalog, Path(scratch))
+        if lookups:
+            logger.info("The model keeps the look-up tables %s as they are.", ", ".join(lookups))
         config = {
             "package": PACKAGE,
             "pipeline": options.pipeline,
@@ -219,15 +219,19 @@ def package(
             "datasets": entries,
             "parameters": _parameters(inference, catalog, secrets),
             "validator": catalog.validators.get(options.input),
-            "input_entry": _reading(options, catalog, secrets),
+            "lookups": lookups,
+            "input_entry": input_entry(options.input, catalog),
+            "nodes": wiring(inference),
         }
+        code = code_of(config, inference)
+        config["modules"] = code.files
         predict = InferencePlan.load(config, files).predict
         predictions = _predictions(options, predict, rows.head(_ROWS))
         signature = ModelSignature(schema.signature(), signature_of(predictions))
         mlflow.pyfunc.save_model(
             folder,
             python_model=str(Path(__file__).with_name("pyfunc_code.py")),
-            code_paths=[str(copy_code(Path(scratch)))],
+            code_paths=[*map(str, (copy_code(Path(scratch)), *_copy_packages(code, scratch)))],
             artifacts=files,
             model_config=config,
             signature=signature,
@@ -249,6 +253,19 @@ def copy_code(folder: Path) -> Path:
         return unused | {"__pycache__"}
 
     return copytree(PACKAGE_FOLDER, folder / PACKAGE, ignore=skipped, copy_function=link)
+
+
+def _copy_packages(code: OwnModules, folder: str) -> list[Path]:
+    """Copy what else of `src/` the project's package imports, whole packages with their files."""
+    copies = []
+    for top in sorted((code.tops | own_modules_of_project().tops) - {PACKAGE_FOLDER}):
+        copies.append(Path(folder, top.name))
+        if top.is_dir():
+            ignored = ignore_patterns("__pycache__")
+            copytree(top, copies[-1], ignore=ignored, copy_function=link)
+        else:
+            link(str(top), str(copies[-1]))
+    return copies
 
 
 def _parameters(inference: Pipeline, catalog: DataCatalog, secrets: Patterns) -> dict[str, Any]:
@@ -319,16 +336,6 @@ def _pandera(options: ModelOptions, catalog: DataCatalog) -> "DataFrameSchema | 
     return schema_of(load_obj(spec.class_path)) if is_used else None
 
 
-def _reading(options: ModelOptions, catalog: DataCatalog, secrets: Patterns) -> dict[str, Any]:
-    """Return how the catalog reads the input: the type and options, without secrets."""
-    entry = entry_of(options.input, catalog)
-    options_of_load = {}
-    for key, value in (entry.get("load_args") or {}).items():
-        with suppress(TypeError, ValueError):  # A file of the model can hold no object.
-            options_of_load[key] = mask(key, json.loads(json.dumps(value)), secrets)
-    return {"type": str(entry.get("type", "")), "load_args": options_of_load}
-
-
 def _predictions(options: ModelOptions, predict: Callable[[Any], Any], rows: Any) -> Any:
     """Predict for some rows, and check that the answer can be served."""
     from .predictions import encoded, records, tensors
@@ -369,18 +376,3 @@ def _example(
     if example is None:
         logger.info("The model has no example: none made from its schema passes its validation.")
     return example
-
-
-def _copy_dataset(name: str, catalog: DataCatalog, folder: Path) -> tuple[dict[str, Any], str]:
-    """Save a fitted data set once more; return its entry, without its location, and the file."""
-    config = entry_of(name, catalog)
-    if "filepath" not in config:
-        raise TrackingError(
-            f"The data set '{name}' is fitted by the run and read by the model, but has no file: "
-            "give it an entry with a filepath in catalog.yml."
-        )
-    entry = {key: config[key] for key in config if key not in _LOCATION_KEYS}
-    path = folder / f"{name}{Path(config['filepath']).suffix}"
-    with muted(datasets.__name__):  # What is not trusted was said when the run saved it.
-        dataset_at(name, entry, path).save(catalog[name].load())
-    return entry, str(path)

@@ -44,14 +44,11 @@ class InferencePlan:
     def load(cls, config: Mapping[str, Any], artifacts: Mapping[str, str]) -> "InferencePlan":
         """Create the plan from a packaged model: its ``model_config`` and its files by data set."""
         pipeline = registered_pipeline(config["pipeline"], "model.pipeline")
-        typed = config["parameters"]
-        if typed:
-            typed = ParameterValidator({config["pipeline"]: pipeline}).validate_raw_params(typed)
         fitted = {
             name: dataset_at(name, entry, artifacts[name]).load()
             for name, entry in config["datasets"].items()
         }
-        parameters = {"parameters": typed} | {f"params:{name}": typed[name] for name in typed}
+        parameters = parameters_of(config, pipeline)
         return cls(
             steps_of(pipeline, fitted.keys(), parameters.keys()),
             config["input"],
@@ -130,6 +127,25 @@ def steps_of(pipeline: Pipeline, fitted: Set[str], parameters: Set[str]) -> list
         released = {name for name in read - parameters if last_reader[name] is node}
         steps.append(Step(node, read - released, released))
     return steps
+
+
+def parameters_of(config: Mapping[str, Any], pipeline: Pipeline) -> dict[str, Any]:
+    """Return the parameters that a packaged pipeline reads, by their names in the catalog."""
+    values = typed = config["parameters"]
+    if values:
+        typed = ParameterValidator({config["pipeline"]: pipeline}).validate_raw_params(values)
+    names = {name.removeprefix("params:") for name in pipeline.inputs() if "params:" in name}
+    read = {f"params:{n}": typed[n] if n in typed else _nested(values, n) for n in names}
+    return {"parameters": typed, **read}
+
+
+def _nested(values: Any, name: str) -> Any:
+    """Find `a.b` in the value of `a`, which a node reads as well."""
+    head, dot, rest = name.partition(".")
+    while dot and head not in values:
+        more, dot, rest = rest.partition(".")
+        head = f"{head}.{more}"
+    return _nested(values[head], rest) if dot else values[head]
 
 
 def input_validator(name: str, declared: Any) -> Callable[[Any], Any] | None:

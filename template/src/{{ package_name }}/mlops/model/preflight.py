@@ -11,6 +11,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.io.core import is_parameter
 from kedro.pipeline import Pipeline
 from kedro.validation.exceptions import DataValidationError
 
@@ -18,8 +19,11 @@ from ..backend.client import muted
 from ..config import ModelOptions
 from ..errors import TrackingError, one_line
 from ..mlflow_internals import storage_of, uncached
+from ..project import PACKAGE_FOLDER
 from ..tracking.capture.foreign import name_of
 from ..tracking.capture.inputs import is_table
+from .frozen import code_of, entry_of
+from .parts import lookup_problems
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
@@ -54,14 +58,25 @@ def problems(
     for node in training.nodes:
         for name in sorted(inference.inputs().intersection(node.outputs) - {options.input}):
             yield from _of_fitted(name, catalog, node.func)
+    yield from lookup_problems(options, catalog)
     yield from _of_input(options, training, catalog, pandera)
 
 
-def entry_of(name: str, catalog: DataCatalog) -> dict[str, Any]:
-    """Return the catalog entry of a data set; of a CachedDataset that of the one with the file."""
-    catalog.get(name)  # The entry may be a pattern's.
-    entry = catalog.to_config()[0].get(name, {})
-    return dict(entry.get("dataset", entry))
+def missing_modules(
+    options: ModelOptions, inference: Pipeline, catalog: DataCatalog
+) -> Iterator[str]:
+    """Say, in a sentence each, which modules the model misses where the project's folder is not."""
+    names = [name for name in inference.inputs() if not is_parameter(name)]
+    config = {
+        "datasets": {name: entry_of(name, catalog) for name in sorted(names)},
+        "validator": catalog.validators.get(options.input),
+        "nodes": None,
+    }
+    for module, importer in code_of(config, inference).missing.items():
+        yield (
+            f"The model may not load elsewhere: {importer} imports {module}, which is neither in "
+            f"{PACKAGE_FOLDER.parent.name} nor an installed library."
+        )
 
 
 def _of_fitted(name: str, catalog: DataCatalog, function: Any) -> Iterator[str]:

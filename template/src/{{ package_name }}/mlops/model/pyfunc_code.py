@@ -4,7 +4,11 @@ See https://mlflow.org/docs/latest/ml/model/models-from-code/. `kedro mlflow ser
 without MLflow.
 """
 
+import ast
+import sys
+from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -20,6 +24,7 @@ class PipelineModel(PythonModel):  # type: ignore[misc, unused-ignore]
     def load_context(self, context: PythonModelContext) -> None:
         """Load the fitted data sets and the pipeline; MLflow calls it by this name."""
         config = dict(context.model_config)
+        _require_own_code(config.get("modules", ()))
         plan = import_module(f"{config['package']}.mlops.model.plan")
         self._plan = plan.InferencePlan.load(config, context.artifacts)
 
@@ -34,6 +39,25 @@ class PipelineModel(PythonModel):  # type: ignore[misc, unused-ignore]
             return self._plan.predict(model_input)
         except DataValidationError as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
+
+
+def _require_own_code(modules: Iterable[str]) -> None:
+    """Refuse to predict by another state of the code, which this process has imported before."""
+    for name in modules:
+        top = name.partition("/")[0].removesuffix(".py")
+        imported = getattr(sys.modules.get(top), "__file__", None)
+        if not (imported and name.endswith(".py")):
+            continue
+        folder = Path(imported).parents[1 if "/" in name else 0]
+        files = folder / name, Path(__file__).parent / "code" / name
+        one, two = (
+            ast.dump(ast.parse(each.read_bytes())) if each.is_file() else "" for each in files
+        )
+        if one != two:
+            raise MlflowException.invalid_parameter_value(
+                f"'{top}' is imported already, from {folder}, and {name} there is not what it was "
+                "when this model was trained: load the model in a process that has not imported it."
+            )
 
 
 set_model(PipelineModel())

@@ -29,8 +29,8 @@ from ..tracking.capture.values import read_parameters
 from ..tracking.journal import Journal, Record, all_records
 from ..tracking.progress import why_failed
 from ..tracking.shipping import Delivery
+from .frozen import entry_of
 from .plan import dataset_at
-from .preflight import entry_of
 
 if TYPE_CHECKING:
     from ..tracking.run import TrackedRun

@@ -1,15 +1,12 @@
 """Columns: whether a table, or another version, has those that a version of the model reads."""
 
 from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import TrackingError
 from ..tracking.capture.inputs import describe_table
-
-if TYPE_CHECKING:
-    from kedro.io import DataCatalog
 
 Columns = Mapping[str, str]  # By name what a column holds, as far as that is known.
 
@@ -69,20 +66,20 @@ def listed(names: Collection[str]) -> str:
     return f"the column{'s' if len(names) > 1 else ''} {', '.join(first)}{more}"
 
 
-def require_columns(catalog: "DataCatalog", name: str, model: Path, version: str) -> None:
-    """Let loading a data set fail in a sentence if it lacks columns that the version reads."""
-    if name in catalog and (wanted := columns_of(model)) and (dataset := catalog.get(name)):
-        # In the instance: the catalog keeps the entry's validator, and tracking sees its class.
-        vars(dataset)["load"] = partial(_load, dataset, name, wanted, version)
+@dataclass(frozen=True)
+class RequiredColumns:
+    """Refuses, in a sentence, rows of a data set that lack columns which a version reads."""
 
+    name: str  # Of the data set.
+    version: str
+    columns: Columns | None
 
-def _load(dataset: Any, name: str, wanted: Columns, version: str) -> Any:
-    data = type(dataset).load(dataset)
-    if missing := lacking(wanted, columns_in(data)):
-        raise TrackingError(
-            f"{version} reads {listed(missing)}, which the data set '{name}' does not have: the "
-            "version was trained on other data. Score with a version of these data, by `--params "
-            "model_version=N`, or make it the champion: `kedro mlflow promote --version N "
-            "--new-champion --reason TEXT`."
-        )
-    return data
+    def __call__(self, rows: Any) -> None:
+        """Raise a TrackingError if they do."""
+        if missing := lacking(self.columns, columns_in(rows)):
+            raise TrackingError(
+                f"{self.version} reads {listed(missing)}, which the data set '{self.name}' does "
+                "not have: the version was trained on other data. Score with a version of these "
+                "data, by `--params model_version=N`, or make it the champion: `kedro mlflow "
+                "promote --version N --new-champion --reason TEXT`."
+            )

@@ -15,14 +15,14 @@ from ..backend.databases import UnreachableError
 from ..config import KedroMlflowConfig, ServerOptions
 from ..errors import TrackingError
 from ..mlflow_internals import registry_asks
-from ..model.batch import use_version
+from ..model.batch import WORKING_COPY, use_version, use_working_copy
 from ..model.card import description_of
 from ..project import is_database, is_server, registered_pipelines
 from ..redaction import mask
 from ..tracking import RunListener, RunStart, Shipment
 from ..tracking.capture.tags import user_name
 from ..tracking.journal import Record
-from .columns import require_columns
+from .columns import RequiredColumns, columns_of
 from .rules import unknown_names
 
 if TYPE_CHECKING:
@@ -182,11 +182,15 @@ class Registration(RunListener):
         if options is None or list(start.names) != [options.pipeline]:
             return
         wanted = (start.run_params.get("runtime_params") or {}).get("model_version")
+        if wanted == WORKING_COPY:
+            start.about.append("working copy")
+            start.tags |= use_working_copy(options, start.catalog)
+            return
         version = find_version(options.name, server, None if wanted is None else str(wanted))
         start.about.append(f"version {version.version}")
-        folder = download(version, server)
-        start.tags |= use_version(options, version, folder, start.catalog)
-        require_columns(start.catalog, options.input, folder, called(version))
+        folder, patterns = download(version, server), self._config.redaction.patterns
+        required = RequiredColumns(options.input, called(version), columns_of(folder))
+        start.tags |= use_version(options, version, folder, start, patterns, required)
 
     def shipping_starts(self, client: "MlflowClient", started: Record) -> None:
         """Ask for the registered model now, so that the run's end need not wait for the answer."""
