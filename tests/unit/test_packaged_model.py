@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -553,6 +554,26 @@ def test_a_model_is_not_loaded_beside_other_code_of_the_same_name(
         mlflow.MlflowException, match=r"'rules' is imported already, from .*rules\.py"
     ):
         mlflow.pyfunc.load_model(str(copy))
+
+
+def test_a_project_may_be_reloaded_after_its_model(
+    mlops: Rooms, packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = ("late.py", "late_package/__init__.py", "late_package/rules.py", "bare/late.py")
+    copy = with_config(mlops, packaged, tmp_path, modules=[*files, "gone.py"])
+    for name in files:
+        for place in (copy / "code", tmp_path / "src"):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            (place / name).write_text("", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path / "src"))
+    before = list(sys.path)
+    mlflow.pyfunc.load_model(str(copy))
+    assert sys.path == [*before, str(copy / "code")]
+    for name in ("late", "late_package", "late_package.rules", "bare.late"):
+        assert str(import_module(name).__file__).startswith(str(copy / "code"))
+    for name in ("late", "late_package", "late_package.rules", "bare.late", "bare"):
+        monkeypatch.delitem(sys.modules, name)
+    assert import_module("late").__file__ == str(tmp_path / "src" / "late.py")
 
 
 # --- look-up tables ---

@@ -7,6 +7,7 @@ without MLflow.
 import ast
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ class PipelineModel(PythonModel):  # type: ignore[misc, unused-ignore]
     def load_context(self, context: PythonModelContext) -> None:
         """Load the fitted data sets and the pipeline; MLflow calls it by this name."""
         config = dict(context.model_config)
-        _require_own_code(config.get("modules", ()))
+        modules = config.get("modules", ())
+        _require_own_code(modules)
         plan = import_module(f"{config['package']}.mlops.model.plan")
         self._plan = plan.InferencePlan.load(config, context.artifacts)
+        _let_others_come_first(modules)
 
     def predict(
         self,
@@ -44,8 +47,7 @@ class PipelineModel(PythonModel):  # type: ignore[misc, unused-ignore]
 def _require_own_code(modules: Iterable[str]) -> None:
     """Refuse to predict by another state of the code, which this process has imported before."""
     for name in modules:
-        top = name.partition("/")[0].removesuffix(".py")
-        imported = getattr(sys.modules.get(top), "__file__", None)
+        top, imported = _imported(name)
         if not (imported and name.endswith(".py")):
             continue
         folder = Path(imported).parents[1 if "/" in name else 0]
@@ -58,6 +60,27 @@ def _require_own_code(modules: Iterable[str]) -> None:
                 f"'{top}' is imported already, from {folder}, and {name} there is not what it was "
                 "when this model was trained: load the model in a process that has not imported it."
             )
+
+
+def _let_others_come_first(modules: Iterable[str]) -> None:
+    """Move the model's code to the end of the path, where MLflow has put it before all else.
+
+    A notebook may reload its project, by the same names. What functions import when they are called
+    is imported before that: of a package the rest comes from its folder.
+    """
+    for name in modules:
+        if not _imported(name)[1]:
+            with suppress(Exception):  # The prediction says so, if it gets there.
+                import_module(name.partition(".")[0].removesuffix("/__init__").replace("/", "."))
+    code = Path(__file__).resolve().parent / "code"
+    ours = [each for each in sys.path if Path(each).resolve() == code]
+    sys.path[:] = [each for each in sys.path if each not in ours] + ours
+
+
+def _imported(name: str) -> tuple[str, str | None]:
+    """Return the package of a module, or itself, and from where that is imported."""
+    top = name.partition("/")[0].partition(".")[0]
+    return top, getattr(sys.modules.get(top), "__file__", None)
 
 
 set_model(PipelineModel())
