@@ -42,6 +42,7 @@ class Route(NamedTuple):
 
     name: str  # For metrics and messages.
     content: bytes = b""
+    media: bytes = b"application/json"
     predict: Predict | None = None
     is_open: bool = False  # To everybody, without a token.
 
@@ -62,6 +63,7 @@ class Answer(NamedTuple):
     content: bytes
     headers: HeaderList = ()
     rows: int = 0
+    media: bytes = b"application/json"
 
 
 @dataclass
@@ -119,7 +121,7 @@ class App:
             text = f"{route.name} takes {allowed}, not {shown(scope['method'])}."
             raise RefusalError(text, 405, ((b"allow", allowed.encode()),))
         if route.predict is None:
-            return Answer(200, route.content)
+            return Answer(200, route.content, media=route.media)
         body = await read_body(headers, receive, self.max_bytes)
         if body is None:
             return None
@@ -140,7 +142,7 @@ class App:
 
     async def _send(self, answer: Answer, send: Send) -> None:
         headers = [
-            (b"content-type", b"application/json"),
+            (b"content-type", answer.media),
             (b"content-length", b"%d" % len(answer.content)),
             *answer.headers,
             *(_CLOSE if self.is_draining else ()),

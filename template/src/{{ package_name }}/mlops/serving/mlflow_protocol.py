@@ -20,16 +20,16 @@ from ..model.schema import csv_options
 from .app import Headers, RefusalError, Route
 from .model import Model, Values
 
-_JSON, _CSV = "application/json", "text/csv"
+_JSON, _CSV, _TEXT = "application/json", "text/csv", b"text/plain"
 _CHARSETS = ("utf-8", "utf8", "us-ascii")
 
 
 def routes(model: Model) -> dict[str, Route]:
     """Return the routes of MLflow's own server, by path."""
     return {
-        "/ping": Route("/ping", b"\n", is_open=True),
-        "/health": Route("/health", b"\n", is_open=True),
-        "/version": Route("/version", version_of_mlflow().encode()),
+        "/ping": Route("/ping", b"\n", _TEXT, is_open=True),
+        "/health": Route("/health", b"\n", _TEXT, is_open=True),
+        "/version": Route("/version", version_of_mlflow().encode(), _TEXT),
         "/invocations": Route("/invocations", predict=partial(invoke, model)),
     }
 

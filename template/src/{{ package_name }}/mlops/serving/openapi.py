@@ -26,6 +26,12 @@ _TYPES: dict[str, dict[str, Any]] = {
     "binary": {"type": "string", "contentEncoding": "base64"},
     "category": {},
 }
+_TEXT = {"type": "string"}
+# Of tensors, in KServe's protocol.
+DATATYPES = {
+    *("BOOL", "BYTES", "FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64"),
+    *("UINT8", "UINT16", "UINT32", "UINT64"),
+}
 _OUTPUTS = _TYPES | {"long": {"type": "integer"}}
 _ERRORS = {
     400: "The rows or the body are refused: which column, which row, why.",
@@ -76,7 +82,7 @@ def document(model: Model) -> dict[str, Any]:
         "/ping": "Whether the server is up.",
         "/version": "MLflow's version.",
     }.items():
-        answer = {"description": text, "content": {"application/json": {"schema": {}}}}
+        answer = {"description": text, "content": {"text/plain": {"schema": _TEXT}}}
         paths[path] = {"get": {"summary": text, "responses": {"200": answer}}}
     return {
         "openapi": "3.1.0",
@@ -123,11 +129,13 @@ def _invocations(model: Model) -> dict[str, Any]:
         "inputs": rows,
         "dataframe_split": split,
     }
-    json_body: dict[str, Any] = {"schema": {"oneOf": [_object({k: v}) for k, v in shapes.items()]}}
+    bodies = [{**_object({k: v}), "additionalProperties": True} for k, v in shapes.items()]
+    json_body: dict[str, Any] = {"schema": {"oneOf": bodies}}
     if model.example:
         row = {name: values[0] for name, values in model.example.items()}
         json_body["example"] = {"dataframe_records": [row]}
-    csv_body = {"schema": {"type": "string", "description": "With a header, as a batch's file."}}
+    text = {"type": "string", "minLength": 1, "description": "With a header, as a batch's file."}
+    csv_body = {"schema": text}
     predictions = {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}
     tables = {"predictions": predictions, "model_version": {"type": "string"}}
     answer = _object(tables if model.outputs else tables | {"predictions": {}})
@@ -143,8 +151,11 @@ def _invocations(model: Model) -> dict[str, Any]:
 
 def _infer(model: Model) -> dict[str, Any]:
     values: dict[str, Any] = {"type": "array"}
-    tensor = _object({"name": _TEXT, "shape": values, "datatype": _TEXT, "data": values})
-    tensors = {"type": "array", "items": tensor}
+    shape = {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1}
+    datatype = {"enum": sorted(DATATYPES)}
+    tensor = _object({"name": _TEXT, "shape": shape, "datatype": datatype, "data": values})
+    tensor["additionalProperties"] = True
+    tensors = {"type": "array", "items": tensor, "minItems": 1}
     body = {
         "type": "object",
         "properties": {"id": _TEXT, "inputs": tensors},
@@ -157,9 +168,6 @@ def _infer(model: Model) -> dict[str, Any]:
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": _responses(answer, _object({"error": _TEXT})),
     }
-
-
-_TEXT = {"type": "string"}
 
 
 def _list(items: Mapping[str, Any], model: Model) -> dict[str, Any]:

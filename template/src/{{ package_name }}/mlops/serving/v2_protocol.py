@@ -18,6 +18,7 @@ from ..model.schema import mlflow_type
 from .app import Headers, RefusalError, Route
 from .mlflow_protocol import by_position, checked_length, parsed, version_of_mlflow
 from .model import Model, Values
+from .openapi import DATATYPES
 
 _DATATYPES = {
     "boolean": "BOOL",
@@ -28,10 +29,6 @@ _DATATYPES = {
     "string": "BYTES",
     "binary": "BYTES",
     "datetime": "BYTES",
-}
-_KNOWN = {
-    *("BOOL", "BYTES", "FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64"),
-    *("UINT8", "UINT16", "UINT32", "UINT64"),
 }
 
 
@@ -122,9 +119,9 @@ def _tensor(tensor: Any, where: str) -> tuple[str, list[int], list[Any]]:
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise RefusalError(f"{where} must be an object with a name.")
     where = f"{where} ({shown(tensor['name'])})"
-    shape, values = tensor.get("shape"), tensor.get("data")
-    if tensor.get("datatype") not in _KNOWN:
-        raise RefusalError(f"{where}: datatype must be one of {', '.join(sorted(_KNOWN))}.")
+    shape, values, datatype = (tensor.get(key) for key in ("shape", "data", "datatype"))
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
+        raise RefusalError(f"{where}: datatype must be one of {', '.join(sorted(DATATYPES))}.")
     if not isinstance(shape, list) or not 0 < len(shape) < 9 or not all(map(_is_size, shape)):
         raise RefusalError(f"{where}: shape must be a list of one or a few whole numbers.")
     if not isinstance(values, list):
