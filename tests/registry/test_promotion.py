@@ -136,6 +136,69 @@ def test_on_another_holdout_both_predict_anew_each_with_its_own_code(
     assert aliases(client) == {"champion": "1", "challenger": "3"}
 
 
+def test_other_data_are_another_problem_wherever_the_old_champion_meets_them(
+    project_with_runs: Project,
+) -> None:
+    project, client = project_with_runs, project_with_runs.client
+    for place in ("data/01_raw", "data/05_model_input", f"src/{PACKAGE}/pipelines"):
+        for path in (project.folder / place).rglob("*.*"):
+            if path.suffix in (".csv", ".py"):
+                text = path.read_text("utf-8")
+                path.write_text(re.sub(r"\bbmi\b", "body_mass", text), "utf-8")
+
+    screen = project.kedro("run", "--pipelines", "inference", code=1)
+    shown = screen.stdout + screen.stderr
+    assert (
+        f"Version 1 of {PACKAGE} (champion) reads the column bmi, which the data set 'instances' "
+        "does not have"
+    ) in said(shown)
+    assert "Traceback" not in shown
+
+    project.kedro("run")
+    refused = said(project.kedro("mlflow", "promote", code=1).stderr)
+    assert "it is for another problem. The champion reads the column bmi" in refused
+    assert "`kedro mlflow promote --version 3 --new-champion --reason TEXT`" in refused
+    unreasoned = project.kedro("mlflow", "promote", "--new-champion", code=2)
+    assert "--new-champion needs --reason" in said(unreasoned.stderr)
+    project.kedro("mlflow", "promote", "--new-champion", "--reason", "data of another clinic")
+    assert aliases(client) == {"champion": "3"}
+    tags = run_of(client, "3").data.tags
+    assert tags["promotion.verdict"] == "new champion"
+    assert "promotion.improvement.rmse" not in tags
+    project.kedro("run", "--pipelines", "inference")
+
+    back = said(project.kedro("mlflow", "promote", "--rollback", code=1).stderr)
+    assert "Version 1 of diabetes_progression reads the column bmi" in back
+    assert aliases(client) == {"champion": "3"}
+    unreasoned = project.kedro("mlflow", "promote", "--rollback", "--force", code=2)
+    assert "--force needs --reason" in said(unreasoned.stderr)
+    project.kedro("mlflow", "promote", "--rollback", "--force", "--reason", "all the same")
+    assert aliases(client) == {"champion": "1"}
+
+
+def test_a_version_that_brings_its_holdout_is_compared_on_any_machine(
+    project_with_runs: Project,
+) -> None:
+    project, client = project_with_runs, project_with_runs.client
+    project.edit("conf/base/promotion.yml", "share_holdout: null", "share_holdout: true")
+    project.edit("conf/base/promotion.yml", "tolerance: 0.0", "tolerance: 1.0")
+    project.kedro("run", "--params", "split.seed=7")
+    shutil.rmtree(project.folder / ".kedro_mlflow")  # As on another machine.
+    shown = said(project.kedro("mlflow", "promote").stdout)
+    assert "Both have predicted again for the holdout of version 3" in shown
+    assert aliases(client) == {"champion": "3"}
+
+
+def test_names_that_no_pipeline_has_are_said_before_any_other_advice(
+    project_with_runs: Project,
+) -> None:
+    project = project_with_runs
+    project.edit("conf/base/promotion.yml", "holdout: test_records ", "holdout: test_record ")
+    refused = said(project.kedro("mlflow", "promote", code=1).stderr)
+    assert "promotion.yml: holdout names the data set 'test_record', which 'evaluate'" in refused
+    assert "(it reads: test_records, test_predictions)" in refused
+
+
 def test_training_promotes_at_its_end_where_that_is_wanted(project_with_runs: Project) -> None:
     project, client = project_with_runs, project_with_runs.client
     project.edit(*AUTO)

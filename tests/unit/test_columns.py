@@ -93,8 +93,9 @@ def test_a_version_says_which_columns_it_must_be_given(
         None,
         Schema([ColSpec(DataType.double)]),
         Schema([TensorSpec(np.dtype("float32"), (-1, 28, 28))]),
+        Schema([TensorSpec(np.dtype("float32"), (-1, 28, 28), "image")]),
     ],
-    ids=["none", "without names", "a tensor"],
+    ids=["none", "without names", "a tensor", "a tensor with a name"],
 )
 def test_a_version_that_does_not_say_is_not_held_to_any(
     mlops: Rooms, tmp_path: Path, inputs: Any

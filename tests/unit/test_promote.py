@@ -277,12 +277,90 @@ def test_a_version_for_another_problem_is_said_to_be_one(
 
 
 @pytest.mark.usefixtures("columns")
+def test_a_column_that_is_no_longer_read_may_still_be_in_the_rows(
+    mlops: Rooms, registry: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pandas as pd
+
+    run_id = registry.client.get_model_version(registry.name, "2").run_id
+    registry.client.set_tag(run_id, "holdout.digest", "e" * 32)
+    comparison, rows = mlops("registry.comparison"), pd.DataFrame({"x": [1], "bmi": 2, "plan": "a"})
+    monkeypatch.setattr(comparison, "load_holdout", lambda state, digest: {"rows": rows})
+    monkeypatch.setattr(comparison, "download", lambda version, *_: "m")
+    measured = [{"rmse": 44.0}, {"rmse": 45.0}]
+    monkeypatch.setattr(comparison, "evaluate_again", lambda *_: measured)
+    outcome = registry.promotion.promote()
+    assert outcome.promoted
+    assert "does not read the column bmi, which version 1 reads" in outcome.verdict.note
+
+
+@pytest.mark.usefixtures("columns")
 def test_a_version_that_reads_other_columns_of_the_same_rows_is_compared(
     registry: SimpleNamespace,
 ) -> None:
     outcome = registry.promotion.promote()
     assert outcome.promoted
     assert outcome.verdict.note.startswith("It reads the column plan, which version 1 does not")
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (
+            "The model in of 1 does not predict for it: KeyError: 'bmi'",
+            "version 1 does not predict",
+        ),
+        ("The model in of 2 does not predict for it: it is late.", "version 2 does not predict"),
+        ("the node 'measure' cannot evaluate it on this holdout", "the node 'measure' cannot"),
+    ],
+)
+def test_a_comparison_that_fails_names_the_version_and_a_way_out(
+    mlops: Rooms,
+    registry: SimpleNamespace,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: str,
+    said: str,
+) -> None:
+    run_id = registry.client.get_model_version(registry.name, "2").run_id
+    registry.client.set_tag(run_id, "holdout.digest", "e" * 32)
+    comparison, refusal = mlops("registry.comparison"), mlops("errors").TrackingError
+
+    def fails(*_: Any) -> None:
+        raise refusal(failure)
+
+    monkeypatch.setattr(comparison, "load_holdout", lambda state, digest: {"rows": [1]})
+    monkeypatch.setattr(comparison, "download", lambda version, *_: f"of {version.version}")
+    monkeypatch.setattr(comparison, "columns_of_version", lambda version, server: None)
+    monkeypatch.setattr(comparison, "evaluate_again", fails)
+    with pytest.raises(refusal) as raised:
+        registry.promotion.promote()
+    start = "Version 2 cannot be compared with the champion, version 1: "
+    assert raised.value.message.startswith(start + said)
+    end = ". `--force --reason TEXT` promotes it without that comparison."
+    assert raised.value.message.endswith(end)
+    assert ".." not in raised.value.message
+
+
+def test_a_node_that_cannot_evaluate_says_why(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    comparison, refusal = mlops("registry.comparison"), mlops("errors").TrackingError
+
+    def evaluate(rows: Any, predictions: Any) -> dict[str, float]:
+        raise KeyError("progression")
+
+    measure = node(evaluate, ["rows", "predictions"], "evaluation", name="measure")
+    pipelines = {"training": Pipeline([measure])}
+    monkeypatch.setattr(comparison, "registered_pipelines", lambda: pipelines)
+    for name in ("_predictions", "predictions_of"):
+        if hasattr(comparison, name):
+            monkeypatch.setattr(comparison, name, lambda *_: [[1]])
+    options = mlops("config").PromotionOptions(holdout="rows", predictions="predictions")
+    with pytest.raises(refusal) as raised:
+        comparison.evaluate_again(options, {"rows": [1]}, [Path("m")])
+    assert raised.value.message == (
+        "the node 'measure' cannot evaluate it on this holdout: KeyError: 'progression'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -297,11 +375,22 @@ def test_a_version_that_reads_other_columns_of_the_same_rows_is_compared(
             {"holdout.digest": "e" * 32, "holdout.too_large": "312 MB"},
             "that of version 2 was too large to be kept (312 MB). `--force",
         ),
+        # Kept when the holdout had another name.
+        (
+            {"holdout.digest": "f" * 32},
+            "that of version 2 has no 'rows' (mlflow.yml: promotion.holdout): it was called other",
+        ),
     ],
 )
 def test_what_keeps_two_from_being_compared_has_a_way_out(
-    mlops: Rooms, registry: SimpleNamespace, tags: dict[str, str | None], said: str
+    mlops: Rooms,
+    registry: SimpleNamespace,
+    tmp_path: Path,
+    tags: dict[str, str | None],
+    said: str,
 ) -> None:
+    state = mlops("project").State(tmp_path)
+    mlops("registry.holdout")._save(state.holdouts / f"{'f' * 32}.pickle", {"patients": [1]})
     run_id = registry.client.get_model_version(registry.name, "2").run_id
     for key, value in tags.items():
         if value:

@@ -63,6 +63,7 @@ class PromotionOptions(_Options):
     evaluation: str = "evaluation"
     holdout: str | None = None
     predictions: str | None = None
+    share_holdout: bool | None = None  # None: if model.example is rows.
     thresholds: dict[str, BoundOptions] = {}
     slices: dict[str, BoundOptions] = {}
     improvement: dict[str, ImprovementOptions] = {}

@@ -98,20 +98,19 @@ def _package(
     catalog = cast("DataCatalog", session.load_context().catalog)
     shutil.rmtree(folder, ignore_errors=True)  # Of a try that was killed.
     journal = Journal(folder)
+    holdout = next(each for each in listeners if isinstance(each, HoldoutCapture))
     try:
         restore(run, catalog)
         reopen_journal(run, journal)
         with _mlflow_elsewhere(project.config.server.uri):
-            add_model(project.config, catalog, journal, tables_of(run))
+            add_model(project.config, catalog, journal, tables_of(run), holdout.share)
     except Exception as error:
         journal.close()
         shutil.rmtree(folder, ignore_errors=True)
         raise TrackingError(
             f"The model of the run {run.folder.name} cannot be registered: {reason_of(error)}."
         ) from error
-    for listener in listeners:
-        if isinstance(listener, HoldoutCapture):
-            listener.run_ends(cast("Any", SimpleNamespace(journal=journal)), catalog)
+    holdout.run_ends(cast("Any", SimpleNamespace(journal=journal)), catalog)
     journal.append("tags", values={TAG: "yes, by `kedro mlflow register`"})
     journal.append("run_ended", status="FINISHED")
     journal.close()

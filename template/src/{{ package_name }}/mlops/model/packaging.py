@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from ..tracking.shipping import Delivery
     from .schema import Schema
 
+    # Writes more into the folder of a run's model.
+    Addition = Callable[[KedroMlflowConfig, Journal, Path], None]
+
 logger = logging.getLogger(__name__)
 
 # For so many the model predicts, to see what it returns.
@@ -67,8 +70,11 @@ class Packaging(RunListener):
 
     subject = "The schema of a table"
 
-    def __init__(self, options: ModelOptions, secrets: Patterns = ()) -> None:
-        self._options, self._secrets = options, secrets
+    def __init__(
+        self, options: ModelOptions, secrets: Patterns = (), add: "Addition | None" = None
+    ) -> None:
+        """Take what mlflow.yml says of the model and of secrets, and what adds files to it."""
+        self._options, self._secrets, self._add = options, secrets, add
         self._tables = TrainingTables()
 
     def run_starts(self, start: RunStart) -> None:
@@ -117,7 +123,7 @@ class Packaging(RunListener):
         if not fitted:
             return
         try:
-            add_model(run.config, catalog, run.journal, self._tables.schemas(catalog))
+            add_model(run.config, catalog, run.journal, self._tables.schemas(catalog), self._add)
         except Exception as error:
             if refusal(error):  # Of the disk: nothing could be kept either.
                 raise
@@ -148,7 +154,11 @@ def require_model(
 
 
 def add_model(
-    config: KedroMlflowConfig, catalog: DataCatalog, journal: Journal, tables: "Iterable[Schema]"
+    config: KedroMlflowConfig,
+    catalog: DataCatalog,
+    journal: Journal,
+    tables: "Iterable[Schema]",
+    add: "Addition | None" = None,
 ) -> None:
     """Package the model with its card, and write it into the journal of a run.
 
@@ -160,6 +170,8 @@ def add_model(
         package(options, catalog, folder, config.redaction.patterns, tables)
         project_path = State.of_journal(journal.folder).project_path
         write_card(config, project_path, journal.folder, folder)
+        if add:
+            add(config, journal, folder)
     # A registered model of Unity Catalog has three names with dots between them; MLflow takes
     # none in a run's own model.
     name = options.name.rpartition(".")[2]

@@ -149,7 +149,7 @@ def _value(tree: Tree, folder: Path) -> Any:
     if not isinstance(tree, dict):
         return tree
     parts = [
-        folder / part if key == "file" and part else _value(part, folder)
+        folder / Path(part).name if key == "file" and part else _value(part, folder)
         for key, part in tree.items()
         if key != "is"
     ]

@@ -17,9 +17,10 @@ def listeners_of(config: KedroMlflowConfig, state: State) -> list[RunListener]:
     from .promote import Promotion
     from .versions import Registration
 
-    listeners: list[RunListener] = [Registration(config), HoldoutCapture(config.promotion, state)]
+    holdout = HoldoutCapture(config.promotion, state)
+    listeners: list[RunListener] = [Registration(config), holdout]
     if config.model:
-        listeners.insert(0, Packaging(config.model, config.redaction.patterns))
+        listeners.insert(0, Packaging(config.model, config.redaction.patterns, holdout.share))
         if config.promotion.auto:
             listeners.append(Promotion(config, state))
     return listeners

@@ -15,7 +15,7 @@ from ..project import State, registered_pipelines
 from ..tracking.capture.findings import find, metrics_of
 from ..tracking.capture.values import Names, valid_name
 from .columns import Columns, columns_in, columns_of, difference, lacking, listed
-from .holdout import DIGEST_TAG, ROWS_TAG, TOO_LARGE_TAG, load_holdout
+from .holdout import DIGEST_TAG, ROWS_TAG, TOO_LARGE_TAG, load_holdout, load_shared
 from .rules import Metrics, Verdict, judge, unknown_names
 from .versions import download
 
@@ -95,34 +95,50 @@ def _compare(
     subject = f"Version {number} cannot be compared with the champion, version {champion.version}: "
     way = "`--force --reason TEXT` promotes it without that comparison."
     inputs = load_holdout(state, digest) if digest else None
-    offered = columns_in(inputs[str(options.holdout)]) if inputs else None
+    if digest and inputs is None:
+        inputs = load_shared(download(version, config.server), _evaluating_node(options))
+    offered = columns_in(inputs.get(str(options.holdout))) if inputs else None
     if missing := lacking(reads[1], offered or reads[0]):
         raise TrackingError(
             f"{subject}it is for another problem. The champion reads {listed(missing)}, which the "
             f"data of version {number} do not have. `kedro mlflow promote --version {number} "
             "--new-champion --reason TEXT` makes it the champion without a comparison."
         )
-    if digest is None:
-        node = _evaluating_node(options).name
-        raise TrackingError(
-            f"{subject}its run has not evaluated it on '{options.holdout}'. Train again in a run "
-            f"with the node '{node}'. {way}"
-        )
-    if inputs is None:
-        why = "is not on this machine. Promote it where it was trained, or train again."
-        if size := run.data.tags.get(TOO_LARGE_TAG):
-            why = f"was too large to be kept ({size})."
-        raise TrackingError(
-            f"{subject}they were measured on different holdouts, and that of version {number} "
-            f"{why} {way}"
-        )
+    if digest is None or inputs is None or options.holdout not in inputs:
+        raise TrackingError(f"{subject}{_why_no_holdout(options, run, number, inputs)} {way}")
     folders = [download(each, config.server) for each in (version, champion)]
     try:
         ours, theirs = evaluate_again(options, inputs, folders)
     except TrackingError as error:
-        raise TrackingError(f"{subject}{error.message.rstrip('.')}. {way}") from error
+        why = str(error.message).rstrip(".")
+        for each, folder in zip((version, champion), folders, strict=True):
+            why = why.replace(f"The model in {folder}", f"version {each.version}")
+        raise TrackingError(f"{subject}{why}. {way}") from error
     how = f"Both have predicted again for the holdout of version {number} ({digest[:8]})."
     return ours, theirs, how
+
+
+def _why_no_holdout(
+    options: PromotionOptions, run: "Run", number: str, inputs: Mapping[str, Any] | None
+) -> str:
+    """Say why there are no rows to measure a version on, and what to do, as sentences."""
+    if DIGEST_TAG not in run.data.tags:
+        return (
+            f"its run has not evaluated it on '{options.holdout}'. Train again in a run with the "
+            f"node '{_evaluating_node(options).name}'."
+        )
+    its = f"they were measured on different holdouts, and that of version {number}"
+    if inputs is not None:
+        return (
+            f"{its} has no '{options.holdout}' ({options.at('holdout')}): it was called otherwise. "
+            "Train again."
+        )
+    if size := run.data.tags.get(TOO_LARGE_TAG):
+        return f"{its} was too large to be kept ({size})."
+    return (
+        f"{its} is not on this machine. Promote it where it was trained, or train again: with "
+        "`share_holdout: true` a version brings it along."
+    )
 
 
 def columns_of_version(version: "ModelVersion", server: ServerOptions) -> Columns | None:

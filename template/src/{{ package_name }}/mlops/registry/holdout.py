@@ -1,30 +1,36 @@
 """The holdout: what a run was measured on, kept on this machine so that others are measured on it.
 
-Its rows stay in the project's own folder, which git ignores. The run gets the holdout's digest: two
-runs that have the same one were asked the same question.
+Its rows stay in the project's own folder, which git ignores, unless the owner lets them go with the
+version: as files without pickles. The run gets the holdout's digest: two runs that have the same
+one were asked the same question.
 """
 
 import hashlib
 import inspect
 import logging
 import pickle
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kedro.io.core import is_parameter
+from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
+from kedro.validation import ParameterValidator
 
-from ..config import PromotionOptions
+from ..config import KedroMlflowConfig, PromotionOptions
 from ..disk import write_atomically
-from ..errors import TrackingError
+from ..errors import TrackingError, one_line
+from ..model import transfer
 from ..project import State
+from ..redaction import Patterns, mask
 from ..tracking import RunListener
 from ..tracking.capture.foreign import size_of
 from ..tracking.capture.inputs import describe_table
-from ..tracking.capture.values import valid_name
-from ..tracking.journal import all_records
+from ..tracking.capture.values import plain, valid_name
+from ..tracking.journal import Journal, all_records
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
@@ -35,7 +41,9 @@ logger = logging.getLogger(__name__)
 
 DIGEST_TAG, ROWS_TAG = "holdout.digest", "holdout.rows"
 TOO_LARGE_TAG = "holdout.too_large"  # Its size, if it was not kept for that.
+_SHARED = "holdout"  # The folder in a version's files.
 _MAX_BYTES = 200_000_000
+_MAX_SHARED_BYTES = 2 * _MAX_BYTES  # Other files than a pickle's may be larger.
 _MAX_KEPT = 5
 # Of a run that makes no evaluation, more metrics than these say nothing of a model.
 _MAX_METRICS = 100
@@ -64,6 +72,25 @@ class HoldoutCapture(RunListener):
         if (count := size_of(rows) if count is None else count) is not None:
             tags[ROWS_TAG] = str(count)
         return tags
+
+    def share(self, config: KedroMlflowConfig, journal: Journal, model: Path) -> None:
+        """Write the holdout into the folder of a run's model, if it may go with the version."""
+        shared = self._options.share_holdout
+        if shared is None:
+            shared = config.model is not None and config.model.example == "rows"
+        digest = _measured(journal.folder, self._options.evaluation).tags.get(DIGEST_TAG)
+        inputs = load_holdout(self._state, digest) if shared and digest else None
+        if not inputs:
+            return
+        try:
+            transfer.write(_plain(inputs, config.redaction.patterns), model / _SHARED)
+        except Exception as error:
+            shutil.rmtree(model / _SHARED, ignore_errors=True)
+            logger.warning(
+                "The holdout does not go with the version, which can be compared on this machine "
+                "alone: %s has no form without a pickle.",
+                one_line(error),
+            )
 
     def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:
         """Capture how the run's models were measured, so that MLflow can rank them.
@@ -124,6 +151,39 @@ def load_holdout(state: State, digest: str) -> dict[str, Any] | None:
             f"The holdout in {path} cannot be read ({type(error).__name__}: {error}): train again."
         ) from error
     return content
+
+
+def load_shared(model: Path, node: Node) -> dict[str, Any] | None:
+    """Return the inputs of the evaluating node that a version brings along; none if it does not.
+
+    Nothing is unpickled. Parameters have the types again that the node asks for.
+    """
+    folder = model / _SHARED
+    if not folder.is_dir():
+        return None
+    try:
+        if (size := sum(path.stat().st_size for path in folder.iterdir())) > _MAX_SHARED_BYTES:
+            raise ValueError(f"it has {size // 1_000_000} MB")
+        inputs: dict[str, Any] = transfer.read(folder)
+        values = {
+            name.removeprefix("params:"): value
+            for name, value in inputs.items()
+            if name.startswith("params:")
+        }
+        typed = ParameterValidator({"": Pipeline([node])}).validate_raw_params(values)
+    except Exception as error:
+        raise TrackingError(
+            f"The holdout that the version brings along cannot be read: {one_line(error)}"
+        ) from error
+    return inputs | {f"params:{name}": typed[name] for name in values}
+
+
+def _plain(inputs: Mapping[str, Any], secrets: Patterns) -> dict[str, Any]:
+    values = {name: plain(value) if is_parameter(name) else value for name, value in inputs.items()}
+    for name in filter(is_parameter, values):
+        if mask(name, values[name], secrets) != values[name]:
+            raise TypeError(f"'{name}' looks like a secret, which")
+    return values
 
 
 def _save(path: Path, inputs: Mapping[str, Any]) -> str | None:
