@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from kedro.io import CachedDataset, MemoryDataset, Version
+from kedro.validation.exceptions import CheckFailure, DataValidationError
 from kedro_datasets.json import JSONDataset
 from kedro_datasets.pickle import PickleDataset
 
@@ -55,6 +56,23 @@ def test_a_folder_is_copied_whole(mlops: Rooms, tmp_path: Path) -> None:
 def test_what_has_no_file_cannot_be_kept(mlops: Rooms, tmp_path: Path, dataset: Any) -> None:
     with pytest.raises((mlops("errors").TrackingError, OSError)):
         mlops("model.unregistered")._copy("state", dataset, tmp_path / "kept")
+
+
+def test_a_reason_names_rows_on_a_screen_alone(mlops: Rooms) -> None:
+    error = mlops("errors").TrackingError
+    refusal = DataValidationError(
+        "The data is refused",
+        failures=[CheckFailure("x must be a number", column="x", check="must be a number")],
+    )
+    for raised, cause, kept, shown in [
+        (error("No file."), None, "No file", "No file"),
+        (error("x: 'Ann'."), refusal, "The data is refused (x: must be a number)", "x: 'Ann'"),
+        (error("No form."), TypeError("complex"), "No form", "No form"),
+        (KeyError("y"), None, "KeyError: 'y'", "KeyError: 'y'"),
+    ]:
+        raised.__cause__ = cause
+        reason_of = mlops("model.unregistered").reason_of
+        assert (reason_of(raised), reason_of(raised, with_values=True)) == (kept, shown)
 
 
 @pytest.fixture

@@ -108,7 +108,8 @@ def _package(
         journal.close()
         shutil.rmtree(folder, ignore_errors=True)
         raise TrackingError(
-            f"The model of the run {run.folder.name} cannot be registered: {reason_of(error)}."
+            f"The model of the run {run.folder.name} cannot be registered: "
+            f"{reason_of(error, with_values=True)}."
         ) from error
     holdout.run_ends(cast("Any", SimpleNamespace(journal=journal)), catalog)
     journal.append("tags", values={TAG: "yes, by `kedro mlflow register`"})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from ..backend.client import muted
 from ..errors import TrackingError
 from ..tracking.capture.foreign import is_a
 from ..tracking.capture.inputs import is_table
@@ -85,7 +86,8 @@ def signature_of(prediction: Any) -> "Signature | None":
     if is_table(prediction):
         with suppress(TrackingError):
             return of_table(prediction).signature()
-    with warnings.catch_warnings(), suppress(Exception):
+    quiet = muted("mlflow.models.signature")  # It warns about what it has no type for.
+    with quiet, warnings.catch_warnings(), suppress(Exception):
         # 13 lines about integer columns, whatever the training data hold.
         warnings.filterwarnings("ignore", "Hint: Inferred schema", UserWarning)
         found: Signature | None = infer_signature(None, prediction).outputs

@@ -9,7 +9,7 @@ from shutil import copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from kedro.io import DataCatalog, DatasetError
+from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro.utils import load_obj
@@ -24,7 +24,6 @@ from ..mlflow_internals import quieten_mlflow
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, State, registered_pipeline
 from ..redaction import Patterns, mask
 from ..tracking import RunListener, RunStart
-from ..tracking.capture.inputs import is_table
 from ..tracking.capture.values import read_parameters
 from ..tracking.journal import Journal
 from ..validation import schema_of
@@ -34,7 +33,7 @@ from .frozen import code_of, input_entry
 from .own_code import OwnModules, own_modules_of_project, wiring
 from .parts import copy_dataset, copy_lookup, fitted_inputs, lookup_inputs, lookup_problems
 from .plan import InferencePlan
-from .preflight import missing_modules, problems
+from .preflight import load_input, missing_modules, problems
 from .training_tables import TrainingTables
 from .unregistered import keep, note_run, waiting
 
@@ -211,7 +210,7 @@ def package(
     inference = registered_pipeline(options.pipeline, "model.pipeline")
     for problem in lookup_problems(options, catalog):
         raise TrackingError(problem)
-    rows = _rows(options, catalog)
+    rows = load_input(options, catalog)
     schema = model_schema(rows, _pandera(options, catalog), tables)
     with TemporaryDirectory(dir=folder.parent) as scratch:
         entries, files = {}, {FILE: str(Path(scratch, FILE))}
@@ -319,24 +318,6 @@ def _distribution() -> metadata.Distribution:
         f"The package '{PACKAGE}' is not installed in this environment, so its requirements "
         "are unknown: run `uv sync` and start Kedro by `uv run kedro`."
     )
-
-
-def _rows(options: ModelOptions, catalog: DataCatalog) -> Any:
-    """Read the input, as its catalog entry checks it."""
-    try:
-        rows = catalog.load(options.input)
-    except DatasetError as error:
-        raise TrackingError(
-            f"The model needs some rows of its input, and the data set '{options.input}' "
-            f"(model.input in mlflow.yml) gives none: {error}"
-        ) from error
-    if not is_table(rows) or not len(rows):
-        found = "is empty" if is_table(rows) else f"is of the class {type(rows).__name__}"
-        raise TrackingError(
-            f"The model needs some rows of its input, and the data set '{options.input}' "
-            f"(model.input in mlflow.yml) {found}: it must be a table of pandas or Polars."
-        )
-    return rows
 
 
 def _pandera(options: ModelOptions, catalog: DataCatalog) -> "DataFrameSchema | None":

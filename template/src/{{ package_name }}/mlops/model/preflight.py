@@ -125,12 +125,31 @@ def _of_input(
         yield f"{named} has no entry in catalog.yml: give it one, with some rows to predict."
         return
     try:
+        rows = load_input(options, catalog)
+        from .inferred_schema import model_schema  # With pandas, which a run may do without.
+
+        model_schema(rows, pandera)
+    except TrackingError as error:
+        yield error.message
+
+
+def load_input(options: ModelOptions, catalog: DataCatalog) -> Any:
+    """Load the model's input; a TrackingError says why it is no table with rows."""
+    named = f"The model's input, the data set '{options.input}' (model.input in mlflow.yml),"
+    try:
         with muted("kedro.io.data_catalog"):
-            rows = catalog.load(name)
+            rows = catalog.load(options.input)
     except Exception as error:
-        yield f"{named} {_why_unread(error, dataset)}"
-        return
-    yield from _of_table(rows, named, pandera)
+        why = _why_unread(error, catalog.get(options.input))
+        raise TrackingError(f"{named} {why}") from error
+    if not is_table(rows):
+        raise TrackingError(
+            f"{named} is a {'.'.join(name_of(type(rows)))}: let its entry in catalog.yml load a "
+            "table of pandas or Polars."
+        )
+    if not len(rows):
+        raise TrackingError(f"{named} has no rows: put some to predict there.")
+    return rows
 
 
 def _why_unread(error: BaseException, dataset: Any) -> str:
@@ -146,20 +165,3 @@ def _why_unread(error: BaseException, dataset: Any) -> str:
         return in_words(error).removeprefix("The data ")
     text = " ".join(str(error).split()) if isinstance(error, DatasetError) else one_line(error)
     return f"cannot be read ({text.rstrip('.')}): correct it."
-
-
-def _of_table(rows: Any, named: str, pandera: "DataFrameSchema | None") -> Iterator[str]:
-    """Say why a table cannot be the model's input."""
-    if not is_table(rows):
-        what = ".".join(name_of(type(rows)))
-        yield f"{named} is a {what}: let its entry in catalog.yml load a table of pandas or Polars."
-        return
-    if not len(rows):
-        yield f"{named} has no rows: put some to predict there."
-        return
-    from .inferred_schema import model_schema  # With pandas, which a run may do without.
-
-    try:
-        model_schema(rows, pandera)
-    except TrackingError as error:
-        yield error.message

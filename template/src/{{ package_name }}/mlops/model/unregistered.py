@@ -6,6 +6,7 @@ next run may overwrite, the parameters that inference reads, what the model's ca
 
 import json
 import logging
+import re
 import shutil
 import traceback
 from collections.abc import Iterable, Sequence
@@ -18,10 +19,11 @@ from uuid import uuid4
 from fsspec.core import strip_protocol
 from fsspec.implementations.local import LocalFileSystem
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
+from kedro.validation.exceptions import DataValidationError
 
 from ..backend.client import muted
 from ..disk import atomic
-from ..errors import AS_IT_IS, TrackingError
+from ..errors import AS_IT_IS, TrackingError, shortened
 from ..mlflow_internals import storage_of
 from ..project import State, registered_pipeline
 from ..redaction import mask_text
@@ -95,7 +97,8 @@ def keep(
         command = run.config.typed(f"register {run_id}")
         todo = f"What it has fitted is kept: once this is fixed, `{command}` registers it"
     run.journal.append("tags", values={TAG: f"no: {reason}"})
-    text = f"This run registers no version of '{options.name}': {reason}. {todo}."
+    why = reason_of(error, with_values=True)
+    text = f"This run registers no version of '{options.name}': {why}. {todo}."
     logger.error("%s", text, extra=AS_IT_IS)
 
 
@@ -114,12 +117,14 @@ def _write(folder: Path, run: "TrackedRun", catalog: DataCatalog, fitted: Sequen
                 file.write(f"{json.dumps(asdict(record))}\n")
 
 
-def reason_of(error: Exception) -> str:
-    """Say why in a line: our own errors are whole sentences, which name no row."""
+def reason_of(error: Exception, with_values: bool = False) -> str:
+    """Say why in a line: our own errors are whole sentences; values of rows are for screens."""
+    cause = error.__cause__
     of_ours = isinstance(error, TrackingError) or type(error) is DatasetError
-    if of_ours and error.__cause__ is None:
-        return " ".join(mask_text(str(error)).split()).rstrip(".")
-    return why_failed(error).rstrip(".")
+    if of_ours and (cause is None or (with_values and isinstance(error, TrackingError))):
+        return shortened(mask_text(str(error)), 1000).rstrip(".")
+    line = why_failed(cause if isinstance(cause, DataValidationError) else error)
+    return re.sub("^(TrackingError|DataValidationError): ", "", line).rstrip(".")
 
 
 def _copy(name: str, dataset: Any, target: Path) -> None:
