@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -45,6 +46,7 @@ def served(
     schema = mlops("model.schema").Schema.of_signature(json.dumps(signature))
     outputs = [{"name": "sum", "type": "double"}]
     model = mlops("serving.model").Model("study", "7", 3, schema, predict, outputs)
+    model = replace(model, load_args=more.get("load_args", {}))
     routes = mlops("serving.mlflow_protocol").routes(model)
     routes |= mlops("serving.v2_protocol").routes(model)
     routes |= mlops("serving.openapi").routes(model)
@@ -331,6 +333,28 @@ def test_csv_is_read_by_the_columns_types(mlops: Rooms) -> None:
     assert second[:6] == [False, 3, 4, None, 0.25, None]
     assert seen[0]["blob"].tolist() == [b"123", b""]
     assert seen[0]["time"].tolist() == [pd.Timestamp("2026-01-31"), pd.NaT]
+
+
+def test_csv_with_dates_of_the_catalog_is_refused_in_words_too(mlops: Rooms) -> None:
+    asked = served(
+        mlops,
+        {"day": "datetime", "note": "string"},
+        lambda rows: rows["day"].dt.year.tolist(),
+        load_args={"parse_dates": ["day"], "dayfirst": True},
+    )
+    for body, expected in [
+        ("day,note\n01/02/2026,knows\n", [2026]),
+        ("day,note\n2026-01-31,now\n", [2026]),
+        ("day,note\nnow,a\n", "day must be a time, as 2026-01-31T12:00:00 (data row 1: 'now')."),
+        ('day,note\n"today",a\n', "(data row 1: 'today')."),
+        ("note\na\n", "The data is refused: missing columns: day."),
+        ("day;note\n2026-01-31;a\n", "unexpected columns: 'day;note'"),
+    ]:
+        answer = asked.ask("/invocations", body.encode(), CSV)
+        if isinstance(expected, str):
+            assert (answer.status, expected in answer.message) == (400, True), answer.message
+        else:
+            assert answer.body["predictions"] == expected, answer.body
 
 
 def test_columns_that_need_not_be_there_may_be_missing(mlops: Rooms) -> None:

@@ -5,6 +5,7 @@ See https://mlflow.org/docs/latest/ml/deployment/deploy-model-locally/.
 
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -22,6 +23,10 @@ from .model import Model, Values
 
 _JSON, _CSV, _TEXT = "application/json", "text/csv", b"text/plain"
 _CHARSETS = ("utf-8", "utf8", "us-ascii")
+# A field of CSV.
+_MOMENT = re.compile(rb"""(?<![^\n,;|\t"']) ?(now|today) ?(?![^\r\n,;|\t"'])""")
+# What of pandas' arguments says how a header is read.
+_OF_HEADER = {"sep", "delimiter", "quotechar", "skiprows", "header", "names", "skipinitialspace"}
 
 
 def routes(model: Model) -> dict[str, Route]:
@@ -93,15 +98,27 @@ def _columns_of_json(content: Mapping[str, Any], model: Model) -> dict[str, Valu
 
 def _table_of_csv(body: bytes, model: Model) -> pd.DataFrame:
     """Read CSV as a batch reads its file, but that texts are texts whatever they look like."""
-    options = csv_options(model.schema, model.load_args)
+    load_args = dict(model.load_args)
+    if _MOMENT.search(body):  # pandas takes it for a time, which is another one at each request.
+        load_args.pop("parse_dates", None)
+    options = csv_options(model.schema, load_args)
     try:
         table = pd.read_csv(io.BytesIO(body), **options | {"nrows": model.max_rows + 1})
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors.
+        _check_header(body, options, model)
         raise RefusalError(f"The body is not CSV: {shortened(str(error), 200)}.") from None
     if "index_col" not in options and not isinstance(table.index, pd.RangeIndex):
         raise RefusalError("The body is not CSV: rows have more fields than the header.")
     _check_rows("The body", len(table), model.max_rows)
     return table
+
+
+def _check_header(body: bytes, options: Mapping[str, Any], model: Model) -> None:
+    """Refuse names that are not the columns': pandas would complain of the catalog's arguments."""
+    given = {name: value for name, value in options.items() if name in _OF_HEADER}
+    with suppress(ValueError, OverflowError):  # It is no CSV at all.
+        header = pd.read_csv(io.BytesIO(body), nrows=0, **given).columns
+        model.check_names({str(name) for name in header})
 
 
 def checked_length(where: str, columns: dict[str, Values], max_rows: int) -> dict[str, Values]:
