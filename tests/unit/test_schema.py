@@ -679,3 +679,38 @@ def test_the_model_is_described_so_that_a_client_can_be_made(served: Asked) -> N
     body = document["paths"]["/invocations"]["post"]["requestBody"]["content"]["application/json"]
     answer = served.ask("/invocations", body["example"])
     assert answer.status == 200, answer.message
+
+
+SPLIT = {"columns": list(JSON), "data": [list(row.values()) for row in ROWS]}
+NO_BODIES: dict[str, Any] = {
+    "nothing": {},
+    "two at once": {"instances": ROWS, "inputs": ROWS},
+    "a text among numbers": {"instances": [{**ROWS[0], "float": "x"}]},
+    "no column": {"instances": [{}]},
+    "an unknown column": {"instances": [{**ROWS[0], "more": 1}]},
+    "an unknown key": {"dataframe_split": {**SPLIT, "more": 1}},
+}
+DESCRIBED = {
+    **{name: (BODIES[name], 200) for name in ("dataframe_records", "dataframe_split", "instances")},
+    "rows of columns": ({"dataframe_split": {"data": SPLIT["data"]}}, 200),
+    "further keys": ({"instances": ROWS, "more": 1}, 200),
+    "too many rows": ({"instances": [ROWS[0]] * 4}, 413),
+    **{name: (body, 400) for name, body in NO_BODIES.items()},
+}
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_the_description_is_right_about_a_body_and_its_answer(served: Asked, name: str) -> None:
+    validator = pytest.importorskip("jsonschema").Draft202012Validator
+    document = json.loads(served.ask("/openapi.json").content)
+    operation = document["paths"]["/invocations"]["post"]
+
+    def fits(value: Any, media: Any) -> bool:
+        return bool(validator({**media["schema"], "components": components}).is_valid(value))
+
+    components = document["components"]
+    body, status = DESCRIBED[name]
+    answer = served.ask("/invocations", body)
+    assert answer.status == status
+    assert fits(body, operation["requestBody"]["content"]["application/json"]) is (status == 200)
+    assert fits(answer.body, operation["responses"][str(status)]["content"]["application/json"])

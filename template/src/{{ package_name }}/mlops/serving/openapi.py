@@ -32,7 +32,8 @@ DATATYPES = {
     *("BOOL", "BYTES", "FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64"),
     *("UINT8", "UINT16", "UINT32", "UINT64"),
 }
-_OUTPUTS = _TYPES | {"long": {"type": "integer"}}
+# A time without a zone is no "date-time".
+_OUTPUTS = _TYPES | {"long": {"type": "integer"}, "datetime": {"type": "string"}}
 _ERRORS = {
     400: "The rows or the body are refused: which column, which row, why.",
     401: "The token is missing or wrong.",
@@ -122,7 +123,12 @@ def _invocations(model: Model) -> dict[str, Any]:
     names = [column.name for column in model.schema.columns]
     data = {"type": "array", "minItems": len(names), "maxItems": len(names)}
     data["prefixItems"] = [described(column) for column in model.schema.columns]
-    split = _object({"columns": {"const": names}, "data": _list(data, model)})
+    split = {
+        "type": "object",
+        "properties": {"columns": {"const": names}, "data": _list(data, model), "index": {}},
+        "required": ["data"],
+        "additionalProperties": False,
+    }
     shapes = {
         "dataframe_records": rows,
         "instances": rows,
@@ -133,6 +139,9 @@ def _invocations(model: Model) -> dict[str, Any]:
     json_body: dict[str, Any] = {"schema": {"oneOf": bodies}}
     if model.example:
         row = {name: values[0] for name, values in model.example.items()}
+        for column in model.schema.columns:
+            if column.type == "datetime" and row.get(column.name):
+                row[column.name] += "Z"  # Which the format "date-time" wants.
         json_body["example"] = {"dataframe_records": [row]}
     text = {"type": "string", "minLength": 1, "description": "With a header, as a batch's file."}
     csv_body = {"schema": text}
