@@ -25,6 +25,6 @@ def offer(folder: Path) -> None:
 
 
 def give(project: Path) -> None:
-    """Give a project its own database, unless it has one."""
-    if not (project / "mlflow.db").exists():
+    """Give a project its own database, unless it has one or this session has made no tables."""
+    if _MADE and not (project / "mlflow.db").exists():
         shutil.copy(_MADE[0], project / "mlflow.db")

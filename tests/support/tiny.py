@@ -103,7 +103,7 @@ def small(project: Project, pipelines: str, config: str = "") -> Project:
 def tiny(project: Project, experiment: str, pipelines: str = TWO_NODES) -> Project:
     """Give the project small pipelines and an experiment of its own, wherever it tracks."""
     small(project, pipelines)
-    (project.folder / "mlflow.db").unlink()
+    (project.folder / "mlflow.db").unlink(missing_ok=True)
     config = "conf/base/mlflow.yml"
     project.edit(config, "sqlite:///mlflow.db", "${oc.env:MLFLOW_TRACKING_URI}")
     project.edit(config, f"name: {PACKAGE}", f"name: {experiment}")
