@@ -21,6 +21,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
@@ -196,8 +197,20 @@ def test_every_other_model_is_served_as_mlflow_predicts(mlops: Rooms, tmp_path: 
     assert model.predict({"a": [1, 2], "b": [1, 1]})[0].tolist() == [2.0, 3.0]
     with pytest.raises(ValueError, match="below zero"):
         load(sum_model(tmp_path / "b", pd.DataFrame({"a": [-1.0]})), "m", "1", 10)
-    with pytest.raises(ValueError, match="its signature has no named columns"):
+    with pytest.raises(ValueError, match="its signature has neither named columns"):
         load(sum_model(tmp_path / "c", pd.DataFrame({"a": [1.0]}), sign=False), "m", "1", 10)
+
+
+def test_another_model_of_an_array_is_served_too(mlops: Rooms, tmp_path: Path) -> None:
+    folder = sum_model(tmp_path / "a", pd.DataFrame({"a": [1.0]}))
+    saved = mlflow.models.Model.load(folder)
+    saved.signature = mlflow.models.infer_signature(np.array([[1.0, 2.0]]))
+    saved.saved_input_example_info = None
+    saved.save(folder / "MLmodel")
+    model = mlops("serving.model").Model.load(folder, "m", "1", 10)
+    assert model.predict([[1, 2], [1, 1]])[0].tolist() == [3.0, 2.0]
+    with pytest.raises(mlops("serving.app").RefusalError, match=r"the shape \[n, 2\], not of"):
+        model.predict([[1]])
 
 
 def test_code_that_somebody_has_changed_is_mlflows_to_run(

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
     from .schema import Schema
+    from .tensor_schema import TensorSchema
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ def use_version(
     """
     from mlflow.models import Model
 
-    from .schema import FILE, Schema
+    from .schema import FILE, read_schema
 
     flavor = Model.load(folder).flavors["python_function"]
     config, catalog = flavor["config"], start.catalog
@@ -89,7 +90,7 @@ def use_version(
         rows = None
         if dataset := catalog.get(options.input):
             ours = FILE in files and not changes.code
-            rows = Rows(dataset, check, Schema.read(files[FILE]) if ours else None)
+            rows = Rows(dataset, check, read_schema(files[FILE]) if ours else None)
             vars(dataset)["load"] = rows.load
         _add_origin(options, inference, catalog, int(version.version), run_id, rows)
     return {"model.name": version.name, "model.version": number, "model.run_id": run_id}
@@ -188,7 +189,7 @@ class Rows:
 
     dataset: AbstractDataset[Any, Any]
     check: Callable[[Any], None]  # Raises what there is to say of rows of another problem.
-    schema: "Schema | None"
+    schema: "Schema | TensorSchema | None"
     ids: Any = None  # The id columns of what was loaded last.
 
     def load(self) -> Any:

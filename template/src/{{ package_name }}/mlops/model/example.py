@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from .predictions import form
 from .schema import mlflow_type
+from .tensor_schema import TensorSchema
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from .columns import Column
     from .schema import Schema
 
@@ -34,11 +33,18 @@ _CANDIDATES: dict[str, tuple[Any, ...]] = {
 _IN_PANDAS = {"long": "int64", "boolean": "bool"}
 
 
-def synthetic_row(schema: "Schema", predict: Callable[[Any], Any]) -> "pd.DataFrame | None":
-    """Make a table of one row that a model predicts for; none if that cannot be guessed.
+def synthetic_row(schema: "Schema | TensorSchema", predict: Callable[[Any], Any]) -> Any:
+    """Make one row that a model predicts for, a table or an array; none if that cannot be guessed.
 
-    A column whose value the model's validation refuses by name gets another one.
+    A column whose value the model's validation refuses by name gets another one. An array holds
+    zeros.
     """
+    if isinstance(schema, TensorSchema):
+        try:
+            predict(row := schema.example())
+        except Exception:
+            return None
+        return row
     waiting = {column.name: _candidates(column) for column in schema.columns}
     values = {name: next(candidates) for name, candidates in waiting.items()}
     while True:
@@ -66,9 +72,12 @@ def _candidates(column: "Column") -> Iterator[Any]:
     yield from column.categories or _CANDIDATES[column.type]
 
 
-def for_mlflow(schema: "Schema", rows: Any) -> "pd.DataFrame":
+def for_mlflow(schema: "Schema | TensorSchema", rows: Any) -> Any:
     """Return rows of the schema in the types that MLflow's signature has for them."""
     import pandas as pd
+
+    if isinstance(schema, TensorSchema):
+        return rows
 
     columns = {}
     for column in schema.columns:

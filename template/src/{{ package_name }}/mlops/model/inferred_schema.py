@@ -17,6 +17,7 @@ from ..tracking.capture.inputs import is_table
 from .columns import Column
 from .frames import polars_dtype_text
 from .schema import Schema
+from .tensor_schema import TensorSchema
 
 if TYPE_CHECKING:
     from mlflow.types import Schema as Signature
@@ -53,16 +54,18 @@ _OF_POLARS = {
 
 def model_schema(
     rows: Any, pandera: "DataFrameSchema | None" = None, trained_on: Iterable[Schema] = ()
-) -> Schema:
-    """Return the schema of a model's input, of which `rows` are a table.
+) -> Schema | TensorSchema:
+    """Return the schema of a model's input, of which `rows` are a table or an array.
 
     Types are those of the pandera schema, or else of the first table of the training that has all
     of its columns or most of them, or else of these rows, all of them.
     """
+    if isinstance(rows, np.ndarray):
+        return TensorSchema.of(rows)
     if not is_table(rows):
         raise TrackingError(
             f"The model's input is of the class {type(rows).__name__}: a model takes a table of "
-            "pandas or Polars."
+            "pandas or Polars, or an array of NumPy."
         )
     found = of_table(rows)
     best: Mapping[str, Column] = {}

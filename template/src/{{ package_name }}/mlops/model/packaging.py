@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ..tracking.run import TrackedRun
     from ..tracking.shipping import Delivery
     from .schema import Schema
+    from .tensor_schema import TensorSchema
 
     # Writes more into the folder of a run's model.
     Addition = Callable[[KedroMlflowConfig, Journal, Path], None]
@@ -237,7 +238,7 @@ def package(
         code = code_of(config, inference)
         config["modules"] = code.files
         predict = InferencePlan.load(config, files).predict
-        predictions = _predictions(options, predict, rows.head(_ROWS))
+        predictions = _predictions(options, predict, rows[:_ROWS])
         signature = ModelSignature(schema.signature(), signature_of(predictions))
         mlflow.pyfunc.save_model(
             folder,
@@ -246,7 +247,7 @@ def package(
             artifacts=files,
             model_config=config,
             signature=signature,
-            input_example=_example(options, rows.head(_ROWS), schema, predict),
+            input_example=_example(options, rows[:_ROWS], schema, predict),
             pip_requirements=project_requirements(),
             # Else MLflow copies the pyproject.toml and uv.lock of the working directory, private
             # indexes and all.
@@ -354,7 +355,10 @@ def _predictions(options: ModelOptions, predict: Callable[[Any], Any], rows: Any
 
 
 def _example(
-    options: ModelOptions, rows: Any, schema: "Schema", predict: Callable[[Any], Any]
+    options: ModelOptions,
+    rows: Any,
+    schema: "Schema | TensorSchema",
+    predict: Callable[[Any], Any],
 ) -> Any:
     """Return what the model may show of its input, by model.example of mlflow.yml."""
     from .example import for_mlflow, synthetic_row

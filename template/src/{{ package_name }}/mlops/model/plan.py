@@ -25,6 +25,7 @@ from ..validation import refuse_in_words
 
 if TYPE_CHECKING:
     from .schema import Schema
+    from .tensor_schema import TensorSchema
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class InferencePlan:
     output: str
     constants: Mapping[str, Any]  # All else that nodes read: fitted data sets and parameters.
     validate: Callable[[Any], Any] | None = None  # Checks rows as the input's catalog entry does.
-    schema: "Schema | None" = None  # Of the input; models of version 2.0 have none.
+    schema: "Schema | TensorSchema | None" = None  # Of the input; models of version 2.0 have none.
 
     @classmethod
     def load(cls, config: Mapping[str, Any], artifacts: Mapping[str, str]) -> "InferencePlan":
@@ -81,10 +82,10 @@ class InferencePlan:
         return deepcopy(rows) if checked is rows else checked
 
 
-def _schema(artifacts: Mapping[str, str]) -> "Schema | None":
-    from .schema import FILE, Schema  # With pandas: a run that only tracks does without.
+def _schema(artifacts: Mapping[str, str]) -> "Schema | TensorSchema | None":
+    from .schema import FILE, read_schema  # With pandas: a run that only tracks does without.
 
-    return Schema.read(artifacts[FILE]) if FILE in artifacts else None
+    return read_schema(artifacts[FILE]) if FILE in artifacts else None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from ..config import ModelOptions
 from ..errors import TrackingError, one_line
 from ..mlflow_internals import storage_of, uncached
 from ..project import PACKAGE_FOLDER
-from ..tracking.capture.foreign import name_of
+from ..tracking.capture.foreign import is_a, name_of
 from ..tracking.capture.inputs import is_table
 from .frozen import code_of, entry_of
 from .parts import lookup_problems
@@ -134,7 +134,7 @@ def _of_input(
 
 
 def load_input(options: ModelOptions, catalog: DataCatalog) -> Any:
-    """Load the model's input; a TrackingError says why it is no table with rows."""
+    """Load the model's input; a TrackingError says why it is no table or array of rows."""
     named = f"The model's input, the data set '{options.input}' (model.input in mlflow.yml),"
     try:
         with muted("kedro.io.data_catalog"):
@@ -142,12 +142,12 @@ def load_input(options: ModelOptions, catalog: DataCatalog) -> Any:
     except Exception as error:
         why = _why_unread(error, catalog.get(options.input))
         raise TrackingError(f"{named} {why}") from error
-    if not is_table(rows):
+    if not is_table(rows) and not is_a(rows, "numpy", "ndarray"):
         raise TrackingError(
             f"{named} is a {'.'.join(name_of(type(rows)))}: let its entry in catalog.yml load a "
-            "table of pandas or Polars."
+            "table of pandas or Polars, or an array of NumPy."
         )
-    if not len(rows):
+    if rows.shape[:1] == (0,):
         raise TrackingError(f"{named} has no rows: put some to predict there.")
     return rows
 

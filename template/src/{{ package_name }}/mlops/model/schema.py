@@ -20,6 +20,7 @@ from kedro.validation.exceptions import CheckFailure, DataValidationError
 from ..errors import listed, shortened, shown
 from .columns import Column, WrongValuesError, array_of
 from .frames import column_of, polars_series
+from .tensor_schema import TensorSchema
 
 if TYPE_CHECKING:
     from mlflow.types import Schema as Signature
@@ -198,6 +199,14 @@ class Schema:
     def _missing(self, found: Collection[str]) -> list[CheckFailure]:
         missing = [name for name in self.names if name in self._required and name not in found]
         return _named("missing columns", [shortened(name, 60) for name in missing])
+
+
+def read_schema(path: str | Path) -> Schema | TensorSchema:
+    """Read the schema that a model keeps, of a table or of an array."""
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    if content["library"] == TensorSchema.library:
+        return TensorSchema(content["dtype"], content["shape"])
+    return Schema.read(path)
 
 
 def as_table(predictions: Any, library: str) -> Any:

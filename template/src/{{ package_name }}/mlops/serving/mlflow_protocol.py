@@ -17,7 +17,8 @@ import pandas as pd
 
 from ..errors import listed, shortened, shown
 from ..model.predictions import encoded, records
-from ..model.schema import csv_options
+from ..model.schema import Schema, csv_options
+from ..model.tensor_schema import TensorSchema
 from .app import Headers, RefusalError, Route
 from .model import Model, Values
 
@@ -49,8 +50,12 @@ def version_of_mlflow() -> str:
 
 def invoke(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
     """Answer a request, or refuse it; also return how many rows it had."""
-    if _content_type(headers.get(b"content-type")) == _CSV:
-        prediction, rows = model.predict(_table_of_csv(body, model))
+    is_csv = _content_type(headers.get(b"content-type")) == _CSV
+    if isinstance(model.schema, TensorSchema):
+        content = {} if is_csv else parsed(body)
+        prediction, rows = model.predict(_array_of_json(content, model.schema, model.max_rows))
+    elif is_csv:
+        prediction, rows = model.predict(_table_of_csv(body, model, model.schema))
     else:
         prediction, rows = model.predict(_columns_of_json(parsed(body), model))
     # The first key is all that MLflow's clients read.
@@ -83,6 +88,20 @@ def parsed(body: bytes) -> dict[str, Any]:
     return content  # type: ignore[no-any-return]
 
 
+def _array_of_json(content: Mapping[str, Any], schema: TensorSchema, max_rows: int) -> list[Any]:
+    """Read the nested lists of a JSON body, in the two shapes that MLflow has for arrays."""
+    found = [key for key in _OF_ARRAYS if key in content]
+    if len(found) != 1:
+        raise RefusalError(
+            f"The model takes {schema.described()}: send JSON with {' or '.join(_OF_ARRAYS)}, a "
+            "nested list."
+        )
+    rows = content[found[0]]
+    _require(rows, list, f"{found[0]} must be a nested list")
+    _check_rows(found[0], len(rows), max_rows)
+    return rows  # type: ignore[no-any-return]
+
+
 def _columns_of_json(content: Mapping[str, Any], model: Model) -> dict[str, Values]:
     """Read the rows in a JSON body, whichever of MLflow's four shapes they have."""
     shapes = [key for key in _SHAPES if key in content]
@@ -96,12 +115,12 @@ def _columns_of_json(content: Mapping[str, Any], model: Model) -> dict[str, Valu
     return checked_length(shape, columns, model.max_rows)
 
 
-def _table_of_csv(body: bytes, model: Model) -> pd.DataFrame:
+def _table_of_csv(body: bytes, model: Model, schema: Schema) -> pd.DataFrame:
     """Read CSV as a batch reads its file, but that texts are texts whatever they look like."""
     load_args = dict(model.load_args)
     if _MOMENT.search(body):  # pandas takes it for a time, which is another one at each request.
         load_args.pop("parse_dates", None)
-    options = csv_options(model.schema, load_args)
+    options = csv_options(schema, load_args)
     try:
         table = pd.read_csv(io.BytesIO(body), **options | {"nrows": model.max_rows + 1})
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors.
@@ -165,7 +184,7 @@ def _split(where: str, content: Any, model: Model) -> dict[str, Values]:
     if unknown := sorted(content.keys() - {"columns", "index", "data"}):
         found = f"unknown keys {listed(unknown)}; it has columns, index and data"
         raise RefusalError(f"{where}: {found}.")
-    names, rows = content.get("columns", model.schema.names), content.get("data")
+    names, rows = content.get("columns", list(model.schema.names)), content.get("data")
     if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise RefusalError(f"{where}.columns must be a list of names.")
     if twice := [name for name, times in Counter(names).items() if times > 1]:
@@ -177,7 +196,7 @@ def _split(where: str, content: Any, model: Model) -> dict[str, Values]:
 def _instances(where: str, rows: Any, model: Model) -> dict[str, Values]:
     _require(rows, list, f"{where} must be a list of rows")
     if rows and isinstance(rows[0], list):
-        return by_position(where, rows, model.schema.names)
+        return by_position(where, rows, list(model.schema.names))
     if rows and len(model.schema.names) == 1 and not isinstance(rows[0], dict):
         return {model.schema.names[0]: rows}
     return _records(where, rows, model)
@@ -191,6 +210,9 @@ def _inputs(where: str, content: Any, model: Model) -> dict[str, Values]:
     for name, values in content.items():
         _require(values, list, f"{where}: {name} must be a list")
     return content
+
+
+_OF_ARRAYS = ("instances", "inputs")
 
 
 def _require(value: Any, kind: type, rule: str) -> None:

@@ -16,7 +16,8 @@ from kedro.validation import DataValidationError
 from ..errors import shortened
 from ..mlflow_internals import unchecked_predict
 from ..model.predictions import encoded, records
-from ..model.schema import FILE, Schema, in_words
+from ..model.schema import FILE, Schema, in_words, read_schema
+from ..model.tensor_schema import TensorSchema
 from .app import RefusalError
 
 Values = Sequence[Any]
@@ -35,7 +36,7 @@ class Model:
     name: str
     version: str
     max_rows: int  # Of a request.
-    schema: Schema  # Of the rows that it takes.
+    schema: Schema | TensorSchema  # Of the rows that it takes.
     _predict: Callable[[Any], Any]
     outputs: Sequence[Mapping[str, Any]] = ()  # As its signature has them.
     example: Mapping[str, Values] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class Model:
     def load(cls, folder: Path, name: str, version: str, max_rows: int) -> "Model":
         """Load the files of a version, and predict its example: no caller waits for the first time.
 
-        A model that takes no table, or refuses its own example, does not load.
+        A model that takes neither a table nor an array, or refuses its own example, does not load.
         """
         packed = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
         signature, flavor = packed.get("signature") or {}, packed["flavors"]["python_function"]
@@ -61,14 +62,20 @@ class Model:
             _example(folder, packed),
             entry.get("load_args") or {} if "CSV" in str(entry.get("type")) else {},
         )
-        if model.example:
-            encoded(records(model.predict(model.example)[0]))
+        example = None if isinstance(schema, Schema) else schema.example()
+        if model.example or example is not None:
+            encoded(records(model.predict(model.example if example is None else example)[0]))
         return model
 
-    def predict(self, rows: Mapping[str, Values] | pd.DataFrame) -> tuple[Any, int]:
-        """Predict for columns of JSON or a table of CSV, or refuse them; also count their rows."""
+    def predict(self, rows: Any) -> tuple[Any, int]:
+        """Predict for columns or an array of JSON, or a table of CSV; also count their rows.
+
+        What the model refuses is refused.
+        """
         try:
-            if isinstance(rows, pd.DataFrame):
+            if isinstance(self.schema, TensorSchema):
+                table = self.schema.conform(rows)
+            elif isinstance(rows, pd.DataFrame):
                 self.schema.check_names({str(name) for name in rows.columns})
                 table = self.schema.conform(rows)
             else:
@@ -81,19 +88,24 @@ class Model:
 
     def check_names(self, found: Collection[str]) -> None:
         """Refuse names that are not those of the columns."""
+        assert isinstance(self.schema, Schema)
         try:
             self.schema.check_names(found)
         except DataValidationError as error:
             raise RefusalError(in_words(error)) from error
 
 
-def _schema_of(folder: Path, flavor: Mapping[str, Any], inputs: str | None) -> Schema:
+def _schema_of(
+    folder: Path, flavor: Mapping[str, Any], inputs: str | None
+) -> Schema | TensorSchema:
     """Read the model's own schema; other models, and those of version 2.0, have a signature."""
     if kept := (flavor.get("artifacts") or {}).get(FILE):
-        return Schema.read(folder / kept["path"])
-    if schema := Schema.of_signature(inputs):
+        return read_schema(folder / kept["path"])
+    if schema := Schema.of_signature(inputs) or TensorSchema.of_signature(inputs):
         return schema
-    raise ValueError("its signature has no named columns with one value a row each")
+    raise ValueError(
+        "its signature has neither named columns with one value a row each nor a tensor"
+    )
 
 
 def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..model.columns import Column
 from ..model.predictions import encoded
+from ..model.tensor_schema import TensorSchema
 from .app import Route
 from .model import Model
 
@@ -27,6 +28,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "category": {},
 }
 _TEXT = {"type": "string"}
+_JSON_TYPES = {"b": "boolean", "i": "integer", "u": "integer"}  # Of arrays, by NumPy's kinds.
 # Of tensors, in KServe's protocol.
 DATATYPES = {
     *("BOOL", "BYTES", "FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64"),
@@ -46,12 +48,15 @@ _ERRORS = {
 
 def routes(model: Model) -> dict[str, Route]:
     """Return what describes the model, by path."""
-    columns = [
-        {"name": column.name, "required": column.required, **described(column)}
-        for column in model.schema.columns
-    ]
     about = {"name": model.name, "version": model.version, "max_rows": model.max_rows}
-    about |= {"columns": columns, "openapi": "/openapi.json"}
+    if isinstance(model.schema, TensorSchema):
+        about |= {"input": model.schema.described()}
+    else:
+        about["columns"] = [
+            {"name": column.name, "required": column.required, **described(column)}
+            for column in model.schema.columns
+        ]
+    about["openapi"] = "/openapi.json"
     return {
         "/": Route("/", encoded(about)),
         "/openapi.json": Route("/openapi.json", encoded(document(model))),
@@ -99,6 +104,11 @@ def document(model: Model) -> dict[str, Any]:
 
 def _row(model: Model) -> dict[str, Any]:
     columns = model.schema.columns
+    if isinstance(model.schema, TensorSchema):
+        row: dict[str, Any] = {"type": _JSON_TYPES.get(model.schema.dtype.kind, "number")}
+        for size in reversed(model.schema.shape):
+            row = {"type": "array", "items": row, "minItems": size, "maxItems": size}
+        return row
     return {
         "type": "object",
         "properties": {column.name: described(column) for column in columns},
@@ -135,6 +145,12 @@ def _invocations(model: Model) -> dict[str, Any]:
         "inputs": rows,
         "dataframe_split": split,
     }
+    content: dict[str, Any] = {}
+    if isinstance(model.schema, TensorSchema):
+        shapes = {name: shapes[name] for name in ("instances", "inputs")}
+    else:
+        text = {"minLength": 1, "description": "With a header, as a batch's file.", **_TEXT}
+        content = {"text/csv": {"schema": text}}
     bodies = [{**_object({k: v}), "additionalProperties": True} for k, v in shapes.items()]
     json_body: dict[str, Any] = {"schema": {"oneOf": bodies}}
     if model.example:
@@ -143,8 +159,6 @@ def _invocations(model: Model) -> dict[str, Any]:
             if column.type == "datetime" and row.get(column.name):
                 row[column.name] += "Z"  # Which the format "date-time" wants.
         json_body["example"] = {"dataframe_records": [row]}
-    text = {"type": "string", "minLength": 1, "description": "With a header, as a batch's file."}
-    csv_body = {"schema": text}
     predictions = {"type": "array", "items": {"$ref": "#/components/schemas/Prediction"}}
     tables = {"predictions": predictions, "model_version": {"type": "string"}}
     answer = _object(tables if model.outputs else tables | {"predictions": {}})
@@ -152,7 +166,7 @@ def _invocations(model: Model) -> dict[str, Any]:
         "summary": f"Predict with {model.name} version {model.version}.",
         "requestBody": {
             "required": True,
-            "content": {"application/json": json_body, "text/csv": csv_body},
+            "content": {"application/json": json_body, **content},
         },
         "responses": _responses(answer, _object({"error_code": _TEXT, "message": _TEXT})),
     }

@@ -14,7 +14,8 @@ import numpy as np
 from ..errors import listed, shown
 from ..model.columns import Column
 from ..model.predictions import Tensor, datatype_of, encoded, tensors
-from ..model.schema import mlflow_type
+from ..model.schema import Schema, mlflow_type
+from ..model.tensor_schema import TensorSchema
 from .app import Headers, RefusalError, Route
 from .mlflow_protocol import by_position, checked_length, parsed, version_of_mlflow
 from .model import Model, Values
@@ -40,10 +41,7 @@ def routes(model: Model) -> dict[str, Route]:
         "name": model.name,
         "versions": [model.version],
         "platform": "mlflow",
-        "inputs": [
-            {"name": column.name, "datatype": _datatype(column), "shape": [-1]}
-            for column in model.schema.columns
-        ],
+        "inputs": _inputs(model.schema),
         "outputs": [each for each in map(_described, model.outputs) if each],
     }
 
@@ -65,14 +63,24 @@ def routes(model: Model) -> dict[str, Route]:
 def infer(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
     """Answer an inference request, or refuse it; also return how many rows it had."""
     content = parsed(body)
-    columns = _columns_of(content, model)
-    prediction, rows = model.predict(columns)
+    is_array = isinstance(model.schema, TensorSchema)
+    prediction, rows = model.predict((_array_of if is_array else _columns_of)(content, model))
     try:
         outputs = tensors(prediction)
     except (TypeError, ValueError) as error:
         text = f"This protocol cannot carry what the model returns ({error}): use /invocations."
         raise RefusalError(text, 501) from error
     return encoded(_response(content, model.name, model.version, outputs)), rows
+
+
+def _inputs(schema: Schema | TensorSchema) -> list[dict[str, Any]]:
+    if isinstance(schema, TensorSchema):
+        datatype = datatype_of(schema.dtype.kind)
+        return [{"name": "input", "datatype": datatype, "shape": [-1, *schema.shape]}]
+    return [
+        {"name": column.name, "datatype": _datatype(column), "shape": [-1]}
+        for column in schema.columns
+    ]
 
 
 def _datatype(column: Column) -> str:
@@ -89,14 +97,30 @@ def _described(output: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": [-1]} if datatype else {}
 
 
-def _columns_of(content: Mapping[str, Any], model: Model) -> dict[str, Values]:
-    names, max_rows = model.schema.names, model.max_rows
+def _array_of(content: Mapping[str, Any], model: Model) -> Any:
+    found = _tensors_of(content)
+    if len(found) != 1:
+        raise RefusalError(f"inputs: the model takes one tensor, not {len(found)}.")
+    ((name, shape, values),) = found
+    checked_length(name, {name: range(shape[0])}, model.max_rows)
+    try:
+        return np.array(values).reshape(shape)
+    except ValueError:
+        raise RefusalError(f"inputs: {shown(name)} holds lists of unequal length.") from None
+
+
+def _tensors_of(content: Mapping[str, Any]) -> list[tuple[str, list[int], list[Any]]]:
     inputs = content.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         raise RefusalError(
             "inputs must be a list of tensors, each with name, shape, datatype and data."
         )
-    tensors = [_tensor(each, f"inputs[{place}]") for place, each in enumerate(inputs)]
+    return [_tensor(each, f"inputs[{place}]") for place, each in enumerate(inputs)]
+
+
+def _columns_of(content: Mapping[str, Any], model: Model) -> dict[str, Values]:
+    names, max_rows = list(model.schema.names), model.max_rows
+    tensors = _tensors_of(content)
     if len(tensors) == 1:
         name, shape, values = tensors[0]
         if len(shape) == 2 and shape[1] == len(names) > 1:
