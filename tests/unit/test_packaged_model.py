@@ -205,7 +205,7 @@ def test_another_model_of_an_array_is_served_too(mlops: Rooms, tmp_path: Path) -
     folder = sum_model(tmp_path / "a", pd.DataFrame({"a": [1.0]}))
     saved = mlflow.models.Model.load(folder)
     saved.signature = mlflow.models.infer_signature(np.array([[1.0, 2.0]]))
-    saved.saved_input_example_info = None
+    vars(saved)["saved_input_example_info"] = None
     saved.save(folder / "MLmodel")
     model = mlops("serving.model").Model.load(folder, "m", "1", 10)
     assert model.predict([[1, 2], [1, 1]])[0].tolist() == [3.0, 2.0]

@@ -127,6 +127,11 @@ SHEETS = [
 ]
 
 
+def asked(tag: str, sheet: dict[str, str]) -> dict[str, str]:
+    """The answers to what a version asks."""
+    return {key: value for key, value in sheet.items() if key in versions.questions(tag)}
+
+
 Started: TypeAlias = "Callable[[str, int], Path]"
 
 
@@ -136,7 +141,8 @@ def started(published: Path, memory: Path) -> Started:
 
     @cache
     def start(tag: str, sheet: int) -> Path:
-        project = versions.start(published, memory / f"{tag}-{sheet}", tag, SHEETS[sheet])
+        given = asked(tag, SHEETS[sheet])
+        project = versions.start(published, memory / f"{tag}-{sheet}", tag, given)
         answers.git(project, "gc", "--quiet")
         return project
 
@@ -170,7 +176,7 @@ def test_no_line_is_lost(
     before = answers.files(project)
     change = {key: value for key, value in SHEETS[new].items() if SHEETS[old].get(key) != value}
 
-    update = versions.update(project, step[1], change)
+    update = versions.update(project, step[1], asked(step[1], change))
 
     after = answers.files(project)
     for path, content in before.items():
