@@ -113,7 +113,7 @@ def require_columns(mlops: Rooms, catalog: DataCatalog, folder: Path) -> None:
     columns, dataset = mlops("registry.columns"), catalog["rows"]
     version = ("Version 1 of m (champion)", columns.columns_of(folder))
     check = columns.RequiredColumns("rows", *version)
-    vars(dataset)["load"] = mlops("model.batch").Rows(dataset, check, None).load
+    vars(dataset)["load"] = mlops("model.batch").Rows(dataset, check).load
 
 
 @pytest.mark.parametrize(

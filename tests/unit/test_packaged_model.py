@@ -547,8 +547,9 @@ def test_rows_that_a_version_refuses_in_its_own_process_are_refused_as_here(
             raise _failure
 
         monkeypatch.setattr(batch, "predictions_of", fail)
-        with pytest.raises(raised, match="no such rows" if cause else "does not predict"):
-            batch.OwnProcess(Path("model"), "4")(ROWS)
+        said = "for dataset 'rows'\nno such rows" if cause else "does not predict"
+        with pytest.raises(raised, match=said):
+            batch.OwnProcess(Path("model"), "4", "rows")(ROWS)
 
 
 def test_a_model_is_not_loaded_beside_other_code_of_the_same_name(

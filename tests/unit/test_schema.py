@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -262,11 +263,14 @@ def test_so_do_tensors(served: Asked) -> None:
 def use(mlops: Rooms, folder: Path, catalog: DataCatalog) -> None:
     """Let a scoring run use a version."""
     version = SimpleNamespace(name="m", version="7", run_id="r", aliases=[])
-    about = {"name": "m", "pipeline": "inference", "input": "rows", "traced": False}
     inference = mlops("project").registered_pipelines()["inference"]
     start = mlops("tracking").RunStart({}, ["inference"], inference, catalog)
-    options = mlops("config").ModelOptions(**about)
-    mlops("model.batch").use_version(options, version, folder, start)
+    mlops("model.batch").use_version(options_of(mlops), version, folder, start)
+
+
+def options_of(mlops: Rooms) -> Any:
+    about = {"name": "m", "pipeline": "inference", "input": "rows", "traced": False}
+    return mlops("config").ModelOptions(**about)
 
 
 def test_so_does_a_batch(mlops: Rooms, packaged: Path, tmp_path: Path) -> None:
@@ -610,11 +614,15 @@ def test_an_id_of_the_file_or_request_is_in_the_predictions(
     )
     answer = asked.ask("/invocations", rows.encode(), "text/csv")
     assert answer.body["predictions"] == expected
-    batch = catalog_of(tmp_path, rows, f"{__name__}.Customers", dtype={"who": "str"})
-    batch["predictions"] = MemoryDataset()
-    use(mlops, folder, batch)
-    batch["predictions"].save(half(batch.load("rows"), {}))
-    assert batch.load("predictions").to_dict("records") == expected
+    for use_model in (
+        partial(use, mlops, folder),
+        partial(mlops("model.batch").use_working_copy, options_of(mlops)),
+    ):
+        batch = catalog_of(tmp_path, rows, f"{__name__}.Customers", dtype={"who": "str"})
+        batch["predictions"] = MemoryDataset()
+        use_model(batch)
+        batch["predictions"].save(half(batch.load("rows"), {}))
+        assert batch.load("predictions").to_dict("records") == expected
 
 
 # --- Polars ---

@@ -6,7 +6,7 @@ in a process of its own.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..tracking import RunStart
 from .frozen import changes_since, entry_of, input_entry
 from .own_process import predictions_of
 from .plan import dataset_at, parameters_of
+from .preflight import pandera_of
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -45,7 +46,7 @@ def use_version(
     folder: Path,
     start: RunStart,
     secrets: Patterns = (),
-    check: Callable[[Any], None] = lambda _: None,
+    check: Callable[[Any], None] | None = None,
 ) -> dict[str, str]:
     """Let a run of the inference pipeline predict as a registered version does, from its files.
 
@@ -80,7 +81,8 @@ def use_version(
                     f"'{options.pipeline}' cannot run with it: run the whole pipeline, or the "
                     f"project as it is with `--params model_version={WORKING_COPY}`."
                 )
-            _replace_nodes(options, start.pipeline, config, catalog, OwnProcess(folder, number))
+            function = OwnProcess(folder, number, options.input)
+            _replace_nodes(options, start.pipeline, config, catalog, function)
         else:
             values = parameters_of(config, inference)
             for name in inference.inputs() & values.keys():
@@ -89,8 +91,8 @@ def use_version(
                 catalog[name] = dataset_at(name, entry, files[name])
         rows = None
         if dataset := catalog.get(options.input):
-            ours = FILE in files and not changes.code
-            rows = Rows(dataset, check, read_schema(files[FILE]) if ours else None)
+            schema = read_schema(files[FILE]) if FILE in files and not changes.code else None
+            rows = Rows(dataset, check, schema, schema.ids if schema else ())
             vars(dataset)["load"] = rows.load
         _add_origin(options, inference, catalog, int(version.version), run_id, rows)
     return {"model.name": version.name, "model.version": number, "model.run_id": run_id}
@@ -100,8 +102,13 @@ def use_working_copy(options: ModelOptions, catalog: DataCatalog) -> dict[str, s
     """Let predictions say that no version has made them; return the run's tags."""
     logger.info("Scoring with the project as it is, and no version of %s.", options.name)
     inference = registered_pipeline(options.pipeline, "model.pipeline")
-    with muted("kedro.io.data_catalog"):
-        _add_origin(options, inference, catalog, WORKING_COPY, "")
+    rows, pandera = None, pandera_of(options, catalog)
+    columns = pandera.columns.items() if pandera else ()
+    ids = [name for name, column in columns if (column.metadata or {}).get("id")]
+    if ids and (dataset := catalog.get(options.input)):
+        rows = Rows(dataset, ids=ids)
+        vars(dataset)["load"] = rows.load
+    _add_origin(options, inference, catalog, WORKING_COPY, "", rows)
     return {"model.name": options.name, "model.version": WORKING_COPY}
 
 
@@ -111,6 +118,7 @@ class OwnProcess:
 
     folder: Path
     number: str
+    input: str
 
     @property
     def __name__(self) -> str:
@@ -121,8 +129,9 @@ class OwnProcess:
         try:
             return predictions_of([self.folder], rows, all_columns=True)[0]
         except TrackingError as error:
-            if isinstance(error.__cause__, DataValidationError):
-                raise error.__cause__ from None
+            if isinstance(refusal := error.__cause__, DataValidationError):
+                refusal.dataset_name = self.input
+                raise refusal from None
             raise
 
 
@@ -188,17 +197,20 @@ class Rows:
     """Loads rows as the model's schema has them, and remembers which they were."""
 
     dataset: AbstractDataset[Any, Any]
-    check: Callable[[Any], None]  # Raises what there is to say of rows of another problem.
-    schema: "Schema | TensorSchema | None"
-    ids: Any = None  # The id columns of what was loaded last.
+    check: Callable[[Any], None] | None = None  # Raises what there is to say of other data.
+    schema: "Schema | TensorSchema | None" = None
+    ids: Sequence[str] = ()
+    loaded: Any = None  # The id columns of what was loaded last.
 
     def load(self) -> Any:
         """Load rows; a DataValidationError says what training did not have."""
         rows = type(self.dataset).load(self.dataset)
-        self.check(rows)
+        if self.check:
+            self.check(rows)
         if self.schema:
             rows = self.schema.conform(rows)
-            self.ids = rows[[label for label in self.schema.ids if label in rows.columns]]
+        if self.ids:
+            self.loaded = rows[[label for label in self.ids if label in rows.columns]]
         return rows
 
 
@@ -215,10 +227,12 @@ class Predictions:
 
     def save(self, data: Any) -> None:
         """Add the columns to a table and save it; anything else is saved as it is."""
-        if self.rows and self.rows.schema and self.rows.schema.ids:
-            if self.rows.ids is None:  # Another process has loaded them.
+        if self.rows and self.rows.ids:
+            from .schema import with_ids  # With pandas.
+
+            if self.rows.loaded is None:  # Another process has loaded them.
                 self.rows.load()
-            data = self.rows.schema.add_ids(self.rows.ids, data)
+            data = with_ids(self.rows.loaded, data)
         data = _add_columns(data, self.columns) if self.columns else data
         type(self.dataset).save(self.dataset, data)
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
-from kedro.utils import load_obj
-from kedro.validation import DataValidationError, ValidatorSpec
+from kedro.validation import DataValidationError
 from packaging.requirements import Requirement
 
 from ..backend.client import muted
@@ -26,20 +25,17 @@ from ..redaction import Patterns, mask
 from ..tracking import RunListener, RunStart
 from ..tracking.capture.values import read_parameters
 from ..tracking.journal import Journal
-from ..validation import schema_of
 from . import plan
 from .card import write_card
 from .frozen import code_of, input_entry
 from .own_code import OwnModules, own_modules_of_project, wiring
 from .parts import copy_dataset, copy_lookup, fitted_inputs, lookup_inputs, lookup_problems
 from .plan import InferencePlan
-from .preflight import load_input, missing_modules, problems
+from .preflight import load_input, missing_modules, pandera_of, problems
 from .training_tables import TrainingTables
 from .unregistered import keep, note_run, waiting
 
 if TYPE_CHECKING:
-    from pandera.pandas import DataFrameSchema
-
     from ..tracking.run import TrackedRun
     from ..tracking.shipping import Delivery
     from .schema import Schema
@@ -145,7 +141,9 @@ def require_model(
     try:
         _parameters(inference, catalog, secrets)
         project_requirements()
-        for problem in problems(options, training, inference, catalog, _pandera(options, catalog)):
+        for problem in problems(
+            options, training, inference, catalog, pandera_of(options, catalog)
+        ):
             raise TrackingError(problem)
     except TrackingError as error:
         raise TrackingError(
@@ -212,7 +210,7 @@ def package(
     for problem in lookup_problems(options, catalog):
         raise TrackingError(problem)
     rows = load_input(options, catalog)
-    schema = model_schema(rows, _pandera(options, catalog), tables)
+    schema = model_schema(rows, pandera_of(options, catalog), tables)
     with TemporaryDirectory(dir=folder.parent) as scratch:
         entries, files = {}, {FILE: str(Path(scratch, FILE))}
         schema.write(Path(scratch, FILE))
@@ -319,15 +317,6 @@ def _distribution() -> metadata.Distribution:
         f"The package '{PACKAGE}' is not installed in this environment, so its requirements "
         "are unknown: run `uv sync` and start Kedro by `uv run kedro`."
     )
-
-
-def _pandera(options: ModelOptions, catalog: DataCatalog) -> "DataFrameSchema | None":
-    """Return the pandera schema that the input's catalog entry checks by, if it is known."""
-    if not (declared := catalog.validators.get(options.input)):
-        return None
-    spec = ValidatorSpec.from_dataset_config(options.input, declared)
-    is_used = spec.enabled and "load" in spec.on and spec.severity != "warn"
-    return schema_of(load_obj(spec.class_path)) if is_used else None
 
 
 def _predictions(options: ModelOptions, predict: Callable[[Any], Any], rows: Any) -> Any:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kedro.io import DataCatalog, DatasetError, MemoryDataset
 from kedro.io.core import is_parameter
 from kedro.pipeline import Pipeline
-from kedro.validation.exceptions import DataValidationError
+from kedro.utils import load_obj
+from kedro.validation import DataValidationError, ValidatorSpec
 
 from ..backend.client import muted
 from ..config import ModelOptions
@@ -22,6 +23,7 @@ from ..mlflow_internals import storage_of, uncached
 from ..project import PACKAGE_FOLDER
 from ..tracking.capture.foreign import is_a, name_of
 from ..tracking.capture.inputs import is_table
+from ..validation import schema_of
 from .frozen import code_of, entry_of
 from .parts import lookup_problems
 
@@ -77,6 +79,15 @@ def missing_modules(
             f"The model may not load elsewhere: {importer} imports {module}, which is neither in "
             f"{PACKAGE_FOLDER.parent.name} nor an installed library."
         )
+
+
+def pandera_of(options: ModelOptions, catalog: DataCatalog) -> "DataFrameSchema | None":
+    """Return the pandera schema that the input's catalog entry checks by, if it is known."""
+    if not (declared := catalog.validators.get(options.input)):
+        return None
+    spec = ValidatorSpec.from_dataset_config(options.input, declared)
+    is_used = spec.enabled and "load" in spec.on and spec.severity != "warn"
+    return schema_of(load_obj(spec.class_path)) if is_used else None
 
 
 def _of_fitted(name: str, catalog: DataCatalog, function: Any) -> Iterator[str]:

@@ -178,15 +178,7 @@ class Schema:
         What is no table becomes one. Predictions of another number of rows stay as they are.
         """
         ids = [label for label in self.ids if label in table.columns]
-        rows = as_table(predictions, self.library) if ids else None
-        if rows is None or len(rows) != len(table):
-            return predictions
-        ids = [label for label in ids if label not in rows.columns]
-        if self.library == "polars":
-            return rows.select(*(table[label] for label in ids), *rows.columns)
-        for place, label in enumerate(ids):
-            rows.insert(place, label, table[label].array)
-        return rows
+        return with_ids(table[ids], predictions) if ids else predictions
 
     def check_names(self, found: Collection[str]) -> None:
         """Refuse columns that are not the schema's, naming what is missing and unknown."""
@@ -207,6 +199,20 @@ def read_schema(path: str | Path) -> Schema | TensorSchema:
     if content["library"] == TensorSchema.library:
         return TensorSchema(content["dtype"], content["shape"])
     return Schema.read(path)
+
+
+def with_ids(ids: Any, predictions: Any) -> Any:
+    """Return predictions with the columns of another table of as many rows before them."""
+    library = type(ids).__module__.partition(".")[0]
+    rows = as_table(predictions, library)
+    if rows is None or len(rows) != len(ids):
+        return predictions
+    new = [label for label in ids.columns if label not in rows.columns]
+    if library == "polars":
+        return rows.select(*(ids[label] for label in new), *rows.columns)
+    for place, label in enumerate(new):
+        rows.insert(place, label, ids[label].array)
+    return rows
 
 
 def as_table(predictions: Any, library: str) -> Any:
