@@ -75,4 +75,4 @@ build/lint/project: FORCE # the package under a name that can be imported, with 
 	@ln -s '$(CURDIR)/template/src/{{ package_name }}/'* '$(CURDIR)/docs/examples/'*.py $@
 	@for example in regression classification none; do ln -s \
 	    "$(CURDIR)/template/{% if example == '$$example' %}.{% endif %}/src/{{ package_name }}/pipelines" $@/$$example; done
-	@mv $@/regression $@/pipelines
+	@rm -f $@/pipelines && mv $@/regression $@/pipelines # One is left where a version without examples was.

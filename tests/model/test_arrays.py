@@ -177,8 +177,11 @@ def test_it_is_described(served: Served) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        (np.array(["a", "b"]), "the type <U1: a model takes rows of numbers or booleans"),
-        (np.array(3.0), "an array of the shape []"),
+        (
+            np.array(["a", "b"]),
+            "of the type <U1 and the shape [2] cannot be the model's input: a model takes rows",
+        ),
+        (np.array(3.0), "and the shape [] cannot be the model's input"),
         ([1, 2], "is a builtins.list: let its entry in catalog.yml load a table"),
         (np.empty((0, 2, 3)), "has no rows"),
     ],

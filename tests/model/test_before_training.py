@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 
-import numpy as np
 import pytest
 
 from tests.support.little import CONFIG, little
@@ -22,7 +21,7 @@ def no_input(project: Project) -> None:
 
 
 def another_input(project: Project) -> None:
-    (project.folder / "data/instances.pickle").write_bytes(pickle.dumps(np.ones((2, 2))))
+    (project.folder / "data/instances.pickle").write_bytes(pickle.dumps({"a": [1, 2]}))
     entry = "instances: {type: pickle.PickleDataset, filepath: data/instances.pickle}"
     project.edit("conf/base/catalog.yml", INSTANCES, entry)
 
@@ -52,7 +51,7 @@ def a_name_that_mlflow_refuses(project: Project) -> None:
     ("spoil", "sentence"),
     [
         (no_input, "'instances' (model.input in mlflow.yml), has no file at"),
-        (another_input, "is a numpy.ndarray: let its entry in catalog.yml load a table of pandas"),
+        (another_input, "is a builtins.dict: let its entry in catalog.yml load a table of pandas"),
         (refused_by_its_validator, "x must be small"),
         (no_file_of_the_fitted, "'state' is fitted by the run and read by the model, but has no"),
         (no_such_parameter, "reads 'params:factor', which is in no parameters.yml."),

@@ -240,7 +240,11 @@ def test_a_table_of_these_types_may_be_the_input(
     [
         pytest.param(value, sentence, id=name)
         for name, value, sentence in [
-            ("array", np.ones((2, 2)), "is a numpy.ndarray: let its entry in catalog.yml load a"),
+            (
+                "array of texts",
+                np.array([["a"]]),
+                "An array of the type <U1 and the shape [1, 1] cannot be the model's input",
+            ),
             ("list", [[1.0]], "is a builtins.list"),
             ("series", pd.Series([1]), "Series: let its entry"),
             ("no rows", pd.DataFrame({"a": []}), "has no rows"),

@@ -86,6 +86,27 @@ def test_who_is_killed_over_it_leaves_nothing_that_hinders_the_next(
     assert [each.name for each in tmp_path.iterdir()] == ["mlflow.db"]
 
 
+# The cache is so small that tables are in the file before the end of the transaction.
+CUT_OFF = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA cache_size = 1")
+connection.execute("BEGIN EXCLUSIVE")
+for number in range(50):
+    connection.execute(f"CREATE TABLE t{number} (x)")
+os._exit(0)
+"""
+
+
+def test_what_was_cut_off_after_its_first_pages_is_made_again(mlops: Rooms, tmp_path: Path) -> None:
+    path = tmp_path / "mlflow.db"
+    subprocess.run([sys.executable, "-c", CUT_OFF, path], check=True)
+    assert path.stat().st_size
+    mlops("backend.databases").make_tables(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        assert tables_of(connection) == migrated()
+
+
 def test_two_who_make_it_at_once_make_it_once(tmp_path: Path) -> None:
     path = tmp_path / "mlflow.db"
     assert [process.wait() for process in (start(path), start(path))] == [0, 0]

@@ -104,7 +104,13 @@ def _file_of(uri: str) -> Path | None:
 
 
 def _is_empty(path: Path) -> bool:
-    return not (path.exists() and path.stat().st_size)
+    """Return whether a database holds nothing, once what was cut off there has been undone."""
+    if not (path.exists() and path.stat().st_size):
+        return True
+    if not path.with_name(f"{path.name}-journal").exists():
+        return False
+    with closing(sqlite3.connect(path)) as connection:  # SQLite undoes it when it is read.
+        return not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
 def _has_rows(uri: str, table: str) -> bool:

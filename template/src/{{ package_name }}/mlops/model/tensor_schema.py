@@ -37,8 +37,8 @@ class TensorSchema:
         """Read the schema of an array of rows; a TrackingError says why no request can carry it."""
         if array.ndim == 0 or array.dtype.kind not in _KINDS:
             raise TrackingError(
-                f"The model's input is an array of the shape {list(array.shape)} and the type "
-                f"{array.dtype}: a model takes rows of numbers or booleans."
+                f"An array of the type {array.dtype} and the shape {list(array.shape)} cannot be "
+                "the model's input: a model takes rows of numbers or booleans."
             )
         return cls(array.dtype.name, array.shape[1:])
 
@@ -78,7 +78,8 @@ class TensorSchema:
             raise _refused(f"must be {self.described()}, not of the shape {list(array.shape)}")
         if array.dtype == self.dtype:
             return array
-        converted = array.astype(self.dtype)
+        with np.errstate(invalid="ignore"):  # NaN is no whole number, and is refused below.
+            converted = array.astype(self.dtype)
         # A fraction may lose digits, as training's do; a whole number may not become another.
         if self.dtype.kind != "f" and not np.array_equal(converted, array):
             raise _refused(f"must be {self.described()}: it has values of another type")
