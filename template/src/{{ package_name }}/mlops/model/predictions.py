@@ -115,6 +115,12 @@ _FORMS: list[tuple[Any, Any]] = [
 
 # --- Tensors ---
 
+# All datatypes of KServe's protocol; what is returned has a few of them.
+DATATYPES = {
+    *("BOOL", "BYTES", "FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64"),
+    *("UINT8", "UINT16", "UINT32", "UINT64"),
+}
+
 
 def tensors(prediction: Any) -> list[Tensor]:
     """Return a prediction as tensors: a table or a dictionary as one each column.

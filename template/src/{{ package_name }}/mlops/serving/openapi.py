@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from ..model.columns import Column
-from ..model.predictions import encoded
+from ..model.predictions import DATATYPES, encoded
 from ..model.tensor_schema import TensorSchema
 from .app import Route
 from .model import Model
@@ -29,11 +29,6 @@ _TYPES: dict[str, dict[str, Any]] = {
 }
 _TEXT = {"type": "string"}
 _JSON_TYPES = {"b": "boolean", "i": "integer", "u": "integer"}  # Of arrays, by NumPy's kinds.
-# Of tensors, in KServe's protocol.
-DATATYPES = {
-    *("BOOL", "BYTES", "FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64"),
-    *("UINT8", "UINT16", "UINT32", "UINT64"),
-}
 # A time without a zone is no "date-time".
 _OUTPUTS = _TYPES | {"long": {"type": "integer"}, "datetime": {"type": "string"}}
 _ERRORS = {

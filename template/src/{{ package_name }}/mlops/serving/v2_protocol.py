@@ -13,13 +13,12 @@ import numpy as np
 
 from ..errors import listed, shown
 from ..model.columns import Column
-from ..model.predictions import Tensor, datatype_of, encoded, tensors
+from ..model.predictions import DATATYPES, Tensor, datatype_of, encoded, tensors
 from ..model.schema import Schema, mlflow_type
 from ..model.tensor_schema import TensorSchema
 from .app import Headers, RefusalError, Route
 from .mlflow_protocol import by_position, checked_length, parsed, version_of_mlflow
 from .model import Model, Values
-from .openapi import DATATYPES
 
 _DATATYPES = {
     "boolean": "BOOL",
