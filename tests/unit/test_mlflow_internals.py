@@ -523,6 +523,41 @@ def test_a_packaged_models_process_needs_no_mlflow() -> None:
     assert done.stdout == "[]\n"
 
 
+# How a project may use what is not loaded yet.
+USES_OF_DEFERRED = [
+    "assert callable(mlflow.genai.evaluate)",
+    "assert 'evaluate' in dir(mlflow.genai)",
+    "from mlflow.genai import evaluate",
+    "import mlflow.genai.datasets as datasets; assert datasets is mlflow.genai.datasets",
+    "from mlflow import genai; assert callable(genai.evaluate)",
+    "assert not hasattr(mlflow.genai, 'no_such_name')",
+    "import mlflow.gateway.exceptions",
+]
+
+
+def test_each_run_would_wait_for_parts_of_mlflow_that_it_does_not_use() -> None:
+    script = (
+        "import os, sys\n"
+        "from importlib import import_module\n"
+        'import_module("{{ package_name }}.mlops.mlflow_internals").import_mlflow()\n'
+        "import mlflow, mlflow.tracing.client, mlflow.store.tracking.rest_store\n"
+        "found = lambda: {'mlflow.genai', 'mlflow.gateway', 'fastapi'} & set(sys.modules)\n"
+        "print(found())\n"
+        "for use in sys.argv[1:]:\n"
+        "    if not os.fork():\n"  # Nothing is loaded yet for the next one.
+        "        exec(use)\n"
+        "        print(use, bool(found()), flush=True)\n"
+        "        os._exit(0)\n"
+        "    os.wait()\n"
+    )
+    printed = subprocess.check_output(
+        [sys.executable, "-u", "-c", script, *USES_OF_DEFERRED],
+        env={"PYTHONPATH": str(SOURCE)},
+        encoding="utf-8",
+    )
+    assert printed.splitlines() == ["set()", *(f"{use} True" for use in USES_OF_DEFERRED)]
+
+
 # A named tuple's and the system's own, which are documented.
 PUBLIC = {"_replace", "_asdict", "_exit"}
 

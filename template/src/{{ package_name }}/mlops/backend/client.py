@@ -14,7 +14,7 @@ from urllib.request import urlopen
 from ..config import PlaceOptions
 from ..disk import refusal
 from ..errors import TrackingError, one_line
-from ..mlflow_internals import answered_status, quieten_mlflow
+from ..mlflow_internals import answered_status, import_mlflow, quieten_mlflow
 from ..project import is_database, is_server
 from ..redaction import mask, mask_text
 from .databases import UnreachableError, creation, why_closed
@@ -54,6 +54,7 @@ def connect(server: PlaceOptions) -> "MlflowClient":
     """
     for name, value in _VARIABLES.items():
         os.environ.setdefault(name, value)
+    import_mlflow()
     import mlflow
 
     quieten_mlflow()

@@ -11,6 +11,7 @@ from kedro.pipeline import Pipeline
 
 from ..backend.preflight import require_all
 from ..config import EXPERIMENT_NAME, KedroMlflowConfig
+from ..mlflow_internals import import_mlflow
 from ..project import State
 from . import RunListener, RunStart
 from .active_run import run_of_the_owner
@@ -41,6 +42,7 @@ def start_run(
     if is_parallel(run_params):
         # Workers are forked: one that starts while the shipper's thread imports something would
         # wait for that import for ever.
+        import_mlflow()
         import mlflow.pyfunc
         import mlflow.tracing.client  # noqa: F401
     config, join = run_to_join(config)
