@@ -315,6 +315,26 @@ def test_two_names_that_mlflow_would_make_one_stay_two(
         _validate_metric_name(name)
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 900), st.sampled_from("abc")), max_size=800),
+    st.integers(1, 300),
+)
+def test_a_thing_keeps_its_name_and_no_other_gets_it(
+    mlops: Rooms, things: list[tuple[int, str]], different: int
+) -> None:
+    names = mlops("tracking.capture.values").Names("m0")
+    expected: dict[tuple[int, str], str] = {}
+    taken = {"m0"}
+    for thing in things:
+        wanted = name = f"m{thing[0] % different}"
+        number = 1
+        while thing not in expected and name in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        taken.add(expected.setdefault(thing, name))
+        assert names.name(thing, wanted) == expected[thing]
+
+
 def test_nan_is_a_metric(mlops: Rooms) -> None:
     assert math.isnan(metrics_of(mlops, math.nan)[0][1])
     assert math.isnan(metrics_of(mlops, [1.0, math.nan])[1][1])

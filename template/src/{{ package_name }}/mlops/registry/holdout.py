@@ -120,7 +120,8 @@ def _measured(journal: Path, evaluation: str) -> _Measured:
     prefix = f"{valid_name(evaluation)}/"
     fitted: list[str] = []
     packaged: list[str] = []
-    metrics: dict[str, tuple[str, float, int, int]] = {}
+    measured: dict[str, tuple[str, float, int, int]] = {}
+    others: dict[str, tuple[str, float, int, int]] = {}
     tags: dict[str, str] = {}
     for record in all_records(journal):
         if record.data.get("namespace"):  # A child run has its own.
@@ -132,10 +133,12 @@ def _measured(journal: Path, evaluation: str) -> _Measured:
             tags |= record.data["values"]
         elif record.kind == "metrics":
             for name, value, step in record.data["values"]:
-                metrics[name] = name, value, step, record.time
-    values = [each for name, each in metrics.items() if name.startswith(prefix)]
-    if not values and len(metrics) <= _MAX_METRICS:
-        values = list(metrics.values())
+                kept = measured if name.startswith(prefix) else others
+                if kept is measured or name in kept or len(others) <= _MAX_METRICS:
+                    kept[name] = name, value, step, record.time
+    values = list(measured.values())
+    if not values and len(others) <= _MAX_METRICS:
+        values = list(others.values())
     return _Measured(packaged + (fitted if len(fitted) == 1 else []), values, tags)
 
 

@@ -1,11 +1,13 @@
 """Parameters and metrics as MLflow accepts them: flattened, named, within its limits."""
 
 import re
+from array import array
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import fields
 from functools import partial
 from inspect import getattr_static
 from itertools import islice
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 from kedro.io import DataCatalog
@@ -44,20 +46,58 @@ class Names:
     def __init__(self, *taken: str, of_files: bool = False) -> None:
         # Not every file system distinguishes `A` from `a`.
         self._fold = str.casefold if of_files else str
-        self._names: dict[Hashable, str] = {}
-        # Nodes may run in several threads: `setdefault` is one step.
-        self._taken: dict[str, Hashable] = dict.fromkeys(taken)
+        self._owners = _Owners()
+        for name in taken:
+            self._owners.claim(self._fold(name), None)
 
     def name(self, thing: Hashable, wanted: str, longest: int = MAX_NAME_LENGTH) -> str:
         """Return the thing's name: the one that is wanted, or that with a number behind it."""
-        if thing in self._names:
-            return self._names[thing]
         name, number = wanted[:longest], 1
-        while self._taken.setdefault(self._fold(name), thing) is not thing:
+        while not self._owners.claim(self._fold(name), thing):
             number += 1
             name = f"{wanted[: longest - len(str(number)) - 1]}_{number}"
-        self._names[thing] = name
         return name
+
+
+class _Owners:
+    """Whose each name is, in 24 to 48 bytes a name: a run may have very many, a dictionary 300.
+
+    Two arrays are a hash table with linear probing; they hold hashes of 64 bits, and no text.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()  # Nodes may run in several threads.
+        self._count = 0
+        self._names, self._owners = (array("q", bytes(8 * 64)) for _ in range(2))
+
+    def claim(self, name: str, owner: Hashable) -> bool:
+        """Return whether a name is this owner's; one that is nobody's becomes so."""
+        key, value = hash(name) or 1, hash(owner)
+        with self._lock:
+            if self._names[at := self._find(key)]:
+                return self._owners[at] == value
+            if 3 * self._count > 2 * len(self._names):
+                self._grow()
+                at = self._find(key)
+            self._names[at], self._owners[at] = key, value
+            self._count += 1
+            return True
+
+    def _find(self, key: int) -> int:
+        """Return where a name is, or the free place that it gets."""
+        last = len(self._names) - 1
+        at = key & last
+        while self._names[at] not in (0, key):
+            at = (at + 1) & last
+        return at
+
+    def _grow(self) -> None:
+        names, owners = self._names, self._owners
+        self._names, self._owners = (array("q", bytes(16 * len(names))) for _ in range(2))
+        for key, value in zip(names, owners, strict=True):
+            if key:
+                at = self._find(key)
+                self._names[at], self._owners[at] = key, value
 
 
 def valid_model_name(name: str) -> str:
