@@ -43,6 +43,19 @@ def test_a_version_that_there_is_not_is_refused_in_a_sentence(project_with_runs:
     assert "is the champion yet: train one with `kedro run`" in said(result.stderr)
 
 
+def test_files_that_are_not_those_that_were_registered_are_refused(
+    project_with_runs: Project,
+) -> None:
+    project = project_with_runs
+    champion = project.client.get_model_version_by_alias(PACKAGE, "champion")
+    assert len(champion.tags["model_digest"]) == 64
+    project.client.set_model_version_tag(PACKAGE, champion.version, "model_digest", "0" * 64)
+    for command in (("run", "--pipelines", "inference"), ("mlflow", "serve")):
+        screen = said(project.kedro(*command, code=1).stderr)
+        assert f"'{PACKAGE}', version {champion.version}, are not those that were" in screen
+        assert "Traceback" not in screen
+
+
 def said(screen: str) -> str:
     """What stands on the screen, as one line."""
     return " ".join(screen.split())

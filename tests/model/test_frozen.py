@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.frozen import CODE, EXPECTED, FILES, STEPS, VALUES, frozen
 from tests.support.profiles import examples
 from tests.support.project import PACKAGE, Project, copy_of, files_of
-from tests.support.serving import serving
+from tests.support.rooms import PACKAGE as ROOMS
+from tests.support.rooms import SOURCE
+from tests.support.serving import mlflows_own, serving
 from tests.support.shared import shared
 
+V2 = "mlops/serving/v2_protocol.py"
 SCORE = ("run", "--pipelines", "inference")
 ROWS = """\
 import pandas
@@ -47,7 +50,9 @@ def original(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Pro
     """The project as it was trained: all processes share it, and none changes it."""
 
     def train(folder: Path) -> None:
-        result = frozen(copy_of(rendered, folder)).kedro("run")
+        project = frozen(copy_of(rendered, folder))
+        project.write(f"src/{PACKAGE}/{V2}", (SOURCE / ROOMS / V2).read_text("utf-8"))
+        result = project.kedro("run")
         assert f"registered {PACKAGE} version 1" in said(result.stdout + result.stderr)
 
     folder = shared(tmp_path_factory, "frozen", train)
@@ -99,31 +104,10 @@ def test_values_come_from_the_version_into_the_projects_own_nodes(changing: Proj
     assert "'threshold': 5.0" in run.data.params["limits"]
 
 
-def test_code_comes_from_the_version_wherever_it_predicts(
-    changing: Project, tmp_path: Path
-) -> None:
-    for change in VALUES + CODE:
-        if change.name != "late import gone":
-            change.make(changing)
-    predictions, screen = score(changing)
-    assert predictions["y"].tolist() == EXPECTED
-    assert set(predictions["model_version"]) == {1}
-    for change in VALUES + CODE[:-2]:
-        assert change.said in screen
-    assert "in a process of its own" in screen
-    run, *_ = changing.runs()
-    assert "'threshold': 5.0" in run.data.params["limits"]
-    folder = str(files_of(changing, "champion"))
-    for way in (LOADED, COMPARED):
-        line = changing.script(ROWS + way.format(package=PACKAGE, folder=folder))[-1]
-        assert list(map(float, line.split())) == EXPECTED
-    line = changing.script(TOO_LATE.format(package=PACKAGE, folder=folder))[-1]
-    assert "is imported already" in line
-    rows = pd.read_csv(changing.folder / "data/05_model_input/instances.csv", keep_default_na=False)
-    with serving(changing, tmp_path) as served:
-        body = {"dataframe_records": rows.to_dict("records")}
-        answer = served.ask("/invocations", body).body["predictions"]
-        assert [each["y"] for each in answer] == EXPECTED
+def test_a_process_that_has_the_projects_code_refuses_the_versions(changing: Project) -> None:
+    CODE[0].make(changing)
+    script = TOO_LATE.format(package=PACKAGE, folder=str(files_of(changing, "champion")))
+    assert "is imported already" in changing.script(script)[-1]
 
 
 def test_the_working_copy_predicts_as_the_project_is(changing: Project) -> None:
@@ -146,12 +130,39 @@ def test_a_part_of_the_pipeline_does_not_run_with_other_code(changing: Project) 
     assert "Traceback" not in result.stderr
 
 
+def numbers_of_every_way(project: Project, folder: Path) -> dict[str, list[float]]:
+    """Predict for the same rows by all but a batch: loaded, compared, and by two servers."""
+    model = files_of(project, "champion")
+    scripts = {"load_model": LOADED, "comparison": COMPARED}
+    found = {
+        way: project.script(ROWS + script.format(package=PACKAGE, folder=str(model)))[-1].split()
+        for way, script in scripts.items()
+    }
+    rows = pd.read_csv(project.folder / "data/05_model_input/instances.csv", keep_default_na=False)
+    records = {"dataframe_records": rows.to_dict("records")}
+    kinds = {"x": "FP64", "country": "BYTES"}
+    tensors = [
+        {"name": name, "datatype": kind, "shape": [len(rows)], "data": rows[name].tolist()}
+        for name, kind in kinds.items()
+    ]
+    with serving(project, folder) as ours, mlflows_own(project, folder, model) as mlflows:
+        for name, server in {"invocations": ours, "mlflow models serve": mlflows}.items():
+            predictions = server.ask("/invocations", records).body["predictions"]
+            found[name] = [each["y"] for each in predictions]
+        answer = ours.ask(f"/v2/models/{PACKAGE}/infer", {"inputs": tensors}).body
+        found["v2"] = answer["outputs"][0]["data"]
+    return {way: list(map(float, predictions)) for way, predictions in found.items()}
+
+
 @settings(
-    max_examples=examples(commit=2, weekly=40),
+    max_examples=examples(commit=1, weekly=40),
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+@example(set(range(len(VALUES + CODE))))
 @given(st.sets(st.sampled_from(range(len(VALUES + CODE))), min_size=1))
-def test_any_changes_leave_a_versions_numbers(changing: Project, chosen: set[int]) -> None:
+def test_any_changes_leave_a_versions_numbers(
+    changing: Project, tmp_path: Path, chosen: set[int]
+) -> None:
     for path, content in FILES.items():
         changing.write(path, content)
     made = []
@@ -162,4 +173,12 @@ def test_any_changes_leave_a_versions_numbers(changing: Project, chosen: set[int
             made.append(change)
     predictions, screen = score(changing)
     assert predictions["y"].tolist() == EXPECTED
+    assert set(predictions["model_version"]) == {1}
     assert ("in a process of its own" in screen) is any(each in CODE for each in made)
+    nodes = [each for each in made if each.said.startswith("node ")]
+    for change in made:
+        assert change.said in screen or change in nodes
+    run, *_ = changing.runs()
+    assert "'threshold': 5.0" in run.data.params["limits"]
+    for way, numbers in numbers_of_every_way(changing, tmp_path).items():
+        assert numbers == EXPECTED, way

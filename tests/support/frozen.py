@@ -103,6 +103,7 @@ class Change:
         project.edit(self.path, self.old, self.new)
 
 
+STATE = ("{type: json.JSONDataset, filepath", "{type: yaml.YAMLDataset, filepath")
 CATALOG_FILE, STEPS = "conf/base/catalog.yml", f"{HERE}/pipelines/steps.py"
 VALUES = [
     Change(
@@ -117,13 +118,6 @@ VALUES = [
         "keep_default_na: false, ",
         "",
         "how instances is read",
-    ),
-    Change(
-        "validator",
-        CATALOG_FILE,
-        f"  validator: {PACKAGE}.checks.checked\n",
-        "",
-        "how instances is",
     ),
 ]
 CODE = [
@@ -148,6 +142,14 @@ CODE = [
     ),
     Change("bound argument", f"{HERE}/pipelines/frozen.py", "by=3", "by=4", "node widen"),
     Change("validator's code", f"{HERE}/checks.py", "0.25", "0.5", f"{PACKAGE}/checks.py"),
+    Change(
+        "validator",
+        CATALOG_FILE,
+        f"  validator: {PACKAGE}.checks.checked\n",
+        "",
+        "the validator of instances",
+    ),
+    Change("class of a data set", CATALOG_FILE, *STATE, "data set state"),
     Change(
         "late import gone",
         STEPS,

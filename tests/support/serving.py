@@ -99,22 +99,39 @@ def serving(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Served]:
     """Start a server, wait until it answers, and end it as an orchestrator does."""
-    port, metrics = free_port(), free_port()
-    command = ("kedro", "mlflow", "serve", "--port", str(port), "--metrics-port", str(metrics))
-    log = folder / "serving.log"
+    metrics = free_port()
     variables = {**(env or {}), **({"SERVING_TOKEN": token} if token else {})}
+    command = ("kedro", "mlflow", "serve", "--metrics-port", str(metrics), *options)
+    with _started(project, folder / "serving.log", variables, *command) as (url, process):
+        log = folder / "serving.log"
+        yield Served(url, f"http://127.0.0.1:{metrics}/metrics", process, log, token)
+        if process.poll() is None:
+            process.send_signal(SIGTERM)
+            assert process.wait(timeout=60) == 0, log.read_text(encoding="utf-8")
+
+
+@contextmanager
+def mlflows_own(project: Project, folder: Path, model: Path) -> Iterator[Served]:
+    """Serve a model by `mlflow models serve`."""
+    log = folder / "mlflow.log"
+    command = ("mlflow", "models", "serve", "--env-manager", "local", "--model-uri", str(model))
+    with _started(project, log, {}, *command) as (url, process):
+        yield Served(url, "", process, log)
+
+
+@contextmanager
+def _started(
+    project: Project, log: Path, variables: Mapping[str, str], *command: str
+) -> Iterator[tuple[str, Popen[str]]]:
+    port = free_port()
     with log.open("w", encoding="utf-8") as screen:
-        process = project.start(*command, *options, env=variables, screen=screen)
+        process = project.start(*command, "--port", str(port), env=variables, screen=screen)
     url = f"http://127.0.0.1:{port}"
-    served = Served(url, f"http://127.0.0.1:{metrics}/metrics", process, log, token)
     try:
         wait_until(lambda: answers_at(f"{url}/ping") or process.poll() is not None, 120)
         if process.poll() is not None:
-            pytest.fail(f"The server has not started: {served.screen()}")
-        yield served
-        if process.poll() is None:
-            process.send_signal(SIGTERM)
-            assert process.wait(timeout=60) == 0, served.screen()
+            pytest.fail(f"The server has not started: {log.read_text(encoding='utf-8')}")
+        yield url, process
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, SIGKILL)

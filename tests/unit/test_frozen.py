@@ -13,6 +13,7 @@ from kedro.pipeline import Pipeline, node
 from tests.support.rooms import Rooms
 
 INFERENCE = Pipeline([node(lambda *given: given, ["rows", "rates", "params:a"], "out", name="n")])
+RATES = {"type": "kedro_datasets.pandas.csv_dataset.CSVDataset"}
 ENTRY = {"type": "pandas.CSVDataset", "load_args": {"sep": ";"}}
 
 
@@ -68,8 +69,17 @@ SAID: list[tuple[dict[str, Any], str]] = [
     ({"entry": {"load_args": {"sep": ","}}}, "how rows is read"),
     ({"entry": {"load_args": None}}, "how rows is read"),
     ({"entry": {"type": "pandas.JSONDataset"}}, "how rows is read"),
-    ({"entry": {"validator": "owner.other"}}, "how rows is read"),
-    ({"entry": {"validator": None}}, "how rows is read"),
+    ({"entry": {"validator": "owner.other"}}, "code the validator of rows"),
+    ({"entry": {"validator": None}}, "code the validator of rows"),
+    ({"config": {"validator": None}}, "how rows is read"),
+    ({"config": {"validator": {"class": "owner.check", "on": "load"}}},
+     "code the validator of rows"),
+    ({"config": {"datasets": {"rates": RATES}}}, ""),
+    ({"config": {"datasets": {"rates": {**RATES, "type": "pickle.PickleDataset"}}}},
+     "code data set rates"),
+    ({"config": {"datasets": {"rates": {**RATES, "load_args": {"trusted": ["os.system"]}}}}},
+     "code data set rates"),
+    ({"config": {"datasets": {"unknown": RATES}}}, "code data set unknown"),
     ({"config": {"nodes": {"n": "other"}}}, "code node n"),
     ({"config": {"nodes": {}}}, "code node n"),
     ({"config": {"modules": ["gone.py"]}}, "code gone.py"),

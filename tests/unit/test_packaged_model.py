@@ -435,7 +435,11 @@ def test_parameters_and_the_way_to_read_are_those_of_the_version(
 ) -> None:
     pipeline, version, _ = predicting(tmp_path)
     rows = {"type": "pandas.CSVDataset", "filepath": str(tmp_path / "rows.csv")}
-    entries = {"rows": {**rows, "load_args": {"nrows": 1}, "validator": "no.such"}}
+    state = {"type": "pickle.PickleDataset", "filepath": str(tmp_path / "state.pkl")}
+    entries: dict[str, Any] = {
+        "rows": {**rows, "load_args": {"nrows": 1}, "validator": "no.such"},
+        "state": state,
+    }
     catalog = DataCatalog.from_config(entries)
     catalog["params:shift"] = MemoryDataset({"by": 9.5})
     start = mlops("tracking").RunStart({}, ["inference"], pipeline, catalog)
@@ -461,7 +465,8 @@ def test_the_entries_stay_what_they_are(mlops: Rooms, packaged: Path, tmp_path: 
     }
     for name, entry in entries.items():
         entry |= {"type": "pandas.CSVDataset", "filepath": str(tmp_path / name)}
-    catalog = DataCatalog.from_config(entries)
+    state = {"type": "pickle.PickleDataset", "filepath": str(tmp_path / "state.pkl")}
+    catalog = DataCatalog.from_config(entries | {"state": state})
     catalog["params:shift"] = MemoryDataset({"by": 0.5})
     ROWS.to_csv(tmp_path / "rows", index=False)
     validators, copy = catalog.validators, with_config(mlops, packaged, tmp_path, validator=check)
@@ -485,6 +490,27 @@ def with_config(mlops: Rooms, packaged: Path, folder: Path, **changed: Any) -> P
     model.flavors["python_function"]["config"] = kept
     model.save(copy / "MLmodel")
     return Path(copy)
+
+
+@pytest.mark.parametrize("path", ["../../x.pkl", "{}/x.pkl", "artifacts/../../x.pkl"])
+def test_a_file_of_a_version_is_a_file_of_the_version(
+    mlops: Rooms, packaged: Path, tmp_path: Path, path: str
+) -> None:
+    copy = Path(shutil.copytree(packaged, tmp_path / "changed"))
+    (tmp_path / "x.pkl").touch()
+    model = mlflow.models.Model.load(copy)
+    for part in ("state", "code"):
+        flavor = model.flavors["python_function"]
+        changed = {**flavor, "code": path.format(tmp_path)}
+        if part == "state":
+            artifacts = flavor["artifacts"] | {"state": {"path": path.format(tmp_path), "uri": ""}}
+            changed = {**flavor, "artifacts": artifacts}
+        (copy / "MLmodel").unlink()
+        mlflow.models.Model(flavors={"python_function": changed}).save(copy / "MLmodel")
+        pipeline, version, catalog = predicting(tmp_path)
+        start = mlops("tracking").RunStart({}, ["inference"], pipeline, catalog)
+        with pytest.raises(mlops("errors").TrackingError, match="names a file that is not in it"):
+            mlops("model.batch").use_version(options_of(mlops), version, copy, start)
 
 
 def test_a_version_of_an_older_template_says_less_and_predicts(
@@ -707,7 +733,7 @@ def test_only_a_run_of_the_models_pipeline_asks_for_a_version(
         return version
 
     monkeypatch.setattr(versions, "find_version", find_version)
-    monkeypatch.setattr(versions, "download", lambda *given: "files")
+    monkeypatch.setattr(versions, "download", lambda *given: tmp_path)
     monkeypatch.setattr(versions, "use_version", lambda *given: {"given": given[1:3]})
     config = config_of(mlops, tmp_path, f"sqlite:///{tmp_path}/mlflow.db", model=MODEL)
     given = RUN_PARAMS | {"runtime_params": runtime_params}
@@ -717,7 +743,7 @@ def test_only_a_run_of_the_models_pipeline_asks_for_a_version(
         assert (found, start.tags) == ([], {})
     else:
         assert found == [("one.two.sales", config.server, asked)]
-        assert start.tags == {"given": (version, "files")}
+        assert start.tags == {"given": (version, tmp_path)}
     without = config_of(mlops, tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
     versions.Registration(without).run_starts(start)
 

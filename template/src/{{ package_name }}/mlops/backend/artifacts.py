@@ -3,8 +3,11 @@
 MLflow's own functions ask the process's tracking URI for `models:/…`, whatever they are given.
 """
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import yaml
 
 from ..config import PlaceOptions
 from ..project import is_server
@@ -12,6 +15,7 @@ from .client import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.models import Model
 
 _MODELS, _RUNS = "models:/", "runs:/"
 # Registries that give files out themselves: MLflow asks them at the address that it is given.
@@ -26,12 +30,28 @@ def download(uri: str, server: PlaceOptions, file: str = "") -> Path:
     An MlflowException or OSError says why it cannot be had.
     """
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
 
     client = connect(server)
     while uri.startswith((_MODELS, _RUNS)) and not _is_in_catalog(uri, server):
         uri = _in_run(client, uri) if uri.startswith(_RUNS) else _of_model(client, uri)
     repository = get_artifact_repository(uri, server.uri, server.registry_uri)
-    return Path(repository.download_artifacts(file))
+    path = Path(repository.download_artifacts(file))
+    if not isinstance(repository, LocalArtifactRepository):
+        for cache in list(path.rglob("__pycache__")):  # Python would prefer it to the source.
+            shutil.rmtree(cache)
+    return path
+
+
+def read_model(path: Path) -> "Model":
+    """Read a file MLmodel, or the one in a folder; an OSError if there is none.
+
+    MLflow's own function takes a path for a part of a URI, which a "%" or "?" changes.
+    """
+    from mlflow.models import Model
+
+    file = path / "MLmodel" if path.is_dir() else path
+    return Model.from_dict(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 def _is_in_catalog(uri: str, server: PlaceOptions) -> bool:

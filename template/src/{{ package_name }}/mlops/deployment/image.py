@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import TrackingError
-from ..registry.versions import NOTE, download
+from ..registry.digest import NOTE
+from ..registry.versions import download
 from .steps import Deployment, Step, program_step
 
 FOLDER = Path("deploy") / "docker"

@@ -16,6 +16,7 @@ from kedro.io import AbstractDataset, DataCatalog, DatasetError
 from kedro.pipeline import Pipeline, node
 from kedro.validation import DataValidationError
 
+from ..backend.artifacts import read_model
 from ..backend.client import muted
 from ..config import ModelOptions
 from ..errors import TrackingError
@@ -54,18 +55,17 @@ def use_version(
     that trained it. A TrackingError says that a part of the pipeline cannot run with a version's
     own code.
     """
-    from mlflow.models import Model
-
     from .schema import FILE, read_schema
 
-    flavor = Model.load(folder).flavors["python_function"]
+    flavor = read_model(folder).flavors["python_function"]
     config, catalog = flavor["config"], start.catalog
     number, run_id = str(version.version), str(version.run_id)
-    files = {name: folder / file["path"] for name, file in flavor["artifacts"].items()}
+    files = {name: _within(folder, file["path"]) for name, file in flavor["artifacts"].items()}
     inference = registered_pipeline(options.pipeline, "model.pipeline")
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     logger.info("Scoring with %s version %s%s.", version.name, number, aliases)
-    changes = changes_since(config, files, folder / flavor["code"], inference, catalog, secrets)
+    code = _within(folder, flavor["code"])
+    changes = changes_since(config, files, code, inference, catalog, secrets)
     if changes.values or changes.code:
         logger.info(
             "The project has changed since version %s was trained: %s. It predicts as it was%s; "
@@ -96,6 +96,13 @@ def use_version(
             vars(dataset)["load"] = rows.load
         _add_origin(options, inference, catalog, int(version.version), run_id, rows)
     return {"model.name": version.name, "model.version": number, "model.run_id": run_id}
+
+
+def _within(folder: Path, path: str) -> Path:
+    """Return where a file of a version is; a TrackingError for one that is not the version's."""
+    if not (folder / path).resolve().is_relative_to(folder.resolve()):
+        raise TrackingError(f"The model in {folder} names a file that is not in it: {path}.")
+    return folder / path
 
 
 def use_working_copy(options: ModelOptions, catalog: DataCatalog) -> dict[str, str]:

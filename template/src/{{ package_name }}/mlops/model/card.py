@@ -10,6 +10,7 @@ from pathlib import Path
 from time import gmtime, strftime
 from typing import TYPE_CHECKING, Any
 
+from ..backend.artifacts import read_model
 from ..config import KedroMlflowConfig
 from ..redaction import mask_text
 from ..tracking.capture.values import valid_name
@@ -62,11 +63,9 @@ def description_of(folder: Path) -> str | None:
 def _sections(
     config: KedroMlflowConfig, project: Path, journal: Path, folder: Path
 ) -> Iterator[str]:
-    from mlflow.models import Model
-
     assert config.model
     start, tags, parameters, inputs, metrics = _read(journal, config.promotion.evaluation)
-    signature = Model.load(folder).signature
+    signature = read_model(folder).signature
     day = strftime("%Y-%m-%d %H:%M UTC", gmtime(start.time / 1000))
     rows = tags.get("holdout.rows")
     measured_on = f"On {rows} rows of `{config.promotion.holdout}`." if rows else ""

@@ -21,6 +21,7 @@ from ..project import PACKAGE
 from ..redaction import Patterns, mask
 from ..tracking.capture.values import read_parameters
 from .own_code import SOURCE, OwnModules, own_modules, same_code, wiring
+from .plan import with_current_type
 
 # What of a catalog entry says where its data are, and not what they are.
 _LOCATION_KEYS = {"filepath", "versioned", "credentials", "fs_args", "metadata", "validator"}
@@ -86,14 +87,14 @@ def changes_since(
     tables = [name for name in config.get("lookups", ()) if _has_other_file(name, files, catalog)]
     reading = config.get("input_entry", {}), input_entry(config["input"], catalog)
     is_read_otherwise = reading[0] and _text(reading[0]) != _text(reading[1])
-    if _text(config["validator"]) != _text(catalog.validators.get(config["input"])):
+    if not config["validator"] and catalog.validators.get(config["input"]):
         is_read_otherwise = True
     values = {
         f"parameters {parameters}": parameters,
         f"look-up tables {', '.join(tables)}": tables,
         f"how {config['input']} is read": is_read_otherwise,
     }
-    changed = _changed_code(config, code, inference)
+    changed = [*_changed_code(config, code, inference), *_changed_classes(config, catalog)]
     return Changes([text for text, is_changed in values.items() if is_changed], changed)
 
 
@@ -107,6 +108,22 @@ def _changed_code(config: Mapping[str, Any], code: Path, inference: Pipeline) ->
     theirs = config.get("nodes", nodes)
     other = {name for name in theirs.keys() | nodes.keys() if theirs.get(name) != nodes.get(name)}
     return [*sorted(changed), *(f"node {name}" for name in sorted(other))]
+
+
+def _changed_classes(config: Mapping[str, Any], catalog: DataCatalog) -> list[str]:
+    """Name what a version would create otherwise than the project's catalog does.
+
+    Whoever writes the registry could name any class, and no such is created in this process.
+    """
+    changed = [
+        f"data set {name}"
+        for name, entry in config["datasets"].items()
+        if _given(with_current_type(entry)) != _given(without_location(entry_of(name, catalog)))
+    ]
+    validator, ours = config["validator"], catalog.validators.get(config["input"])
+    if validator and _text(validator) != _text(ours):
+        changed.append(f"the validator of {config['input']}")
+    return changed
 
 
 def _data_files(folder: Path, above: Path) -> set[str]:
@@ -131,6 +148,11 @@ def _changed_values(
         elif _text(old) != _text(new):
             old, new = (_text(mask(str(name), value, secrets)) for value in (old, new))
             yield f"{path}{name} ({_cut(old)}, now {_cut(new)})"
+
+
+def _given(entry: Mapping[str, Any]) -> str:
+    # Another release of a library may know more options.
+    return _text({key: value for key, value in entry.items() if value is not None})
 
 
 def _text(value: Any) -> str:

@@ -181,7 +181,12 @@ def input_validator(name: str, declared: Any) -> Callable[[Any], Any] | None:
 
 def dataset_at(name: str, entry: Mapping[str, Any], path: str | Path) -> AbstractDataset[Any, Any]:
     """Create a data set of the class and options of a catalog entry, with its file at this path."""
+    return AbstractDataset.from_config(name, {**with_current_type(entry), "filepath": str(path)})
+
+
+def with_current_type(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a data set's entry with the name that its class has now: a model may be older."""
     kind = str(entry["type"])
     if old_names := sys.modules.get(f"{PACKAGE}.mlops.old_names"):
-        kind = old_names.current_name(kind)  # The model may be of version 1.
-    return AbstractDataset.from_config(name, {**entry, "type": kind, "filepath": str(path)})
+        kind = old_names.current_name(kind)
+    return {**entry, "type": kind}

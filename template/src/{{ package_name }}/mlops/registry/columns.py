@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..backend.artifacts import read_model
 from ..errors import TrackingError
 from ..tracking.capture.inputs import describe_table
 
@@ -18,10 +19,9 @@ _KINDS |= {"string": "text", "datetime": "time"}
 def columns_of(model: Path) -> Columns | None:
     """Read which columns a version must be given, from its MLmodel; none if it does not say."""
     from mlflow.exceptions import MlflowException
-    from mlflow.models import Model
 
     try:
-        schema = Model.load(model).get_input_schema()
+        schema = read_model(model).get_input_schema()
     except (MlflowException, OSError):
         return None
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():

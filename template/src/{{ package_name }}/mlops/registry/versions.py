@@ -23,6 +23,7 @@ from ..tracking import RunListener, RunStart, Shipment
 from ..tracking.capture.tags import user_name
 from ..tracking.journal import Record
 from .columns import RequiredColumns, columns_of
+from .digest import DIGEST_TAG, digest_of, require_registered
 from .rules import unknown_names
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ PROMOTED_FROM, REASON, VERDICT = "promoted_from", "promotion_reason", "promotion
 _MAX_REASON = 250
 # By it MLflow's page of a logged model shows its versions.
 _VERSIONS_TAG = "mlflow.modelVersions"
-# The file, of YAML, that MLflow adds to a version that it downloads.
-NOTE = "registered_model_meta"
 _MISSING = {
     CHAMPION: "is the champion yet: train one with `kedro run`.",
     CHALLENGER: "is the challenger: train one with `kedro run`, or name another version by its "
@@ -75,17 +74,23 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
 
 
 def download(version: "ModelVersion", server: ServerOptions, file: str = "") -> Path:
-    """Fetch a version's files, or one, if not on this machine; a TrackingError if it fails."""
+    """Fetch a version's files, or one, if not on this machine.
+
+    A TrackingError says that they cannot be had, or are not those that were registered.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
-        return artifacts.download(f"models:/{version.name}/{version.version}", server, file)
+        path = artifacts.download(f"models:/{version.name}/{version.version}", server, file)
     except (MlflowException, OSError) as error:
         raise TrackingError(
             f"The files of the model '{version.name}', version {version.version}, cannot be read "
             f"({error}). Was the project moved? Move it back, or train again and make that version "
             "the champion."
         ) from error
+    if not file:
+        require_registered(version, path)
+    return path
 
 
 def called(version: "ModelVersion") -> str:
@@ -204,7 +209,7 @@ class Registration(RunListener):
         if name := record.data["register"]:
             if (shipment.client.tracking_uri, name) not in self._known:
                 make_registered_model(shipment.client, name)
-            _register(shipment, model, name, description_of(Path(record.data["path"])))
+            _register(shipment, model, name, Path(record.data["path"]))
 
 
 def _reads_no_files(config: KedroMlflowConfig) -> bool:
@@ -225,7 +230,7 @@ def make_registered_model(client: "MlflowClient", name: str, **about: Any) -> No
             raise
 
 
-def _register(shipment: Shipment, model: "LoggedModel", name: str, description: str | None) -> None:
+def _register(shipment: Shipment, model: "LoggedModel", name: str, folder: Path) -> None:
     """Create a version of a logged model, once: the first is champion, a later one challenger."""
     client, delivery, run_id, server = shipment
     if delivery.versions.get(model.model_id):
@@ -250,7 +255,9 @@ def _register(shipment: Shipment, model: "LoggedModel", name: str, description: 
         model_id = None if on_another else model.model_id
         with registry_asks(client) if in_database else nullcontext():
             version = client.create_model_version(
-                name, sources[0], run_id, description=description, model_id=model_id
+                *(name, sources[0], run_id, {DIGEST_TAG: digest_of(folder)}),
+                description=description_of(folder),
+                model_id=model_id,
             )
     number = str(version.version)
     if not on_one_server:  # That does so itself.

@@ -11,7 +11,8 @@ import yaml
 from ..backend.access import exported
 from ..config import KedroMlflowConfig, read_config
 from ..errors import TrackingError
-from ..registry.versions import NOTE, download, find_version
+from ..registry.digest import NOTE
+from ..registry.versions import download, find_version
 from .server import ServedVersion, Supervisor, in_thread, say
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ...backend.artifacts import read_model
 from ...disk import link
 from .. import Shipment
 from ..capture.nodes import inputs_of, records_of
@@ -109,7 +110,6 @@ def log_model(
     It may be called again: the delivery remembers which model was created for the folder.
     """
     from mlflow.entities import LoggedModelOutput
-    from mlflow.models import Model
 
     client, delivery, run_id, _ = shipment
     # The model may exist without its id having reached us, or the disk.
@@ -127,7 +127,7 @@ def log_model(
         delivery.save()
     if str(logged.status) == "READY":
         return logged
-    model = Model.load(folder)
+    model = read_model(folder)
     model.run_id = run_id
     model.model_id = model.model_uuid = logged.model_id
     model.artifact_path = logged.artifact_location
