@@ -7,6 +7,8 @@ from pathlib import Path, PureWindowsPath
 
 import pytest
 import yaml
+from mlflow.utils.file_utils import local_file_uri_to_path
+from sqlalchemy import text
 
 from tests.support.rooms import Rooms
 
@@ -139,6 +141,25 @@ def test_a_file_written_for_kedro_mlflow_2_is_taken_as_it_is(mlops: Rooms) -> No
 )
 def test_relative_places_start_at_the_project(mlops: Rooms, uri: str, anchored: str) -> None:
     assert mlops("project").anchor(uri, Path("/project")) == anchored
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "50%20off", "a?b=c", "#%25?", "it's", 'say "x"', "ü😀", ":"]
+)
+def test_a_database_is_in_the_projects_folder_whatever_its_name(
+    mlops: Rooms, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    uri = mlops("project").anchor("sqlite:///runs.db?timeout=9", folder)
+    assert mlops("project").is_database(uri)
+    assert mlops("backend.databases").file_of(uri) == folder / "runs.db"
+    with mlops("backend.databases").opened(uri) as connection:
+        connection.execute(text("CREATE TABLE t (x INTEGER)"))
+    assert (folder / "runs.db").is_file()
+    assert list(tmp_path.iterdir()) == [folder]
+    place = mlops("project").anchor("mlartifacts", folder)
+    assert Path(local_file_uri_to_path(place)) == folder / "mlartifacts"
 
 
 @pytest.mark.parametrize(

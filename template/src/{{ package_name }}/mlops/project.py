@@ -100,13 +100,28 @@ def environment_variable(variable: str, *default: str | None) -> str | None:
 def anchor(uri: str, project_path: PurePath) -> str:
     """Make a ``sqlite:///`` URI or file path absolute; what names a server or service is kept."""
     if uri.startswith("sqlite:///"):
-        path, question_mark, query = uri.removeprefix("sqlite:///").partition("?")
-        if path == ":memory:":
+        text, question_mark, query = uri.removeprefix("sqlite:///").partition("?")
+        path = type(project_path)(text)
+        if text == ":memory:":
             return uri
-        return f"sqlite:///{(project_path / path).as_posix()}{question_mark}{query}"
+        begin = "sqlite:///" if path.is_absolute() else _sqlite_in(project_path)
+        return f"{begin}{path.as_posix()}{question_mark}{query}"
     # A letter alone is no scheme, but a drive of Windows.
     is_path = len(urlsplit(uri).scheme) < 2 and uri not in ("databricks", "databricks-uc", "uc")
     return (project_path / uri).as_uri() if is_path else uri
+
+
+def _sqlite_in(folder: PurePath) -> str:
+    """Return how the URI of a SQLite database in a folder begins."""
+    path = folder.as_posix().rstrip("/")
+    if not {"%", "?"} & set(path):
+        return f"sqlite:///{path}/"
+    from sqlalchemy import make_url
+
+    if make_url("sqlite:///%25").database == "%":  # SQLAlchemy 2.0 decodes nothing.
+        path = path.replace("%", "%25").replace("?", "%3F")
+    # Of an address without a driver MLflow would make the folder as it is written here.
+    return f"sqlite+pysqlite:///{path}/"
 
 
 def is_server(uri: str) -> bool:

@@ -79,7 +79,7 @@ def creation(uri: str, table: str) -> Iterator[None]:
     """
     from sqlalchemy.exc import SQLAlchemyError
 
-    path = _file_of(uri)
+    path = file_of(uri)
     with ExitStack() as locks:
         try:
             if (path and _is_empty(path)) or not _has_rows(uri, table):
@@ -94,7 +94,7 @@ def creation(uri: str, table: str) -> Iterator[None]:
         yield
 
 
-def _file_of(uri: str) -> Path | None:
+def file_of(uri: str) -> Path | None:
     """Return the file of a SQLite database; none for one in memory, or on a server."""
     from sqlalchemy import make_url
 
@@ -148,7 +148,7 @@ def _server_lock(uri: str) -> Iterator[None]:
 
 def make_tables(uri: str) -> None:
     """Make the tables in a SQLite database that is empty or not there; leave every other alone."""
-    path = _file_of(uri)
+    path = file_of(uri)
     if path is None or not _is_empty(path):
         return
     statements = _statements()

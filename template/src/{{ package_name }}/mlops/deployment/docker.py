@@ -49,7 +49,7 @@ def plan(deployment: Deployment) -> list[Step]:
 def _require_reachable_champion(deployment: Deployment) -> None:
     """Require a champion that the container can fetch by itself."""
     version = deployment.version
-    if deployment.config.server.registry_uri.startswith("sqlite:"):
+    if deployment.config.server.registry_uri.startswith("sqlite"):
         raise TrackingError(
             "mlflow.yml: deployment.model is champion, and the registry is a file of this machine, "
             "which a container does not see: set it to baked."

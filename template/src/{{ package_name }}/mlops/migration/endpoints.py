@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..backend.client import connect, is_transient, reason_of
+from ..backend.databases import file_of
 from ..config import ExperimentOptions, KedroMlflowConfig, ModelOptions, PlaceOptions
 from ..errors import TrackingError
 from ..mlflow_internals import tracing_client
+from ..project import is_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -27,7 +28,6 @@ PARENT_RUN = "mlflow.parentRunId"
 # A run with one of these does not change any more.
 ENDED = ("FINISHED", "FAILED", "KILLED")
 
-_SQLITE = "sqlite:///"
 _PAGE = 100
 
 _T = TypeVar("_T")
@@ -57,8 +57,7 @@ def open_source(uri: str) -> Endpoint:
     Raises:
         TrackingError: it is a database file that does not exist. MLflow would create an empty one.
     """
-    file = Path(uri.removeprefix(_SQLITE).partition("?")[0])
-    if uri.startswith(_SQLITE) and not file.is_file():
+    if is_database(uri) and (file := file_of(uri)) and not file.is_file():
         raise TrackingError(f"--from: there is no database {file}.")
     return open_target(PlaceOptions(mlflow_tracking_uri=uri, mlflow_registry_uri=uri))
 

@@ -58,6 +58,9 @@ def predictions_of(
 
 def _start(model: Path, place: Path, columns: str) -> "subprocess.Popen[str]":
     place.mkdir()
+    if {"%", "?", "#"} & set(str(model)):  # MLflow would take it for a URI.
+        (place / "models").symlink_to(model.parent)
+        model = place / "models" / model.name
     script = Path(__file__).with_name("predict.py")
     return subprocess.Popen(
         # Isolated: neither this folder nor PYTHONPATH comes before the model's own code.

@@ -242,7 +242,8 @@ def package(
             folder,
             python_model=str(Path(__file__).with_name("pyfunc_code.py")),
             code_paths=[*map(str, (copy_code(Path(scratch)), *_copy_packages(code, scratch)))],
-            artifacts=files,
+            # As URIs: MLflow takes a "%" or "?" of a path for a part of one.
+            artifacts={n: f"{Path(f).parent.as_uri()}/{Path(f).name}" for n, f in files.items()},
             model_config=config,
             signature=signature,
             input_example=_example(options, rows[:_ROWS], schema, predict),
