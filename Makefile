@@ -28,7 +28,7 @@ demo: $(TOOLS)/ready ## render each example below build/, train, register, score
 	@exec $(TOOLS)/bin/python scripts/demo.py --uv $(UV) --python "$$(cat $(TOOLS)/interpreter)" --example '$(EXAMPLE)'
 
 test: lint ## everything the continuous integration runs: lint, then all tests
-	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder $(ARGS)
+	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" sh scripts/test.sh $(BIN)/python $(ARGS)
 
 lint: $(VENV)/ready build/lint/project ## format, rules, types (the rendered package's too), workflows
 	$(BIN)/ruff format --check --quiet .

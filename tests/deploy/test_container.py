@@ -22,7 +22,10 @@ import pytest
 
 from tests.support import answers
 from tests.support.machine import free_port, program
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, Trained, answers_at
+
+pytestmark = weekly
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 BASE = f"docker.io/library/python:{PYTHON}-slim-bookworm"

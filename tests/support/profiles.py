@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import settings
 
 IS_WEEKLY = os.environ.get("TESTS_PROFILE") == "weekly"
@@ -17,6 +18,10 @@ IS_WEEKLY = os.environ.get("TESTS_PROFILE") == "weekly"
 settings.register_profile("commit", max_examples=50, derandomize=True, deadline=None)
 settings.register_profile("weekly", max_examples=500, deadline=None)
 settings.load_profile("weekly" if IS_WEEKLY else "commit")
+
+
+# For what takes a minute, and other tests see the greatest part of.
+weekly = pytest.mark.skipif(not IS_WEEKLY, reason="takes long: TESTS_PROFILE=weekly runs it")
 
 
 def examples(commit: int, weekly: int) -> int:
