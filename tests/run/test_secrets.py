@@ -13,6 +13,7 @@ from pathlib import Path
 from signal import SIGTERM
 
 import pytest
+import yaml
 
 from tests.support.answers import REPOSITORY
 from tests.support.canary import leaky, traces
@@ -67,26 +68,80 @@ def server(rendered: Project, folder: Path) -> Iterator[Proxy]:
         yield proxy
 
 
-# A node that works with what it should not tell.
+# A node that works with what it should not tell, and tells it in every form.
 LOGIN = """
 
-def login(database: dict[str, str]) -> str:
-    secrets = f"{database}, {os.environ['MLFLOW_TRACKING_URI']}, {os.environ['SALES_API_KEY']}"
+class LoginError(Exception):
+    def __str__(self) -> str:
+        return f"Cannot log in with {os.environ['SALES_API_KEY']}"
+
+
+def group(message: str, errors: list[Exception]) -> Exception:
+    if sys.version_info < (3, 11):
+        return Exception(message, errors)
+    return ExceptionGroup(message, errors)
+
+
+def forms(secret: str) -> list[str]:
+    encoded = base64.b64encode(f"eve:{secret}".encode()).decode()
+    return [secret, quote(secret, safe=""), encoded, repr(secret), *secret.splitlines()]
+
+
+def login(database: dict[str, Any]) -> str:
+    stored = yaml.safe_load(pathlib.Path("conf/local/credentials.yml").read_text())
+    known = [os.environ["SALES_API_KEY"], stored["crm"]["login"], database["ssh_key"]]
+    known += [database["password"], *database["tokens"], os.environ["MLFLOW_TRACKING_URI"]]
+    fresh = "".join(["CAN", "ARY"] * 2)
+    placed = [f"https://host/x?access_token={fresh}", f"postgresql://eve:a/{fresh}@b@db/x"]
+    placed += [f"jdbc:sqlserver://db;password={fresh};", f"--password {fresh}-1", {"token": fresh}]
+    told = [form for secret in known for form in forms(secret)] + placed
+    command = ["login", "--password", fresh, known[1]]
+    errors = [
+        ValueError({"token": fresh, "deep": [{"password": known[1]}]}, placed, 7),
+        subprocess.CalledProcessError(1, command, known[0].encode(), placed[1]),
+        OSError(5, f"no {known[3]}", placed[0]),
+        LoginError(),
+    ]
+    error = group(f"Cannot log in with {known[0]}", errors)
+    error.__notes__ = [f"with {told}"]
+    error.__cause__ = KeyError(known[2])
+    if os.environ.get("REFUSE") == "group":
+        raise error
     if os.environ.get("REFUSE"):
-        raise PermissionError(f"Cannot log in with {secrets}")
-    logging.getLogger(__name__).warning("Logged in with %s", secrets)
+        raise PermissionError(f"Cannot log in with {told}") from error
+    for secret in told:
+        logging.getLogger(__name__).warning("Logged in with %s", secret)
+    logging.getLogger(__name__).warning("But: %s", error, exc_info=error)
     return "done"
 """
+IMPORTS = ["base64", "logging", "os", "pathlib", "subprocess", "sys"]
+KEY = "-----BEGIN KEY-----\nCANARYCANARY-1/a+b\nCANARYCANARY-2/c+d\n-----END KEY-----"
 
 
 @pytest.fixture
 def secretive(project: Project) -> Project:
-    """A project with a node that logs in somewhere before all others."""
+    """A project with a node that logs in somewhere before all others, and what it needs for it."""
     module = f"src/{PACKAGE}/pipelines/training/pipeline.py"
     content = (project.folder / module).read_text(encoding="utf-8")
-    project.write(module, f"import logging\nimport os\n{content}{LOGIN}")
+    imports = "".join(f"import {name}\n" for name in IMPORTS)
+    imports += "from typing import Any\nfrom urllib.parse import quote\nimport yaml\n"
+    project.write(module, f"{imports}{content}{LOGIN}")
     project.edit(
         module, "        [\n", '        [node(login, "params:db", "logged_in", name="login"),\n'
+    )
+    address = "postgresql://eve:CANARYCANARY/1@b#c@db/x"
+    database = {"ssh_key": KEY, "signing_key": "CANARYCANARY", "tokens": ["CANARYCANARY-t/1"]}
+    database |= {"primary_key": "id", "url": address, "jdbc": f"jdbc:x;password={KEY[20:32]};"}
+    project.write("conf/base/parameters_db.yml", yaml.safe_dump({"db": database}))
+    crm = {"crm": {"login": "CANARYCANARY-crm", "user": "eve"}}
+    project.write("conf/local/credentials.yml", yaml.safe_dump(crm))
+    entry = {
+        "type": "pandas.CSVDataset",
+        "filepath": "x.csv",
+        "load_args": {"sep": ",", "url": address},
+    }
+    project.write(
+        "conf/base/catalog_crm.yml", yaml.safe_dump({"crm": entry | {"credentials": "crm"}})
     )
     return project
 
@@ -165,13 +220,16 @@ def test_nor_do_worker_processes(guarded: Project, folder: Path, start: str) -> 
     assert not traces(guarded.folder, folder)
 
 
-@pytest.mark.parametrize("runner", ["SequentialRunner", "ParallelRunner"])
+@pytest.mark.parametrize(
+    ("runner", "how", "error"),
+    [("SequentialRunner", "group", "Exception"), ("ParallelRunner", "one", "PermissionError")],
+)
 def test_an_error_that_speaks_of_secrets_leaves_no_trace_of_them(
-    guarded: Project, folder: Path, runner: str
+    guarded: Project, folder: Path, runner: str, how: str, error: str
 ) -> None:
-    screen = run(guarded, "kedro", "run", "--runner", runner, *PARAMS, code=1, REFUSE="yes")
+    screen = run(guarded, "kedro", "run", "--runner", runner, *PARAMS, code=1, REFUSE=how)
     assert not leaky(screen)
-    assert "PermissionError: Cannot log in with" in screen
+    assert re.search(rf"{error}\w*: Cannot log in with", screen)
     assert not traces(guarded.folder, folder)
 
 

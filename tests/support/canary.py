@@ -13,12 +13,12 @@ FORMS = [CANARY.encode(), *(b64encode(b"*" * shift + b"CANARYCANARY")[4:12] for 
 
 
 def traces(*folders: Path) -> list[Path]:
-    """The files that hold a canary, .env and .venv aside; those in archives count as well."""
+    """The files that hold a canary, those in archives too; in .env and conf/ they were planted."""
     return [
         path
         for folder in folders
         for path in sorted(folder.rglob("*"))
-        if not {".env", ".venv"} & set(path.parts)
+        if not {".env", ".venv", "conf"} & set(path.parts)
         and path.is_file()
         and any(map(leaks, contents(path)))
     ]

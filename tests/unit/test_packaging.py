@@ -21,7 +21,7 @@ def test_what_runs_tracks_and_serves_stays_out_of_a_model(mlops: Rooms, tmp_path
     copied = folders(mlops("model.packaging").copy_code(tmp_path))
     assert copied == {
         # The owner's pipelines are beside it in a project, and elsewhere in the template.
-        *(".", "mlops", "mlops/model", "mlops/validation"),
+        *(".", "mlops", "mlops/model", "mlops/redaction", "mlops/validation"),
     }
 
 

@@ -14,6 +14,9 @@
     validation/         tables and parameters, checked and refused in words
     config.py           mlflow.yml
     old_names.py        names of version 1, which work until version 3
+    project.py  datasets.py     the project and its folders; a data set for fitted models
+    errors.py           errors in a line
+    redaction/          secrets, masked wherever text leaves
 
 Imports go down this list only. The names in `PUBLIC` are for the project's own code; each is
 imported when it is first used, so that `kedro --help` stays fast.

@@ -25,7 +25,7 @@ from . import commands
 from .errors import TrackingError
 from .hook import MlflowHook
 from .project import registered_pipelines
-from .redaction import mask_text, secret_values
+from .redaction import KNOWN, mask_error, mask_text, redacted_log, secret_values
 
 _Callback = Callable[..., Any]
 _Change = Callable[[_Callback], _Callback]
@@ -70,6 +70,16 @@ class CommandFolder(click.Group):
             return None
         return cast("click.Command", import_module(f".{cmd_name}", commands.__name__).command)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; neither what it logs nor an error shows a secret of the environment."""
+        with redacted_log():
+            KNOWN.add(secret_values(os.environ))
+            try:
+                return super().invoke(ctx)
+            except Exception as error:
+                mask_error(error)
+                raise
+
 
 @click.group(name="cli")
 def cli() -> None:
@@ -91,15 +101,19 @@ def _tracked(callback: _Callback) -> _Callback:
     def call(*args: Any, **kwargs: Any) -> Any:
         from kedro.validation import ParameterValidationError
 
+        hooks = [hook for hook in settings.HOOKS if isinstance(hook, MlflowHook)]
         try:
             return callback(*args, **kwargs)
-        except (DatasetError, ParameterValidationError) as error:
+        except Exception as error:
             secrets = secret_values(os.environ) | secret_values(kwargs.get("params") or {})
-            raise click.ClickException(mask_text(str(error), secrets)) from error
+            secrets = secrets.union(*(hook.secrets() for hook in hooks))
+            mask_error(error, secrets)
+            if isinstance(error, DatasetError | ParameterValidationError):
+                raise click.ClickException(mask_text(str(error), secrets)) from error
+            raise
         finally:
-            for hook in settings.HOOKS:
-                if isinstance(hook, MlflowHook):
-                    hook.end_open_runs()
+            for hook in hooks:
+                hook.end_open_runs()
 
     return call
 

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from .mlflow_internals import (
     tell_runs_apart,
 )
 from .project import State
-from .redaction import mask_error, redacted_log, secret_values
+from .redaction import KNOWN, credential_values, mask_error, redacted_log, secret_values
 from .tracking import process
 from .validation import refuse_in_words
 
@@ -59,8 +59,6 @@ class MlflowHook:
         # What a worker process captures of its parent's runs.
         self._joined: dict[str, RunCapture] = {}
         self._process_state = process.ProcessState()
-        # The values of secrets, for what is logged: never written anywhere.
-        self._secrets: set[str] = set()
         self._kit: process.WorkerKit | None = None
         self._ends_at_exit = False
         tell_runs_apart()
@@ -69,7 +67,7 @@ class MlflowHook:
     def after_context_created(self, context: "KedroContext") -> None:
         """Remember the context, and give it ``context.mlflow``: mlflow.yml, read when asked for."""
         ask_for_all_pipelines()
-        self._thread.context = context
+        self._thread.context, self._thread.secrets = context, None
         if not hasattr(type(context), "mlflow"):
             config = cached_property(_config_of)
             config.__set_name__(type(context), "mlflow")
@@ -79,6 +77,21 @@ class MlflowHook:
 
             if shell := notebook.shell():
                 notebook.follow(context, shell)
+
+    @hook_impl
+    def after_catalog_created(
+        self, conf_catalog: dict[str, Any], conf_creds: dict[str, Any]
+    ) -> None:
+        """Remember the values of secrets, for the run that this thread begins next."""
+        self._thread.secrets = credential_values(conf_creds) | secret_values(conf_catalog)
+
+    def secrets(self) -> set[str]:
+        """Return the values of secrets in the configuration that this thread has read last."""
+        secrets: set[str] | None = getattr(self._thread, "secrets", None)
+        if secrets is None:
+            with suppress(Exception):  # There is none, or this is what has failed.
+                return credential_values(self._thread.context.config_loader["credentials"])
+        return secrets or set()
 
     @hook_impl(wrapper=True, tryfirst=True)
     def before_pipeline_run(
@@ -162,7 +175,7 @@ class MlflowHook:
         self, error: Exception, run_params: dict[str, Any], catalog: "DataCatalog"
     ) -> Generator[None, Any, Any]:
         """End the MLflow run as failed."""
-        mask_error(error, self._secrets)
+        mask_error(error)
         try:
             return (yield)
         finally:
@@ -180,8 +193,8 @@ class MlflowHook:
     def equip(self, kit: process.WorkerKit) -> None:
         """Take what a worker process that was not forked does not have from its parent."""
         self._kit = kit
-        self._secrets |= kit.secrets
-        self._process_state.change("log", redacted_log(self._secrets))
+        KNOWN.add(kit.secrets)
+        self._process_state.change("log", redacted_log())
         self._process_state.change("tasks", tasks_watched(self._watch))
 
     def _start(
@@ -215,7 +228,7 @@ class MlflowHook:
         self._activate(run_id, run.config, run.find_ids)
         if is_parallel(run_params):
             session = {name: run_params[name] for name in ("project_path", "env", "runtime_params")}
-            headers, secrets = config.server.request_header_provider, frozenset(self._secrets)
+            headers, secrets = config.server.request_header_provider, frozenset(KNOWN.values)
             process.WorkerKit(session, headers, secrets).send_along(catalog)
             # The shipper has imported all that it needs once the run is there; see start_run.
             under_way[run_id].ids()
@@ -226,13 +239,14 @@ class MlflowHook:
         """Make the changes to the process that the run needs; the last run to end undoes them."""
         from .backend.access import credentials, exported, headers_provided
         from .tracking.active_run import uses_mlflow
+        from .tracking.capture.values import plain
 
         change, server = self._process_state.change, config.server
         change("garbage collection", process.thawed_afterwards())
         change("credentials", exported(credentials(context, server.credentials)))
-        change("log", redacted_log(self._secrets))
-        self._secrets |= secret_values(os.environ)
-        self._secrets |= secret_values(context.params, config.redaction.patterns)
+        change("log", redacted_log())
+        KNOWN.add(self.secrets() | secret_values(os.environ))
+        KNOWN.add(secret_values(plain(dict(context.params)), config.redaction.patterns))
         change("headers", headers_provided(server.request_header_provider, lambda: context))
         off = config.tracking.disable_tracking.disable_autologging
         if "mlflow" in sys.modules and off and not uses_mlflow(pipeline):
@@ -265,7 +279,7 @@ class MlflowHook:
             try:
                 yield
             except Exception as error:
-                mask_error(error, self._secrets)
+                mask_error(error)
                 run.node_ended(progress, error, task.catalog)
                 raise
             run.node_ended(progress)

@@ -27,11 +27,14 @@ from typing import IO, Any
 
 from ..disk import refusal
 from ..errors import one_line
+from ..redaction import mask_leaves
 
 logger = logging.getLogger(__name__)
 
 # How much of one process's file is read at once: memory stays bounded, however long a run is.
 _CHUNK_BYTES = 250_000
+# What programs read: no text of anybody's.
+_NAMES = {"namespace", "path", "folder", "status", "join", "journal", "inputs", "outputs", "saved"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Journal:
         """Write one event as `append` does; an OSError if the disk refuses it, as a whole."""
         if namespace:
             data["namespace"] = namespace
+        if kind != "metrics":
+            data = mask_leaves(data, _NAMES)
         text = json.dumps({"kind": kind, "time": now(), "data": data}, default=str)
         line, written = f"{text}\n".encode(), 0
         with self._lock:

@@ -16,7 +16,7 @@ from kedro.pipeline import Pipeline
 from ...config import ParamsOptions
 from ...errors import TrackingError
 from ...mlflow_internals import values_in_memory
-from ...redaction import Patterns, mask
+from ...redaction import Patterns, mask, mask_text
 from .foreign import entries_of, is_a, size_of, text_of, type_name
 
 # MLflow's limits of a name, a parameter's value and a tag's.
@@ -175,7 +175,7 @@ def to_mlflow(
     for name, value in values:
         flat = flatten({name: value}, dict_params.sep, depth if dict_params.flatten else 0)
         for key, leaf in flat:
-            text = text_of(leaf)
+            text = mask_text(text_of(leaf))
             too_long = len(text) > MAX_PARAM_LENGTH
             if too_long and options.long_params_strategy == "fail":
                 raise TrackingError(
