@@ -53,4 +53,5 @@ def prepare(rows: DataFrame, preparation: Any) -> DataFrame:
 def _with_plain_texts(rows: DataFrame) -> DataFrame:
     """Write gaps in texts as a text: pandas has several kinds of gap, scikit-learn knows one."""
     texts = rows.select_dtypes(exclude="number")
-    return rows.assign(**texts.astype(object).where(texts.notna(), "missing"))
+    plain = {name: texts[name].to_numpy(object, na_value="missing") for name in texts}
+    return rows.assign(**plain)

@@ -12,10 +12,8 @@ PROBABILITY = "probability_"
 
 def predict(features: DataFrame, classifier: Any) -> DataFrame:
     """Predict the class of each row and the probability of every class, with the same index."""
-    probabilities = DataFrame(
-        classifier.predict_proba(features),
-        index=features.index,
-        columns=[f"{PROBABILITY}{name}" for name in classifier.classes_],
-    )
-    likeliest = classifier.classes_[probabilities.to_numpy().argmax(axis=1)]
-    return DataFrame({TARGET: likeliest}, index=features.index).join(probabilities)
+    probabilities = classifier.predict_proba(features)
+    columns = {TARGET: classifier.classes_[probabilities.argmax(axis=1)]}
+    for name, values in zip(classifier.classes_, probabilities.T, strict=True):
+        columns[f"{PROBABILITY}{name}"] = values
+    return DataFrame(columns, index=features.index)
