@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from jinja2 import Environment
 
 from tests.support import answers
 from tests.support.answers import Render
@@ -112,15 +113,51 @@ def test_rendered_github_workflow_is_sound(github: Path) -> None:
     assert_needs_no_rights_and_ends(github)
 
 
-def test_rendered_weekly_workflow_is_sound_and_keeps_its_token_to_one_step(github: Path) -> None:
+def test_rendered_weekly_workflow_is_sound_and_keeps_its_token_from_what_runs_code(
+    github: Path, gitlab: Path
+) -> None:
     weekly = github.with_name("template-update.yml")
     assert_github_workflow_is_sound(weekly)
     assert load(weekly)["permissions"] == {}
-    job = load(weekly)["jobs"]["update"]
-    assert job["timeout-minutes"] <= 30
-    assert job["steps"][0]["with"]["persist-credentials"] is False
-    # The template's functions run in the step before.
-    assert ["env" in step for step in job["steps"]] == [False, False, False, False, True]
+    merge, push = load(weekly)["jobs"].values()
+    assert merge["permissions"] == {"contents": "read"}
+    for job in (merge, push):
+        assert job["timeout-minutes"] <= 30
+        assert job["steps"][0]["with"]["persist-credentials"] is False
+    assert "secrets." not in str(merge)
+    assert "token" not in str(merge)
+    on_gitlab = load(gitlab)["template-merge"], load(gitlab)["template-update"]
+    # The token's scope is this environment.
+    assert [job.get("environment", {}).get("name") for job in on_gitlab] == [
+        None,
+        "template-update",
+    ]
+    assert [" uv " in str(job) for job in (merge, push, *on_gitlab)] == [True, False] * 2
+
+
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("gh:acme/template", "gh:acme/template"),
+        ("git@host:acme/template.git", "git@host:acme/template.git"),
+        ('https://host/a"b.git', 'https://host/a"b.git'),
+        ("/home/eve/template", ""),
+        ("C:\\Users\\eve\\template", ""),
+    ],
+)
+def test_the_weekly_jobs_name_the_template_that_they_merge(address: str, named: str) -> None:
+    given = {"_copier_answers": {"_src_path": address}, "python_version": "3.11"}
+    texts = {
+        path.name: Environment().from_string(path.read_text("utf-8")).render(given)
+        for pattern in ("*/workflows/template-update.yml.jinja", "*gitlab-ci*")
+        for path in (answers.REPOSITORY / "template").glob(pattern)
+    }
+    github, gitlab = map(yaml.safe_load, texts.values())
+    merge = github["jobs"]["merge"]
+    (step,) = [step for step in merge["steps"] if "env" in step]
+    assert step["env"]["TEMPLATE"] == gitlab["template-merge"]["variables"]["TEMPLATE"] == named
+    for job in (merge, gitlab["template-merge"]):
+        assert '--template "$TEMPLATE"' in str(job)
 
 
 def test_all_actions_are_pinned_to_one_commit_with_its_version(github: Path) -> None:

@@ -91,8 +91,9 @@ def test_what_the_owner_has_edited_stays_and_the_rest_goes(
     names = {path.name for path in project.iterdir()}
     assert names == {ANSWERS, "kept.py", "edited.py", "own.py", "conflict.py", "new.py"}
     first, second = copier.calls
-    assert first == ["update", "--trust", "--quiet", "--skip-answered", "--defaults", str(project)]
-    assert second[:6] == ["copy", "--trust", "--quiet", "--defaults", "--vcs-ref", "v1.0.0"]
+    trusted = ["--trust", "--skip-tasks", "--quiet"]
+    assert first == ["update", *trusted, "--skip-answered", "--defaults", str(project)]
+    assert second[:7] == ["copy", *trusted, "--defaults", "--vcs-ref", "v1.0.0"]
     assert second[-2] == "gh:acme/template"
     screen = done.screen()
     assert "Update from v1.0.0 to v2.0.0 of the template\n\nNo longer in the template" in screen
@@ -103,7 +104,7 @@ def test_what_the_owner_has_edited_stays_and_the_rest_goes(
 def test_versions_answers_and_questions_reach_copier(updated: Callable[..., Any]) -> None:
     done, copier = updated(to_version_2, "v2.0.0", ["ci=none", "license=MIT"], ask=True)
     (call,) = copier.calls
-    assert call[4:-1] == ["--vcs-ref", "v2.0.0", "--data", "ci=none", "--data", "license=MIT"]
+    assert call[5:-1] == ["--vcs-ref", "v2.0.0", "--data", "ci=none", "--data", "license=MIT"]
     assert done.changed
 
 
@@ -125,7 +126,8 @@ def test_conflicts_are_named(project: Path, updated: Callable[..., Any]) -> None
     assert "settle what is between the markers" in done.screen()
     request = done.request("## 2.0.0\n\nNew.")
     assert request.splitlines()[0] == done.title
-    assert "\n\n- `conflict.py`\n\n## 2.0.0\n\nNew.\n\nYour own files" in request
+    paragraphs = "\n\n- `conflict.py`\n\nThe template is gh:acme/template.\n\n## 2.0.0\n\nNew.\n\n"
+    assert f"{paragraphs}Your own files" in request
     assert "\n\n\n" not in done.request("")
 
 
@@ -276,3 +278,89 @@ def test_why_git_fails_is_told_in_a_sentence(
     assert printed == f"0 ssh -o BatchMode=yes in {tmp_path} status -z\n"
     monkeypatch.setenv("GIT_SSH_COMMAND", "the user's own")
     assert "0 the user's own in" in origin.git(tmp_path, "status")
+
+
+# --- whose template it is ---
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """A template's repository, without files yet."""
+    folder = tmp_path / "template"
+    folder.mkdir()
+    answers.git(folder, "init", "--quiet")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ("_tasks: [touch x]\n", "_tasks"),
+        ('"_ta\\x73ks":\n  - touch x\n', "_tasks"),
+        (
+            "_subdirectory: x\n---\n{_migrations: [{version: v1, command: touch x}]}\n",
+            "_migrations",
+        ),
+        ("!include more.yml\n", "!include"),
+        ("--- !include more.yml\n", "!include"),
+        ("a: &a {_tasks: [touch x]}\n<<: *a\n", "_tasks"),
+        ("- _tasks: [touch x]\n", "more than keys and values"),
+        ("_tasks: []\n_migrations:\n_subdirectory: template\n", None),
+    ],
+)
+@pytest.mark.parametrize("name", ["copier.yml", "copier.yaml"])
+def test_a_template_that_runs_commands_is_refused(
+    mlops: Rooms, template: Path, settings: str, found: str | None, name: str
+) -> None:
+    origin = mlops("update.origin")
+    (template / name).write_text("_subdirectory: template\n", "utf-8")
+    commit(template)
+    answers.git(template, "tag", "v1.0.0")
+    (template / name).write_text(settings, "utf-8")
+    commit(template)
+    answers.git(template, "tag", "v2.0.0")
+    ours = origin.Origin(str(template), "v1.0.0")
+    origin.refuse_commands(ours, "v1.0.0")
+    if found is None:
+        origin.refuse_commands(ours, "v1.0.0", "v2.0.0")
+        return
+    with pytest.raises(origin.UpdateError, match=f"v2.0.0 of .* has {found}.* it is not rendered"):
+        origin.refuse_commands(ours, "v1.0.0", "v2.0.0")
+
+
+def test_another_address_is_known_until_its_owner_trusts_it(
+    mlops: Rooms, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = mlops("update.origin")
+    assert origin.former_address(project, origin.origin(project)) is None
+    for address, former in [
+        ("https://github.com/acme/template.git", None),  # The same, in other words.
+        ("gh:evil/template", "gh:acme/template"),
+    ]:
+        (project / ANSWERS).write_text(f"_commit: v1.0.0\n_src_path: {address}\n", "utf-8")
+        commit(project)
+        ours = origin.origin(project)
+        assert origin.former_address(project, ours) == former
+    asked: list[str] = []
+    monkeypatch.setattr("click.confirm", lambda question, abort: asked.append(question))
+    require_trust = mlops("commands.update")._require_trust
+    with pytest.raises(origin.UpdateError, match="name it by --template if you trust it"):
+        require_trust(project, ours, None, ask=False)
+    for _ in range(2):
+        require_trust(project, ours, None, ask=True)
+    (question,) = asked
+    assert "names gh:evil/template as the template, and not gh:acme/template" in question
+    with pytest.raises(origin.UpdateError, match="and not gh:acme/template"):
+        require_trust(project, ours, "gh:acme/template", ask=True)
+
+
+def test_of_two_updates_at_once_the_second_changes_nothing(
+    mlops: Rooms, project: Path, updated: Callable[..., Any]
+) -> None:
+    def first(project: Path) -> None:
+        with pytest.raises(mlops("update.origin").UpdateError, match="Another update is under way"):
+            mlops("update").update(project)
+        to_version_2(project)
+
+    done, copier = updated(first)
+    assert (done.changed, len(copier.calls)) == (True, 1)

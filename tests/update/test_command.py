@@ -112,3 +112,30 @@ def test_a_template_out_of_reach_is_an_error_for_a_person_and_silence_for_ci(
     assert result.stdout + result.stderr == ""
     assert not (tmp_path / "request.md").exists()
     assert status(older) == ""
+
+
+# --- another template in its place ---
+
+
+def test_another_template_is_refused_unless_its_name_is_given(
+    older: Project, published: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    answers.git(published, "clone", "--quiet", str(published), str(other))
+    file = older.folder / ".copier-answers.yml"
+    file.write_text(file.read_text("utf-8").replace(str(published), str(other)), "utf-8")
+    versions.commit(older.folder)
+    none: tuple[str, ...] = ()
+    request = ("--request", str(tmp_path / "request.md"), "--template", str(published))
+    for arguments in (none, request):
+        said = update(older, *arguments, code=1).stderr
+        assert f"names {other} as the template, and not {published}" in said
+        assert status(older) == ""
+    # One with commands is rendered by no name.
+    (other / "copier.yml").write_text("_tasks: [touch /tmp/x]\n" + versions.MARK, "utf-8")
+    versions.publish(other, "v1000.0.0")
+    said = update(older, "--template", str(other), code=1).stderr
+    assert "has _tasks in its copier.yml" in said
+    answers.git(other, "tag", "--delete", "v1000.0.0")
+    update(older, "--template", str(other))
+    assert versions.MARK in (older.folder / "pyproject.toml").read_text("utf-8")

@@ -97,6 +97,10 @@ def program(path: Path, text: str) -> None:
 def hosted(ci: str, template: Path, rendered: Project, folder: Path) -> Service:
     """A project in a bare repository, with an edit that the next version meets."""
     project = versions.start(template, folder / "project", versions.WORKING_TREE, {"ci": ci})
+    # The jobs name a template that everybody can reach: here it is in a folder.
+    for path in (".github/workflows/template-update.yml", ".gitlab-ci.yml"):
+        if (project / path).exists():
+            versions.edit(project / path, 'TEMPLATE: ""', f'TEMPLATE: "{template}"')
     conflict(project)
     answers.git(project, "branch", "--move", "main")
     remote = folder / "remote.git"
@@ -112,13 +116,27 @@ class GitHub(Service):
     """The workflow on GitHub, and what `gh` was called with."""
 
     def week(self) -> str:
+        """Run both jobs, each as a runner of its own; what goes from one to the other."""
         workflow = self.file("main", ".github/workflows/template-update.yml")
-        steps = yaml.safe_load(workflow)["jobs"]["update"]["steps"]
-        temporary = self.remote.with_name("runner")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        scripts = [step["run"] for step in steps if "run" in step]
-        return self.run(*scripts, env={"RUNNER_TEMP": str(temporary)})
+        jobs = yaml.safe_load(workflow)["jobs"]
+        runner = self.remote.with_name("runner")
+        shutil.rmtree(runner, ignore_errors=True)
+        screen = ""
+        for name in ("merge", "push"):
+            temporary = runner / name
+            temporary.mkdir(parents=True)
+            found = runner / "merge/output"
+            if name == "push":
+                if not found.exists():
+                    break
+                shutil.copytree(runner / "merge/update", temporary / "update")
+            steps = [step for step in jobs[name]["steps"] if "run" in step]
+            env = {"RUNNER_TEMP": str(temporary), "GITHUB_OUTPUT": str(temporary / "output")}
+            for step in steps:
+                given = step.get("env", {}).items()
+                env |= {key: value for key, value in given if "${{" not in value}
+            screen += self.run(*[step["run"] for step in steps], env=env)
+        return screen
 
     def calls(self, *command: str) -> list[list[str]]:
         lines = self.remote.with_name("calls").read_text("utf-8").splitlines()
@@ -193,6 +211,17 @@ def test_a_template_out_of_reach_is_passed_over_in_silence(github: GitHub) -> No
     assert github.remote.with_name("calls").read_text("utf-8") == ""
 
 
+def test_another_template_is_not_merged(published: Path, github: GitHub, tmp_path: Path) -> None:
+    answers.git(tmp_path, "clone", "--quiet", str(published), "other")
+    work = github.folder.with_name("project")
+    versions.edit(work / ".copier-answers.yml", str(published), str(tmp_path / "other"))
+    versions.commit(work)
+    answers.git(work, "push", "--quiet", str(github.remote), "main")
+    with pytest.raises(AssertionError, match=r"names \S+/other as the template, and not"):
+        github.week()
+    assert github.branches() == ["main"]
+
+
 # --- GitLab ---
 
 
@@ -221,10 +250,17 @@ def gitlab(published: Path, rendered: Project, tmp_path: Path) -> Iterator[Servi
         server.shutdown()
 
 
-def week(service: Service) -> str:
-    job = yaml.safe_load(service.file("main", ".gitlab-ci.yml"))["template-update"]
+def week(service: Service, **given: str) -> str:
+    """Run both jobs; the artifacts of one are in the other's clone, the token in one alone."""
+    pipeline = yaml.safe_load(service.file("main", ".gitlab-ci.yml"))
+    merge, push = pipeline["template-merge"], pipeline["template-update"]
+    kept = service.remote.with_name("artifacts")
+    shutil.rmtree(kept, ignore_errors=True)
     # The image's own Python would be told to install uv.
-    lines = [line for line in job["before_script"] + job["script"] if "pip install" not in line]
+    lines = [line for line in merge["before_script"] + merge["script"] if "pip install" not in line]
+    screen = service.run("\n".join(lines), env=merge["variables"] | given)
+    if (service.folder / "template-update").is_dir():
+        shutil.move(service.folder / "template-update", kept)
     variables = {
         "CI_PROJECT_URL": service.remote.with_suffix("").as_uri(),
         "CI_DEFAULT_BRANCH": "main",
@@ -232,8 +268,10 @@ def week(service: Service) -> str:
         "CI_API_V4_URL": service.api,
         "CI_PROJECT_ID": "42",
         "TEMPLATE_UPDATE_TOKEN": "CANARY",
+        "KEPT": str(kept),
     }
-    return service.run("\n".join(lines), env=variables)
+    artifacts = 'if [ -d "$KEPT" ]; then cp -r "$KEPT" template-update; fi'
+    return screen + service.run("\n".join([artifacts, *push["script"]]), env=variables)
 
 
 def test_a_newer_version_becomes_a_merge_request_on_gitlab_once(gitlab: Service) -> None:
@@ -254,3 +292,9 @@ def test_a_newer_version_becomes_a_merge_request_on_gitlab_once(gitlab: Service)
     assert f"- What {versions.NEXT} changes." in request["description"]
     assert "<<<<<<< before updating" in gitlab.file(BRANCH, "conf/base/mlflow.yml")
     assert "CANARY" not in screen
+
+
+def test_a_token_that_every_job_can_see_is_refused_on_gitlab(gitlab: Service) -> None:
+    with pytest.raises(AssertionError, match="environment scope template-update"):
+        week(gitlab, TEMPLATE_UPDATE_TOKEN="CANARY")
+    assert gitlab.branches() == ["main"]

@@ -7,7 +7,16 @@ import click
 from kedro.framework.startup import ProjectMetadata
 
 from ..update import update
-from ..update.origin import UpdateError, changelog, newest_version, origin
+from ..update.origin import (
+    Origin,
+    UpdateError,
+    changelog,
+    former_address,
+    newest_version,
+    origin,
+    refuse_commands,
+    trust,
+)
 
 _CONFLICTS = 3
 
@@ -24,6 +33,11 @@ _CONFLICTS = 3
     help="For CI: ask nothing, and write the text of a merge request to this file if there is "
     "something to merge. An unreachable template counts as nothing new.",
 )
+@click.option(
+    "--template",
+    metavar="ADDRESS",
+    help="The template that you trust: no other is rendered. [default: ask if it has changed]",
+)
 @click.pass_obj
 def command(
     metadata: ProjectMetadata,
@@ -31,6 +45,7 @@ def command(
     defaults: bool,
     check: bool,
     request: Path | None,
+    template: str | None,
 ) -> None:
     """Bring this project to the newest version of its template.
 
@@ -38,23 +53,42 @@ def command(
     markers, and the exit code is 3.
     """
     project = Path(metadata.project_path)
-    template = origin(project)
+    ours = origin(project)
     try:
-        newest = newest_version(template)
+        newest = newest_version(ours)
     except UpdateError:
         if request:
             return
         raise
     if check or not (newest or answers):
         found = f"There is a newer one: {newest}." if newest else "There is no newer one."
-        click.echo(f"This project is from {template.version} of its template. {found}")
+        click.echo(f"This project is from {ours.version} of its template. {found}")
         return
-    notes = changelog(template, newest) if newest and request else ""
     # Other answers alone: the version stays.
     ask = sys.stdin.isatty() and not (defaults or request)
+    _require_trust(project, ours, template, ask)
+    refuse_commands(ours, *{ours.version, newest or ours.version})
+    notes = changelog(ours, newest) if newest and request else ""
     done = update(project, newest or ":current:", answers, ask=ask)
     click.echo(done.screen())
     if request and done.changed:
         request.write_text(done.request(notes), encoding="utf-8")
     elif done.conflicts:
         raise SystemExit(_CONFLICTS)
+
+
+def _require_trust(project: Path, ours: Origin, trusted: str | None, ask: bool) -> None:
+    """Refuse a template that is not the trusted one, or that a commit has put into its place.
+
+    A template's extensions run here: whoever can change its address could run what they like.
+    """
+    if trusted and Origin(trusted, "").git_address == ours.git_address:
+        return
+    former = trusted or former_address(project, ours)
+    if former is None:
+        return
+    changed = f".copier-answers.yml names {ours.address} as the template, and not {former}"
+    if trusted or not ask:
+        raise UpdateError(f"{changed}: correct it, or name it by --template if you trust it.")
+    click.confirm(f"{changed}. Do you trust it?", abort=True)
+    trust(project, ours)

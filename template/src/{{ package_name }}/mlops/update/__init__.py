@@ -15,9 +15,12 @@ from filecmp import cmpfiles
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..disk import FileLock
 from .origin import ANSWERS, Origin, UpdateError, git, origin
 
 _REQUIREMENTS = ["--from", "copier>=9.15,<10", "--with", "copier-template-extensions>=0.3,<1"]
+# Extensions run, which are the template's functions; its tasks do not.
+_TRUSTED = ["--trust", "--skip-tasks", "--quiet"]
 
 _NEXT = """
 
@@ -36,6 +39,7 @@ class Update:
 
     old: str
     new: str
+    address: str
     changed: bool
     conflicts: list[str]
     kept: list[str]
@@ -60,7 +64,8 @@ class Update:
             "Your own files (pipelines, catalog, parameters, data) are as they were. Before you "
             "merge, settle conflicts on this branch; after that, run `uv sync`.\n"
         )
-        return "\n\n".join(filter(None, (self._summary("- `{}`"), changelog, last)))
+        source = f"The template is {self.address}."
+        return "\n\n".join(filter(None, (self._summary("- `{}`"), source, changelog, last)))
 
     def _summary(self, item: str) -> str:
         lists = {
@@ -93,12 +98,20 @@ def update(
 
     The answers are ``key=value``. With `ask`, questions that are new are asked instead of answered
     by their defaults. An UpdateError says that the project has changes that are not committed, or
-    why copier refuses.
+    why copier refuses, or that another one is under way.
     """
+    lock = git(project, "rev-parse", "--git-path", "kedro-mlflow-update").strip()
+    with FileLock(project / lock) as is_alone:
+        if not is_alone:
+            raise UpdateError("Another update is under way here: nothing was changed.")
+        return _update(project, version, answers, ask)
+
+
+def _update(project: Path, version: str | None, answers: Sequence[str], ask: bool) -> Update:
     if git(project, "status", "--porcelain", "--", "."):
         raise UpdateError("Commit or stash your changes first: an update merges with them.")
     before = origin(project)
-    command = ["update", "--trust", "--quiet", "--skip-answered"]
+    command = ["update", *_TRUSTED, "--skip-answered"]
     command += [] if ask else ["--defaults"]
     command += ["--vcs-ref", version] if version else []
     for answer in answers:
@@ -108,6 +121,7 @@ def update(
     return Update(
         old=before.version,
         new=origin(project).version,
+        address=before.address,
         kept=kept,
         changed=git(project, "status", "--porcelain", "--", ".") != "",
         conflicts=_changed_paths(project, "--diff-filter=U"),
@@ -123,7 +137,7 @@ def _restore_edited(project: Path, before: Origin) -> list[str]:
     with TemporaryDirectory() as folder:
         answers, rendered = Path(folder, ANSWERS), Path(folder, "rendered")
         answers.write_text(git(project, "show", f"HEAD:./{ANSWERS}"), encoding="utf-8")
-        command = ["copy", "--trust", "--quiet", "--defaults", "--vcs-ref", before.version]
+        command = ["copy", *_TRUSTED, "--defaults", "--vcs-ref", before.version]
         run_copier([*command, "--data-file", str(answers), before.address, str(rendered)])
         unedited, *_ = cmpfiles(project, rendered, gone, shallow=False)
     for path in unedited:

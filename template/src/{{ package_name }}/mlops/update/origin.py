@@ -3,6 +3,8 @@
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +14,9 @@ from click import ClickException
 from packaging.version import InvalidVersion, Version
 
 ANSWERS = ".copier-answers.yml"
+
+# Under which git's configuration of a clone has the address that its owner trusts.
+_TRUSTED = "kedro-mlflow.template"
 
 # As copier shortens the addresses of the two services.
 _SERVICES = {"gh": "https://github.com", "gl": "https://gitlab.com"}
@@ -81,13 +86,58 @@ def pending(project: Path) -> str | None:
         return None
 
 
+def former_address(project: Path, template: Origin) -> str | None:
+    """Return the first address of the project's template, if a commit has changed it since.
+
+    None once its owner has said that the new one is right, which this clone's git keeps.
+    """
+    address = template.git_address
+    if address in git(project, "config", "--default", "", "--get", _TRUSTED).splitlines():
+        return None
+    history = git(project, "log", "--reverse", "--format=", "-p", "-U0", "--", ANSWERS)
+    first = re.search(r"^\+_src_path: *['\"]?([^'\"\n]+)", history, re.MULTILINE)
+    return first[1] if first and Origin(first[1], "").git_address != address else None
+
+
+def trust(project: Path, template: Origin) -> None:
+    """Keep in this clone's configuration of git that the template's address is right."""
+    git(project, "config", _TRUSTED, template.git_address)
+
+
+def refuse_commands(template: Origin, *versions: str) -> None:
+    """Refuse a template that would have copier run commands; an UpdateError says which.
+
+    `--trust` is for its extensions, and would let its tasks and migrations run as well.
+    """
+    with _cloned(template) as clone:
+        for version in versions:
+            names = git(clone, "ls-tree", "--name-only", version).splitlines()
+            for name in {"copier.yml", "copier.yaml"}.intersection(names):
+                if found := _commands_in(git(clone, "show", f"{version}:{name}")):
+                    raise UpdateError(
+                        f"{version} of {template.address} has {found} in its {name}, which can run "
+                        "commands on this machine: it is not rendered."
+                    )
+
+
+def _commands_in(settings: str) -> str:
+    """Name what makes copier run commands, or may: this reads no other file."""
+    try:
+        documents = [each for each in yaml.safe_load_all(settings) if each is not None]
+    except yaml.YAMLError:  # `!include` is copier's own.
+        return "!include, or no YAML,"
+    if not all(isinstance(document, dict) for document in documents):
+        return "more than keys and values"
+    return ", ".join(
+        key for key in ("_tasks", "_migrations") if any(each.get(key) for each in documents)
+    )
+
+
 def changelog(template: Origin, upto: str) -> str:
     """Return what the template's CHANGELOG.md says of the versions after the project's."""
-    with TemporaryDirectory() as folder:
-        clone = ["clone", "--quiet", "--depth", "1", "--no-checkout", "--branch", upto]
-        git(Path(folder), *clone, "--", template.git_address, "template")
+    with _cloned(template) as clone:
         try:
-            text = git(Path(folder, "template"), "show", "HEAD:CHANGELOG.md")
+            text = git(clone, "show", f"{upto}:CHANGELOG.md")
         except UpdateError:
             return ""
     newest = Origin("", upto)
@@ -97,6 +147,15 @@ def changelog(template: Origin, upto: str) -> str:
         if template.is_older_than(version) and not newest.is_older_than(version):
             new.append(section.strip())
     return "\n\n".join(new)
+
+
+@contextmanager
+def _cloned(template: Origin) -> Iterator[Path]:
+    """Clone the template's history, without files: git fetches those that are asked for."""
+    with TemporaryDirectory() as folder:
+        clone = ["clone", "--quiet", "--no-checkout", "--filter=blob:none"]
+        git(Path(folder), *clone, "--", template.git_address, "template")
+        yield Path(folder, "template")
 
 
 def _version(text: str) -> Version | None:
