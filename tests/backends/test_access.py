@@ -59,17 +59,24 @@ def test_a_missing_permission_keeps_the_run_and_says_so(
     screen = said(project.kedro("run", env=reader).stdout)
     assert "did not take the whole run (it answers: Permission denied)" in screen
     team_server.users.revoke_user_permission("reader", "experiment", experiment)
+    team_server.users.grant_user_permission("reader", "experiment", experiment, "EDIT")
     delivers(project, team_server, "not-yours", **reader)
 
 
-def test_a_team_logs_into_one_experiment_whoever_has_made_it(
+def test_a_team_logs_into_one_experiment_once_its_creator_lets_them(
     project: Project, team_server: TrackingServer
 ) -> None:
     tiny(project, "shared", FIGURE)
     team_server.users.create_user("ada", PASSWORD)
     team_server.users.create_user("grace", PASSWORD)
-    for name in ("ada", "grace"):
-        project.kedro("run", env=team_server.login(name, PASSWORD))
+    ada, grace = (team_server.login(name, PASSWORD) for name in ("ada", "grace"))
+    project.kedro("run", env=ada)
+    screen = said(project.kedro("run", env=grace).stdout)
+    assert "did not take the whole run (it answers: Permission denied)" in screen
+    experiment = team_server.client.get_experiment_by_name("shared")
+    assert experiment
+    team_server.users.grant_user_permission("grace", "experiment", experiment.experiment_id, "EDIT")
+    project.kedro("mlflow", "sync", env=grace)
     assert len(runs(team_server.client, "shared")) == 2
     assert not journals(project)
 

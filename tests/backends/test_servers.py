@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
+from stat import S_IMODE
 
 import pytest
 
@@ -52,6 +53,11 @@ def test_a_run_with_its_model_lands_on_the_server_and_no_client_holds_a_cloud_ke
     assert version.run_id == run.info.run_id
     project.kedro("run", "--pipelines", "inference", env=login)
     assert (project.folder / "data/07_model_output/predictions.csv").exists()
+
+
+def test_databases_in_files_are_the_servers_alone(other_server: TrackingServer) -> None:
+    databases = [*other_server.folder.glob("deploy/tracking-server/data/*.db*")]
+    assert {S_IMODE(path.stat().st_mode) for path in databases} == {0o600}
 
 
 def test_files_are_in_the_bucket(team_server: TrackingServer, s3: Store) -> None:

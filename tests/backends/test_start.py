@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -129,8 +130,34 @@ def test_where_users_are_kept_is_told_without_the_password(
     monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", str(tmp_path / "basic_auth.ini"))
     config = read_auth_config()
     assert config.database_uri.startswith(users)
-    assert config.default_permission == "EDIT"
+    assert config.default_permission == "READ"
     assert os.environ.get("PGPASSWORD") == ("CANARY@x" if "CANARY%40x" in uri else None)
+
+
+def test_a_library_that_is_missing_is_named_and_what_is_written_is_this_users(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks: list[int] = []
+    monkeypatch.setattr(os, "umask", masks.append)
+    monkeypatch.setattr(start, "migrate", make_url)
+    monkeypatch.setattr(sys, "argv", ["start.py"])
+    monkeypatch.setitem(sys.modules, "mlflow.server", None)
+    for name, value in {**WHOLE, "MLFLOW_AUTH_CONFIG_PATH": "basic_auth.ini"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=r"^The Python package mlflow\.server is missing: "):
+        start.main()
+    assert masks == [0o077]
+
+
+def test_a_database_that_an_earlier_start_has_left_open_is_closed(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    databases = [tmp_path / "mlflow.db", tmp_path / "basic_auth.db"]
+    for path in databases:
+        path.touch(0o644)
+    start.close_to_others(make_url("sqlite:///mlflow.db"))
+    assert {path.stat().st_mode & 0o777 for path in databases} == {0o600}
 
 
 def test_the_command_says_all_that_is_missing_a_line_each(project: Project) -> None:

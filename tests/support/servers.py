@@ -37,10 +37,12 @@ class TrackingServer:
     Attributes:
         service: its processes.
         url: where it answers.
+        folder: the working directory that it was started in.
     """
 
     service: Service
     url: str
+    folder: Path
 
     def login(self, user: str = "admin", password: str = ADMIN_PASSWORD) -> dict[str, str]:
         """The variables by which a run reaches it."""
@@ -149,6 +151,6 @@ def _running(
     service = Service(command, log, lambda: answers_at(f"{url}/health"), env=environment, cwd=cwd)
     service.start()
     try:
-        yield TrackingServer(service, url)
+        yield TrackingServer(service, url, cwd)
     finally:
         service.stop(SIGTERM)

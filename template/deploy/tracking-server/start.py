@@ -55,6 +55,11 @@ def main() -> None:
     # Runs judges of language models in the background: 13 processes that nobody here asks for.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # None but the store's own: with a place of their choice for an experiment's files, users would
+    # have the server write into another's.
+    os.environ.setdefault("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH", "0")
+    # Databases and files are this user's alone.
+    os.umask(0o077)
     with ExitStack() as until_stopped:
         try:
             if reasons := [*refusals(os.environ, auth)]:
@@ -63,9 +68,14 @@ def main() -> None:
             if auth:
                 config = Path(until_stopped.enter_context(TemporaryDirectory())) / "basic_auth.ini"
                 prepare_users(database, config)
+            from mlflow.cli import cli
         except RefusalError as refusal:
             sys.exit(str(refusal))
-        from mlflow.cli import cli
+        except ModuleNotFoundError as error:
+            sys.exit(
+                f"The Python package {error.name} is missing: install what {HERE}/requirements.txt "
+                "lists, or run `uv run --group server kedro mlflow server`."
+            )
 
         # Everything else, above all what is secret, MLflow reads from the environment itself.
         arguments = ["--app-name", "basic-auth"] if auth else []
@@ -135,6 +145,7 @@ def migrate(uri: str) -> "URL":
             f"MLFLOW_BACKEND_STORE_URI names no database that can be opened: {reason}."
         ) from error
     connect(engine)
+    close_to_others(url)
     try:
         if utils._is_empty_database(engine):
             utils._initialize_tables(engine)
@@ -148,6 +159,13 @@ def migrate(uri: str) -> "URL":
     finally:
         engine.dispose()
     return url
+
+
+def close_to_others(database: "URL") -> None:
+    """Let nobody else on this machine read a database in a file, though an earlier start did."""
+    for name in (database.database, "basic_auth.db"):
+        if database.get_backend_name() == "sqlite" and name and Path(name).is_file():
+            Path(name).chmod(0o600)
 
 
 def connect(engine: "Engine") -> None:

@@ -28,7 +28,7 @@ def command(metadata: ProjectMetadata, host: str | None, port: int | None, no_au
     given = {"MLFLOW_HOST": host, "MLFLOW_PORT": port and str(port)}
     os.environ.update({name: value for name, value in given.items() if value})
     data = folder / "data"
-    data.mkdir(exist_ok=True)
+    data.mkdir(mode=0o700, exist_ok=True)
     os.chdir(data)
     sys.argv = [str(folder / "start.py"), *(["--no-auth"] if no_auth else [])]
     runpy.run_path(sys.argv[0], run_name="__main__")
