@@ -6,11 +6,12 @@ import http.client
 import json
 import os
 import re
+import resource
 import shutil
 import socket
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
 from typing import Any
@@ -39,7 +40,7 @@ INFER = f"/v2/models/{PACKAGE}/infer"
 # Rendered only where the model is served in a container.
 V2 = "mlops/serving/v2_protocol.py"
 # Bounds that a test reaches quickly.
-BOUNDS = "serving:\n  max_megabytes: 1\n  max_rows: 1000\n"
+BOUNDS = "serving: {max_megabytes: 1, max_rows: 1000}\n"
 
 
 @pytest.fixture(scope="module")
@@ -286,6 +287,47 @@ def resident(process: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def test_a_few_bytes_are_not_seconds_of_work(served: Served) -> None:
+    """Columns, lists and names cost more than their bytes."""
+    before = max(map(resident, served.workers()))
+    for body, kind, path in (
+        (b"," * 900_000, CSV, "/invocations"),
+        (b"\n" + b'"\n",' * 200_000, CSV, "/invocations"),
+        (b'{"instances": [' + b"[]," * 300_000 + b"0]}", JSON, "/invocations"),
+        (
+            json.dumps({"inputs": {f"n{n}": [] for n in range(60_000)}}).encode(),
+            JSON,
+            "/invocations",
+        ),
+        (json.dumps({"inputs": [{"name": "a"}] * 50_000}).encode(), JSON, INFER),
+    ):
+        answer = served.ask(path, body, kind)
+        assert answer.status in (400, 413), answer.content
+        assert len(answer.content) < 700
+    assert max(map(resident, served.workers())) - before < 20_000_000
+
+
+def test_strangers_keep_nobody_out(served: Served, records: list[dict[str, Any]]) -> None:
+    """More of them than the workers may have files: the bound was set while they had more."""
+    body = {"dataframe_records": records}
+    host, port = urlsplit(served.url).netloc.split(":")
+    for worker in served.workers():
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (80, 4096))
+    try:
+        with ExitStack() as stack:
+            for _ in range(300):
+                stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+            for _ in range(10):
+                assert served.ask("/ping").status == 200
+                assert served.ask("/invocations", body).status == 200
+    finally:
+        for worker in served.workers():
+            resource.prlimit(worker, resource.RLIMIT_NOFILE, (1024, 4096))
+    wait_until(lambda: "idle ones closed for new ones" in served.screen())
+    lines = [line for line in served.screen().splitlines() if "Connections: " in line]
+    assert len(lines) <= 2 * len(served.workers())
+
+
 def test_too_many_rows_are_refused_in_every_shape(
     served: Served, rows: pd.DataFrame, records: list[dict[str, Any]]
 ) -> None:
@@ -343,6 +385,7 @@ def test_the_token_stands_in_no_process_title(served: Served) -> None:
 
 REFUSED_STARTS = [
     (("--host", "0.0.0.0"), {}, "give SERVING_TOKEN in the environment or in .env a value"),
+    (("--host", "0.0.0.0"), {"SERVING_TOKEN": "x" * 15}, "a value of at least 16 characters"),
     ((), {"SERVING_TOKEN": "a b"}, "SERVING_TOKEN holds a space"),
     (("--host", "no.such.host.invalid"), {}, "no such address"),
     (("--model", "."), {}, "there is no model"),
@@ -350,7 +393,7 @@ REFUSED_STARTS = [
 ]
 
 
-@pytest.mark.parametrize(("options", "env", "text"), REFUSED_STARTS, ids=range(5))
+@pytest.mark.parametrize(("options", "env", "text"), REFUSED_STARTS, ids=range(6))
 def test_it_does_not_start_where_that_would_be_unsafe_or_of_no_use(
     rendered: Project, options: tuple[str, ...], env: dict[str, str], text: str
 ) -> None:
@@ -447,7 +490,7 @@ def test_hundreds_of_bad_bodies_are_refused_and_it_serves_on(
     statuses: dict[int, int] = {}
 
     @settings(
-        max_examples=examples(500, weekly=5000),
+        max_examples=examples(500, weekly=10_000),
         database=None,
         suppress_health_check=list(HealthCheck),
     )

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
+import h11
 import mlflow
 import pandas as pd
 import pandera.pandas as pa
@@ -613,6 +614,29 @@ def test_the_arrays_of_a_tables_columns_are_found(internals: ModuleType) -> None
     table["e"] = pd.array([1, None], dtype="Int64")
     for name, array in zip(table, internals.column_arrays(table), strict=True):
         assert (array.dtype, list(array)) == (table[name].dtype, list(table[name]))
+
+
+@pytest.mark.parametrize(
+    ("head", "is_read"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", True),
+        (b"GET / HTTP/1.1\nHost: x\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n y\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: " + b"x" * 200 + b"\r\n\r\n", False),
+    ],
+    ids=["whole", "bare", "folded", "long"],
+)
+def test_lines_of_a_request_are_read_strictly(
+    internals: ModuleType, head: bytes, is_read: bool
+) -> None:
+    connection = h11.Connection(h11.SERVER)
+    internals.strict_lines(connection, 100, h11.LocalProtocolError)
+    connection.receive_data(head)
+    if is_read:
+        assert type(connection.next_event()) is h11.Request
+    else:
+        with pytest.raises(h11.RemoteProtocolError):
+            connection.next_event()
 
 
 def test_what_a_catalog_entry_has_checked_and_how_is_known(internals: ModuleType) -> None:

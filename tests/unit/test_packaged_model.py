@@ -262,7 +262,10 @@ def test_a_worker_of_the_servers_serves_it(
                     signal.raise_signal(signal.SIGTERM)
 
             supervisor = server.Supervisor(listener, 1)
-            settings = {"token": "t", "max_bytes": 100, "max_rows": 2}
+            limits = mlops("config").KedroMlflowConfig.model_validate(
+                {"serving": {"max_megabytes": 0.0001, "max_rows": 2}}
+            )
+            settings = {"token": "t", **limits.serving.model_dump()}
             worker = supervisor.start_worker()
             version = server.ServedVersion("sales", "3", files)
             await supervisor.serve(version, worker, settings, "Serving.", meanwhile)

@@ -431,7 +431,8 @@ def test_a_worker_that_is_to_finish_waits_for_open_connections_but_not_for_ever(
 
     async def main() -> None:
         channel, app = Ordered(), SimpleNamespace(is_draining=False)
-        server = worker.Server(app, channel)
+        connections = SimpleNamespace()
+        server = worker.Server(app, channel, connections)
         server.config.load()
         closed: list[int] = []
         server.servers = [SimpleNamespace(close=lambda: closed.append(1))]
@@ -453,7 +454,7 @@ def test_a_worker_that_is_to_finish_waits_for_open_connections_but_not_for_ever(
         loop.time = lambda: 1000.0 + seconds
         assert await server.on_tick(1)
         assert server.should_exit
-        other = worker.Server(app, channel)
+        other = worker.Server(app, channel, connections)
         other.config.load()
         assert await other.on_tick(1)  # Nobody is connected.
 

@@ -45,7 +45,7 @@ def test_numbers_become_those_of_the_training(
         ("float32", [["1", 2]], "nothing but numbers or booleans"),
         ("float32", [[None, 2]], "nothing but numbers or booleans"),
         ("int64", [[HUGE, 2]], "nothing but numbers or booleans"),
-        ("float32", [[1, 2], [3]], "not of the shape [0]"),
+        ("float32", [[1, 2], [3]], "or not each row"),
         ("float32", [[1, 2, 3]], "not of the shape [1, 3]"),
         ("float32", [1, 2], "not of the shape [2]"),
         ("float32", {"a": 1}, "nothing but numbers or booleans"),

@@ -263,6 +263,10 @@ class _ShippingOptions(_Options):
 class _ServingOptions(_Options):
     max_megabytes: float = Field(default=10, gt=0)
     max_rows: int = Field(default=100_000, gt=0)
+    max_cells: int = Field(default=2_000_000, gt=0)
+    max_connections: int = Field(default=1000, gt=0)
+    head_seconds: float = Field(default=10, gt=0)
+    body_seconds: float = Field(default=30, gt=0)
     poll_seconds: float = Field(default=10, gt=0)
 
 

@@ -1,4 +1,4 @@
-"""Every private name of MLflow, then of Kedro, pandas and CPython, that the template reaches for.
+"""Every private name of MLflow, Kedro, pandas, h11 and CPython that the template reaches for.
 
 They may move in any release, and each function has a test that says what breaks then. `mlflow` is
 imported when it is needed: a packaged model is loaded by processes that have none.
@@ -565,6 +565,31 @@ def schema_and_sample(validator: "PanderaValidator") -> tuple[Any, dict[str, Any
 def column_arrays(table: "DataFrame") -> "Iterable[Any]":
     """Return the array of each column; what is public takes ten times as long."""
     return cast("Iterable[Any]", table._iter_column_arrays())
+
+
+def strict_lines(connection: Any, longest: int, error: type[Exception]) -> None:
+    """Let h11 refuse lines without a carriage return, folded ones, and a longer head.
+
+    Proxies differ in where they see the end of such lines, and so in which request they let pass.
+    """
+    buffer = connection._receive_buffer
+    read = type(buffer).maybe_extract_lines
+    buffer.maybe_extract_lines = partial(_strict_lines, buffer, read, longest, error)
+
+
+def _strict_lines(
+    buffer: Any, read: Callable[[Any], list[bytearray] | None], longest: int, error: type[Exception]
+) -> list[bytearray] | None:
+    before, data = len(buffer), buffer._data
+    if before > longest and data[:2] != b"\r\n" and data.find(b"\r\n\r\n", 0, longest) < 0:
+        raise error("a head that is too long")
+    lines = read(buffer)
+    if lines is not None:
+        if before - len(buffer) != sum(map(len, lines)) + 2 * len(lines) + 2:
+            raise error("a line feed alone")
+        if any(line.startswith((b" ", b"\t")) for line in lines):
+            raise error("a folded line")
+    return lines
 
 
 def before_thread_pools_end(function: Callable[[], None]) -> None:

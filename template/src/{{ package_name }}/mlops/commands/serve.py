@@ -23,6 +23,7 @@ from ..tracking.process import frozen_afterwards
 from . import Project, for_project
 
 _TOKEN = "SERVING_TOKEN"
+_SHORTEST_TOKEN = 16
 
 
 @click.command("serve")
@@ -89,11 +90,7 @@ def command(
                         following = partial(champion.follow, supervisor, config, scratch)
                 url = f"{_url_of(listener)}/invocations"
                 greeting = f"Serving {version} ({found}) on {url}; Ctrl-C stops it."
-                settings = {
-                    "token": token,
-                    "max_bytes": int(config.serving.max_megabytes * 1e6),
-                    "max_rows": config.serving.max_rows,
-                }
+                settings = {"token": token, **config.serving.model_dump()}
                 await supervisor.serve(version, first, settings, greeting, following)
             except LoadError as error:
                 raise TrackingError(f"{version} cannot be served: {error}.") from error
@@ -134,11 +131,11 @@ def _take_token(listener: socket.socket, is_asked: bool) -> str | None:
     token = os.environ.pop(_TOKEN, "")
     if not is_asked:
         return None
-    if not token and not ip_address(listener.getsockname()[0]).is_loopback:
+    if len(token) < _SHORTEST_TOKEN and not ip_address(listener.getsockname()[0]).is_loopback:
         raise TrackingError(
             f"Other machines reach {_url_of(listener)}: give {_TOKEN} in the environment or in "
-            ".env a value that callers must show, or say --no-token if something in front asks "
-            "them."
+            f".env a value of at least {_SHORTEST_TOKEN} characters that callers must show, or say "
+            "--no-token if something in front asks them."
         )
     if not (token.isascii() and all("!" <= character <= "~" for character in token)):
         raise TrackingError(

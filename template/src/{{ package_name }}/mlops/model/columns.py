@@ -23,6 +23,7 @@ _ISO_TIME = re.compile(
 _DURATION = re.compile(r"[+-]?P.+|[+-]?\d+ days?.*|[+-]?\d+:\d\d.*")
 _NONE = (None, pd.NA, pd.NaT)
 _MOST_LISTED = 5
+_MOST_WRONG = 100
 _LENGTH_OF_DATE = 10
 
 
@@ -114,12 +115,16 @@ def array_of(column: Column, values: Sequence[Any], is_file: bool = False) -> An
 
 def read_values(column: Column, values: Sequence[Any], is_file: bool = False) -> Sequence[Any]:
     """Read each value as the column's type has it; a missing one is None or NaN."""
-    if not column.strict and set(map(type, values)) <= _FAST.get(column.type, set()):
+    fast = set() if column.strict else _FAST.get(column.type, set())
+    if set(map(type, values)) <= fast:
         return values
     read = _READERS[column.type]
     clean: list[Any] = []
     wrong: list[tuple[int, Any]] = []
     for row, value in enumerate(values, 1):
+        if type(value) in fast:
+            clean.append(value)
+            continue
         try:
             if is_gap(value):
                 if column.strict:
@@ -146,16 +151,25 @@ def built(build: Builder, column: Column, values: Sequence[Any]) -> Any:
     try:
         return build(column, values)
     except Exception as error:  # Polars' own have no base in common with Python's.
-        wrong = [case for case in enumerate(values, 1) if not _can(build, column, case[1])]
+        wrong = _wrong(build, column, values)
         rule = "is too large a number" if isinstance(error, OverflowError) else column.rule
         raise WrongValuesError(rule, wrong or list(enumerate(values, 1))) from error
 
 
-def _can(build: Builder, column: Column, value: Any) -> bool:
+def _wrong(
+    build: Builder, column: Column, values: Sequence[Any], first: int = 1
+) -> list[tuple[int, Any]]:
+    """Find what cannot be built by halves: one value alone takes as long as hundreds together."""
     with suppress(Exception):
-        build(column, [value])
-        return True
-    return False
+        build(column, values)
+        return []
+    if len(values) == 1:
+        return [(first, values[0])]
+    half = len(values) // 2
+    found = _wrong(build, column, values[:half], first)
+    if len(found) >= _MOST_WRONG:
+        return found
+    return found + _wrong(build, column, values[half:], first + half)
 
 
 # --- One value ---

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,12 +186,13 @@ class Schema:
         if found == self.by_name.keys():
             return
         missing = [name for name in self.names if name in self._required and name not in found]
-        unexpected = [_with_guess(name, missing) for name in found if name not in self.by_name]
-        _refuse([*self._missing(found), *_named("unexpected columns", unexpected)])
+        unexpected = [name for name in found if name not in self.by_name]
+        guess = partial(_with_guess, missing=missing)
+        _refuse([*self._missing(found), *_named("unexpected columns", unexpected, guess)])
 
     def _missing(self, found: Collection[str]) -> list[CheckFailure]:
         missing = [name for name in self.names if name in self._required and name not in found]
-        return _named("missing columns", [shortened(name, 60) for name in missing])
+        return _named("missing columns", missing, partial(shortened, longest=60))
 
 
 def read_schema(path: str | Path) -> Schema | TensorSchema:
@@ -291,8 +293,8 @@ def _refuse(failures: Sequence[CheckFailure]) -> None:
         raise DataValidationError("The data is refused", failures=list(failures))
 
 
-def _named(problem: str, names: Sequence[str]) -> list[CheckFailure]:
-    message = f"{problem}: {listed(names, show=str)}"
+def _named(problem: str, names: Sequence[str], show: Callable[[str], str]) -> list[CheckFailure]:
+    message = f"{problem}: {listed(names, show=show)}"
     return [CheckFailure(message, failure_count=len(names))] if names else []
 
 

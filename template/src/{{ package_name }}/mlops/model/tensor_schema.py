@@ -5,6 +5,7 @@ The first axis counts the rows, as many as there are; the others are as in train
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # Kinds of NumPy: booleans, whole numbers and fractions. JSON has no other arrays.
 _KINDS = "biuf"
+_MOST_AXES = 9
 
 
 class TensorSchema:
@@ -68,10 +70,7 @@ class TensorSchema:
 
         A DataValidationError says what is wrong with its shape or its values.
         """
-        try:
-            array = np.asarray(rows)
-        except ValueError:  # Lists of unequal length.
-            array = np.empty(0, dtype=object)
+        array = self._array(rows) if isinstance(rows, list) else np.asarray(rows)
         if array.size and array.dtype.kind not in _KINDS:
             raise _refused(f"must be {self.described()}, and nothing but numbers or booleans")
         if array.ndim != 1 + len(self.shape) or array.shape[1:] != self.shape:
@@ -85,6 +84,20 @@ class TensorSchema:
             raise _refused(f"must be {self.described()}: it has values of another type")
         return converted
 
+    def _array(self, rows: list[Any]) -> Any:
+        """Make an array of nested lists: of texts, NumPy's would have the width of the longest."""
+        values = rows
+        for size in self.shape:
+            if not all(isinstance(each, list) and len(each) == size for each in values):
+                found = f"not of the shape {_shape_of(rows)}"
+                raise _refused(f"must be {self.described()}, {found}, or not each row")
+            values = list(chain.from_iterable(values))
+        try:
+            return numbers(values).reshape(len(rows), *self.shape)
+        except TypeError:
+            rule = f"must be {self.described()}, and nothing but numbers or booleans"
+            raise _refused(rule) from None
+
     def add_ids(self, rows: Any, predictions: Any) -> Any:
         """Return predictions as they are: an array has no columns."""
         return predictions
@@ -97,6 +110,25 @@ class TensorSchema:
     def example(self) -> Any:
         """Make a row of zeros."""
         return np.zeros((1, *self.shape), self.dtype)
+
+
+def _shape_of(rows: Any) -> list[int]:
+    """Return the lengths of the first lists."""
+    shape: list[int] = []
+    while isinstance(rows, list) and len(shape) < _MOST_AXES:
+        shape.append(len(rows))
+        rows = rows[0] if rows else None
+    return shape
+
+
+def numbers(values: Sequence[Any]) -> Any:
+    """Return an array of numbers and booleans; a TypeError if there is anything else."""
+    if not set(map(type, values)) <= {int, float, bool}:
+        raise TypeError
+    try:
+        return np.array(values)
+    except OverflowError:  # A whole number of hundreds of digits, beside a fraction.
+        raise TypeError from None
 
 
 def _refused(rule: str) -> DataValidationError:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hmac import compare_digest
 from http import HTTPStatus
 from time import perf_counter
@@ -28,9 +29,11 @@ logger = logging.getLogger(__name__)
 
 # A prediction that takes no longer is made on the event loop itself, where no other thread competes
 # for the interpreter. What takes longer goes to threads: /ping must not wait for it.
-_SHORT_SECONDS, _SHORT_BYTES = 0.02, 64_000
+_SHORT_SECONDS, _SHORT_BYTES = 0.02, 16_000
 _THREADS = 4
-_SECONDS_TO_ARRIVE = 30
+# So many of the largest bodies are held at once.
+_MOST_BODIES = 10
+SECONDS_TO_ARRIVE = 30
 # A body that is too large is read to its end within this bound, and dropped: most clients look for
 # an answer only when they have sent everything, and see a broken connection if it is not read.
 _MOST_DROPPED = 250_000_000
@@ -75,6 +78,7 @@ class App:
     token: str | None
     max_bytes: int
     metrics: RequestMetrics | None
+    body_seconds: float = SECONDS_TO_ARRIVE
     is_draining: bool = False  # Then each answer closes its connection: others take over.
 
     def __post_init__(self) -> None:
@@ -82,6 +86,7 @@ class App:
         self._about = tuple((k.encode(), v.encode("latin-1", "replace")) for k, v in about)
         self._threads = ThreadPoolExecutor(_THREADS, "predict")
         self._usual_seconds = 0.0
+        self._held = 0  # Bytes of bodies.
 
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -112,33 +117,77 @@ class App:
         self, route: Route | None, scope: Mapping[str, Any], receive: Receive
     ) -> Answer | None:
         headers = dict(scope["headers"])
-        if self.token and not (route and route.is_open) and not _shows(self.token, headers):
-            raise RefusalError("Unauthorized.", 401, ((b"www-authenticate", b"Bearer"),))
+        if refusal := self._refusal(route, scope, headers):
+            if b"transfer-encoding" in headers or _size(headers) > self.max_bytes:
+                refusal.headers += _CLOSE  # Nobody reads to the end of its body.
+            raise refusal
+        assert route
+        if route.predict is None:
+            return Answer(200, route.content, media=route.media)
+        size = self.max_bytes if b"transfer-encoding" in headers else _size(headers)
+        size = min(size, self.max_bytes)
+        if self._held + size > _MOST_BODIES * self.max_bytes:
+            text = "The server is busy with other large requests."
+            raise RefusalError(text, 503, ((b"retry-after", b"1"), *_CLOSE))
+        self._held += size
+        try:
+            body = await read_body(headers, receive, self.max_bytes, self.body_seconds)
+            if body is None:
+                return None
+            predicted = await self._predict(route.predict, body, headers, receive)
+        finally:
+            self._held -= size
+        return Answer(200, predicted[0], self._about, predicted[1]) if predicted else None
+
+    def _refusal(
+        self, route: Route | None, scope: Mapping[str, Any], headers: Headers
+    ) -> RefusalError | None:
+        """Refuse a request by its head."""
+        connection = scope.get("state", {}).get("connection")
+        if not (route and route.is_open):
+            if self.token and not _shows(self.token, headers):
+                return RefusalError("Unauthorized.", 401, ((b"www-authenticate", b"Bearer"),))
+            if connection and connection.is_surplus:
+                text = "All connections are taken: serving.max_connections in mlflow.yml."
+                return RefusalError(text, 503, ((b"retry-after", b"1"), *_CLOSE))
+            if connection:
+                connection.is_known = True
         if route is None:
-            raise RefusalError(f"There is nothing at {shown(scope['path'])}.", 404)
+            return RefusalError(f"There is nothing at {shown(scope['path'])}.", 404)
         allowed = "POST" if route.predict else "GET, HEAD"
         if scope["method"] not in allowed.split(", "):
             text = f"{route.name} takes {allowed}, not {shown(scope['method'])}."
-            raise RefusalError(text, 405, ((b"allow", allowed.encode()),))
-        if route.predict is None:
-            return Answer(200, route.content, media=route.media)
-        body = await read_body(headers, receive, self.max_bytes)
-        if body is None:
-            return None
-        content, rows = await self._predict(route.predict, body, headers)
-        return Answer(200, content, self._about, rows)
+            return RefusalError(text, 405, ((b"allow", allowed.encode()),))
+        return None
 
-    async def _predict(self, predict: Predict, body: bytes, headers: Headers) -> tuple[bytes, int]:
+    async def _predict(
+        self, predict: Predict, body: bytes, headers: Headers, receive: Receive
+    ) -> tuple[bytes, int] | None:
         started = perf_counter()
         try:
             if len(body) <= _SHORT_BYTES and self._usual_seconds <= _SHORT_SECONDS:
                 return predict(body, headers)
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, predict, body, headers)
+            return await self._in_thread(partial(predict, body, headers), receive)
         finally:
             if len(body) <= _SHORT_BYTES:
                 seconds = perf_counter() - started
                 self._usual_seconds += (seconds - self._usual_seconds) / 10
+
+    async def _in_thread(
+        self, work: Callable[[], tuple[bytes, int]], receive: Receive
+    ) -> tuple[bytes, int] | None:
+        """Do it in a thread, or not at all if its caller leaves before there is one for it."""
+        done = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        left = asyncio.ensure_future(receive())
+        either: set[asyncio.Future[Any]] = {done, left}
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not done.done() and left.result()["type"] == "http.disconnect":
+                done.cancel()
+                return None
+            return await done
+        finally:
+            left.cancel()
 
     async def _send(self, answer: Answer, send: Send) -> None:
         headers = [
@@ -164,12 +213,12 @@ def _error(path: str, status: int, text: str, headers: HeaderList = ()) -> Answe
 
 
 async def read_body(
-    headers: Headers, receive: Receive, most: int, seconds: float = _SECONDS_TO_ARRIVE
+    headers: Headers, receive: Receive, most: int, seconds: float = SECONDS_TO_ARRIVE
 ) -> bytes | None:
     """Read a request's body, or refuse it; return None when its sender has gone."""
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise RefusalError("Content-Encoding: send the body as it is, uncompressed.", 415)
-    size = int(headers.get(b"content-length", b"0"))
+    size = _size(headers)
     if size > most and (b"expect" in headers or size > most + _MOST_DROPPED):
         raise _too_large(most)
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
@@ -197,6 +246,10 @@ async def read_body(
         raise RefusalError(text, 408, _CLOSE) from None
     finally:
         timer.cancel()
+
+
+def _size(headers: Headers) -> int:
+    return int(headers.get(b"content-length", b"0"))
 
 
 def _too_large(most: int) -> RefusalError:

@@ -20,13 +20,15 @@ from ..model.predictions import encoded, records
 from ..model.schema import Schema, csv_options
 from ..model.tensor_schema import TensorSchema
 from .app import Headers, RefusalError, Route
+from .cost import check_json, check_rows, first_records
 from .model import Model, Values
 
 _JSON, _CSV, _TEXT = "application/json", "text/csv", b"text/plain"
 _CHARSETS = ("utf-8", "utf8", "us-ascii")
 # A field of CSV.
 _MOMENT = re.compile(rb"""(?<![^\n,;|\t"']) ?(now|today) ?(?![^\r\n,;|\t"'])""")
-# What of pandas' arguments says how a header is read.
+# What of pandas' arguments says which columns there are, and how a header is read.
+_OF_COLUMNS = {"skiprows", "header", "names", "usecols", "index_col", "comment"}
 _OF_HEADER = {"sep", "delimiter", "quotechar", "skiprows", "header", "names", "skipinitialspace"}
 
 
@@ -52,12 +54,12 @@ def invoke(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
     """Answer a request, or refuse it; also return how many rows it had."""
     is_csv = _content_type(headers.get(b"content-type")) == _CSV
     if isinstance(model.schema, TensorSchema):
-        content = {} if is_csv else parsed(body)
-        prediction, rows = model.predict(_array_of_json(content, model.schema, model.max_rows))
+        content = {} if is_csv else parsed(body, model)
+        prediction, rows = model.predict(_array_of_json(content, model.schema, model))
     elif is_csv:
         prediction, rows = model.predict(_table_of_csv(body, model, model.schema))
     else:
-        prediction, rows = model.predict(_columns_of_json(parsed(body), model))
+        prediction, rows = model.predict(_columns_of_json(parsed(body, model), model))
     # The first key is all that MLflow's clients read.
     answer = {"predictions": records(prediction), "model_version": model.version}
     return encoded(answer), rows
@@ -76,8 +78,9 @@ def _content_type(header: bytes | None) -> str:
     return media
 
 
-def parsed(body: bytes) -> dict[str, Any]:
-    """Read a JSON object, or refuse the body."""
+def parsed(body: bytes, model: Model) -> dict[str, Any]:
+    """Read a JSON object, or refuse the body: one that would cost too much before it is read."""
+    check_json(body, model)
     try:
         content = json.loads(body)
     except RecursionError:
@@ -88,7 +91,7 @@ def parsed(body: bytes) -> dict[str, Any]:
     return content  # type: ignore[no-any-return]
 
 
-def _array_of_json(content: Mapping[str, Any], schema: TensorSchema, max_rows: int) -> list[Any]:
+def _array_of_json(content: Mapping[str, Any], schema: TensorSchema, model: Model) -> list[Any]:
     """Read the nested lists of a JSON body, in the two shapes that MLflow has for arrays."""
     found = [key for key in _OF_ARRAYS if key in content]
     if len(found) != 1:
@@ -98,7 +101,7 @@ def _array_of_json(content: Mapping[str, Any], schema: TensorSchema, max_rows: i
         )
     rows = content[found[0]]
     _require(rows, list, f"{found[0]} must be a nested list")
-    _check_rows(found[0], len(rows), max_rows)
+    check_rows(found[0], len(rows), model)
     return rows  # type: ignore[no-any-return]
 
 
@@ -112,7 +115,7 @@ def _columns_of_json(content: Mapping[str, Any], model: Model) -> dict[str, Valu
         raise RefusalError("params: the model takes none.")
     (shape,) = shapes
     columns = _SHAPES[shape](shape, content[shape], model)
-    return checked_length(shape, columns, model.max_rows)
+    return checked_length(shape, columns, model)
 
 
 def _table_of_csv(body: bytes, model: Model, schema: Schema) -> pd.DataFrame:
@@ -121,14 +124,19 @@ def _table_of_csv(body: bytes, model: Model, schema: Schema) -> pd.DataFrame:
     if _MOMENT.search(body):  # pandas takes it for a time, which is another one at each request.
         load_args.pop("parse_dates", None)
     options = csv_options(schema, load_args)
+    first = first_records(body, options, model)
+    columns = len(model.schema.names)
+    if first and not (options.keys() & _OF_COLUMNS or model.schema.by_name.keys() >= {*first[0]}):
+        _check_header(body, options, model)  # Before any value is read.
+    rows = min(model.max_rows, model.max_cells // columns)
     try:
-        table = pd.read_csv(io.BytesIO(body), **options | {"nrows": model.max_rows + 1})
+        table = pd.read_csv(io.BytesIO(body), **options | {"nrows": rows + 1})
     except (ValueError, OverflowError) as error:  # pandas' own errors are ValueErrors.
         _check_header(body, options, model)
         raise RefusalError(f"The body is not CSV: {shortened(str(error), 200)}.") from None
     if "index_col" not in options and not isinstance(table.index, pd.RangeIndex):
         raise RefusalError("The body is not CSV: rows have more fields than the header.")
-    _check_rows("The body", len(table), model.max_rows)
+    check_rows("The body", len(table), model, columns)
     return table
 
 
@@ -137,24 +145,17 @@ def _check_header(body: bytes, options: Mapping[str, Any], model: Model) -> None
     given = {name: value for name, value in options.items() if name in _OF_HEADER}
     with suppress(ValueError, OverflowError):  # It is no CSV at all.
         header = pd.read_csv(io.BytesIO(body), nrows=0, **given).columns
-        model.check_names({str(name) for name in header})
+        model.check_names(dict.fromkeys(map(str, header)).keys())
 
 
-def checked_length(where: str, columns: dict[str, Values], max_rows: int) -> dict[str, Values]:
+def checked_length(where: str, columns: dict[str, Values], model: Model) -> dict[str, Values]:
     """Return the columns, or refuse lengths that are not equal, nothing, or beyond the limit."""
     lengths = {len(values) for values in columns.values()}
     if len(lengths) > 1:
         found = listed(list(columns), show=lambda key: f"{shortened(key, 60)} {len(columns[key])}")
         raise RefusalError(f"{where}: columns must have the same number of rows ({found}).")
-    _check_rows(where, max(lengths, default=0), max_rows)
+    check_rows(where, max(lengths, default=0), model, len(columns))
     return columns
-
-
-def _check_rows(where: str, rows: int, max_rows: int) -> None:
-    if not rows:
-        raise RefusalError(f"{where}: there are no rows; at least one is needed.")
-    if rows > max_rows:
-        raise RefusalError(f"{where}: more than {max_rows:,} rows; send them in parts.", 413)
 
 
 def by_position(where: str, rows: list[Any], names: list[str]) -> dict[str, Values]:
@@ -176,6 +177,7 @@ def _records(where: str, rows: Any, model: Model) -> dict[str, Values]:
         _require(row, dict, f"{where}: row {number} must be an object")
     names = dict.fromkeys(name for row in rows for name in row)
     model.check_names(names.keys())  # Before each becomes a column of all rows.
+    check_rows(where, len(rows), model, len(names))
     return {name: [row.get(name) for row in rows] for name in names}
 
 

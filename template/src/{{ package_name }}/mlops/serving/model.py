@@ -41,9 +41,12 @@ class Model:
     outputs: Sequence[Mapping[str, Any]] = ()  # As its signature has them.
     example: Mapping[str, Values] = field(default_factory=dict)
     load_args: Mapping[str, Any] = field(default_factory=dict)  # Of the CSV that a batch reads.
+    max_cells: int = 2_000_000  # Of a request: rows times columns.
 
     @classmethod
-    def load(cls, folder: Path, name: str, version: str, max_rows: int) -> "Model":
+    def load(
+        cls, folder: Path, name: str, version: str, max_rows: int, max_cells: int = 2_000_000
+    ) -> "Model":
         """Load the files of a version, and predict its example: no caller waits for the first time.
 
         A model that takes neither a table nor an array, or refuses its own example, does not load.
@@ -61,6 +64,7 @@ class Model:
             json.loads(signature.get("outputs") or "[]"),
             _example(folder, packed),
             entry.get("load_args") or {} if "CSV" in str(entry.get("type")) else {},
+            max_cells,
         )
         example = None if isinstance(schema, Schema) else schema.example()
         if model.example or example is not None:
@@ -76,7 +80,7 @@ class Model:
             if isinstance(self.schema, TensorSchema):
                 table = self.schema.conform(rows)
             elif isinstance(rows, pd.DataFrame):
-                self.schema.check_names({str(name) for name in rows.columns})
+                self.schema.check_names(dict.fromkeys(map(str, rows.columns)).keys())
                 table = self.schema.conform(rows)
             else:
                 table = self.schema.table(rows)

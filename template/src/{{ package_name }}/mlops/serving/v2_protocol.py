@@ -5,6 +5,7 @@ Each tensor is a column, or one holds all of them.
 See https://github.com/kserve/open-inference-protocol.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,8 +16,9 @@ from ..errors import listed, shown
 from ..model.columns import Column
 from ..model.predictions import DATATYPES, Tensor, datatype_of, encoded, tensors
 from ..model.schema import Schema, mlflow_type
-from ..model.tensor_schema import TensorSchema
+from ..model.tensor_schema import TensorSchema, numbers
 from .app import Headers, RefusalError, Route
+from .cost import check_rows
 from .mlflow_protocol import by_position, checked_length, parsed, version_of_mlflow
 from .model import Model, Values
 
@@ -61,7 +63,8 @@ def routes(model: Model) -> dict[str, Route]:
 
 def infer(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
     """Answer an inference request, or refuse it; also return how many rows it had."""
-    content = parsed(body)
+    content = parsed(body, model)
+    wanted = _wanted(content.get("outputs"))
     is_array = isinstance(model.schema, TensorSchema)
     prediction, rows = model.predict((_array_of if is_array else _columns_of)(content, model))
     try:
@@ -69,7 +72,7 @@ def infer(model: Model, body: bytes, headers: Headers) -> tuple[bytes, int]:
     except (TypeError, ValueError) as error:
         text = f"This protocol cannot carry what the model returns ({error}): use /invocations."
         raise RefusalError(text, 501) from error
-    return encoded(_response(content, model.name, model.version, outputs)), rows
+    return encoded(_response(content, wanted, model, outputs)), rows
 
 
 def _inputs(schema: Schema | TensorSchema) -> list[dict[str, Any]]:
@@ -97,35 +100,35 @@ def _described(output: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _array_of(content: Mapping[str, Any], model: Model) -> Any:
-    found = _tensors_of(content)
-    if len(found) != 1:
-        raise RefusalError(f"inputs: the model takes one tensor, not {len(found)}.")
-    ((name, shape, values),) = found
-    checked_length(name, {name: range(shape[0])}, model.max_rows)
+    ((name, shape, values),) = _tensors_of(content, 1)
+    check_rows(shown(name), shape[0], model)
     try:
-        return np.array(values).reshape(shape)
-    except ValueError:
-        raise RefusalError(f"inputs: {shown(name)} holds lists of unequal length.") from None
+        return numbers(values).reshape(shape)
+    except TypeError:
+        raise RefusalError(f"inputs: {shown(name)} must hold numbers or booleans.") from None
 
 
-def _tensors_of(content: Mapping[str, Any]) -> list[tuple[str, list[int], list[Any]]]:
+def _tensors_of(content: Mapping[str, Any], most: int) -> list[tuple[str, list[int], list[Any]]]:
     inputs = content.get("inputs")
     if not isinstance(inputs, list) or not inputs:
         raise RefusalError(
             "inputs must be a list of tensors, each with name, shape, datatype and data."
         )
+    if len(inputs) > most:
+        takes = "one tensor" if most == 1 else f"at most {most} tensors"
+        raise RefusalError(f"inputs: the model takes {takes}, not {len(inputs):,}.")
     return [_tensor(each, f"inputs[{place}]") for place, each in enumerate(inputs)]
 
 
 def _columns_of(content: Mapping[str, Any], model: Model) -> dict[str, Values]:
-    names, max_rows = list(model.schema.names), model.max_rows
-    tensors = _tensors_of(content)
+    names = list(model.schema.names)
+    tensors = _tensors_of(content, len(names))
     if len(tensors) == 1:
         name, shape, values = tensors[0]
         if len(shape) == 2 and shape[1] == len(names) > 1:
             width = shape[1]
             rows = [values[start : start + width] for start in range(0, len(values), width)]
-            return checked_length(name, by_position(name, rows, names), max_rows)
+            return checked_length(name, by_position(name, rows, names), model)
     columns: dict[str, Values] = {}
     for name, shape, values in tensors:
         if name in columns:
@@ -135,7 +138,7 @@ def _columns_of(content: Mapping[str, Any], model: Model) -> dict[str, Values]:
                 f"inputs: {shown(name)} must have the shape [n] or [n, 1], not {shape}."
             )
         columns[name] = values
-    return checked_length("inputs", columns, max_rows)
+    return checked_length("inputs", columns, model)
 
 
 def _tensor(tensor: Any, where: str) -> tuple[str, list[int], list[Any]]:
@@ -167,16 +170,18 @@ def _is_size(value: Any) -> bool:
 
 
 def _response(
-    content: Mapping[str, Any], name: str, version: str, found: Sequence[Tensor]
+    content: Mapping[str, Any], wanted: Sequence[str], model: Model, found: Sequence[Tensor]
 ) -> dict[str, Any]:
-    outputs = [tensor._asdict() for tensor in found]
-    if wanted := _wanted(content.get("outputs")):
-        there = {output["name"]: output for output in outputs}
-        if unknown := [each for each in wanted if each not in there]:
-            raise RefusalError(f"outputs: no {listed(unknown)}; there are {listed(list(there))}.")
-        outputs = [there[each] for each in wanted]
+    outputs = {tensor.name: tensor._asdict() for tensor in found}
+    if unknown := [each for each in wanted if each not in outputs]:
+        raise RefusalError(f"outputs: no {listed(unknown)}; there are {listed(list(outputs))}.")
     identity = {"id": content["id"]} if isinstance(content.get("id"), str) else {}
-    return {"model_name": name, "model_version": version, **identity, "outputs": outputs}
+    return {
+        "model_name": model.name,
+        "model_version": model.version,
+        **identity,
+        "outputs": [outputs[each] for each in wanted or outputs],
+    }
 
 
 def _wanted(outputs: Any) -> list[str]:
@@ -187,4 +192,6 @@ def _wanted(outputs: Any) -> list[str]:
     names = [each.get("name") if isinstance(each, dict) else None for each in outputs]
     if not all(isinstance(name, str) for name in names):
         raise RefusalError("outputs must be a list of objects with a name.")
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise RefusalError(f"outputs: more than once: {listed(twice)}.")
     return [str(name) for name in names]

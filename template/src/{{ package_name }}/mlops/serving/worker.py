@@ -19,6 +19,7 @@ if __name__ == "__main__":
     __package__ = f"kedro_mlflow_server.{folder.name}"
 
 import asyncio
+import errno
 import io
 import json
 import logging
@@ -26,7 +27,9 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from queue import SimpleQueue
@@ -37,6 +40,7 @@ import uvicorn
 
 from ..errors import shortened
 from .app import App, Route
+from .connections import SECONDS_IDLE, Connection, Connections
 from .metrics import FOLDER, RequestMetrics
 from .model import Model
 
@@ -44,8 +48,7 @@ from .model import Model
 _PROTOCOLS = ("mlflow_protocol", "v2_protocol", "openapi")
 # What a pipeline of this template imports.
 _LIBRARIES = ("kedro.io", "kedro.pipeline", "pandera.pandas", "skops.io", "sklearn.linear_model")
-# Longer than proxies keep theirs (60 s): the one who closes an idle connection first loses nothing.
-_SECONDS_IDLE = 75
+_TICKS_OF_SWEEP = 10  # Of a tenth of a second.
 _SECONDS_TO_LEAVE = 5
 _SECONDS_TO_FINISH = 30
 
@@ -67,17 +70,23 @@ def main() -> None:
     order = json.loads(line)
     name, version = order["name"], order["version"]
     try:
-        model = Model.load(Path(order["folder"]), name, version, order["max_rows"])
+        limits = order["max_rows"], order["max_cells"]
+        model = Model.load(Path(order["folder"]), name, version, *limits)
     except Exception as error:
         logging.getLogger(__name__).exception("Loading %s version %s failed.", name, version)
         channel.reply({"failed": shortened(f"{type(error).__name__}: {error}", 300)})
         sys.exit(1)
+    max_bytes = int(order["max_megabytes"] * 1e6)
     about = {"x-model-name": name, "x-model-version": version}
-    app = App(routes_of(model), about, order["token"], order["max_bytes"], metrics)
+    app = App(routes_of(model), about, order["token"], max_bytes, metrics, order["body_seconds"])
     # What has been loaded stays: the garbage collector need not look through it while callers wait.
     gc.freeze()
     gc.enable()
-    Server(app, channel).run(sockets=[Listener.of(order["listener"])])
+    seconds = order["head_seconds"], order["body_seconds"]
+    connections = Connections(order["max_connections"], *seconds)
+    listener = Listener.of(order["listener"])
+    listener.refuses = connections.shortage
+    Server(app, channel, connections).run(sockets=[listener])
 
 
 def routes_of(model: Model) -> dict[str, Route]:
@@ -120,10 +129,14 @@ class Channel:
 class Listener(socket.socket):
     """A socket that several processes listen on, and that gives this one connection at a time.
 
-    asyncio takes all that are waiting; then the first worker to wake up has them all.
+    asyncio takes all that are waiting; then the first worker to wake up has them all. Without a
+    file descriptor left, it would write a traceback and wait, each time again: here an idle
+    connection leaves, or the new one is taken by a descriptor that is kept for it, and closed.
     """
 
     _has_given = False
+    _spare: int | None = None
+    refuses: Callable[[], bool] = staticmethod(lambda: True)
 
     @classmethod
     def of(cls, shared: int | str) -> "Listener":
@@ -137,7 +150,19 @@ class Listener(socket.socket):
         if self._has_given:
             self._has_given = False
             raise BlockingIOError
-        connection = super().accept()
+        if self._spare is None:
+            self._spare = os.open(os.devnull, os.O_RDONLY)
+        try:
+            connection = super().accept()
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            if self.refuses():
+                os.close(self._spare)
+                with suppress(OSError):
+                    super().accept()[0].close()
+                self._spare = os.open(os.devnull, os.O_RDONLY)
+            raise BlockingIOError from error
         self._has_given = True
         return connection
 
@@ -145,9 +170,10 @@ class Listener(socket.socket):
 class Server(uvicorn.Server):
     """uvicorn, told by the supervisor when to finish, and patient with open connections."""
 
-    def __init__(self, app: App, channel: Channel) -> None:
+    def __init__(self, app: App, channel: Channel, connections: Connections) -> None:
         config = uvicorn.Config(
             app,
+            http=partial(Connection, connections),  # type: ignore[arg-type]
             # Windows' other loop cannot share a socket with other processes.
             loop="asyncio:SelectorEventLoop" if sys.platform == "win32" else "auto",
             interface="asgi3",
@@ -158,12 +184,13 @@ class Server(uvicorn.Server):
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=_SECONDS_IDLE,
+            timeout_keep_alive=SECONDS_IDLE,
             timeout_graceful_shutdown=_SECONDS_TO_FINISH,
         )
         super().__init__(config)
         self._app = app
         self._channel = channel
+        self._connections = connections
         self._last = 0.0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -179,9 +206,11 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Once told to finish, accept no more, and end when connections are closed, or late."""
         now = asyncio.get_running_loop().time()
+        if counter % _TICKS_OF_SWEEP == 0:
+            self._connections.sweep(now)
         while not self._channel.orders.empty():
             is_drain = self._channel.orders.get() == b"drain\n"
-            self._last = now + (_SECONDS_IDLE + 1 if is_drain else _SECONDS_TO_LEAVE)
+            self._last = now + (SECONDS_IDLE + 1 if is_drain else _SECONDS_TO_LEAVE)
             self._app.is_draining = True
             for server in self.servers:
                 server.close()
