@@ -39,8 +39,14 @@ CSV = "text/csv"
 INFER = f"/v2/models/{PACKAGE}/infer"
 # Rendered only where the model is served in a container.
 V2 = "mlops/serving/v2_protocol.py"
+# What a model's code has no business with.
+SECRETS = {
+    "MLFLOW_TRACKING_PASSWORD": "CANARY-password",
+    "AWS_SECRET_ACCESS_KEY": "CANARY-key",
+    "OWN_VARIABLE": "told",
+}
 # Bounds that a test reaches quickly.
-BOUNDS = "serving: {max_megabytes: 1, max_rows: 1000}\n"
+BOUNDS = "serving: {max_megabytes: 1, max_rows: 1000}\nmodel: {environment: [OWN_*]}\n"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,7 @@ def served(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (project.folder / "conf/bounded").mkdir()
     project.write("conf/bounded/mlflow.yml", BOUNDS)
     options = ("--workers", "2", "--env", "bounded")
-    with serving(project, folder, *options, token=TOKEN) as server:
+    with serving(project, folder, *options, token=TOKEN, env=SECRETS) as server:
         wait_until(lambda: len(server.workers()) == 2)
         yield server
     assert "Traceback" not in server.screen(), server.screen()
@@ -376,11 +382,14 @@ def test_whether_it_is_well_everybody_may_ask(served: Served) -> None:
         assert served.ask(path, Authorization="").status == 200
 
 
-def test_the_token_stands_in_no_process_title(served: Served) -> None:
+def test_token_and_credentials_are_nowhere_where_a_models_code_can_look(served: Served) -> None:
+    """Neither in its own process nor, for whoever may read that, in the supervisor's."""
     for process in (served.process.pid, *served.workers()):
         assert b"CANARY" not in Path(f"/proc/{process}/cmdline").read_bytes()
-    for process in served.workers():  # Nor do the workers need it there.
         assert b"CANARY" not in Path(f"/proc/{process}/environ").read_bytes()
+    for process in served.workers():
+        rights = Path(f"/proc/{process}/status").read_text()
+        assert not int(rights.partition("CapEff:")[2].split()[0], 16) & 1 << 19, "CAP_SYS_PTRACE"
 
 
 REFUSED_STARTS = [

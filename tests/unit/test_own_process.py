@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from kedro.validation import CheckFailure, DataValidationError
 
-from tests.support.rooms import Rooms
+from tests.support.rooms import SOURCE, Rooms
 
 REFUSED = DataValidationError(
     "no such rows",
@@ -62,8 +65,77 @@ def test_a_model_that_takes_too_long_is_ended(
         own_process.predictions_of([tmp_path], [1], True, 0.2)
 
 
-def test_its_environment_leads_to_no_run(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "OWN_VARIABLE"):
+def test_its_environment_is_what_it_needs_and_what_the_owner_names(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ["MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD", "SERVING_TOKEN"]
+    names += ["AWS_SECRET_ACCESS_KEY", "DATABRICKS_TOKEN", "HF_TOKEN", "HTTPS_PROXY", "PGPASSWORD"]
+    kept = ["OMP_NUM_THREADS", "LC_ALL", "PYTHONHASHSEED", "TZ"]
+    for name in [*names, *kept, "OWN_VARIABLE", "OWN_OTHER"]:
         monkeypatch.setenv(name, "x")
-    variables = mlops("model.own_process")._variables()
-    assert {name for name, value in variables.items() if value == "x"} == {"OWN_VARIABLE"}
+    variables = mlops("model.environment").variables
+    assert {name for name, value in variables().items() if value == "x"} == {*kept}
+    named = variables(["OWN_*", "PGPASSWORD"])
+    assert {name for name, value in named.items() if value == "x"} == {
+        *(*kept, "OWN_VARIABLE", "OWN_OTHER", "PGPASSWORD")
+    }
+
+
+PARENT = """
+import os, subprocess, sys
+sys.path.insert(0, {source!r})
+from importlib import import_module
+environment = import_module({name!r})
+os.environ.pop("CANARY_GONE")
+if {hides}:
+    environment.hide_from_children()
+# Whatever is started without an environment of its own still gets all of it.
+print(subprocess.check_output([sys.executable, "-c", "import os; print(os.getenv('CANARY_KEPT'))"]))
+child = subprocess.run(
+    [sys.executable, "-c", {child!r}], env=environment.variables(), stdout=subprocess.PIPE
+)
+print(child.stdout)
+"""
+CHILD = """
+import os, re, sys
+sys.path.insert(0, {source!r})
+from importlib import import_module
+if {hides}:
+    import_module({name!r}).give_up_tracing()
+found = b""
+for name in ("environ", "mem"):
+    try:
+        with open(f"/proc/{{os.getppid()}}/{{name}}", "rb", buffering=0) as file:
+            if name == "environ":
+                found += file.read()
+            for line in open(f"/proc/{{os.getppid()}}/maps") if name == "mem" else ():
+                start, end = (int(each, 16) for each in line.split()[0].split("-"))
+                if "[heap]" in line or "[stack]" in line:
+                    file.seek(start)
+                    found += file.read(end - start)
+    except OSError as error:
+        print(name, type(error).__name__)
+print(sorted(set(re.findall(rb"canary-[a-z]+", found))))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its /proc")
+@pytest.mark.parametrize("hides", [True, False])
+def test_it_cannot_read_what_its_parent_was_started_with(
+    mlops: Rooms, tmp_path: Path, hides: bool
+) -> None:
+    """The case without shows that there is something to read."""
+    environment = mlops("model.environment")
+    given = {"source": str(SOURCE), "name": environment.__name__, "hides": hides}
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT.format(**given, child=CHILD.format(**given)), encoding="utf-8")
+    canaries = {"CANARY_KEPT": "canary-kept", "CANARY_GONE": "canary-gone"}
+    output = subprocess.check_output([sys.executable, script], env={**os.environ, **canaries})
+    inherited, read = output.decode().splitlines()
+    assert "canary-kept" in inherited
+    if hides:
+        assert "canary" not in read
+        assert "mem PermissionError" in read
+    else:
+        assert "canary-gone" in read
+        assert "canary-kept" in read

@@ -265,7 +265,7 @@ def test_a_worker_of_the_servers_serves_it(
             limits = mlops("config").KedroMlflowConfig.model_validate(
                 {"serving": {"max_megabytes": 0.0001, "max_rows": 2}}
             )
-            settings = {"token": "t", **limits.serving.model_dump()}
+            settings = {"token": "t", "environment": {}, **limits.serving.model_dump()}
             worker = supervisor.start_worker()
             version = server.ServedVersion("sales", "3", files)
             await supervisor.serve(version, worker, settings, "Serving.", meanwhile)
@@ -539,7 +539,7 @@ def test_other_code_predicts_in_one_node_and_a_process_of_its_own(
     batch = mlops("model.batch")
     asked: list[Any] = []
 
-    def predictions_of(folders: Any, rows: Any, all_columns: bool) -> list[Any]:
+    def predictions_of(folders: Any, rows: Any, all_columns: bool, environment: Any) -> list[Any]:
         asked.append((folders, list(rows["x"]), all_columns))
         return [rows.assign(y=1.0)]
 

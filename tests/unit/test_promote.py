@@ -464,7 +464,7 @@ def test_versions_that_were_asked_differently_predict_again(
     monkeypatch.setattr(comparison, "columns_of_version", lambda version, server: None)
     monkeypatch.setattr(comparison, "download", lambda version, server: f"of {version.version}")
 
-    def evaluate_again(options: Any, inputs: Any, folders: Any) -> list[dict[str, float]]:
+    def evaluate_again(options: Any, inputs: Any, folders: Any, _: Any) -> list[dict[str, float]]:
         assert (options.holdout, inputs, folders) == ("rows", {"rows": [1]}, ["of 2", "of 1"])
         return [{"rmse": 44.0}, {"rmse": 45.0}]
 

@@ -24,7 +24,8 @@ from tests.support.rooms import Rooms
 WORKER = """
 import json, os, sys
 order = json.loads(sys.stdin.readline() or sys.exit(1))
-with open(os.environ["LOG"], "a") as log:
+path = os.path.join(os.path.dirname(__file__), "log")
+with open(path, "a") as log:
     counts = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     print(json.dumps({**order, "environment": counts}), file=log)
 what = os.path.basename(order["folder"])
@@ -35,7 +36,7 @@ if what == "fails" or (what == "once" and not os.path.exists(order["folder"])):
 print("A line that is no reply.", flush=True)
 print(json.dumps({"ready": True}), flush=True)
 while line := sys.stdin.readline():
-    with open(os.environ["LOG"], "a") as log:
+    with open(path, "a") as log:
         print(json.dumps({"told": line.strip(), "version": order["version"]}), file=log)
     if line.strip() in ("drain", "stop"):
         break
@@ -48,7 +49,6 @@ def server(mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mod
     (tmp_path / "worker.py").write_text(WORKER, encoding="utf-8")
     monkeypatch.setattr(module, "_PROGRAM", str(tmp_path / "worker.py"))
     monkeypatch.setattr(module, "_PAUSES", (0, 0.01))
-    monkeypatch.setenv("LOG", str(tmp_path / "log"))
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "of the shell")
     return module
 

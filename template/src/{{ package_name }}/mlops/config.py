@@ -246,6 +246,7 @@ class ModelOptions(_Options):
     input: str = "instances"
     max_lookup_megabytes: float = Field(default=100, ge=0)  # Of what no pipeline makes.
     example: Literal["none", "synthetic", "rows"] = "synthetic"
+    environment: list[str] = []  # What processes with the model's code see of it.
     traced: bool = True  # Adds the version to predictions of a batch.
     card: _CardOptions = _CardOptions()
 

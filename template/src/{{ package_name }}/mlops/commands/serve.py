@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 
 from ..errors import TrackingError
+from ..model.environment import hide_from_children, variables
 from ..registry.versions import CHAMPION
 from ..serving import champion
 from ..serving.metrics import exposed
@@ -65,6 +66,7 @@ def command(
     with ExitStack() as stack:
         listener = stack.enter_context(_bind(host, port))
         token = _take_token(listener, is_asked=not no_token)
+        hide_from_children()
         # For downloaded models and for counts: nothing of it is left behind.
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="serve-")))
         tempfile.tempdir = str(scratch)
@@ -90,7 +92,9 @@ def command(
                         following = partial(champion.follow, supervisor, config, scratch)
                 url = f"{_url_of(listener)}/invocations"
                 greeting = f"Serving {version} ({found}) on {url}; Ctrl-C stops it."
-                settings = {"token": token, **config.serving.model_dump()}
+                named = config.model.environment if config.model else ()
+                settings = {"token": token, "environment": variables(named)}
+                settings |= config.serving.model_dump()
                 await supervisor.serve(version, first, settings, greeting, following)
             except LoadError as error:
                 raise TrackingError(f"{version} cannot be served: {error}.") from error

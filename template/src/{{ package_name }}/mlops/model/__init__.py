@@ -6,7 +6,7 @@ MLflow runs when it loads the model; `plan.py` runs the pipeline wherever the mo
 what has changed since. `schema.py` says what the input is, in words of `columns.py` and
 `frames.py`, read by `inferred_schema.py` from what `training_tables.py` has seen; `predictions.py`
 writes the output. `batch.py` lets `kedro run` score with a registered version. Versions run beside
-each other in processes of their own: `own_process.py` starts `predict.py`, and `transfer.py` writes
-and reads what goes from one to the other. `card.py` writes the model card, `example.py` the row
-that a model shows.
+each other in processes of their own: `own_process.py` starts `predict.py`, `environment.py` says
+what they see of the environment, and `transfer.py` writes and reads what goes from one to the
+other. `card.py` writes the model card, `example.py` the row that a model shows.
 """

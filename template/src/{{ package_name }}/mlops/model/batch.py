@@ -81,7 +81,8 @@ def use_version(
                     f"'{options.pipeline}' cannot run with it: run the whole pipeline, or the "
                     f"project as it is with `--params model_version={WORKING_COPY}`."
                 )
-            function = OwnProcess(folder, number, options.input)
+            environment = tuple(options.environment)
+            function = OwnProcess(folder, number, options.input, environment)
             _replace_nodes(options, start.pipeline, config, catalog, function)
         else:
             values = parameters_of(config, inference)
@@ -126,6 +127,7 @@ class OwnProcess:
     folder: Path
     number: str
     input: str
+    environment: tuple[str, ...] = ()
 
     @property
     def __name__(self) -> str:
@@ -134,7 +136,7 @@ class OwnProcess:
     def __call__(self, rows: Any, *_: Any) -> Any:
         """Return the version's predictions; a DataValidationError if it refuses the rows."""
         try:
-            return predictions_of([self.folder], rows, all_columns=True)[0]
+            return predictions_of([self.folder], rows, True, environment=self.environment)[0]
         except TrackingError as error:
             if isinstance(refusal := error.__cause__, DataValidationError):
                 refusal.dataset_name = self.input

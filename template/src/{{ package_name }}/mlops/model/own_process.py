@@ -4,7 +4,6 @@ Rows and predictions go from one process to the other as files without pickles: 
 """
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,13 +15,19 @@ from kedro.validation import CheckFailure, DataValidationError
 
 from ..errors import TrackingError
 from . import transfer
+from .environment import variables
 
 
 def predictions_of(
-    folders: Sequence[Path], rows: Any, all_columns: bool, seconds: float | None = None
+    folders: Sequence[Path],
+    rows: Any,
+    all_columns: bool,
+    seconds: float | None = None,
+    environment: Sequence[str] = (),
 ) -> list[Any]:
     """Let models predict for the same rows at the same time.
 
+    Of the environment they see what is allowed, and what its owner names beside that.
     Of a table they get the columns that their signature names, unless they are to get all. A
     TrackingError says that a model fails or takes longer than allowed; its cause is a
     DataValidationError if the model refuses the rows.
@@ -36,7 +41,7 @@ def predictions_of(
                 f"The rows cannot be handed to the model's own process: {error} has no form there."
             ) from error
         processes = [
-            _start(model, place, "all" if all_columns else "signature")
+            _start(model, place, "all" if all_columns else "signature", environment)
             for model, place in zip(folders, places, strict=True)
         ]
         try:
@@ -56,7 +61,9 @@ def predictions_of(
         return [transfer.read(place / "predictions") for place in places]
 
 
-def _start(model: Path, place: Path, columns: str) -> "subprocess.Popen[str]":
+def _start(
+    model: Path, place: Path, columns: str, environment: Sequence[str]
+) -> "subprocess.Popen[str]":
     place.mkdir()
     if {"%", "?", "#"} & set(str(model)):  # MLflow would take it for a URI.
         (place / "models").symlink_to(model.parent)
@@ -66,18 +73,12 @@ def _start(model: Path, place: Path, columns: str) -> "subprocess.Popen[str]":
         # Isolated: neither this folder nor PYTHONPATH comes before the model's own code.
         [sys.executable, "-I", script, model, place, columns],
         cwd=place,
-        env={**_variables(), "KEDRO_DISABLE_TELEMETRY": "true"},
+        env={**variables(environment), "KEDRO_DISABLE_TELEMETRY": "true"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def _variables() -> dict[str, str]:
-    """Return the environment without what would lead the model's own calls of MLflow to a run."""
-    leads = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT")
-    return {name: value for name, value in os.environ.items() if not name.startswith(leads)}
 
 
 def _failure(model: Path, place: Path, errors: str) -> TrackingError:

@@ -52,10 +52,10 @@ _ROWS = 5
 # What predictions may need of the template's code: each file of a model is one more to upload.
 _NEEDED = {"__init__.py", "datasets.py", "disk.py", "errors.py", "mlflow_internals.py"}
 _NEEDED |= {"old_names.py", "project.py", "redaction", "model", "validation"}
-_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "example.py", "frozen.py", "inferred_schema.py"}
-_NOT_NEEDED_OF_MODEL |= {"own_code.py", "own_process.py", "packaging.py", "parts.py", "predict.py"}
-_NOT_NEEDED_OF_MODEL |= {"predictions.py", "preflight.py", "training_tables.py", "transfer.py"}
-_NOT_NEEDED_OF_MODEL |= {"unregistered.py"}
+_NOT_NEEDED_OF_MODEL = {"batch.py", "card.py", "environment.py", "example.py", "frozen.py"}
+_NOT_NEEDED_OF_MODEL |= {"inferred_schema.py", "own_code.py", "own_process.py", "packaging.py"}
+_NOT_NEEDED_OF_MODEL |= {"parts.py", "predict.py", "predictions.py", "preflight.py"}
+_NOT_NEEDED_OF_MODEL |= {"training_tables.py", "transfer.py", "unregistered.py"}
 
 
 class Packaging(RunListener):

@@ -108,7 +108,8 @@ def _compare(
         raise TrackingError(f"{subject}{_why_no_holdout(options, run, number, inputs)} {way}")
     folders = [download(each, config.server) for each in (version, champion)]
     try:
-        ours, theirs = evaluate_again(options, inputs, folders)
+        environment = config.model.environment if config.model else ()
+        ours, theirs = evaluate_again(options, inputs, folders, environment)
     except TrackingError as error:
         why = str(error.message).rstrip(".")
         for each, folder in zip((version, champion), folders, strict=True):
@@ -150,13 +151,16 @@ def columns_of_version(version: "ModelVersion", server: ServerOptions) -> Column
 
 
 def evaluate_again(
-    options: PromotionOptions, inputs: Mapping[str, Any], folders: Sequence[Path]
+    options: PromotionOptions,
+    inputs: Mapping[str, Any],
+    folders: Sequence[Path],
+    environment: Sequence[str] = (),
 ) -> list[dict[str, float]]:
     """Let models predict for a holdout at the same time, and measure each by the project's node."""
     node = _evaluating_node(options)
     found = []
     rows = inputs[str(options.holdout)]
-    for predictions in predictions_of(folders, rows, False, _SECONDS_TO_PREDICT):
+    for predictions in predictions_of(folders, rows, False, _SECONDS_TO_PREDICT, environment):
         try:
             with muted("kedro.pipeline.node"):
                 outputs = node.run({**inputs, str(options.predictions): predictions})

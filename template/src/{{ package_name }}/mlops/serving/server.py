@@ -6,7 +6,6 @@ supervisor too; docs/serving.md says why this one is kept.
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import Any, TypeVar
 
+from ..model.environment import variables
 from .metrics import FOLDER
 
 Result = TypeVar("Result")
@@ -117,8 +117,7 @@ class Supervisor:
     def __init__(self, listener: socket.socket, wanted: int, counts: Path | None = None) -> None:
         """Keep the bound socket of all workers, how many to run, and the folder of their counts."""
         self._listener = listener
-        # The environment as it is now, before the registry's credentials, which no worker needs.
-        self._environment = {name: value for name, value in os.environ.items() if name != FOLDER}
+        self._environment = variables()
         if counts:
             self._environment[FOLDER] = str(counts)
         self._wanted = wanted

@@ -39,6 +39,7 @@ from typing import Any
 import uvicorn
 
 from ..errors import shortened
+from ..model.environment import give_up_tracing
 from .app import App, Route
 from .connections import SECONDS_IDLE, Connection, Connections
 from .metrics import FOLDER, RequestMetrics
@@ -58,6 +59,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to answer.
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
+    give_up_tracing()
     channel = Channel()
     metrics = RequestMetrics() if FOLDER in os.environ else None
     for library in _LIBRARIES:  # While the supervisor asks for the version.
@@ -68,6 +70,7 @@ def main() -> None:
     if not line:  # The supervisor has found no model, and says so, or is gone.
         sys.exit(1)
     order = json.loads(line)
+    os.environ.update(order["environment"])
     name, version = order["name"], order["version"]
     try:
         limits = order["max_rows"], order["max_cells"]
