@@ -13,6 +13,7 @@ from . import (
     classifying,
     copying,
     cpu_bound,
+    hostile,
     image,
     loading,
     logging_models,
@@ -48,6 +49,7 @@ SUBJECTS = {
     "logging": logging_models.measure,
     "loading": loading.measure,
     "image": image.measure,
+    "hostile": hostile.measure,
 }
 
 
