@@ -29,8 +29,13 @@ with open(path, "a") as log:
     counts = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     print(json.dumps({**order, "environment": counts}), file=log)
 what = os.path.basename(order["folder"])
-if what == "fails" or (what == "once" and not os.path.exists(order["folder"])):
-    os.makedirs(order["folder"], exist_ok=True)
+def is_first():
+    try:
+        os.mkdir(order["folder"])
+    except FileExistsError:
+        return False
+    return True
+if what == "fails" or (what == "once" and is_first()):
     print(json.dumps({"failed": "no such model"}), flush=True)
     sys.exit(1)
 print("A line that is no reply.", flush=True)
