@@ -1,7 +1,7 @@
-"""Runs a project in this process and prints what the end of the run takes, as a line of JSON.
+"""Runs a project in this process and prints what a run takes until its end, and its end.
 
 Started by logging_models.py with the interpreter of the project, in its folder:
-`python ending.py [PIPELINE]`.
+`python ending.py [PIPELINE]`. The last line is JSON.
 """
 
 import json
@@ -18,32 +18,35 @@ _EVENT = "after_pipeline_run"
 
 
 class Stopwatch:
-    """Takes the time of all hooks together, from the pipeline's end on."""
+    """Takes the time until the pipeline's end, and of all hooks together from there on."""
 
     def __init__(self) -> None:
-        self.seconds = self._started = 0.0
+        self._made = self._ended = time.perf_counter()
+        self.until_end = self.seconds = 0.0
 
     def before(self, event: str, *_: Any) -> None:
-        """Start the clock."""
+        """Note when the pipeline has ended."""
         if event == _EVENT:
-            self._started = time.perf_counter()
+            self._ended = time.perf_counter()
+            self.until_end = self._ended - self._made
 
     def after(self, _: Any, event: str, *__: Any) -> None:
-        """Stop it."""
+        """Note when the hooks have ended."""
         if event == _EVENT:
-            self.seconds = time.perf_counter() - self._started
+            self.seconds = time.perf_counter() - self._ended
 
 
 def main(*pipelines: str) -> None:
     """Run these pipelines, or the default one."""
     bootstrap_project(Path.cwd())
-    watch = Stopwatch()
     session: Any
     with KedroSession.create(Path.cwd()) as session:
+        watch = Stopwatch()
         session._hook_manager.add_hookcall_monitoring(watch.before, watch.after)
         session.run(pipeline_names=list(pipelines) or None)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": watch.seconds, "memory": memory}))
+    times = {"seconds": watch.seconds, "until_end": watch.until_end}
+    print(json.dumps({**times, "memory": memory}))
 
 
 if __name__ == "__main__":
