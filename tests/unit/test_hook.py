@@ -392,15 +392,16 @@ def test_a_worker_that_was_not_forked_gets_what_it_needs_through_a_pipe(
     )
     monkeypatch.setattr(project, "settings", settings)
     monkeypatch.setattr(project, "PACKAGE_NAME", None)
-    headers = mlops("config").RequestHeaderProviderOptions(type="x")
+    server = mlops("config").ServerOptions(request_header_provider={"type": "x"})
     given = {"project_path": "/p", "env": "prod", "runtime_params": {"a": 1}}
-    kit = process.WorkerKit(given, headers, frozenset({SECRET}))
+    kit = process.WorkerKit(given, server, frozenset({SECRET}), {"r1": "/p/journal/r1"})
     catalog = DataCatalog()
     kit.send_along(catalog)
     arrived = pickle.loads(pickle.dumps(catalog)).__dict__["_worker_kit"]
     assert equipped == [arrived]
     assert configured == [f"{mlops('project').PACKAGE}.settings"]
-    assert (arrived.session, arrived.headers, arrived.secrets) == (given, headers, {SECRET})
+    assert (arrived.session, arrived.server, arrived.secrets) == (given, server, {SECRET})
+    assert arrived.journals == {"r1": "/p/journal/r1"}
     settings.configured = True
     pickle.loads(pickle.dumps(kit))
     assert len(configured) == 1

@@ -196,6 +196,8 @@ class MlflowHook:
         KNOWN.add(kit.secrets)
         self._process_state.change("log", redacted_log())
         self._process_state.change("tasks", tasks_watched(self._watch))
+        for run_id in kit.journals:  # Also for a runner that calls functions and no tasks.
+            self._find(run_id)
 
     def _start(
         self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "DataCatalog"
@@ -203,7 +205,7 @@ class MlflowHook:
         from .registry import listeners_of
         from .tracking.active_run import under_way
         from .tracking.capture.command import options_beside
-        from .tracking.start import is_parallel, start_run
+        from .tracking.start import start_run
 
         context = self._thread.context
         config: KedroMlflowConfig = context.mlflow
@@ -221,15 +223,14 @@ class MlflowHook:
             return
         run_id = run_params["run_id"]
         self._runs[run_id] = run
-        os.environ[_JOURNALS] = json.dumps(
-            {key: str(each.journal.folder) for key, each in self._runs.items()}
-        )
+        journals = {key: str(each.journal.folder) for key, each in self._runs.items()}
+        os.environ[_JOURNALS] = json.dumps(journals)
         self._end_at_exit()
         self._activate(run_id, run.config, run.find_ids)
-        if is_parallel(run_params):
+        if process.runs_elsewhere(run_params):
             session = {name: run_params[name] for name in ("project_path", "env", "runtime_params")}
-            headers, secrets = config.server.request_header_provider, frozenset(KNOWN.values)
-            process.WorkerKit(session, headers, secrets).send_along(catalog)
+            secrets = frozenset(KNOWN.values)
+            process.WorkerKit(session, run.config.server, secrets, journals).send_along(catalog)
             # The shipper has imported all that it needs once the run is there; see start_run.
             under_way[run_id].ids()
 
@@ -272,6 +273,8 @@ class MlflowHook:
             return
         from .tracking.active_run import under_way
 
+        if (manager := task.hook_manager) and not manager.is_registered(self):
+            manager.register(self)  # An owner's runner has made a manager without the project's.
         if task.is_async and (own := self._runs.get(str(task.run_id))):
             own.runs_asynchronously()
         namespace, progress = run.namespace_of(task.node), run.node_started(task.node)
@@ -290,6 +293,8 @@ class MlflowHook:
             if run and run.process == os.getpid():
                 return run
         folder = json.loads(os.environ.get(_JOURNALS, "{}")).get(run_id)
+        if self._kit:
+            folder = self._kit.journals.get(run_id, folder)
         if folder and Path(folder, "run.json").is_file():
             return self._join(run_id, Path(folder))
         return None
@@ -303,14 +308,15 @@ class MlflowHook:
 
         self._joined[run_id] = run = RunCapture.join(folder, listeners_of)
         if run_id not in under_way:  # It was not forked.
-            if self._kit:
-                headers = headers_provided(self._kit.headers, self._kit.context)
-                self._process_state.change("headers", headers)
             # The URIs are in no file: they may hold a password.
             server = ServerOptions(
                 mlflow_tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
                 mlflow_registry_uri=os.environ.get("MLFLOW_REGISTRY_URI"),
             )
+            if self._kit:
+                server = self._kit.server
+                headers = headers_provided(server.request_header_provider, self._kit.context)
+                self._process_state.change("headers", headers)
             self._activate(run_id, KedroMlflowConfig(server=server), partial(ids_in, folder))
         return run
 

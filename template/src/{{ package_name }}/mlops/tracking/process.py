@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 import sys
 import threading
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
     from kedro.io import DataCatalog
 
-    from ..config import RequestHeaderProviderOptions
+    from ..config import ServerOptions
+
+
+# Kedro's own runners of this process; none is the first of them.
+_IN_THIS_PROCESS = re.compile(r"^<?(kedro\.runner\.\w+\.)?(SequentialRunner|ThreadRunner)\b|^None$")
 
 
 class ProcessState:
@@ -117,13 +122,22 @@ def thawed_afterwards() -> Iterator[None]:
             gc.unfreeze()
 
 
+def runs_elsewhere(run_params: Mapping[str, Any]) -> bool:
+    """Return whether nodes may run in other processes, as those of an owner's runner may."""
+    return not _IN_THIS_PROCESS.search(str(run_params["runner"]))
+
+
 @dataclass(frozen=True)
 class WorkerKit:
-    """What a worker that was not forked cannot know; it is sent through a pipe, never a file."""
+    """What a worker that was not forked cannot know; it is sent along, and is never in a file.
+
+    The worker may be a process that was there before the run, as Dask's are, or joblib's.
+    """
 
     session: Mapping[str, Any]  # What makes Kedro's session.
-    headers: "RequestHeaderProviderOptions"
+    server: "ServerOptions"  # Its addresses may hold a password.
     secrets: frozenset[str]  # The values to mask in the log.
+    journals: Mapping[str, str]  # The folders of the runs under way, by their run ids.
 
     def context(self) -> "KedroContext":
         """Make Kedro's context as the parent's is."""

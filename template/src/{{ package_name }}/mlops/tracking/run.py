@@ -24,6 +24,7 @@ from .capture.nodes import is_inside, nodes_of, parts_of
 from .capture.tags import run_name, run_tags
 from .capture.values import consumed_parameters, to_mlflow
 from .journal import Record, all_records, now
+from .process import runs_elsewhere
 from .progress import describe_failure, why_failed
 from .shipping import Delivery
 from .shipping.mlflow_sink import MlflowSink
@@ -35,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 # Why a run has failed: its node, data set and reason; `run_ended` in the journal has it as well.
 FAILURE_TAG = "kedro.failure"
+# How many nodes have run without the hooks that would have captured them.
+MISSING_TAG = "kedro.missing_nodes"
+_NAMED = 5
 _ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "been stopped"}
 
 
@@ -130,6 +134,8 @@ class TrackedRun(RunCapture):
             with_times = self.config.tracking.capture.node_times
             for record in last_records(self.journal.folder, end, with_times):
                 self.journal.append(record.kind, **record.data)
+        if missing := self._missing_nodes() if status == "FINISHED" else []:
+            self._say_missing(missing)
         self.journal.append("run_ended", **data)
         self.journal.close()
         for shipper in self._shippers:
@@ -142,6 +148,24 @@ class TrackedRun(RunCapture):
                 put_away(self.journal.folder)
                 self._deliver_earlier_runs()
         self._lock.release()
+
+    def _missing_nodes(self) -> list[str]:
+        """Name nodes that Kedro has run and nothing is known of: no hook was called for them."""
+        run_params = self._run_start.run_params
+        if not runs_elsewhere(run_params) or run_params.get("only_missing_outputs"):
+            return []
+        known = {node["name"] for node in nodes_of(all_records(self.journal.folder))}
+        return [each.name for each in self._run_start.pipeline.nodes if each.name not in known]
+
+    def _say_missing(self, nodes: Sequence[str]) -> None:
+        some = ", ".join(nodes[:_NAMED]) + (", ..." if len(nodes) > _NAMED else "")
+        self.journal.append("tags", values={MISSING_TAG: str(len(nodes))})
+        logger.warning(
+            "The run has nothing of %d of its %d nodes (%s), neither parameters nor metrics: the "
+            "processes that ran them have called no hooks. A runner must hand its workers the "
+            "catalog, and there register the hooks of `kedro.framework.project.settings`.",
+            *(len(nodes), len(self._run_start.pipeline.nodes), some),
+        )
 
     @property
     def _server(self) -> MlflowSink:

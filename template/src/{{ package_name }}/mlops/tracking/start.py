@@ -15,6 +15,7 @@ from ..mlflow_internals import import_mlflow
 from ..project import State
 from . import RunListener, RunStart
 from .active_run import run_of_the_owner
+from .process import runs_elsewhere
 from .run import TrackedRun
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def start_run(
         listener.run_starts(run_start)
     if not run_start.is_tracked:
         return None
-    if is_parallel(run_params):
+    if runs_elsewhere(run_params):
         # Workers are forked: one that starts while the shipper's thread imports something would
         # wait for that import for ever.
         import_mlflow()
@@ -61,11 +62,6 @@ def start_run(
         logger.error("The journal cannot be written (%s): the run is not tracked.", error)
         return None
     return run
-
-
-def is_parallel(run_params: Mapping[str, Any]) -> bool:
-    """Return whether the run's nodes run in processes of their own."""
-    return "ParallelRunner" in run_params["runner"]
 
 
 def run_to_join(config: KedroMlflowConfig) -> tuple[KedroMlflowConfig, str | None]:

@@ -1,0 +1,105 @@
+"""Runners whose workers were there before the run, as Dask's, Ray's and joblib's are."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.project import PACKAGE, Project
+from tests.support.tiny import small
+
+PIPELINES = """
+import os
+from kedro.pipeline import Pipeline, node
+
+def first(alpha):
+    import mlflow
+    mlflow.log_metric("inside", 1.0)
+    return {"score": alpha, "process": os.getpid()}
+
+def second(numbers):
+    return {"score": numbers["score"] * 2}
+
+PIPELINES = {"__default__": Pipeline([
+    node(first, "params:alpha", "one", name="first"),
+    node(second, "one", "two", name="second"),
+])}
+"""
+CATALOG = """
+one: {type: json.JSONDataset, filepath: data/one.json}
+two: {type: json.JSONDataset, filepath: data/two.json}
+"""
+RUNNERS = """
+import os
+
+from joblib import Parallel, delayed
+from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
+from kedro.framework.project import settings
+from kedro.runner import AbstractRunner
+from kedro.runner.task import Task
+
+def run_with_hooks(node, catalog, is_async, run_id):
+    manager = _create_hook_manager()
+    _register_hooks(manager, settings.HOOKS)
+    Task(node, catalog, is_async, manager, run_id).execute()
+
+def run_task(node, catalog, is_async, run_id):
+    Task(node, catalog, is_async, _create_hook_manager(), run_id).execute()
+
+def call_function(node, catalog, is_async, run_id):
+    for name, value in node.run({name: catalog.load(name) for name in node.inputs}).items():
+        catalog.save(name, value)
+
+class JoblibRunner(AbstractRunner):
+    run_node = staticmethod(run_with_hooks)
+
+    def __init__(self, is_async=False):
+        super().__init__(is_async=is_async)
+        self.workers = Parallel(2)  # Before there is a run.
+        assert os.getpid() not in self.workers(delayed(os.getpid)() for _ in range(2))
+
+    def _get_executor(self, max_workers):
+        return None
+
+    def _run(self, pipeline, catalog, hook_manager=None, run_id=None, **_):
+        for node in pipeline.nodes:
+            self.workers([delayed(self.run_node)(node, catalog, self._is_async, run_id)])
+
+class TaskRunner(JoblibRunner):
+    run_node = staticmethod(run_task)
+
+class FunctionRunner(JoblibRunner):
+    run_node = staticmethod(call_function)
+"""
+
+
+@pytest.fixture
+def elsewhere(project: Project) -> Project:
+    made = small(project, PIPELINES)
+    made.write("conf/base/catalog.yml", CATALOG)
+    made.write("conf/base/parameters.yml", "alpha: 3.0")
+    made.write(f"src/{PACKAGE}/runners.py", RUNNERS)
+    return made
+
+
+@pytest.mark.parametrize("runner", ["JoblibRunner", "TaskRunner"])
+def test_workers_that_were_there_before_capture_what_they_run(
+    elsewhere: Project, runner: str
+) -> None:
+    screen = elsewhere.run("kedro", "run", "--runner", f"{PACKAGE}.runners.{runner}").stdout
+    assert "has finished" in " ".join(screen.split())
+    (run,) = elsewhere.runs()
+    assert run.info.status == "FINISHED"
+    metrics = run.data.metrics
+    assert (metrics["one/score"], metrics["two/score"], metrics["inside"]) == (3.0, 6.0, 1.0)
+    assert {"node_seconds/first", "node_seconds/second"} <= metrics.keys()
+    assert run.data.params == {"alpha": "3.0"}
+    assert "kedro.missing_nodes" not in run.data.tags
+
+
+def test_nodes_that_ran_without_hooks_are_named(elsewhere: Project) -> None:
+    result = elsewhere.run("kedro", "run", "--runner", f"{PACKAGE}.runners.FunctionRunner")
+    said = " ".join((result.stdout + result.stderr).split())
+    assert "The run has nothing of 2 of its 2 nodes (first, second)" in said
+    (run,) = elsewhere.runs()
+    assert run.data.tags["kedro.missing_nodes"] == "2"
+    assert run.data.metrics == {"inside": 1.0}  # MLflow itself was told where to go.
