@@ -143,6 +143,9 @@ VALUES = st.recursive(
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
 def test_any_value_comes_back_as_itself_or_is_named(mlops: Rooms, values: dict[str, Any]) -> None:
     text = command(mlops, runtime_params=values)
+    if "********" in text:  # A name, of all, was `token`: Kedro wants its value.
+        assert "(a secret)" in text
+        return
     read = parsed(text)["params"] or {}
     comment = text.rpartition("  # cannot carry ")[2] if "  # cannot carry " in text else ""
     missing = {name for name in values if f"{name!r} (" in comment}

@@ -58,12 +58,12 @@ hf_token GITHUB_TOKEN MLFLOW_TRACKING_TOKEN AWS_SESSION_TOKEN token_secret bot-t
 stop_token_secret bearer_token refresh_token author_token keyword_token authorization
 Proxy-Authorization credential credentials.value
 \N{FULLWIDTH LATIN SMALL LETTER T}oken пароль db_пароль 密码 データベースのパスワード
-mot_de_passe_motdepasse Passwort contraseña 비밀번호
+mot_de_passe motdepasse aws_creds conn_string Passwort contraseña 비밀번호
 """
 # Its value has to tell: it is masked unless it is a column, a number, or a word.
 PERHAPS = """
-auth basic_auth oauth bearer cookie cookies session_cookie signature signatures sig sas
-sas_url_sas dsn sentry_dsn tokens user_tokens key keys main_key
+auth basic_auth oauth bearer cookie cookies session_cookie authcookie signature signatures
+sig sas jwt sas_url_sas dsn sentry_dsn tokens user_tokens key keys main_key
 """
 OTHERS = """
 monkey monkeys turkey hockey passengers passes pass_rate keyword keywords alpha tokenizer tokenizers
@@ -91,6 +91,7 @@ def test_a_secret_is_known_by_its_name(mlops: Rooms, key: str) -> None:
 # Of a column, an option, a signature.
 ORDINARY = [
     *("id", "customer_id", "orders.customer_id", "createdAt", "Customer name", "basic", "<pad>"),
+    *("data/x.sas7bdat", "val/rmse@10", "#ff00ff"),
     *("oauth2", "address_line_2", "data/01_raw/records.csv", "2024-01-01", "12345678", "${key}"),
     *("predict(x: int) -> float", ["id", "date"], {"inputs": ['[{"type": "double"}]']}),
     *(True, 7, 0.5, None),
@@ -174,6 +175,11 @@ TEXTS = [
     "curl --token «¤1» https://host",
     "curl --token=«¤»",
     "['curl', '--password', '«¤1»', 'https://host']",
+    "curl -u eve:«¤1» https://host",
+    "['curl', '--user', 'eve:«¤1»']",
+    "password => «¤1»",
+    "password=«'¤ of a text that was cut»",
+    "Authorization: «token ¤1»",
     "curl -H 'Authorization: «Bearer ¤1»'",
     "{'Authorization': '«Basic ¤1==»'}",
     "sent Bearer «¤1»",
@@ -216,6 +222,7 @@ PLAIN = [
     "KeyError: 'customer_key'",
     "signature: {'inputs': 'double'}",
     "Basic statistics of the data",
+    "docker run -u 1000:1000 x",
     "a == b; key == 3",
     "train: 0.93, author: Eve, monkey: yes",
     "Node 'split' is done: 12 rows, key columns=2",
@@ -362,6 +369,12 @@ def test_a_short_secret_masks_no_part_of_a_word(mlops: Rooms) -> None:
     text = "abcdef: airflows at 1234567 s, mlflow's airflow 123456"
     masked = "abcdef: airflows at 1234567 s, mlflow's ******** ********"
     assert redaction.mask_text(text, secrets) == masked
+    # A parameter that is such a word is none: else no model would be packaged with it.
+    redaction.KNOWN.add(secrets)
+    try:
+        assert redaction.mask("x", ["airflow", "123456"]) == ["airflow", "********"]
+    finally:
+        redaction.KNOWN.clear()
 
 
 def test_credentials_are_secrets_whatever_their_names(mlops: Rooms) -> None:
