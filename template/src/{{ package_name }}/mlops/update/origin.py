@@ -120,10 +120,20 @@ def refuse_commands(template: Origin, *versions: str) -> None:
                     )
 
 
+class _Plain(yaml.SafeLoader):
+    """Takes the tags of YAML alone: libraries may have added `!include` to the loader of all."""
+
+    yaml_constructors = {  # noqa: RUF012 - As PyYAML has it.
+        tag: construct
+        for tag, construct in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.startswith("tag:yaml.org,2002:")
+    }
+
+
 def _commands_in(settings: str) -> str:
     """Name what makes copier run commands, or may: this reads no other file."""
     try:
-        documents = [each for each in yaml.safe_load_all(settings) if each is not None]
+        documents = [each for each in yaml.load_all(settings, _Plain) if each is not None]
     except yaml.YAMLError:  # `!include` is copier's own.
         return "!include, or no YAML,"
     if not all(isinstance(document, dict) for document in documents):
