@@ -323,10 +323,10 @@ _VALUES += ["9" * 1000, [], {}, [[]], [{}], {"": None}, [1, "a", None], [[[[1]]]
 
 def spoiled(body: Any, chance: random.Random) -> Any:
     """Put any value in the place of one in a body."""
-    inside = list(body.items() if isinstance(body, dict) else enumerate(body)) if body else []
-    if not isinstance(body, dict | list) or not inside or chance.random() < 0.2:
+    if not isinstance(body, dict | list) or not body or chance.random() < 0.2:
         return chance.choice(_VALUES)
-    key, value = chance.choice(inside)
+    inside = body.items() if isinstance(body, dict) else enumerate(body)
+    key, value = chance.choice(list(inside))
     body[key] = spoiled(value, chance)
     return body
 
