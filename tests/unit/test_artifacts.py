@@ -33,7 +33,7 @@ def captured(
     journal = mlops("tracking.journal").Journal(folder)
     parsed = mlops("config").ArtifactsOptions(**options)
     mlops("tracking.capture.artifacts").capture_artifacts(
-        journal, catalog, dict.fromkeys(catalog.keys(), ""), parsed, started
+        journal, catalog, [(name, "") for name in catalog], parsed, started
     )
     records = [record.data for record in mlops("tracking.journal").all_records(folder)]
     return {f"{data['folder']}/{Path(data['path']).name}": Path(data["path"]) for data in records}

@@ -695,10 +695,10 @@ def test_a_run_that_fits_a_part_or_a_model_that_nothing_fits_is_told(
     monkeypatch.setattr(mlops("project"), "registered_pipelines", lambda *_: pipelines)
     packaging = mlops("model.packaging").Packaging(options_of(mlops))
     with caplog.at_level(logging.INFO):
-        packaging.run_ends(SimpleNamespace(outputs=lambda: {"state": ""}), DataCatalog())
+        packaging.run_ends(SimpleNamespace(outputs=lambda: [("state", "")]), DataCatalog())
     assert "registers no version of one.two.sales: it has not made other, which" in caplog.text
     caplog.clear()
-    packaging.run_ends(SimpleNamespace(outputs=lambda: {"x": ""}), DataCatalog())
+    packaging.run_ends(SimpleNamespace(outputs=lambda: [("x", "")]), DataCatalog())
     assert caplog.text == ""
     pipelines |= {"training": Pipeline([]), "others": Pipeline([])}
     for names, said in ((["training"], True), (["inference"], False)):

@@ -71,7 +71,7 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
     table["c"] = 1  # A node may change what it reads.
     capture.node_finished(FIRST, {"doubled": table})
     assert records(mlops, folder, "node") == []
-    assert capture.outputs() == {}
+    assert dict(capture.outputs()) == {}
     capture.node_ended(progress)
     (written,) = records(mlops, folder, "node")
     assert written["name"] == "first"
@@ -89,7 +89,7 @@ def test_a_node_is_written_down_with_its_function_data_and_times(
     assert (read["name"], read["rows"]) == ("raw", 2)
     assert [name for name, _ in read["schema"]] == ["a", "b"]
     assert "CANARY" not in "".join(path.read_text() for path in folder.glob("*.jsonl"))
-    assert capture.outputs() == {"doubled": ""}
+    assert dict(capture.outputs()) == {"doubled": ""}
 
 
 def test_the_source_of_a_function_in_the_project_is_relative_to_it(mlops: Rooms) -> None:
@@ -110,7 +110,7 @@ def test_a_failed_node_is_written_down_with_its_reason_and_no_password(
     assert written["status"] == "FAILED"
     assert written["error"] == "ValueError: no postgresql://********@host"
     assert records(mlops, folder, "input") == []  # It has not read any.
-    assert capture.outputs() == {}
+    assert dict(capture.outputs()) == {}
 
 
 def test_metrics_of_a_node_are_one_record_and_odd_numbers_survive(

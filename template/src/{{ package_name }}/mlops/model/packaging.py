@@ -110,7 +110,7 @@ class Packaging(RunListener):
         What only the end can show costs no training: the run is finished, and what it has fitted
         is kept for `kedro mlflow register`.
         """
-        fitted, made = fitted_inputs(self._options), run.outputs().keys()
+        fitted, made = fitted_inputs(self._options), {name for name, _ in run.outputs()}
         if rest := ", ".join(sorted(fitted - made)):
             if fitted & made:
                 text = "This run registers no version of %s: it has not made %s, which that reads."

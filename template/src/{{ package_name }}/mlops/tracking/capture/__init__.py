@@ -3,7 +3,7 @@
 import json
 import os
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ class RunCapture:
         self._system: SystemMetrics | None = None
         # The data sets that draw the figures of outputs, by the outputs' names.
         self._drawn: dict[str, Any] = {}
-        self._parameters: set[tuple[str, str]] = set()
+        self._parameters: set[int] = set()  # Hashes of namespace and name.
         self._parameter_names: defaultdict[str, Names] = defaultdict(Names)  # By namespace.
 
     @classmethod
@@ -132,16 +132,15 @@ class RunCapture:
         with self.journal.capturing("A node"):
             self._append("node", node, **end)
 
-    def outputs(self) -> dict[str, str]:
-        """Return the data sets that nodes of the run have saved, in whatever process.
+    def outputs(self) -> Iterator[tuple[str, str]]:
+        """Yield the data sets that nodes of the run have saved, in whatever process.
 
         With each, the namespace of the node if that has a child run, or else "".
         """
-        return {
-            name: node.get("namespace", "")
-            for node in nodes_of(all_records(self.journal.folder))
-            for name in (node["outputs"] if node["status"] == "FINISHED" else node.get("saved", ()))
-        }
+        for node in nodes_of(all_records(self.journal.folder)):
+            saved = node["outputs"] if node["status"] == "FINISHED" else node.get("saved", ())
+            for name in saved:
+                yield name, node.get("namespace", "")
 
     def namespace_of(self, node: Node) -> str:
         """Return the namespace in whose child run a node is tracked; empty for the run itself."""
@@ -159,9 +158,9 @@ class RunCapture:
             for name, value in masked_parameters(
                 inputs.keys(), lambda name: [inputs[name]], self._secrets
             )
-            if (namespace, name) not in self._parameters
+            if hash((namespace, name)) not in self._parameters
         }
-        self._parameters |= {(namespace, name) for name in values}
+        self._parameters |= {hash((namespace, name)) for name in values}
         local = ((local_name(name, namespace), value) for name, value in values.items())
         flat = to_mlflow(local, self._options.params, self._parameter_names[namespace])
         for some in in_parts(flat, _PARAMETERS_PER_RECORD):

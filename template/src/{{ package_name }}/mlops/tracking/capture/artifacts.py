@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -27,7 +27,7 @@ _MEGABYTE = 1_000_000
 def capture_artifacts(
     journal: Journal,
     catalog: DataCatalog,
-    outputs: Mapping[str, str],
+    outputs: Iterable[tuple[str, str]],
     options: ArtifactsOptions,
     started: int,
 ) -> None:
@@ -40,7 +40,7 @@ def capture_artifacts(
     `outputs` are the run's, as `RunCapture.outputs` returns them, and `started` is its start in ms
     since 1970: older files of a folder are not its own.
     """
-    for name, namespace in sorted(outputs.items()):
+    for name, namespace in outputs:
         with journal.capturing(f"The artifact '{name}'"):
             dataset = catalog[name]
             if _is_kept(name, dataset, options) and (storage := storage_of(dataset, saved=True)):
