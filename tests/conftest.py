@@ -47,16 +47,17 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 @pytest.fixture(autouse=True)
 def environment_stays() -> Iterator[None]:
-    """Put back what points MLflow somewhere, as code that a test calls in this process may set.
+    """Put back what tells MLflow something, as code that a test calls in this process may set.
 
     MLflow's getter is no use for that: it returns a default where nothing was set.
     """
-    prefixes = ("MLFLOW_TRACKING_", "MLFLOW_REGISTRY_", "MLFLOW_RUN_", "MLFLOW_EXPERIMENT_")
-    before = dict(os.environ)
+    before = {name: os.environ[name] for name in os.environ if name.startswith("MLFLOW_")}
+    os.umask(mask := os.umask(0))
     yield
-    for name in [name for name in os.environ if name.startswith(prefixes)]:
+    os.umask(mask)
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         del os.environ[name]
-    os.environ.update({name: before[name] for name in before if name.startswith(prefixes)})
+    os.environ.update(before)
     if address := sys.modules.get("mlflow.tracking._tracking_service.utils"):
         vars(address)["_tracking_uri"] = None
 

@@ -98,7 +98,7 @@ def test_it_holds_no_code_that_predictions_do_not_need(model_folder: Path) -> No
     folders = {path.parent.relative_to(package).as_posix() for path in package.rglob("*.py")}
     assert "pipelines/inference" in folders
     rooms = {path for path in folders if path.startswith("mlops/")}
-    assert rooms == {"mlops/model", "mlops/validation"}
+    assert rooms == {"mlops/model", "mlops/redaction", "mlops/validation"}
 
 
 def test_its_requirements_are_the_projects_own_at_their_installed_versions(

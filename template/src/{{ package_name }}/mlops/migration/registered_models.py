@@ -1,6 +1,7 @@
 """A registered model: its versions in their order, and its aliases."""
 
 import re
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -119,9 +120,11 @@ def _create(
         except MlflowException as error:
             if is_transient(error) or not version.tags:
                 raise
-            created = create(
-                tags=own_tags
-            )  # Some registries reject some names: the comparison says so.
+            # Some registries refuse some tags, and with them all: the comparison says which.
+            created = create(tags=own_tags)
+            for key, value in version.tags.items():
+                with suppress(MlflowException):
+                    client.set_model_version_tag(name, str(created.version), key, value)
         if found:
             client.delete_model_version(name, found.version)
             if int(created.version) <= int(found.version):  # This registry reuses numbers.
