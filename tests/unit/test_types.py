@@ -630,3 +630,29 @@ def test_training_batch_and_serving_say_the_same(
     with pytest.raises(DataValidationError) as refused:
         door(mlops, file)
     assert [failure.message for failure in refused.value.failures] == REFUSED[:-1]
+
+
+@pytest.mark.parametrize("wrong", [[], [0], [999], [3, 500, 501], list(range(1000))])
+def test_the_wrong_ones_of_many_values_are_found_by_halves(
+    mlops: Rooms, wrong: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One alone takes as long as hundreds together, and there may be a hundred thousand."""
+    columns = mlops("model.columns")
+    values = ["2026-01-31" if row not in wrong else "2026-13-01" for row in range(1000)]
+    column = columns.Column("day", "datetime", "datetime64[ns]")
+    builds: list[int] = []
+
+    def build(column: Any, values: Any) -> Any:
+        builds.append(len(values))
+        return columns._times(column, values)
+
+    monkeypatch.setitem(columns._BUILDERS, "datetime", build)
+    if not wrong:
+        assert len(columns.array_of(column, values)) == 1000
+        return
+    with pytest.raises(columns.WrongValuesError) as refused:
+        columns.array_of(column, values)
+    rows = [row for row, _ in refused.value.cases]
+    assert rows == [row + 1 for row in wrong][: len(rows)]
+    assert len(rows) == len(wrong) or len(rows) >= 100
+    assert len(builds) < 300

@@ -297,6 +297,24 @@ def test_a_validator_of_another_kind_has_no_schema(mlops: Rooms, validator: Any)
     assert mlops("validation").schema_of(validator) is None
 
 
+@pytest.mark.parametrize("count", [1, 1000, 1001, 3000])
+def test_of_very_many_wrong_rows_all_are_counted_and_few_are_kept(
+    mlops: Rooms, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals = mlops("validation.refusals")
+    kept: list[Any] = []
+    case = refusals.Case
+    monkeypatch.setattr(refusals, "Case", lambda *given: kept.append(given) or case(*given))
+    table = pd.DataFrame({name: np.full(count + 1, VALID[name]) for name in NAMES})
+    table.loc[1:, "above"] = 11.0
+    with pytest.raises(DataValidationError) as refused:
+        mlops("validation.tables").validated(table, Measured)
+    (failure,) = refused.value.failures
+    assert (failure.column, failure.failure_count) == ("above", count)
+    assert failure.failure_examples[0] == "data row 2: 11"
+    assert len(kept) <= 1000
+
+
 def test_parameters_are_checked_without_pandas_and_pandera() -> None:
     script = (
         "import sys; from importlib import import_module\n"

@@ -21,7 +21,6 @@ _ISO_TIME = re.compile(
     r"\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?\s?(Z|[+-]\d\d(:?\d\d)?)?)?)?"
 )
 _DURATION = re.compile(r"[+-]?P.+|[+-]?\d+ days?.*|[+-]?\d+:\d\d.*")
-_NONE = (None, pd.NA, pd.NaT)
 _MOST_LISTED = 5
 _MOST_WRONG = 100
 _LENGTH_OF_DATE = 10
@@ -141,7 +140,9 @@ def read_values(column: Column, values: Sequence[Any], is_file: bool = False) ->
 
 def is_gap(value: Any) -> bool:
     """Return whether a value is missing: None, NaN, pandas' NA and NaT."""
-    if any(value is none for none in _NONE):
+    if type(value) is str:  # The usual one, which nothing below is.
+        return False
+    if value is None or value is pd.NA or value is pd.NaT:
         return True
     return isinstance(value, float | np.floating | np.datetime64 | Decimal) and value != value  # noqa: PLR0124
 

@@ -16,6 +16,8 @@ from .conversion import one_of, rule_of
 
 # As many as Kedro shows of one rule.
 _MAX_EXAMPLES = 5
+# Of a rule: a million cases take seconds, and say no more.
+_MOST_LISTED = 1000
 
 
 _REASONS = {
@@ -31,6 +33,7 @@ class Case(NamedTuple):
     rule: str
     row: int | None
     value: Any = None
+    count: int = 1  # With those that are not listed.
 
 
 def refuse(failures: Iterable[CheckFailure]) -> None:
@@ -49,7 +52,7 @@ def grouped(cases: Iterable[Case]) -> list[CheckFailure]:
             message=f"{column} {rule}" if column else rule,
             check=rule,
             column=column,
-            failure_count=len(members),
+            failure_count=sum(case.count for case in members.values()),
             failure_examples=list(
                 filter(None, map(_example, islice(members.values(), _MAX_EXAMPLES)))
             ),
@@ -82,8 +85,12 @@ def cases_of(errors: Iterable[SchemaError], rows: Mapping[Any, int], old: bool) 
             for label in dict.fromkeys(found["index"]):
                 yield Case(None, rule, rows.get(label))
         elif isinstance(found, pd.DataFrame):
-            for label, value in zip(found["index"], found["failure_case"], strict=True):
+            listed = found[:_MOST_LISTED]
+            *first, last = zip(listed["index"], listed["failure_case"], strict=True)
+            for label, value in first:
                 yield Case(column, rule, rows.get(label), value)
+            count = 1 + len(found) - len(listed)
+            yield Case(column, rule, rows.get(last[0]), last[1], count)
         elif isinstance(error.check, str) or isinstance(found, bool | np.bool_):
             yield Case(column, rule, None)
         else:
