@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from pathlib import Path
@@ -527,12 +528,18 @@ def test_prometheus_is_told_of_model_reloads_and_restarts(mlops: Rooms, tmp_path
 
     from tests.support.machine import free_port
 
-    server, metrics = mlops("serving.server"), mlops("serving.metrics")
+    server, metrics = mlops("serving.server"), mlops("serving.exposition")
     served = server.ServedVersion("study", "3", tmp_path)
     supervisor = SimpleNamespace(served=served, reloads={"served": 2, "failed": 1}, restarts=4)
     port = free_port()
+    before = threading.active_count()
     with metrics.exposed(supervisor, tmp_path, "127.0.0.1", port):
         url = f"http://127.0.0.1:{port}/metrics"
+        idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(100)]
+        assert idle[-1].recv(1) == b""  # There are few places: strangers are no threads.
+        assert threading.active_count() - before < 20
+        for connection in idle:
+            connection.close()
         text = urllib.request.urlopen(url, timeout=10).read().decode()
         with (
             pytest.raises(mlops("errors").TrackingError, match=f"--metrics-port {port}: .*another"),

@@ -18,7 +18,7 @@ from ..errors import TrackingError
 from ..model.environment import hide_from_children, variables
 from ..registry.versions import CHAMPION
 from ..serving import champion
-from ..serving.metrics import exposed
+from ..serving.exposition import exposed
 from ..serving.server import LoadError, Supervisor
 from ..tracking.process import frozen_afterwards
 from . import Project, for_project

@@ -10,7 +10,8 @@
     v2_protocol.py      the same of KServe's protocol; rendered only for containers
     openapi.py          describes the model, for people and for generators of clients
     model.py            loads the model and predicts
-    metrics.py          counts for Prometheus
+    metrics.py          counts for Prometheus, in the workers
+    exposition.py       shows them to it, in the supervisor
 
 A worker does without MLflow: its import would double the time until the first answer.
 """

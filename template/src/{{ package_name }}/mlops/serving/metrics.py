@@ -1,15 +1,9 @@
-"""Prometheus metrics: counted in the workers, exposed by the supervisor for all of them together.
+"""Prometheus metrics: what a worker counts; the supervisor exposes all counts (`exposition.py`).
 
 Each worker counts in files of one folder, by prometheus-client's multiprocess mode.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .server import Supervisor
+from typing import Any
 
 # prometheus-client reads it when it is imported, which is why no import of it is at the top here.
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -51,45 +45,3 @@ class RequestMetrics:
         if rows:
             self._rows.inc(rows)
         self._open.dec()
-
-
-class _SupervisorCollector:
-    def __init__(self, supervisor: "Supervisor") -> None:
-        self._supervisor = supervisor
-
-    def collect(self) -> Iterator[Any]:
-        from prometheus_client.core import CounterMetricFamily as Counter
-        from prometheus_client.core import GaugeMetricFamily as Gauge
-
-        info = Gauge("serving_model_info", "The model that is served.", labels=["name", "version"])
-        if served := self._supervisor.served:
-            info.add_metric([served.name, served.version], 1)
-        reloads = Counter("serving_reloads", "New champions, by outcome.", labels=["outcome"])
-        for outcome, count in self._supervisor.reloads.items():
-            reloads.add_metric([outcome], count)
-        restarts = self._supervisor.restarts
-        yield from (info, reloads)
-        yield Counter("serving_worker_restarts", "Workers that have died.", restarts)
-
-
-@contextmanager
-def exposed(supervisor: "Supervisor", folder: Path, host: str, port: int) -> Iterator[None]:
-    """Answer Prometheus with the supervisor's counts and those in the workers' folder."""
-    from prometheus_client import CollectorRegistry, start_http_server
-    from prometheus_client.multiprocess import MultiProcessCollector
-
-    from ..errors import TrackingError
-
-    registry = CollectorRegistry()
-    MultiProcessCollector(registry, str(folder))
-    registry.register(_SupervisorCollector(supervisor))
-    try:
-        server, thread = start_http_server(port, host, registry)
-    except OSError as error:
-        text = f"--metrics-port {port}: {error.strerror}; choose another one."
-        raise TrackingError(text) from error
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
