@@ -154,10 +154,10 @@ def test_a_malformed_body_is_refused_in_a_sentence(sums: Asked, body: bytes, tex
 # What costs much of little: body, content type, status, and the sentence.
 FEW = "more than 3 rows, or lists in lists; send the rows in parts."
 COSTLY = [
-    (b"," * 60_000, CSV, 400, "a line has 60,001 fields for 3 columns."),
-    (b"age,sex,bmi\n" + b"1," * 40_000, CSV, 400, "a line has 40,001 fields for 3 columns."),
-    (b"\n" * 9000 + b"," * 60_000, CSV, 400, "a line has 60,001 fields for 3 columns."),
-    (b'"\n",' * 10_000, CSV, 400, "a line has 10,001 fields for 3 columns."),
+    (b"," * 60_000, CSV, 400, "more than 19 fields for 3 columns."),
+    (b"age,sex,bmi\n" + b"1," * 40_000, CSV, 400, "more than 19 fields for 3 columns."),
+    (b"\n" * 9000 + b"," * 60_000, CSV, 400, "more than 19 fields for 3 columns."),
+    (b'"\n",' * 10_000, CSV, 400, "more than 19 fields for 3 columns."),
     (b'"a\r\n,' * 10_000, CSV, 400, "The data is refused: missing columns"),
     (b"age,sex,bmi" + b",x" * 12, CSV, 400, "unexpected columns: 'x'"),
     (b"age,sex,bmi\n" + b"1,2,3\n" * 10_000, CSV, 413, "more than 3 rows"),
@@ -217,6 +217,13 @@ def test_rows_times_columns_are_bounded_in_every_shape(mlops: Rooms) -> None:
         assert (answer.status, "more than 8 values" in answer.message) == (413, True), body
     answer = asked.ask("/invocations", b"age,sex,bmi\n" + b"1,2,3\n" * 3, CSV)
     assert (answer.status, "more than 8 values" in answer.message) == (413, True)
+
+
+def test_rows_without_their_fields_are_no_cheap_way_to_many_cells(mlops: Rooms) -> None:
+    columns = dict.fromkeys(NAMES, "double")
+    asked = served(mlops, columns, lambda rows: rows, max_rows=1000, max_cells=9000)
+    answer = asked.ask("/invocations", b"age,sex,bmi\n" + b"1\n" * 900, CSV)
+    assert (answer.status, "rows have fewer fields" in answer.message) == (400, True)
 
 
 def test_a_wide_file_of_which_the_catalog_takes_some_columns_is_read(mlops: Rooms) -> None:
@@ -566,7 +573,7 @@ def test_any_value_anywhere_is_answered_or_refused(mlops: Rooms) -> None:
     [
         ({"outputs": [{"name": "s"}] * 50}, "outputs: more than once: s."),
         ({"outputs": [{"name": "s"}, {"name": "t"}]}, "outputs: no t; there are s."),
-        ({"inputs": TENSORS * 3}, "inputs: the model takes at most 3 tensors, not 24."),
+        ({"inputs": TENSORS[:4]}, "inputs: the model takes at most 3 tensors, not 4."),
     ],
     ids=["again", "unknown", "many"],
 )
@@ -578,7 +585,8 @@ def test_no_tensor_is_returned_again_or_taken_in_vain(
     assert (answer.status, answer.message) == (400, text)
 
 
-def test_a_request_of_a_million_names_is_refused_in_a_line(sums: Asked) -> None:
+def test_a_request_of_a_million_names_is_refused_in_a_line(mlops: Rooms) -> None:
+    sums = served(mlops, dict.fromkeys(NAMES, "double"), lambda rows: rows, max_rows=1000)
     many = {f"column_{number:04}{'x' * 60}": [1] for number in range(90)}
     answer = sums.ask("/invocations", {"inputs": many})
     assert "and 85 more" in answer.message

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ..errors import shortened
 from ..model.tensor_schema import TensorSchema
 from .app import RefusalError
@@ -49,14 +51,12 @@ def _too_many_values(where: str, model: Model) -> RefusalError:
 def check_json(body: bytes, model: Model) -> None:
     """Refuse a body of more values, or more lists and objects, than rows within the limits have."""
     most_lists = _most_lists(model)
-    most_values = model.max_cells + most_lists
+    cells = model.max_rows * (len(model.schema.names) or model.max_cells)
+    most_values = min(model.max_cells, cells) + most_lists
     lists, values = _count(body)
     if lists <= most_lists and values <= most_values:
         return
-    # The same without what is within texts, each of which is a value or a key.
-    text = body.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if text.count(b'"') <= 4 * most_values:
-        lists, values = _count(b"".join(text.split(b'"')[::2]))
+    lists, values = _count(_without_texts(body))
     if lists > most_lists:
         problem = f"more than {model.max_rows:,} rows, or lists in lists"
         raise RefusalError(f"The body: {problem}; send the rows in parts.", 413)
@@ -67,6 +67,13 @@ def check_json(body: bytes, model: Model) -> None:
 def _count(text: bytes) -> tuple[int, int]:
     lists = text.count(b"[") + text.count(b"{")
     return lists, lists + text.count(b",")
+
+
+def _without_texts(body: bytes) -> bytes:
+    """Return a body's bytes outside of quotes."""
+    text = np.frombuffer(body.replace(b"\\\\", b"").replace(b'\\"', b""), np.uint8)
+    is_within = np.logical_xor.accumulate(text == ord('"'))
+    return text[~is_within].tobytes()
 
 
 def _most_lists(model: Model) -> int:
@@ -88,9 +95,9 @@ def first_records(body: bytes, options: Mapping[str, Any], model: Model) -> list
     most += _FIELDS_BESIDE_COLUMNS
     left = _RECORDS_LOOKED_AT + _last(options.get("skiprows")) + _last(options.get("header"))
     records: list[Sequence[str]] = []
-    for record in _records(body, options):
+    for record in _records(body, options, most):
         if len(record) > most:
-            text = f"The body: a line has {len(record):,} fields for {len(names)} columns."
+            text = f"The body: a line has more than {most} fields for {len(names)} columns."
             raise RefusalError(text)
         if len(record) > 1 or "".join(record).strip():  # pandas skips others.
             records.append(record)
@@ -106,7 +113,7 @@ def _last(rows: Any) -> int:
     return max(map(int, rows), default=0) + 1 if isinstance(rows, list) else int(rows or 0)
 
 
-def _records(body: bytes, options: Mapping[str, Any]) -> Iterator[Sequence[str]]:
+def _records(body: bytes, options: Mapping[str, Any], most: int) -> Iterator[Sequence[str]]:
     separator = options.get("sep", options.get("delimiter", ","))
     blank = " \t\r\n".replace(separator or "\t", "").encode()
     text = io.TextIOWrapper(io.BytesIO(body.lstrip(blank)), "utf-8-sig", "replace", newline="")
@@ -114,9 +121,16 @@ def _records(body: bytes, options: Mapping[str, Any]) -> Iterator[Sequence[str]]
     if separator is None or len(separator) > 1:  # pandas finds it, or it is a regular expression.
         yield from (re.split(separator or _USUAL_SEPARATOR, line) for line in lines)
         return
+    quote = options.get("quotechar") or '"'
+
+    def cut(line: str) -> str:
+        """Of millions of fields the first are too many already."""
+        is_sure = quote not in line and line.count(separator) > most
+        return separator * (most + 1) if is_sure else line
+
     given = {name: options[name] for name in _OF_READER if options.get(name) is not None}
     csv.field_size_limit(max(csv.field_size_limit(), len(body)))  # Of the whole process.
     try:
-        yield from csv.reader(lines, delimiter=separator, **given)
+        yield from csv.reader(map(cut, lines), delimiter=separator, **given)
     except csv.Error as error:
         raise RefusalError(f"The body is not CSV: {shortened(str(error), 200)}.") from None

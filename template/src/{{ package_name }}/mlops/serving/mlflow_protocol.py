@@ -125,9 +125,11 @@ def _table_of_csv(body: bytes, model: Model, schema: Schema) -> pd.DataFrame:
         load_args.pop("parse_dates", None)
     options = csv_options(schema, load_args)
     first = first_records(body, options, model)
-    columns = len(model.schema.names)
-    if first and not (options.keys() & _OF_COLUMNS or model.schema.by_name.keys() >= {*first[0]}):
-        _check_header(body, options, model)  # Before any value is read.
+    columns, width = len(model.schema.names), 1
+    if first and not options.keys() & _OF_COLUMNS:
+        width = len(first[0])
+        if not model.schema.by_name.keys() >= {*first[0]}:
+            _check_header(body, options, model)  # Before any value is read.
     rows = min(model.max_rows, model.max_cells // columns)
     try:
         table = pd.read_csv(io.BytesIO(body), **options | {"nrows": rows + 1})
@@ -136,6 +138,8 @@ def _table_of_csv(body: bytes, model: Model, schema: Schema) -> pd.DataFrame:
         raise RefusalError(f"The body is not CSV: {shortened(str(error), 200)}.") from None
     if "index_col" not in options and not isinstance(table.index, pd.RangeIndex):
         raise RefusalError("The body is not CSV: rows have more fields than the header.")
+    if len(table) * width > len(body):  # Each has a byte at least.
+        raise RefusalError("The body is not CSV: rows have fewer fields than the header.")
     check_rows("The body", len(table), model, columns)
     return table
 
