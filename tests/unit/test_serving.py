@@ -287,3 +287,72 @@ def test_a_text_of_the_requests_is_one_line_of_bounded_length(mlops: Rooms) -> N
     assert shortened("x" * 500) == "x" * 500
     assert shortened("x" * 501) == f"{'x' * 497}..."
     assert len(mlops("errors").shown("y" * 1000)) < 50
+
+
+def test_what_its_caller_has_left_is_not_begun(serving: Module) -> None:
+    begun: list[bytes] = []
+    may_end = threading.Event()
+
+    def predict(body: bytes, headers: object) -> tuple[bytes, int]:
+        begun.append(body)
+        may_end.wait(60)
+        return b"{}", 1
+
+    async def leave(app: Any) -> list[Any]:
+        sent: list[Any] = []
+        messages = iter([{"type": "http.request", "body": b"left"}, {"type": "http.disconnect"}])
+
+        async def receive() -> Any:
+            return next(messages)
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        await app({"path": "/invocations", "method": "POST", "headers": []}, receive, send)
+        return sent
+
+    async def main() -> None:
+        app = app_of(serving, predict)
+        app._usual_seconds = 1.0  # A slow model: each has a thread.
+        others = [asyncio.ensure_future(ask(app, "/invocations", b"rows")) for _ in range(4)]
+        while len(begun) < 4:
+            await asyncio.sleep(0.01)
+        assert await asyncio.wait_for(leave(app), 30) == []
+        may_end.set()
+        assert [status for status, _, _ in await asyncio.gather(*others)] == [200] * 4
+        assert (await ask(app, "/invocations", b"last"))[0] == 200
+
+    asyncio.run(main())
+    assert begun == [b"rows"] * 4 + [b"last"]
+
+
+@pytest.mark.parametrize(
+    "header", [(b"content-length", b"1000"), (b"transfer-encoding", b"chunked")]
+)
+def test_so_many_bodies_are_held_at_once(serving: Module, header: tuple[bytes, bytes]) -> None:
+    async def main() -> None:
+        app = app_of(serving, lambda body, headers: (b"{}", 1))
+        arrived = asyncio.Event()
+        statuses: list[int] = []
+
+        async def receive() -> Any:
+            await arrived.wait()
+            return {"type": "http.request", "body": b"x" * 1000}
+
+        async def send(message: Any) -> None:
+            statuses.extend([message["status"]] if "status" in message else [])
+
+        async def large() -> None:
+            scope = {"path": "/invocations", "method": "POST", "headers": [header]}
+            await app(scope, receive, send)
+
+        waiting = [asyncio.ensure_future(large()) for _ in range(10)]
+        await asyncio.sleep(0)
+        await large()
+        assert statuses == [503]
+        arrived.set()
+        await asyncio.gather(*waiting)
+        await large()
+        assert statuses == [503, *[200] * 11]
+
+    asyncio.run(main())

@@ -35,9 +35,10 @@ _ERRORS = {
     400: "The rows or the body are refused: which column, which row, why.",
     401: "The token is missing or wrong.",
     408: "The body did not arrive in time.",
-    413: "The body is too large, or has too many rows.",
+    413: "The body is too large, or has too many rows or values.",
     415: "The content is neither application/json nor text/csv.",
     500: "The model has failed; the server's log says why.",
+    503: "All connections are taken, or too many large bodies arrive: try again.",
 }
 
 
