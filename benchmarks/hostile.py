@@ -1,4 +1,4 @@
-"""Hostile: what strangers and callers with bad intentions cost the served model, by kind."""
+"""Hostile: what strangers and callers cost the served model, and which secrets get out, by kind."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import project
+from . import planted, project
 from .measure import Command, clean_environment, run
 from .project import Project
 from .report import Row, Table
@@ -130,12 +130,15 @@ def measure(repetitions: int, rendered: Project) -> Table:
         usual = target.post(_records(target.rows), _JSON)
     rows = [_row(name, attack) for name, attack in attacks.items()]
     rows.append(Row("a prediction after all of it", f"status {usual}", "", "", "200", usual == 200))
+    rows += planted.rows(rendered)
     return Table(
         "Hostile requests",
         "`kedro mlflow serve` with a token, one worker and `ulimit -n "
         f"{_FILES}`, on the default model and limits. Each kind of requests runs while another "
         "connection asks for `/ping` every 20 ms: the longest is shown, and the seconds on the "
-        "processor that one request took at most. Memory is what the worker grew by at most.",
+        "processor that one request took at most. Memory is what the worker grew by at most. "
+        "Secrets of each kind are planted in a project, told by a node in its log and its errors, "
+        "and looked for in all files of the project and on the screen.",
         rows,
     )
 
