@@ -304,7 +304,12 @@ def test_of_very_many_wrong_rows_all_are_counted_and_few_are_kept(
     refusals = mlops("validation.refusals")
     kept: list[Any] = []
     case = refusals.Case
-    monkeypatch.setattr(refusals, "Case", lambda *given: kept.append(given) or case(*given))
+
+    def keep(*given: Any) -> Any:
+        kept.append(given)
+        return case(*given)
+
+    monkeypatch.setattr(refusals, "Case", keep)
     table = pd.DataFrame({name: np.full(count + 1, VALID[name]) for name in NAMES})
     table.loc[1:, "above"] = 11.0
     with pytest.raises(DataValidationError) as refused:

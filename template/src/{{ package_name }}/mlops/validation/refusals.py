@@ -33,7 +33,7 @@ class Case(NamedTuple):
     rule: str
     row: int | None
     value: Any = None
-    count: int = 1  # With those that are not listed.
+    times: int = 1  # With those that are not listed.
 
 
 def refuse(failures: Iterable[CheckFailure]) -> None:
@@ -52,7 +52,7 @@ def grouped(cases: Iterable[Case]) -> list[CheckFailure]:
             message=f"{column} {rule}" if column else rule,
             check=rule,
             column=column,
-            failure_count=sum(case.count for case in members.values()),
+            failure_count=sum(case.times for case in members.values()),
             failure_examples=list(
                 filter(None, map(_example, islice(members.values(), _MAX_EXAMPLES)))
             ),
