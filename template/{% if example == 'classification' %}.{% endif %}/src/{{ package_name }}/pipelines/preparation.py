@@ -47,11 +47,14 @@ def prepare(rows: DataFrame, preparation: Any) -> DataFrame:
 
     Columns the preparation was not fitted on, the target among them, are left out.
     """
-    return preparation.transform(_with_plain_texts(rows[list(preparation.feature_names_in_)]))
+    return preparation.transform(_with_plain_texts(rows))
 
 
 def _with_plain_texts(rows: DataFrame) -> DataFrame:
     """Write gaps in texts as a text: pandas has several kinds of gap, scikit-learn knows one."""
-    texts = rows.select_dtypes(exclude="number")
-    plain = {name: texts[name].to_numpy(object, na_value="missing") for name in texts}
+    plain = {
+        name: values.to_numpy(object, na_value="missing")
+        for name, values in rows.items()
+        if values.dtype.kind not in "iuf"  # Of numbers.
+    }
     return rows.assign(**plain)
