@@ -348,6 +348,10 @@ def forms(value: str) -> list[str]:
         json.dumps({"x": value}),
         json.dumps(json.dumps(value)),
         *value.splitlines()[value.count("\n") > 0 : -1],
+        *(
+            base64.b64encode(line.encode()).decode()
+            for line in value.splitlines()[value.count("\n") > 0 : -1]
+        ),
     ]
 
 

@@ -218,13 +218,22 @@ def _forms(value: str) -> Iterator[str]:
     yield from (repr(value)[1:-1], repr(data)[2:-1], json.dumps(value, ensure_ascii=False)[1:-1])
     quoted = json.dumps(value)[1:-1]
     yield from (quoted, json.dumps(quoted)[1:-1])  # A text may be JSON that is quoted in JSON.
-    for skipped in range(3):  # Where the value begins among the three bytes of four characters.
+    yield from _encoded(data)
+    lines = map(str.strip, value.strip().splitlines())
+    for line in lines if "\n" in value.strip() else ():
+        if len(line) >= _SHORTEST_PART and not line.startswith("-----"):
+            yield from (
+                line,
+                quote(line, safe=""),
+                *_encoded(line.encode("utf-8", "surrogatepass")),
+            )
+
+
+def _encoded(data: bytes) -> Iterator[str]:
+    """Yield what base64 has of a value, wherever that begins among the three bytes of a group."""
+    for skipped in range(3):
         first, last = (0, 2, 3)[skipped], (len(data) + skipped) // 3 * 4
         for encode in (b64encode, urlsafe_b64encode):
             core = encode(b"\0" * skipped + data).decode()[first:last]
             if len(core) >= _SHORTEST_SECRET:
                 yield core
-    lines = map(str.strip, value.strip().splitlines())
-    for line in lines if "\n" in value.strip() else ():
-        if len(line) >= _SHORTEST_PART and not line.startswith("-----"):
-            yield from (line, quote(line, safe=""))
