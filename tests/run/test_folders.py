@@ -87,3 +87,15 @@ def test_whatever_else_one_does_with_it_works_there_too(
         project.kedro("mlflow", "sync", "--from", "sqlite:///mlflow.db", env=target)
         client = MlflowClient(target["MLFLOW_TRACKING_URI"])
         assert str(client.get_model_version_by_alias(PACKAGE, "champion").version) == "2"
+
+
+def test_what_mlflow_cannot_take_is_said_before_the_first_node(
+    rendered: Project, tmp_path: Path
+) -> None:
+    above = tmp_path / 'it\'s "x"'
+    above.mkdir()
+    project = little(copy_of(rendered, above))
+    result = project.kedro("run", "--pipelines", "training", code=1)
+    assert "both kinds of quotes: rename the folder" in " ".join(result.stderr.split())
+    assert "Running node" not in result.stdout
+    assert not (project.folder / "mlflow.db").exists()

@@ -141,3 +141,24 @@ def test_an_empty_variable_counts_as_not_set(mlops: Rooms, monkeypatch: pytest.M
         filled_in("A_PLACE")
     monkeypatch.setenv("A_PLACE", "there")
     assert filled_in("A_PLACE", "default") == "there"
+
+
+@pytest.mark.parametrize("name", ["it's", 'say "x"', 'it\'s "x"'])
+def test_a_folder_with_both_kinds_of_quotes_is_refused_for_a_new_database(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    uri = mlops("project").anchor("sqlite:///mlflow.db", folder)
+    if len({"'", '"'} & set(name)) == 1:
+        mlops("backend.preflight").require_all(config(mlops, uri))
+        return
+    assert "both kinds of quotes: rename the folder" in refusal(mlops, config(mlops, uri))
+    assert not list(folder.iterdir())
+    with mlops("backend.databases").opened(uri) as connection:
+        connection.exec_driver_sql("CREATE TABLE experiments (x)")
+        assert "both kinds of quotes" in refusal(mlops, config(mlops, uri))
+        connection.exec_driver_sql("INSERT INTO experiments VALUES (0)")
+        connection.commit()
+    mlops("backend.preflight").require_all(config(mlops, uri))

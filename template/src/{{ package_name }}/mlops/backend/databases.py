@@ -82,7 +82,7 @@ def creation(uri: str, table: str) -> Iterator[None]:
     path = file_of(uri)
     with ExitStack() as locks:
         try:
-            if (path and _is_empty(path)) or not _has_rows(uri, table):
+            if (path and _is_empty(path)) or not has_rows(uri, table):
                 locks.enter_context(_THREADS)
                 locks.enter_context(_file_lock(path) if path else _server_lock(uri))
                 make_tables(uri)
@@ -113,7 +113,8 @@ def _is_empty(path: Path) -> bool:
         return not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
-def _has_rows(uri: str, table: str) -> bool:
+def has_rows(uri: str, table: str) -> bool:
+    """Return whether a database has this table, and rows in it."""
     from sqlalchemy import inspect, text
 
     with opened(uri) as connection:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..project import is_database
+from .databases import file_of, has_rows
 
 # What MLflow imports for an address that begins like this, and the package that brings it.
 _LIBRARIES = {
@@ -34,6 +35,7 @@ def require_all(config: KedroMlflowConfig) -> None:
     for key, uri in _addresses(config):
         if is_database(uri):
             _require_driver(key, uri)
+            _require_usable_folder(uri)
         scheme = urlsplit(uri).scheme
         takes_folder = os.environ.get("MLFLOW_ALLOW_FILE_STORE", "").lower() in ("true", "1")
         if scheme == "file" and not (key.endswith("artifact_location") or takes_folder):
@@ -88,6 +90,19 @@ def _require_driver(key: str, uri: str) -> None:
         raise TrackingError(
             f"{begins} and cannot be read: in a password, write / as %2F, @ as %40 and : as %3A."
         ) from None
+
+
+def _require_usable_folder(uri: str) -> None:
+    """MLflow writes the working directory into a new database, in quotes, and escapes none."""
+    here = str(Path.cwd())
+    if not {"'", '"'} <= set(here):
+        return
+    file = file_of(uri)
+    if file and not (file.is_file() and has_rows(uri, "experiments")):
+        raise TrackingError(
+            f"MLflow makes no database in {here}, whose name has both kinds of quotes: rename the "
+            "folder."
+        )
 
 
 def _is_installed(module: str) -> bool:
