@@ -1,5 +1,6 @@
 """Files: written whole or not at all, locked across processes, and what a full disk means."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 
 # Errors that more space or other permissions fix.
 _REFUSALS = {ENOSPC, EDQUOT, EFBIG, EROFS, EACCES, EPERM, EIO}
+
+_CHUNK_BYTES = 1 << 20
 
 
 def refusal(error: BaseException) -> OSError | None:
@@ -47,6 +50,15 @@ def write_atomically(path: Path, content: bytes) -> None:
     with atomic(beside):
         beside.write_bytes(content)
         beside.replace(path)
+
+
+def sha256_of(path: Path) -> str:
+    """Compute the SHA-256 digest of a file of any size, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def link(file: str, target: str) -> None:

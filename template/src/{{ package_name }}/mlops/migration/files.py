@@ -1,6 +1,5 @@
 """Files of runs and of logged models, copied and compared one at a time."""
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
+from ..disk import sha256_of
 from .endpoints import Endpoint
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 # This file names the run and the model that it belongs to.
 _MLMODEL = "MLmodel"
-
-_CHUNK_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -104,14 +102,8 @@ def differences(source: Files, target: Files, renamed: Mapping[str, str]) -> Ite
 
 
 def _digest(files: Files, path: str, renamed: Mapping[str, str]) -> str:
-    digest = hashlib.sha256()
-    with (
-        TemporaryDirectory() as folder,
-        _fetch_renamed(files, path, folder, renamed).open("rb") as file,
-    ):
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+    with TemporaryDirectory() as folder:
+        return sha256_of(_fetch_renamed(files, path, folder, renamed))
 
 
 def _fetch_renamed(files: Files, path: str, folder: str, renamed: Mapping[str, str]) -> Path:

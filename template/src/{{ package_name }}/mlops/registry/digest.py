@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from ..disk import sha256_of
 from ..errors import TrackingError
 
 if TYPE_CHECKING:
@@ -44,16 +45,8 @@ def digest_of(model: Path) -> str:
         if path.is_dir() or name == NOTE or "__pycache__/" in name:
             continue
         digest.update(f"{name}\n".encode())
-        digest.update(_mlmodel(path) if name == "MLmodel" else _content(path))
+        digest.update(_mlmodel(path) if name == "MLmodel" else bytes.fromhex(sha256_of(path)))
     return digest.hexdigest()
-
-
-def _content(path: Path) -> bytes:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.digest()
 
 
 def _mlmodel(path: Path) -> bytes:
