@@ -1,6 +1,6 @@
 #!/bin/sh
 # All tests in several processes; those that fail once more by themselves. One that passes then
-# depends on chance, on time or on other tests: it is named, to be fixed, and stops nobody.
+# depends on chance, on time or on other tests: it is named, to be fixed, and stops no commit.
 #
 #   sh scripts/test.sh .venv/bin/python [arguments for pytest]
 

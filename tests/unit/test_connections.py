@@ -169,7 +169,7 @@ def test_a_process_without_descriptors_refuses_and_goes_on(
         server.predicting.clear()
         caller, _ = await server.connect(ROWS)
         while not server.connections._all or server.connections._strangers:
-            await asyncio.sleep(0.01)  # It is at work, and nobody idle.
+            await asyncio.sleep(0.01)  # It is at work, and no other one is idle.
         clients = [socket.create_connection(server.url) for _ in range(5)]
         free = os.dup(0)
         os.close(free)

@@ -162,7 +162,7 @@ def migrate(uri: str) -> "URL":
 
 
 def close_to_others(database: "URL") -> None:
-    """Let nobody else on this machine read a database in a file, though an earlier start did."""
+    """Hide a database file from other users, also one that an earlier start let them read."""
     for name in (database.database, "basic_auth.db"):
         if database.get_backend_name() == "sqlite" and name and Path(name).is_file():
             Path(name).chmod(0o600)

@@ -119,7 +119,7 @@ class App:
         headers = dict(scope["headers"])
         if refusal := self._refusal(route, scope, headers):
             if b"transfer-encoding" in headers or _size(headers) > self.max_bytes:
-                refusal.headers += _CLOSE  # Nobody reads to the end of its body.
+                refusal.headers += _CLOSE  # Its body is not read to the end.
             raise refusal
         assert route
         if route.predict is None:

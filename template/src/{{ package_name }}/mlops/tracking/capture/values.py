@@ -71,7 +71,7 @@ class _Owners:
         self._names, self._owners = (array("q", bytes(8 * 64)) for _ in range(2))
 
     def claim(self, name: str, owner: Hashable) -> bool:
-        """Return whether a name is this owner's; one that is nobody's becomes so."""
+        """Return whether a name is this owner's; a free one becomes so."""
         key, value = hash(name) or 1, hash(owner)
         with self._lock:
             if self._names[at := self._find(key)]:
