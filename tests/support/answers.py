@@ -36,6 +36,9 @@ TRACKING_URIS = {
     "6789abcdef01/resourceGroups/team/providers/Microsoft.MachineLearningServices/workspaces/team",
 }
 
+# The answers of Databricks need each other.
+DATABRICKS = "databricks"
+
 # Two answers to two questions.
 Pair: TypeAlias = frozenset[tuple[str, str]]
 
@@ -80,14 +83,14 @@ def known(answers: Mapping[str, str]) -> dict[str, str]:
 
 def coherent(sheet: Mapping[str, str]) -> dict[str, str]:
     """An answer sheet with what its answers need, and without what its tracking preset refuses."""
-    needed = (
-        {"tracking_preset": "databricks"} if sheet.get("serving_target") == "databricks" else {}
-    )
-    sheet = needed | dict(sheet)
+    of_databricks = [
+        key for key in ("serving_target", "orchestrator") if sheet.get(key) == DATABRICKS
+    ]
+    sheet = ({"tracking_preset": DATABRICKS} if of_databricks else {}) | dict(sheet)
     preset = sheet.get("tracking_preset", "local")
     refused = set() if preset in {"local", "server"} else {"backend_store", "artifact_store"}
-    if needed.get("tracking_preset", preset) != preset:
-        refused.add("serving_target")
+    if preset != DATABRICKS:
+        refused.update(of_databricks)
     address = {"tracking_uri": TRACKING_URIS[preset]} if preset in TRACKING_URIS else {}
     return address | {key: value for key, value in sheet.items() if key not in refused}
 

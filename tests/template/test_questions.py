@@ -29,9 +29,11 @@ DEFAULTS = {
     "serving_target": "mlflow",
     "ci": "github",
     "example": "regression",
+    "orchestrator": "none",
 }
 
 SERVING = ["mlflow", "none", "docker", "kubernetes", "sagemaker", "databricks"]
+ORCHESTRATORS = ["none", "dask", "airflow", "prefect", "argo", "databricks"]
 
 # Presets that choose no store of their own.
 MANAGED = ["databricks", "sagemaker", "azureml"]
@@ -51,6 +53,7 @@ ACCEPTED = [
     *[("serving_target", value) for value in SERVING],
     *[("ci", value) for value in ["github", "gitlab", "none"]],
     *[("example", value) for value in ["regression", "classification", "none"]],
+    *[("orchestrator", value) for value in ORCHESTRATORS],
     ("tracking_uri", "https://mlflow.example.com/team"),
 ]
 
@@ -75,6 +78,8 @@ REFUSED = [
     ("serving_target", "databricks", "Answer tracking_preset=databricks too"),
     ("ci", "jenkins", "'jenkins' is not in"),
     ("example", "iris", "'iris' is not in"),
+    ("orchestrator", "cron", "'cron' is not in"),
+    ("orchestrator", "databricks", "Answer tracking_preset=databricks too"),
     ("backend_store", "oracle", "'oracle' is not in"),
     ("artifact_store", "ftp", "'ftp' is not in"),
 ]
