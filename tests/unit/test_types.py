@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from types import ModuleType
 from typing import Annotated, Any
 
@@ -632,26 +633,69 @@ def test_training_batch_and_serving_say_the_same(
     assert [failure.message for failure in refused.value.failures] == REFUSED[:-1]
 
 
-@pytest.mark.parametrize("wrong", [[], [0], [999], [3, 500, 501], list(range(1000))])
-def test_the_wrong_ones_of_many_values_are_found_by_halves(
-    mlops: Rooms, wrong: list[int], monkeypatch: pytest.MonkeyPatch
+# Type, dtype, a right value and one that no array of them holds.
+BUILT = [
+    ("datetime", "datetime64[ns]", "2026-01-31", "2026-13-01"),
+    ("datetime", "datetime64[s]", None, "2026-02-30"),
+    ("datetime", "datetime64[us, UTC]", "2026-01-31", "2026-01-31T25:00"),
+    ("long", "int64", 1, 2**63),
+    ("integer", "int32", -(2**63), -(2**63) - 1),
+    ("long", "uint64", 2**64 - 1, 2**64),
+    ("long", "Int64", 2**63 - 1, 2**70),
+    ("integer", "Int8", 1.0, 300),
+    ("integer", "Int8", None, -129.0),
+    ("integer", "UInt8", 255, -1),
+    ("double", "float64", float("inf"), 10**400),
+    ("float", "Float32", None, -(10**400)),
+]
+WRONG_ONES = [[], [0], [999], [3, 500, 501], list(range(250)), list(range(1000))]
+
+
+@pytest.mark.parametrize(("kind", "dtype", "right", "bad"), BUILT, ids=str)
+@pytest.mark.parametrize("wrong", WRONG_ONES, ids=len)
+def test_of_any_number_of_values_the_wrong_ones_are_counted(
+    mlops: Rooms,
+    wrong: list[int],
+    kind: str,
+    dtype: str,
+    right: Any,
+    bad: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One alone takes as long as hundreds together, and there may be a hundred thousand."""
     columns = mlops("model.columns")
-    values = ["2026-01-31" if row not in wrong else "2026-13-01" for row in range(1000)]
-    column = columns.Column("day", "datetime", "datetime64[ns]")
+    values = [right if row not in wrong else bad for row in range(1000)]
+    column = columns.Column("x", kind, dtype)
     builds: list[int] = []
+    usual = columns._BUILDERS[kind]
 
     def build(column: Any, values: Any) -> Any:
         builds.append(len(values))
-        return columns._times(column, values)
+        return usual(column, values)
 
-    monkeypatch.setitem(columns._BUILDERS, "datetime", build)
+    monkeypatch.setitem(columns._BUILDERS, kind, build)
     if not wrong:
         assert len(columns.array_of(column, values)) == 1000
         return
     with pytest.raises(columns.WrongValuesError) as refused:
         columns.array_of(column, values)
+    assert refused.value.cases == [(row + 1, bad) for row in wrong]
+    assert len(builds) < 10
+
+
+@pytest.mark.parametrize("wrong", [[0], [999], [3, 500, 501], list(range(1000))], ids=len)
+def test_what_only_its_library_refuses_is_found_by_halves(mlops: Rooms, wrong: list[int]) -> None:
+    columns = mlops("model.columns")
+    values = [Decimal(row in wrong) for row in range(1000)]
+    builds: list[int] = []
+
+    def build(column: Any, values: Any) -> Any:
+        builds.append(len(values))
+        if any(values):
+            raise ValueError
+
+    with pytest.raises(columns.WrongValuesError) as refused:
+        columns.built(build, columns.Column("x", "decimal", "object"), values)
     rows = [row for row, _ in refused.value.cases]
     assert rows == [row + 1 for row in wrong][: len(rows)]
     assert len(rows) == len(wrong) or len(rows) >= 100

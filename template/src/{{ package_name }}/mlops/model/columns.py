@@ -152,9 +152,35 @@ def built(build: Builder, column: Column, values: Sequence[Any]) -> Any:
     try:
         return build(column, values)
     except Exception as error:  # Polars' own have no base in common with Python's.
-        wrong = _wrong(build, column, values)
+        wrong = _outside(column, values)
+        rows = {row for row, _ in wrong}
+        try:
+            build(column, [None if row in rows else one for row, one in enumerate(values, 1)])
+        except Exception:
+            wrong = _wrong(build, column, values)
         rule = "is too large a number" if isinstance(error, OverflowError) else column.rule
         raise WrongValuesError(rule, wrong or list(enumerate(values, 1))) from error
+
+
+def _outside(column: Column, values: Sequence[Any]) -> list[tuple[int, Any]]:
+    """List numbers and times that are beyond what the column's type holds, of any count at once."""
+    if column.type == "datetime":
+        times = pd.to_datetime(list(values), utc=True, format="ISO8601", errors="coerce")
+        found = enumerate(zip(values, times.isna(), strict=True), 1)
+        return [(row, value) for row, (value, is_lost) in found if is_lost and not is_gap(value)]
+    name = column.dtype.partition("[")[0].lower()
+    if column.type not in _OF_NUMBERS or name not in np.sctypeDict:
+        return []
+    dtype = np.dtype(name)
+    limits: Any = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo("float64")
+    lowest, highest = int(limits.min), int(limits.max)
+    if isinstance(column.pandas_dtype, np.dtype):  # Beyond it, the array is one of int64.
+        lowest, highest = min(lowest, -(2**63)), max(highest, 2**63 - 1)
+    return [
+        (row, value)
+        for row, value in enumerate(values, 1)
+        if not is_gap(value) and value == value // 1 and not lowest <= value <= highest
+    ]
 
 
 def _wrong(
@@ -258,14 +284,15 @@ def _category(column: Column, value: Any, _: bool) -> Any:
         raise ValueError from None
 
 
+_OF_NUMBERS = ("double", "float", "long", "integer")
 # Of these all values are right as they are.
 _FAST: dict[str, set[type]] = {
-    **{kind: {float, int, type(None)} for kind in ("double", "float", "long", "integer")},
+    **{kind: {float, int, type(None)} for kind in _OF_NUMBERS},
     "boolean": {bool, type(None)},
     "string": {str, type(None)},
 }
 _READERS: dict[str, Callable[[Column, Any, bool], Any]] = {
-    **dict.fromkeys(("double", "float", "long", "integer"), _number),
+    **dict.fromkeys(_OF_NUMBERS, _number),
     "boolean": _boolean,
     "string": _text,
     "datetime": _time,
@@ -361,7 +388,7 @@ def _categories(column: Column, values: Sequence[Any]) -> Any:
 
 
 _BUILDERS: dict[str, Builder] = {
-    **dict.fromkeys(("double", "float", "long", "integer"), _numbers),
+    **dict.fromkeys(_OF_NUMBERS, _numbers),
     "boolean": _booleans,
     "string": _texts,
     "datetime": _times,
