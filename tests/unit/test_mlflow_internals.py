@@ -360,6 +360,13 @@ def test_serving_would_not_predict_as_mlflow_does(
         folder, python_model=Doubling(), pip_requirements=[], uv_project_path=str(tmp_path)
     )
     assert internals.unchecked_predict(mlflow.pyfunc.load_model(str(folder)))(21) == 42
+    strange = tmp_path / "50%20 a#b?c"
+    strange.mkdir()
+    folder = folder.rename(strange / "model")
+    with pytest.raises(mlflow.MlflowException):
+        mlflow.pyfunc.load_model(str(folder))
+    path = internals.path_to_load(folder, tmp_path)
+    assert internals.unchecked_predict(mlflow.pyfunc.load_model(str(path)))(21) == 42
 
 
 def test_files_of_data_sets_would_be_neither_kept_nor_described(

@@ -201,6 +201,15 @@ def test_every_other_model_is_served_as_mlflow_predicts(mlops: Rooms, tmp_path: 
         load(sum_model(tmp_path / "c", pd.DataFrame({"a": [1.0]}), sign=False), "m", "1", 10)
 
 
+@pytest.mark.parametrize("name", ["50%20off a#%25?b&c=d", "a%23", "my  model ", "it's Übung 😀"])
+def test_one_in_a_folder_of_any_name_is_served_too(mlops: Rooms, tmp_path: Path, name: str) -> None:
+    model = sum_model(tmp_path / "a", pd.DataFrame({"a": [1.0]}))
+    (tmp_path / name).mkdir()
+    folder = model.rename(tmp_path / name / "model")
+    served = mlops("serving.model").Model.load(folder, "m", "1", 10)
+    assert served.predict({"a": [1, 2]})[0].tolist() == [1.0, 2.0]
+
+
 def test_another_model_of_an_array_is_served_too(mlops: Rooms, tmp_path: Path) -> None:
     folder = sum_model(tmp_path / "a", pd.DataFrame({"a": [1.0]}))
     saved = mlflow.models.Model.load(folder)

@@ -343,6 +343,17 @@ def unchecked_predict(model: "PyFuncModel") -> Callable[..., Any]:
     return cast("Callable[..., Any]", model._model_impl.predict)
 
 
+def path_to_load(folder: Path, scratch: Path) -> Path:
+    """Return a path of a model by which MLflow loads it: it reads some as parts of a URI.
+
+    Such a path goes through a link in a folder of one's own, which must stay as long as the model.
+    """
+    if not {"%", "?", "#"} & set(str(folder)):
+        return folder
+    (scratch / "models").symlink_to(folder.parent)
+    return scratch / "models" / folder.name
+
+
 @contextmanager
 def tasks_watched(watch: "Callable[[Task], AbstractContextManager[None]]") -> Iterator[None]:
     """Watch Kedro's tasks: a node with its loads and saves. No hook is told of their errors."""

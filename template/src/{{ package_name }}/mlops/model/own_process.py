@@ -14,6 +14,7 @@ from typing import Any
 from kedro.validation import CheckFailure, DataValidationError
 
 from ..errors import TrackingError
+from ..mlflow_internals import path_to_load
 from . import transfer
 from .environment import variables
 
@@ -65,13 +66,10 @@ def _start(
     model: Path, place: Path, columns: str, environment: Sequence[str]
 ) -> "subprocess.Popen[str]":
     place.mkdir()
-    if {"%", "?", "#"} & set(str(model)):  # MLflow would take it for a URI.
-        (place / "models").symlink_to(model.parent)
-        model = place / "models" / model.name
     script = Path(__file__).with_name("predict.py")
     return subprocess.Popen(
         # Isolated: neither this folder nor PYTHONPATH comes before the model's own code.
-        [sys.executable, "-I", script, model, place, columns],
+        [sys.executable, "-I", script, path_to_load(model, place), place, columns],
         cwd=place,
         env={**variables(environment), "KEDRO_DISABLE_TELEMETRY": "true"},
         stdin=subprocess.DEVNULL,

@@ -1,5 +1,6 @@
 """The model that a worker serves: its files loaded, and rows predicted for."""
 
+import atexit
 import json
 import os
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
@@ -14,7 +16,7 @@ import yaml
 from kedro.validation import DataValidationError
 
 from ..errors import shortened
-from ..mlflow_internals import unchecked_predict
+from ..mlflow_internals import path_to_load, unchecked_predict
 from ..model.predictions import encoded, records
 from ..model.schema import FILE, Schema, in_words, read_schema
 from ..model.tensor_schema import TensorSchema
@@ -129,7 +131,10 @@ def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]
             return getattr(loaded, "predict_table", loaded.predict)  # type: ignore[no-any-return]
     import mlflow.pyfunc
 
-    return unchecked_predict(mlflow.pyfunc.load_model(str(folder)))
+    scratch = TemporaryDirectory()
+    atexit.register(scratch.cleanup)  # The model may read its files later.
+    path = path_to_load(folder, Path(scratch.name))
+    return unchecked_predict(mlflow.pyfunc.load_model(str(path)))
 
 
 def _package_that_predicts(folder: Path, code: Path) -> str | None:
