@@ -66,14 +66,19 @@ def lookup_problems(options: ModelOptions, catalog: DataCatalog) -> Iterator[str
             )
 
 
+def without_file(name: str) -> str:
+    """Say that a fitted data set has no file, from which the model would have it."""
+    return (
+        f"The data set '{name}' is fitted by the run and read by the model, but has no file: give "
+        "it an entry with a filepath in catalog.yml."
+    )
+
+
 def copy_dataset(name: str, catalog: DataCatalog, folder: Path) -> tuple[dict[str, Any], str]:
     """Save a fitted data set once more; return its entry, without its location, and the file."""
     config = entry_of(name, catalog)
     if "filepath" not in config:
-        raise TrackingError(
-            f"The data set '{name}' is fitted by the run and read by the model, but has no file: "
-            "give it an entry with a filepath in catalog.yml."
-        )
+        raise TrackingError(without_file(name))
     entry = without_location(config)
     path = folder / f"{name}{Path(config['filepath']).suffix}"
     with muted(datasets.__name__):  # What is not trusted was said when the run saved it.

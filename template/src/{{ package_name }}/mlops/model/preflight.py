@@ -25,7 +25,7 @@ from ..tracking.capture.foreign import is_a, name_of
 from ..tracking.capture.inputs import is_table
 from ..validation import schema_of
 from .frozen import code_of, entry_of
-from .parts import lookup_problems
+from .parts import lookup_problems, without_file
 
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
@@ -95,7 +95,7 @@ def _of_fitted(name: str, catalog: DataCatalog, function: Any) -> Iterator[str]:
     entry, dataset = entry_of(name, catalog), uncached(catalog.get(name))
     kind, named = type(dataset), f"The data set '{name}' is fitted by the run and read by the model"
     if not entry.get("filepath"):
-        yield f"{named}, but has no file: give it an entry with a filepath in catalog.yml."
+        yield without_file(name)
         return
     for method, verb in (("load", "loaded"), ("save", "saved")):
         if get_annotations(getattr(kind, method)).get("return") in (NoReturn, "NoReturn"):
