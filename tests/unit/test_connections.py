@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import resource
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -69,7 +71,7 @@ def serve(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setattr(worker, "_TICKS_OF_SWEEP", 1)
     monkeypatch.setattr(connections, "_SECONDS_TO_ANSWER", 0.2)
 
-    def run(test: Test, seconds: float = 60, idle: float = 75) -> None:
+    def run(test: Test, seconds: float = 60, idle: float = 75, model: Any = None) -> None:
         monkeypatch.setattr(connections, "SECONDS_IDLE", idle)
 
         async def main() -> None:
@@ -88,7 +90,11 @@ def serve(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                     "/ping": app.Route("/ping", b"pong", is_open=True),
                     "/invocations": app.Route("/invocations", predict=lambda *_: (b"{}", 1)),
                 }
-                monkeypatch.setattr(app.App, "_predict", predict)
+                if model:
+                    for name in ("mlflow_protocol", "v2_protocol"):
+                        routes |= mlops(f"serving.{name}").routes(model)
+                else:
+                    monkeypatch.setattr(app.App, "_predict", predict)
                 asked = app.App(routes, {}, TOKEN, 100_000, None, seconds)
                 channel = SimpleNamespace(reply=lambda _: None, orders=SimpleQueue())
                 uvicorn = worker.Server(asked, channel, places)
@@ -245,6 +251,71 @@ def test_one_that_comes_byte_by_byte_has_no_more_time(serve: Serve, head: bytes)
         assert await ended == b""
 
     serve(test, seconds=0.3)
+
+
+# --- who leaves ---
+
+STEPS = {
+    "/invocations": ("check_json", "table", "predict", "records"),
+    "/v2/models/study/infer": ("check_json", "table", "predict", "tensors"),
+}
+CASES = [(path, step) for path, steps in STEPS.items() for step in steps]
+
+
+@pytest.mark.parametrize(("path", "last"), CASES, ids=str)
+def test_the_work_for_one_who_leaves_stops_before_its_next_step(
+    mlops: Rooms, serve: Serve, monkeypatch: pytest.MonkeyPatch, path: str, last: str
+) -> None:
+    begun: list[str] = []
+    entered, has_left = threading.Event(), threading.Event()
+
+    def step(name: str, function: Any) -> Any:
+        def counted(*arguments: Any) -> Any:
+            begun.append(name)
+            if name == last:
+                entered.set()
+                has_left.wait(30)
+            return function(*arguments)
+
+        return counted
+
+    app, schemas = mlops("serving.app"), mlops("model.schema").Schema
+    for owner, name in (
+        (mlops("serving.mlflow_protocol"), "check_json"),
+        (schemas, "table"),
+        (mlops("serving.mlflow_protocol"), "records"),
+        (mlops("serving.v2_protocol"), "tensors"),
+    ):
+        monkeypatch.setattr(owner, name, step(name, getattr(owner, name)))
+    leave = app.Caller.leave
+
+    def leave_and_tell(caller: Any) -> None:
+        leave(caller)
+        has_left.set()
+
+    monkeypatch.setattr(app.Caller, "leave", leave_and_tell)
+    schema = schemas.of_signature('[{"name": "x", "type": "double"}]')
+    predict = step("predict", lambda table: table["x"])
+    model = mlops("serving.model").Model("study", "7", 10_000, schema, predict)
+    values = [0.25] * 9000
+    tensor = {"name": "x", "shape": [9000], "datatype": "FP64", "data": values}
+    content = {"inputs": {"x": values} if path == "/invocations" else [tensor]}
+    body = json.dumps(content).encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    request = head.encode() + KNOWN + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+    async def test(server: Server) -> None:
+        _, writer = await server.connect(request)
+        assert await asyncio.to_thread(entered.wait, 30)
+        writer.close()
+        assert await asyncio.to_thread(has_left.wait, 30)
+        reader, writer = await server.connect(request)
+        assert (await read(reader)).startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    serve(test, model=model)
+    steps = list(STEPS[path])
+    assert begun == steps[: steps.index(last) + 1] + steps
 
 
 # --- what counts as HTTP ---

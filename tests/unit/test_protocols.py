@@ -891,6 +891,16 @@ def test_what_tensors_cannot_hold_is_never_answered_wrong(mlops: Rooms, predicti
     assert (answer.status, "use /invocations" in answer.message) == (501, True)
 
 
+def test_what_is_described_is_made_once(typed: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GET of a few bytes may have a large answer, and costs no work."""
+    documents = {path: route for path, route in typed.app.routes.items() if not route.predict}
+    assert {"/", "/openapi.json", "/version", "/ping", "/v2", "/v2/models/study"} <= {*documents}
+    monkeypatch.setattr(json.JSONEncoder, "encode", lambda *_: pytest.fail("It is written again."))
+    for path, route in documents.items():
+        for _ in range(2):
+            assert typed.ask(path, b"", method="GET").content is route.content
+
+
 def test_server_and_model_are_described(typed: Asked) -> None:
     assert typed.ask("/v2").body.keys() == {"name", "version", "extensions"}
     assert typed.ask("/v2/health/live").body == {"live": True}

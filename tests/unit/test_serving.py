@@ -289,8 +289,19 @@ def test_a_text_of_the_requests_is_one_line_of_bounded_length(mlops: Rooms) -> N
     assert len(mlops("errors").shown("y" * 1000)) < 50
 
 
-def test_what_its_caller_has_left_is_not_begun(serving: Module) -> None:
+def test_what_its_caller_has_left_is_not_begun(
+    serving: Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
     begun: list[bytes] = []
+    bodies: list[Callable[[], bytes]] = []
+    caller = serving("app").Caller
+
+    def waiting(*given: Any) -> Any:
+        made = caller(*given)
+        bodies.append(lambda: bytes(made.body))
+        return made
+
+    monkeypatch.setattr(serving("app"), "Caller", waiting)
     may_end = threading.Event()
 
     def predict(body: bytes, headers: object) -> tuple[bytes, int]:
@@ -318,6 +329,7 @@ def test_what_its_caller_has_left_is_not_begun(serving: Module) -> None:
         while len(begun) < 4:
             await asyncio.sleep(0.01)
         assert await asyncio.wait_for(leave(app), 30) == []
+        assert [body() for body in bodies] == [b"rows"] * 4 + [b""]
         may_end.set()
         assert [status for status, _, _ in await asyncio.gather(*others)] == [200] * 4
         assert (await ask(app, "/invocations", b"last"))[0] == 200

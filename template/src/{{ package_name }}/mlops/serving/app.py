@@ -6,10 +6,10 @@ It routes by itself: Starlette would need as many lines and three times the time
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from hmac import compare_digest
 from http import HTTPStatus
 from time import perf_counter
@@ -57,6 +57,46 @@ class RefusalError(Exception):
         super().__init__(shortened(message))
         self.status = status
         self.headers = headers
+
+
+class LeftError(Exception):
+    """The caller has left: nobody waits for the rest of the work."""
+
+
+@dataclass(eq=False)
+class Caller:
+    """Who waits for work in a thread: it is begun, and continued, only while somebody does."""
+
+    predict: Predict
+    body: bytes
+    headers: Headers
+    has_left: bool = False
+
+    def leave(self) -> None:
+        """Let the work stop before its next step; what waits for a thread holds no body."""
+        self.has_left, self.body = True, b""
+
+    def served(self) -> tuple[bytes, int]:
+        """Do the work, in a thread."""
+        _of_thread.caller = self
+        try:
+            require_caller()
+            return self.predict(self.body, self.headers)
+        finally:
+            _of_thread.caller = None
+
+
+_of_thread = threading.local()
+
+
+def require_caller() -> None:
+    """Stop the work of this thread if its caller has left; asked between two steps of it.
+
+    A thread cannot be ended: a step that has begun is finished.
+    """
+    caller: Caller | None = getattr(_of_thread, "caller", None)
+    if caller and caller.has_left:
+        raise LeftError
 
 
 class Answer(NamedTuple):
@@ -167,22 +207,21 @@ class App:
         try:
             if len(body) <= _SHORT_BYTES and self._usual_seconds <= _SHORT_SECONDS:
                 return predict(body, headers)
-            return await self._in_thread(partial(predict, body, headers), receive)
+            return await self._in_thread(Caller(predict, body, headers), receive)
         finally:
             if len(body) <= _SHORT_BYTES:
                 seconds = perf_counter() - started
                 self._usual_seconds += (seconds - self._usual_seconds) / 10
 
-    async def _in_thread(
-        self, work: Callable[[], tuple[bytes, int]], receive: Receive
-    ) -> tuple[bytes, int] | None:
-        """Do it in a thread, or not at all if its caller leaves before there is one for it."""
-        done = asyncio.get_running_loop().run_in_executor(self._threads, work)
+    async def _in_thread(self, caller: Caller, receive: Receive) -> tuple[bytes, int] | None:
+        """Predict in a thread; if the caller leaves, not at all, or no further."""
+        done = asyncio.get_running_loop().run_in_executor(self._threads, caller.served)
         left = asyncio.ensure_future(receive())
         either: set[asyncio.Future[Any]] = {done, left}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if not done.done() and left.result()["type"] == "http.disconnect":
+                caller.leave()
                 done.cancel()
                 return None
             return await done

@@ -20,7 +20,7 @@ from ..mlflow_internals import path_to_load, unchecked_predict
 from ..model.predictions import encoded, records
 from ..model.schema import FILE, Schema, in_words, read_schema
 from ..model.tensor_schema import TensorSchema
-from .app import RefusalError
+from .app import RefusalError, require_caller
 
 Values = Sequence[Any]
 
@@ -78,6 +78,7 @@ class Model:
 
         What the model refuses is refused.
         """
+        require_caller()
         try:
             if isinstance(self.schema, TensorSchema):
                 table = self.schema.conform(rows)
@@ -86,7 +87,10 @@ class Model:
                 table = self.schema.conform(rows)
             else:
                 table = self.schema.table(rows)
-            return self._predict(table), len(table)
+            require_caller()
+            predicted = self._predict(table)
+            require_caller()
+            return predicted, len(table)
         except Exception as error:
             if sentence := _refusal(error):
                 raise RefusalError(sentence) from error
