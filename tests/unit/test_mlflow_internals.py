@@ -694,3 +694,14 @@ def test_an_entry_is_read_with_other_options(mlops: Rooms, tmp_path: Path, cache
     assert catalog.validators == {}
     change(catalog, "x", "builtins.len")
     assert catalog.load("x") == 1
+
+
+def test_a_run_tells_the_latest_point_of_each_metric(
+    internals: ModuleType, tmp_path: Path, no_variables: Callable[[], None]
+) -> None:
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    run_id = client.create_run("0").info.run_id
+    for step, value in ((3, 0.25), (7, float("nan"))):
+        client.log_metric(run_id, "loss", value, timestamp=1, step=step)
+    (latest,) = internals.latest_points(client.get_run(run_id)).values()
+    assert (latest.key, latest.step, repr(latest.value), latest.timestamp) == ("loss", 7, "nan", 1)

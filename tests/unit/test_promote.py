@@ -511,7 +511,7 @@ def test_a_promotion_waits_for_the_one_before_it(
 ) -> None:
     lock = mlops("disk").FileLock(tmp_path / "promotion.lock")
     assert lock.take()
-    monkeypatch.setattr(mlops("registry.promote").time, "sleep", lambda seconds: lock.release())
+    monkeypatch.setattr(mlops("disk").time, "sleep", lambda seconds: lock.release())
     assert registry.promotion.promote().promoted
 
 

@@ -271,7 +271,7 @@ def track(
     """Start a run as the hook does; nothing of it is sent anywhere, or shown."""
     logging.disable(logging.CRITICAL)
     module = mlops("tracking.run")
-    monkeypatch.setattr(module, "sinks_of", lambda *_: [])
+    monkeypatch.setattr(module, "sinks_of", lambda *_, **__: [])
     monkeypatch.setattr(module, "run_tags", lambda *_: {})
     started = mlops("tracking")
     config = mlops("config").KedroMlflowConfig()

@@ -4,6 +4,7 @@
     commands/           one module per command of `kedro mlflow`
     serving/            the model behind an HTTP address
     deployment/         the model on another machine, if an answer asks for it
+    orchestration/      one run over many tasks and machines
     migration/          runs of another MLflow, if an answer asks for it
     doctor/             checks of the set-up
     update/             `copier update`, made safe

@@ -258,6 +258,9 @@ class _UiOptions(_Options):
 
 class _ShippingOptions(_Options):
     on_unreachable: Literal["offline", "fail"] = "offline"
+    on_undelivered: Literal["keep", "fail"] | None = (
+        None  # None: fail in a task and where CI is set
+    )
     deadline: float = Field(default=60, gt=0)
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOSPC, EPERM, EROFS
@@ -106,6 +107,15 @@ class FileLock:
             file.close()
             return False
         self._file = file
+        return True
+
+    def wait(self, seconds: float) -> bool:
+        """Take the lock, within so many seconds; return whether it was taken."""
+        deadline = time.monotonic() + seconds
+        while not self.take():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
         return True
 
     def release(self) -> None:

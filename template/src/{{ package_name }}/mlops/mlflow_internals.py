@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from kedro.pipeline.node import Node
     from kedro.runner import Task
     from kedro.validation import PanderaValidator
-    from mlflow.entities import Run, Span, TraceInfo
+    from mlflow.entities import Metric, Run, Span, TraceInfo
     from mlflow.pyfunc import PyFuncModel
     from mlflow.tracing.client import TracingClient
     from pandas import DataFrame
@@ -293,6 +293,11 @@ def initialize_tables(engine: "Engine") -> None:
     # Two migrations at once break each other, and a node may open a database as well.
     with runs._building_store_lock, registry._building_store_lock:
         _initialize_tables(engine)
+
+
+def latest_points(run: "Run") -> "dict[str, Metric]":
+    """Return the latest point of each metric; MLflow's public names have the value alone."""
+    return {each.key: each for each in run.data._metric_objs}
 
 
 def tracing_client(uri: str) -> "TracingClient":

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException, responses
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -178,6 +179,21 @@ def _status_of(error: BaseException) -> int | None:
 
 def _is_of_a_store(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in _STORES
+
+
+@contextmanager
+def mlflow_elsewhere(uri: str) -> Iterator[None]:
+    """Let what a model logs by itself while it is tried belong to no run."""
+    import mlflow
+
+    with TemporaryDirectory() as scratch:
+        mlflow.set_tracking_uri(f"sqlite:///{scratch}/mlflow.db")
+        mlflow.tracing.disable()
+        try:
+            yield
+        finally:
+            mlflow.tracing.enable()
+            mlflow.set_tracking_uri(uri)
 
 
 @contextmanager

@@ -1,12 +1,15 @@
 """The commands of `kedro mlflow`: one module per command, which has the command's name."""
 
+import os
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.startup import ProjectMetadata
 
 if TYPE_CHECKING:
@@ -38,3 +41,32 @@ def for_project(function: Callable[..., None]) -> Callable[..., None]:
         function(Project(Path(metadata.project_path), env), **options)
 
     return call
+
+
+def for_tasks(function: Callable[..., None]) -> Callable[..., None]:
+    """Pass a command its project in the environment of tasks, if that is there and none is asked.
+
+    What one `kedro run` keeps in memory is in files there: conf/tasks/catalog.yml.
+    """
+
+    @for_project
+    @wraps(function)
+    def call(project: Project, **options: Any) -> None:
+        env = project.env or os.environ.get("KEDRO_ENV")
+        if env is None and (project.path / "conf" / "tasks").is_dir():
+            env = "tasks"
+        function(Project(project.path, env), **options)
+
+    return call
+
+
+def of_kedro(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add options of `kedro run` to a command, which reads them as Kedro does."""
+
+    def add(function: Callable[..., None]) -> Callable[..., None]:
+        for name in names:
+            option = next(each for each in kedro_run.params if each.name == name)
+            function.__dict__.setdefault("__click_params__", []).append(copy(option))
+        return function
+
+    return add

@@ -2,16 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, cast
 
 import click
 from kedro.io import DataCatalog
 
+from ..backend.client import mlflow_elsewhere
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..model.packaging import add_model
@@ -102,7 +101,7 @@ def _package(
     try:
         restore(run, catalog)
         reopen_journal(run, journal)
-        with _mlflow_elsewhere(project.config.server.uri):
+        with mlflow_elsewhere(project.config.server.uri):
             add_model(project.config, catalog, journal, tables_of(run), holdout.share)
     except Exception as error:
         journal.close()
@@ -117,21 +116,6 @@ def _package(
     journal.close()
     shutil.copyfile(run.folder / "run.json", folder / "run.json")
     shutil.rmtree(run.folder)
-
-
-@contextmanager
-def _mlflow_elsewhere(uri: str) -> Iterator[None]:
-    """Let what the model logs by itself while it is tried belong to no run."""
-    import mlflow
-
-    with TemporaryDirectory() as scratch:
-        mlflow.set_tracking_uri(f"sqlite:///{scratch}/mlflow.db")
-        mlflow.tracing.disable()
-        try:
-            yield
-        finally:
-            mlflow.tracing.enable()
-            mlflow.set_tracking_uri(uri)
 
 
 def _deliver(

@@ -36,7 +36,7 @@ from .training_tables import TrainingTables
 from .unregistered import keep, note_run, waiting
 
 if TYPE_CHECKING:
-    from ..tracking.run import TrackedRun
+    from ..tracking.capture import RunCapture
     from ..tracking.shipping import Delivery
     from .schema import Schema
     from .tensor_schema import TensorSchema
@@ -97,14 +97,20 @@ class Packaging(RunListener):
             require_model(options, start.pipeline, start.catalog, self._secrets)
             for problem in missing_modules(options, inference, start.catalog):
                 logger.warning("%s", problem)
-        self._tables.expect(start.pipeline, inference, options.input)
+        self.expect(start.pipeline)
+
+    def expect(self, training: Pipeline) -> None:
+        """Note which tables of the training the model's types come from."""
+        options = self._options
+        inference = registered_pipeline(options.pipeline, "model.pipeline")
+        self._tables.expect(training, inference, options.input)
 
     def node_called(self, node: Node, inputs: Mapping[str, Any]) -> Mapping[str, str]:
         """Note what a table of the training is made of."""
         self._tables.look(inputs)
         return {}
 
-    def run_ends(self, run: "TrackedRun", catalog: DataCatalog) -> None:
+    def run_ends(self, run: "RunCapture", catalog: DataCatalog) -> None:
         """Write the model into the run's journal, if the run has fitted it.
 
         What only the end can show costs no training: the run is finished, and what it has fitted

@@ -35,7 +35,7 @@ from .frozen import entry_of
 from .plan import dataset_at
 
 if TYPE_CHECKING:
-    from ..tracking.run import TrackedRun
+    from ..tracking.capture import RunCapture
     from .schema import Schema
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Waiting:
 
 
 def keep(
-    run: "TrackedRun",
+    run: "RunCapture",
     catalog: DataCatalog,
     fitted: Sequence[str],
     error: Exception,
@@ -102,7 +102,7 @@ def keep(
     logger.error("%s", text, extra=AS_IT_IS)
 
 
-def _write(folder: Path, run: "TrackedRun", catalog: DataCatalog, fitted: Sequence[str]) -> None:
+def _write(folder: Path, run: "RunCapture", catalog: DataCatalog, fitted: Sequence[str]) -> None:
     assert run.config.model
     inference = registered_pipeline(run.config.model.pipeline, "model.pipeline")
     (folder / "fitted").mkdir(parents=True)

@@ -27,7 +27,7 @@ from ..model import transfer
 from ..project import State
 from ..redaction import Patterns, mask
 from ..tracking import RunListener
-from ..tracking.capture.foreign import size_of
+from ..tracking.capture.foreign import is_a, size_of
 from ..tracking.capture.inputs import describe_table
 from ..tracking.capture.values import plain, valid_name
 from ..tracking.journal import Journal, all_records
@@ -35,7 +35,7 @@ from ..tracking.journal import Journal, all_records
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
 
-    from ..tracking.run import TrackedRun
+    from ..tracking.capture import RunCapture
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,14 @@ class HoldoutCapture(RunListener):
                 one_line(error),
             )
 
-    def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:
+    def restore(self, pipeline: Pipeline, catalog: "DataCatalog") -> None:
+        """Read the holdout again, for a run whose evaluating node ran in another process."""
+        for node in pipeline.nodes:
+            if self._options.evaluation in node.outputs and self._options.holdout in node.inputs:
+                names = [name for name in node.inputs if name != self._options.predictions]
+                self.node_called(node, {name: catalog.load(name) for name in names})
+
+    def run_ends(self, run: "RunCapture", catalog: "DataCatalog") -> None:
         """Capture how the run's models were measured, so that MLflow can rank them.
 
         The evaluation is of the pipeline as a model, and of what it has been fitted with if that is
@@ -229,7 +236,8 @@ def _source(node: Node) -> str:
 
 
 def _content(name: str, value: Any) -> Iterator[bytes]:
-    if type(value).__module__.startswith("pandas.") and hasattr(value, "columns"):
+    # Pandas 3 says that its classes are of `pandas` itself. A pickle is another in each process.
+    if is_a(value, "pandas", "DataFrame"):
         from pandas.util import hash_pandas_object
 
         yield repr([(str(column), str(kind)) for column, kind in value.dtypes.items()]).encode()

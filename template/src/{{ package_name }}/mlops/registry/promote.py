@@ -1,7 +1,6 @@
 """Promotion: a version becomes the champion if the owner's rules hold, or by force."""
 
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -182,14 +181,11 @@ class Promotion(RunListener):
         """Wait until no other process of this machine promotes in this project."""
         self._state.folder.mkdir(exist_ok=True)
         lock = FileLock(self._state.folder / "promotion.lock")
-        deadline = time.monotonic() + _SECONDS_TO_WAIT
-        while not lock.take():
-            if time.monotonic() > deadline:
-                raise TrackingError(
-                    f"Another process has been promoting in this project for {_SECONDS_TO_WAIT:g} "
-                    "s: wait for it, or end it, and try again."
-                )
-            time.sleep(0.1)
+        if not lock.wait(_SECONDS_TO_WAIT):
+            raise TrackingError(
+                f"Another process has been promoting in this project for {_SECONDS_TO_WAIT:g} s: "
+                "wait for it, or end it, and try again."
+            )
         try:
             yield connect(self._server)
         finally:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
 
     from ..config import PlaceOptions
+    from .capture import RunCapture
     from .journal import Record
-    from .run import TrackedRun
     from .shipping import Delivery
 
 
@@ -36,6 +36,7 @@ class RunStart:
     about: list[str] = field(default_factory=list)  # What a listener adds to the run's name.
     is_tracked: bool = True  # Whether mlflow.yml does not leave the run out.
     registers: str | None = None  # The model that this run adds a version to, if it succeeds.
+    mark: str | None = None  # By which a run that was made already is found again.
 
 
 class Shipment(NamedTuple):
@@ -59,7 +60,7 @@ class RunListener:
         """Return tags for the run, of what a node reads; called in worker processes too."""
         return {}
 
-    def run_ends(self, run: "TrackedRun", catalog: "DataCatalog") -> None:
+    def run_ends(self, run: "RunCapture", catalog: "DataCatalog") -> None:
         """Add to a run whose nodes have all finished."""
 
     def shipping_starts(self, client: "MlflowClient", started: "Record") -> None:

@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 # How much of one process's file is read at once: memory stays bounded, however long a run is.
 _CHUNK_BYTES = 250_000
 # What programs read: no text of anybody's.
-_NAMES = {"namespace", "path", "folder", "status", "join", "journal", "inputs", "outputs", "saved"}
+_NAMES = {"namespace", "path", "folder", "status", "join", "journal", "task"}
+_NAMES |= {"inputs", "outputs", "saved", "nodes"}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One tracked run: from Kedro's events to its journal, and from there to MLflow."""
 
-import json
 import logging
+import os
 import shutil
 import time
 from collections import deque
@@ -16,10 +16,13 @@ from kedro.io.core import is_parameter
 from ..backend.client import reason_of, require_reachable
 from ..config import KedroMlflowConfig
 from ..disk import FileLock
+from ..errors import TrackingError, listed
+from ..mlflow_internals import values_in_memory
 from . import RunListener, RunStart
 from .capture import RunCapture
 from .capture.artifacts import capture_artifacts
 from .capture.command import replay_command
+from .capture.inputs import describe_input
 from .capture.nodes import is_inside, nodes_of, parts_of
 from .capture.tags import run_name, run_tags
 from .capture.values import consumed_parameters, to_mlflow
@@ -28,6 +31,7 @@ from .process import runs_elsewhere
 from .progress import describe_failure, why_failed
 from .shipping import Delivery
 from .shipping.mlflow_sink import MlflowSink
+from .shipping.parts import BEGIN, task_name
 from .shipping.shipper import Shipper, sinks_of
 from .shipping.summary import last_records
 from .shipping.sync import put_away, sync
@@ -39,7 +43,7 @@ FAILURE_TAG = "kedro.failure"
 # How many nodes have run without the hooks that would have captured them.
 MISSING_TAG = "kedro.missing_nodes"
 _NAMED = 5
-_ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "been stopped"}
+ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "been stopped"}
 
 
 class TrackedRun(RunCapture):
@@ -80,7 +84,7 @@ class TrackedRun(RunCapture):
         self._lock.take()
         self._started = now()
         try:
-            sinks = sinks_of(folder, config, self.listeners)
+            sinks = sinks_of(folder, config, self.listeners, resumed=bool(self._run_start.mark))
             self._write_start()
         except BaseException:  # Nothing is left of a run that must not start.
             self.journal.close()
@@ -91,6 +95,46 @@ class TrackedRun(RunCapture):
         for shipper in self._shippers:
             shipper.start()
         self.watch_system()
+
+    def hand_over(self) -> Delivery:
+        """Leave the run to its tasks, once MLflow has it; return where it is there.
+
+        A TrackingError says that MLflow has not taken it. Nothing is left of it here.
+        """
+        if self._system:
+            self._system.stop()
+        self._describe_whole()
+        self.journal.close()
+        deadline = time.monotonic() + self.config.shipping.deadline
+        for shipper in self._shippers:
+            shipper.finish()
+        try:
+            for shipper in self._shippers:
+                sink = shipper.sink
+                if not shipper.drain(deadline):
+                    why = reason_of(shipper.error) if shipper.error else "time ran out"
+                    raise TrackingError(f"{sink.place} has not taken the run ({why}).")
+                for note in sink.notes:
+                    logger.warning(note)
+                if isinstance(sink, MlflowSink):
+                    sink.log_part(BEGIN)
+            return self._server.delivery
+        finally:
+            self._lock.release()
+            shutil.rmtree(self.journal.folder)
+
+    def _describe_whole(self) -> None:
+        """Capture what nodes would, as far as it is known before they run."""
+        pipeline, catalog = self._run_start.pipeline, self._run_start.catalog
+        for name in sorted(self._inputs):
+            with self.journal.capturing(f"The input '{name}'"):
+                described = describe_input(name, catalog.get(name), self._secrets)
+                self.journal.append("input", name=name, **described)
+        for node in pipeline.nodes:
+            with self.journal.capturing("A node's parameters"):
+                names = filter(is_parameter, node.inputs)
+                values = {name: each for name in names for each in values_in_memory(catalog, name)}
+                self._capture_parameters(values, self.namespace_of(node))
 
     def runs_asynchronously(self) -> None:
         """Let the command say so if a program has started the run: Kedro says it with nodes."""
@@ -118,11 +162,22 @@ class TrackedRun(RunCapture):
         """Keep what is known once all nodes have finished: files, and what listeners add."""
         with self.journal.tolerating():
             self.keep_artifacts(catalog)
-            for listener in self.listeners:
+            # What the whole run adds, a task of it leaves to the run's end.
+            for listener in () if self._is_task() else self.listeners:
                 listener.run_ends(self, catalog)
 
+    def _is_task(self) -> bool:
+        """Wait, if the run is part of another, for MLflow to say whether it is a task of that."""
+        if not self._join:
+            return False
+        delivery = self.find_ids(time.monotonic() + self.config.shipping.deadline)
+        return delivery is not None and delivery.is_task
+
     def finish(self, status: str, error: BaseException | None = None) -> None:
-        """Write the run's end and wait until all has arrived; the rest stays in the journal."""
+        """Write the run's end and wait until all has arrived; the rest stays in the journal.
+
+        A TrackingError says that it has not, if mlflow.yml wants that (shipping.on_undelivered).
+        """
         if self._system:
             self._system.stop()
         data = {"status": status}
@@ -148,6 +203,17 @@ class TrackedRun(RunCapture):
                 put_away(self.journal.folder)
                 self._deliver_earlier_runs()
         self._lock.release()
+        if not all(drained) and status == "FINISHED" and self._must_be_delivered():
+            raise TrackingError(
+                "The pipeline has finished, and its tracking data have not arrived: this counts as "
+                "a failure in a task of an orchestrator and where CI is set, whose disk may go. "
+                "shipping.on_undelivered in mlflow.yml changes that (keep, fail)."
+            )
+
+    def _must_be_delivered(self) -> bool:
+        chosen = self.config.shipping.on_undelivered
+        is_left_alone = bool(self._join or os.environ.get("CI"))
+        return chosen == "fail" or (chosen is None and is_left_alone)
 
     def _missing_nodes(self) -> list[str]:
         """Name nodes that Kedro has run and nothing is known of: no hook was called for them."""
@@ -186,21 +252,16 @@ class TrackedRun(RunCapture):
         deque(to_mlflow(parameters, config.tracking.params), 0)  # One that is too long is refused.
         if config.tracking.capture.lineage:
             self._inputs.update(filterfalse(is_parameter, run.pipeline.inputs()))
-        content = {
-            **self.shared(),
-            "environment": config.environment,
-            "experiment": config.tracking.experiment.model_dump(),
-        }
-        path = self.journal.folder / "run.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
+        self.describe()
         tags = run_tags(run.run_params, run.names, secrets) | run.tags
         self.journal.write(
             "run_started",
             name=run_name(config.tracking.run.name, run, secrets),
             tags=tags,
-            journal=uuid4().hex,
+            journal=run.mark or uuid4().hex,
             join=self._join,
             registers=run.registers,
+            task=task_name(node.name for node in run.pipeline.nodes),
         )
         for namespace in self._parts:
             if namespace:
@@ -212,13 +273,12 @@ class TrackedRun(RunCapture):
         server = self._server
         if drained[0] and not server.delivery.gone:
             registered = "".join(f", registered {each}" for each in server.delivery.registered)
+            what = f"MLflow run '{server.run_name}' ({server.delivery.run_id})"
+            if server.delivery.joined:
+                nodes = listed([node.name for node in self._run_start.pipeline.nodes], 3)
+                what = f"Joined MLflow run {server.delivery.run_id}: the part of {nodes}"
             logger.info(
-                "MLflow run '%s' (%s) has %s%s. Its page: %s",
-                server.run_name,
-                server.delivery.run_id,
-                _ENDED[status],
-                registered,
-                server.address,
+                "%s has %s%s. Its page: %s", what, ENDED[status], registered, server.address
             )
         for shipper, done in zip(self._shippers, drained, strict=True):
             for note in shipper.sink.notes:
@@ -241,7 +301,7 @@ class TrackedRun(RunCapture):
                     "Delivered as well: the run of %s (%s), which has %s.",
                     outcome.kedro_run_id,
                     outcome.run_id,
-                    _ENDED[outcome.status],
+                    ENDED[outcome.status],
                 )
             for note in outcome.notes if not outcome.error else ():
                 logger.warning(note)

@@ -70,10 +70,16 @@ class RunCapture:
         capture.watch_system(is_worker=True)
         return capture
 
-    def shared(self) -> dict[str, Any]:
-        """Return what ``join`` needs in run.json."""
-        options = self.config.model_dump(mode="json", include=_SHARED)
-        return {"config": options, "inputs": sorted(self._inputs)}
+    def describe(self) -> None:
+        """Write run.json, which `join` and a later `sync` read."""
+        content = {
+            "config": self.config.model_dump(mode="json", include=_SHARED),
+            "inputs": sorted(self._inputs),
+            "environment": self.config.environment,
+            "experiment": self.config.tracking.experiment.model_dump(),
+        }
+        path = self.journal.folder / "run.json"
+        path.write_text(json.dumps(content), encoding="utf-8")
 
     def watch_system(self, is_worker: bool = False) -> None:
         """Begin to sample the machine's load, or a worker's share of it, if mlflow.yml says so."""

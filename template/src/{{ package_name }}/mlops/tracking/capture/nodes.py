@@ -132,7 +132,8 @@ def write_run_record(journal: Path, end: Record) -> Path:
 
 
 def _summary(records: Iterable[Record], end: Record) -> dict[str, Any]:
-    kept = [record for record in records if record.kind in ("run_started", "tags", "input")]
+    of_run = ("run_started", "tags", "input", "critical_path")
+    kept = [record for record in records if record.kind in of_run]
     start = next((record for record in kept if record.kind == "run_started"), None)
     tags = tags_of(kept)
     return {
@@ -152,6 +153,7 @@ def _summary(records: Iterable[Record], end: Record) -> dict[str, Any]:
             "dirty": tags.get("mlflow.source.git.dirty", "") == "true",
         },
         "inputs": inputs_of(kept),
+        **{each.kind: each.data["nodes"] for each in records_of("critical_path", kept)},
     }
 
 

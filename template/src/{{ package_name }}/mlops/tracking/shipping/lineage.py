@@ -113,7 +113,8 @@ def log_model(
 
     client, delivery, run_id, _ = shipment
     # The model may exist without its id having reached us, or the disk.
-    asked_before = folder.name in delivery.models or delivery.resumed
+    asked_before = folder.name in delivery.models or delivery.resumed or delivery.is_task
+    found = None
     if model_id := delivery.models.get(folder.name):
         logged = client.get_logged_model(model_id)
     else:
@@ -125,7 +126,8 @@ def log_model(
         )
         delivery.models[folder.name] = logged.model_id
         delivery.save()
-    if str(logged.status) == "READY":
+    # A task's model that is there is that of an earlier try, whose files are replaced.
+    if str(logged.status) == "READY" and not (found and delivery.is_task):
         return logged
     model = read_model(folder)
     model.run_id = run_id
@@ -148,7 +150,7 @@ def _find(shipment: Shipment, name: str) -> "LoggedModel | None":
     own = f"name = '{name}' AND source_run_id = '{shipment.run_id}'"
     found = shipment.client.search_logged_models([shipment.delivery.experiment_id], own)
     # One that is ready in a run that was there before may be another program's.
-    joined = shipment.delivery.joined
+    joined = shipment.delivery.joined and not shipment.delivery.is_task
     return next((model for model in found if not joined or str(model.status) != "READY"), None)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ...backend.client import connect, is_final, is_reachable, is_transient
 from ...backend.pages import page
 from ...config import PlaceOptions, TrackingOptions
+from ...mlflow_internals import latest_points
 from ...project import is_server
 from ...redaction import mask
 from .. import RunListener, Shipment
@@ -19,12 +20,14 @@ from ..process import frozen_afterwards
 from . import Sink
 from .batches import Batch, batches, one_by_one, without_known_parameters
 from .lineage import log_inputs, log_model, measured_models, parameters_of
+from .parts import BEGUN_TAG, log_part, of_task, without_known_metrics
 from .runs import create_child, create_run, end_children, join_run, touch_run
 from .summary import DESCRIPTION_TAG, describe_run
 from .timeline import log_timeline
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +55,8 @@ class MlflowSink(Sink):
         self._mirror = mirror
         self._listeners = listeners
         self._opened: MlflowClient | None = None
+        self._known: Run | None = None  # As it was when a task has joined it: begin's is all there.
+        self._is_begun = False  # Whether it is made for tasks, and may have been made before.
 
     def is_well(self) -> bool:
         """Return whether the server answers; a database is never known to be well."""
@@ -70,9 +75,11 @@ class MlflowSink(Sink):
             for listener in self._listeners:
                 listener.shipping_starts(self._opened, started)
         self.run_name = started.data["name"]
+        self._is_begun = BEGUN_TAG in started.data["tags"]
         if self.delivery.run_id is None:
             if not self._mirror and (run_id := started.data.get("join")):
-                join_run(self._opened, self.delivery, run_id, started)
+                run = join_run(self._opened, self.delivery, run_id, started)
+                self._known = run if self.delivery.is_task else None
             else:
                 create_run(self._opened, self.delivery, self._tracking.experiment, started)
         if is_server(self._server.uri):
@@ -87,6 +94,10 @@ class MlflowSink(Sink):
 
     def deliver(self, records: list[Record], patient: bool) -> None:
         """Send records; their params, metrics and tags go in as few calls as MLflow allows."""
+        if self.delivery.is_task:
+            if self._known is None:  # Another process has joined the run.
+                self._known = self._client.get_run(self.delivery.id_of())
+            records = without_known_metrics(of_task(records), latest_points(self._known))
         for record in records_of("child_started", records):
             create_child(self._client, self.delivery, record)
         parts: dict[str, list[Record]] = {}
@@ -100,6 +111,12 @@ class MlflowSink(Sink):
         client, delivery, run_id = self._client, self.delivery, self.delivery.id_of()
         capture, status = self._tracking.capture, ended.data["status"]
         attempt = partial(self._try, patient)
+        if delivery.is_task:
+            started = first_record(self.folder)
+            assert started
+            # After all else: where it is, the whole task has arrived.
+            attempt("the record", self.log_part, started.data["task"])
+            return
         if capture.lineage:
             attempt("the inputs", log_inputs, client, run_id, all_records(self.folder))
         if capture.timeline:
@@ -113,6 +130,10 @@ class MlflowSink(Sink):
         if status == "FINISHED" and not self._mirror:
             for listener in self._listeners:
                 attempt("the promotion", listener.run_shipped, delivery)
+
+    def log_part(self, task: str) -> None:
+        """Leave what a task of the run has captured with the run."""
+        log_part(self._client, self.delivery, self.folder, task)
 
     def _describe(self, ended: Record) -> None:
         """Describe the run on its page, unless somebody has: whoever has started a joined one."""
@@ -133,9 +154,12 @@ class MlflowSink(Sink):
         return self._opened
 
     def _deliver_to_run(self, run_id: str, records: list[Record], patient: bool) -> None:
-        if self.delivery.joined and records_of("params", records):
-            known = self._client.get_run(run_id).data.params
-            records, changed = without_known_parameters(records, known)
+        known_before = self.delivery.joined or (self.delivery.resumed and self._is_begun)
+        if known_before and records_of("params", records):
+            run = self._known
+            if run is None or run.info.run_id != run_id:
+                run = self._client.get_run(run_id)
+            records, changed = without_known_parameters(records, run.data.params)
             self.delivery.changed.update(changed)
             self.delivery.save()
         for batch in batches(records):

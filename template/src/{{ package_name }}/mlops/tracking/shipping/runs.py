@@ -10,16 +10,19 @@ from ...errors import TrackingError
 from ..capture.nodes import is_inside, nodes_of, records_of
 from ..journal import Record
 from . import Delivery, GoneError
+from .parts import BEGUN_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 # What the experiment is for, which MLflow's page asks otherwise.
 _EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
 # The tag that finds a run again whose id never reached us.
-_MARK = "kedro.journal"
+MARK_TAG = "kedro.journal"
 # The tag with Kedro's id of the run, which names its journal.
 _RUN = "kedro.run_id"
+_GIT = "mlflow.source.git."
 
 
 def create_run(
@@ -27,14 +30,14 @@ def create_run(
 ) -> None:
     """Create the run of a ``run_started`` record, unless an earlier try has done so."""
     delivery.experiment_id = find_experiment(client, options)
-    name, tags = record.data["name"], record.data["tags"] | {_MARK: record.data["journal"]}
+    name, tags = record.data["name"], record.data["tags"] | {MARK_TAG: record.data["journal"]}
     asked_before, delivery.attempted = delivery.attempted or delivery.resumed, True
     delivery.save()
     delivery.run_id = _find_or_create(client, delivery, asked_before, record.time, name, tags)
     delivery.save()
 
 
-def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Record) -> None:
+def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Record) -> "Run":
     """Join a run that was started elsewhere, and is ended there; a GoneError if there is none."""
     run = if_exists(client.get_run, run_id)
     if run is None or run.info.lifecycle_stage == "deleted":
@@ -42,18 +45,24 @@ def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Re
             f"it has {'deleted the' if run else 'no'} run {run_id}, which this one joins"
         )
     delivery.experiment_id = str(run.info.experiment_id)
-    for name, value in record.data["tags"].items():
-        if not name.startswith("mlflow."):  # Those are the run's owner's.
+    delivery.is_task = BEGUN_TAG in run.data.tags
+    for name, value in record.data["tags"].items() if not delivery.is_task else ():
+        # MLflow's are the run's owner's; the commit is not, where the owner has named none.
+        if not name.startswith("mlflow.") or (name.startswith(_GIT) and name not in run.data.tags):
             client.set_tag(run_id, name, value)
     delivery.run_id = run_id
     delivery.joined = True
     delivery.save()
+    return run
 
 
 def touch_run(client: "MlflowClient", delivery: Delivery) -> None:
     """Write what the run has already; raise why it takes nothing: a GoneError if it is gone."""
     try:
-        client.set_tag(str(delivery.run_id), _RUN, delivery.path.parent.name)
+        if delivery.is_task:
+            client.update_run(str(delivery.run_id))
+        else:
+            client.set_tag(str(delivery.run_id), _RUN, delivery.path.parent.name)
     except Exception as error:
         if is_missing(error):  # A deleted run is no valid parameter.
             raise GoneError(f"it has deleted the run {delivery.run_id}") from error
@@ -66,11 +75,13 @@ def create_child(client: "MlflowClient", delivery: Delivery, record: Record) -> 
     if children.get(namespace):
         return
     parent = delivery.id_of(namespace.rpartition(".")[0])
-    asked_before = namespace in children or delivery.resumed
+    # A run's tasks find the child runs that were made when it was begun.
+    shared = delivery.is_task or BEGUN_TAG in record.data["tags"]
+    asked_before = shared or namespace in children or delivery.resumed
     children[namespace] = ""
     delivery.save()
     tags = record.data["tags"] | {
-        _MARK: f"{delivery.run_id}/{namespace}/{record.time}",
+        MARK_TAG: f"{delivery.run_id}/{namespace}" + ("" if shared else f"/{record.time}"),
         "mlflow.parentRunId": parent,
         "kedro.namespace": namespace,
     }
@@ -134,7 +145,7 @@ def _find_or_create(
     """Return the id of the run that has the mark, which is made unless an earlier try has."""
     experiment_id = delivery.experiment_id
     if asked_before:
-        found = client.search_runs([experiment_id], f"tags.`{_MARK}` = '{tags[_MARK]}'")
+        found = client.search_runs([experiment_id], f"tags.`{MARK_TAG}` = '{tags[MARK_TAG]}'")
         if found:
             return str(found[0].info.run_id)
     run = client.create_run(experiment_id, start_time=started, run_name=name, tags=tags)

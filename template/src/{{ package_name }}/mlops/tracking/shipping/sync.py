@@ -29,6 +29,7 @@ class Outcome:
     error: str | None = None  # Why not all of it was delivered, if so.
     notes: Sequence[str] = ()  # What its owner should know of it, one sentence each.
     registered: Sequence[str] = ()  # Versions of models, as a person reads them.
+    reason: str | None = None  # Why it has failed, if that is known.
     environment: str | None = None  # The Kedro environment whose mlflow.yml it waits for.
 
 
@@ -55,7 +56,7 @@ def sync(
                     continue
                 outcome = Outcome(folder.name, None)
                 if taken:
-                    outcome = _deliver(folder, config, listeners, away, patient)
+                    outcome = deliver(folder, config, listeners, away, patient)
         except OSError as error:
             if not folder.exists():  # Its own process has just put it away.
                 continue
@@ -64,13 +65,15 @@ def sync(
         yield outcome
 
 
-def _deliver(
+def deliver(
     folder: Path,
     config: KedroMlflowConfig,
     listeners: Sequence[RunListener],
-    away: set[str],
-    patient: bool,
+    away: set[str] | None = None,
+    patient: bool = True,
 ) -> Outcome:
+    """Deliver one run, whose lock the caller holds; `away` collects sinks that do not answer."""
+    away = set() if away is None else away
     content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     if (environment := content.get("environment", config.environment)) != config.environment:
         return Outcome(folder.name, None, environment=environment)

@@ -1,0 +1,175 @@
+"""The end of a run whose nodes tasks have run: merged, registered, closed, as one process would."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from ..backend.client import connect, if_exists, mlflow_elsewhere
+from ..config import KedroMlflowConfig
+from ..disk import FileLock
+from ..errors import TrackingError, listed
+from ..mlflow_internals import environment_restored, latest_points
+from ..model.packaging import Packaging
+from ..project import State
+from ..registry import listeners_of
+from ..registry.holdout import HoldoutCapture
+from ..tracking import RunListener
+from ..tracking.capture import RunCapture
+from ..tracking.journal import Record
+from ..tracking.progress import describe_failure
+from ..tracking.run import FAILURE_TAG, MISSING_TAG
+from ..tracking.shipping import Delivery
+from ..tracking.shipping.parts import BEGUN_TAG, FOLDER
+from ..tracking.shipping.summary import last_records
+from ..tracking.shipping.sync import Outcome, deliver
+from .parts import Parts
+from .project import OpenedProject, opened
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+# What the tasks have delivered, in the journal of the end: it is read, and not sent again.
+_DELIVERED = "0.jsonl"
+_PAUSE_SECONDS = 1.0
+
+
+def end(
+    project_path: Path,
+    env: str | None,
+    config: KedroMlflowConfig,
+    run_id: str,
+    status: str | None = None,
+    wait: float | None = None,
+) -> Outcome:
+    """End a run that was begun for tasks: once, however often that is tried.
+
+    Without a status, it has finished if each of its nodes has. What is still to arrive is waited
+    for so many seconds. A TrackingError says that the run was not begun for tasks, or is being
+    ended by another process.
+    """
+    client = connect(config.server)
+    run = if_exists(client.get_run, run_id)
+    if run is None or BEGUN_TAG not in run.data.tags:
+        what = "was not begun by `kedro mlflow run begin`" if run else "is not in MLflow"
+        raise TrackingError(f"The run {run_id} {what}: only such a run is ended so.")
+    if run.info.status == "FINISHED" and not run.data.tags.get(MISSING_TAG):
+        return Outcome(run.data.tags["kedro.run_id"], "FINISHED", run_id)
+    seconds = config.shipping.deadline if wait is None else wait
+    parts = _wait_for_parts(client, run_id, time.monotonic() + seconds)
+    about = parts.about
+    if config.environment != about["environment"]:
+        raise TrackingError(
+            f"The run {run_id} was begun in another Kedro environment: give --env "
+            f"{about['environment']}."
+        )
+    folder = State.of(project_path).journals / run.data.tags["kedro.run_id"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with (
+        FileLock(folder / "lock") as taken,
+        _catalog_of(run_id),
+        opened(project_path, env, about["pipelines"], about["params"]) as project,
+    ):
+        if not taken:
+            raise TrackingError(f"The run {run_id} is being ended by another process.")
+        listeners = listeners_of(project.config, State.of(project_path))
+        delivery = Delivery(folder / "delivery-server.json", run_id=run_id, attempted=True)
+        delivery.experiment_id = str(run.info.experiment_id)
+        run = client.get_run(run_id)  # By now it has all of the tasks'.
+        ended = _write_journal(folder, project, parts, delivery, listeners, run, status)
+        for model_id, parameters in parts.parameters_of_models():
+            known = client.get_logged_model(model_id).params or {}
+            if more := {key: parameters[key] for key in parameters.keys() - known.keys()}:
+                client.log_model_params(model_id, more)
+        outcome = deliver(folder, project.config, listeners)
+        return replace(outcome, reason=ended.data.get("reason"))
+
+
+@contextmanager
+def _catalog_of(run_id: str) -> Iterator[None]:
+    """Let the catalog have the files of this run's tasks."""
+    with environment_restored("MLFLOW_RUN_ID"):
+        os.environ["MLFLOW_RUN_ID"] = run_id
+        yield
+
+
+def _wait_for_parts(client: "MlflowClient", run_id: str, deadline: float) -> Parts:
+    """Download what the tasks have left, until all nodes have or one has failed, or time is up."""
+    with TemporaryDirectory() as scratch:
+        while True:
+            found = Parts.read(Path(client.download_artifacts(run_id, FOLDER, scratch)))
+            if not found.missing or found.failed or time.monotonic() >= deadline:
+                return found
+            time.sleep(_PAUSE_SECONDS)
+
+
+def _write_journal(
+    folder: Path,
+    project: OpenedProject,
+    parts: Parts,
+    delivery: Delivery,
+    listeners: Sequence[RunListener],
+    known: "Run",
+    status: str | None,
+) -> Record:
+    """Write what one process would have written, and what only the end of a run adds."""
+    for path in folder.iterdir():  # Of an end that did not come through.
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != "lock":
+            path.unlink()
+    run = RunCapture(folder, project.config, listeners=listeners)
+    run.journal.files.mkdir()
+    run.describe()
+    delivered, records = folder / _DELIVERED, parts.merged(latest_points(known))
+    with delivered.open("w", encoding="utf-8") as file:
+        file.writelines(f"{json.dumps(asdict(record))}\n" for record in records)
+    delivery.models, delivery.children = parts.models, parts.children
+    delivery.offsets = {_DELIVERED: delivered.stat().st_size}
+    delivery.save()
+    ended = _ended(parts, status)
+    tags = {FAILURE_TAG: ended.data.get("reason"), MISSING_TAG: len(parts.missing)}
+    # Empty ones take the place of those of an earlier end.
+    values = {
+        name: str(each or "") for name, each in tags.items() if each or name in known.data.tags
+    }
+    run.journal.append("tags", values=values)
+    if ended.data["status"] == "FINISHED":
+        with mlflow_elsewhere(project.config.server.uri):
+            _complete(run, project, parts)
+    for record in last_records(folder, ended, with_times=False):
+        run.journal.append(record.kind, **record.data)
+    run.journal.append("run_ended", **ended.data)
+    run.journal.close()
+    return ended
+
+
+def _ended(parts: Parts, status: str | None) -> Record:
+    """Return how a run has ended and, if it has failed, of what."""
+    reasons = [describe_failure(node) for node in parts.failed] or parts.reasons
+    if parts.missing and not reasons:
+        reasons = [f"nothing has arrived of the nodes {listed(parts.missing)}"]
+    status = status or ("FAILED" if parts.missing else "FINISHED")
+    data = {"status": status}
+    if reasons and status != "FINISHED":
+        data["reason"] = listed(reasons, 3, str)
+    return Record("run_ended", parts.last_time, data)
+
+
+def _complete(run: RunCapture, project: OpenedProject, parts: Parts) -> None:
+    """Let listeners add what they add to a finished run, with what its tasks have read."""
+    for listener in run.listeners:
+        with run.journal.capturing(listener.subject):
+            if isinstance(listener, Packaging):
+                listener.expect(project.pipeline)
+            if isinstance(listener, HoldoutCapture):
+                listener.restore(project.pipeline, project.catalog)
+    for listener in run.listeners:
+        listener.run_ends(run, project.catalog)

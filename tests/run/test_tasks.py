@@ -1,0 +1,284 @@
+"""One MLflow run of many tasks, each a `kedro run` of its own: equal to that of one process."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from tests.support.contents import contents, differences
+from tests.support.little import little
+from tests.support.project import PACKAGE, Project
+from tests.support.tiny import journals, said
+
+# Each node says so if a file tells it to fail, or to wait to be killed.
+TRAINING = """\
+import time
+from pathlib import Path
+
+from kedro.pipeline import Pipeline, node
+from sklearn.linear_model import LinearRegression
+
+def obey(name):
+    if Path(f"fail-{name}").exists():
+        raise ValueError("as told")
+    while Path(f"wait-{name}").exists():
+        Path(f"waiting-{name}").touch()
+        time.sleep(0.05)
+
+def prepare(patients):
+    obey("prepare")
+    return patients.assign(z=patients["y"] * 2)
+
+def fit(rows, shift):
+    obey("fit")
+    return {"mean": float(rows["y"].mean()) + shift}
+
+def line(rows):
+    return LinearRegression().fit(rows[["x"]], rows["y"])
+
+def train(rows, epochs):
+    losses = {"loss": [1 / (step + 1) for step in range(epochs)], "rows": len(rows)}
+    obey("train")
+    return losses
+
+def predict(rows, state):
+    return rows["y"] * 0 + state["mean"]
+
+def evaluate(rows, guesses):
+    obey("evaluate")
+    return {"rmse": float(((rows["y"] - guesses) ** 2).mean() ** 0.5)}
+
+def create_pipeline():
+    return Pipeline([
+        node(prepare, "patients", "rows", name="prepare"),
+        node(fit, ["rows", "params:shift"], "state", name="fit"),
+        node(line, "rows", "line", name="line"),
+        node(train, ["rows", "params:epochs"], "history", name="train"),
+        node(predict, ["rows", "state"], "guesses", name="guess"),
+        node(evaluate, ["rows", "guesses"], "evaluation", name="evaluate"),
+    ])
+"""
+CATALOG = """\
+_data: ${oc.env:TASKS_DATA,data/tasks}/${oc.env:MLFLOW_RUN_ID,local}
+state: {type: json.JSONDataset, filepath: "${_data}/state.json"}
+"{name}": {type: pickle.PickleDataset, filepath: "${_data}/{name}.pickle"}
+"""
+RULES = "evaluation: evaluation\nholdout: rows\npredictions: guesses\n"
+
+
+@pytest.fixture
+def trains(project: Project) -> Project:
+    """A project whose training passes what it makes from task to task."""
+    made = little(project)
+    made.write(f"src/{PACKAGE}/pipelines/training/pipeline.py", TRAINING)
+    made.write("conf/base/parameters.yml", "shift: 0.5\nepochs: 5\n")
+    made.write("conf/base/promotion.yml", RULES)
+    made.write("conf/tasks/catalog.yml", CATALOG)
+    address = "${oc.env:MLFLOW_TRACKING_URI,'sqlite:///mlflow.db'}"
+    made.edit("conf/base/mlflow.yml", "sqlite:///mlflow.db", address)
+    return made
+
+
+def begin(project: Project, *options: str, **env: str) -> str:
+    return project.kedro("mlflow", "run", "begin", *options, env=env).stdout.strip()
+
+
+def tasks(project: Project, *options: str) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = json.loads(
+        project.kedro("mlflow", "tasks", "--json", *options).stdout
+    )
+    return listed
+
+
+def run_task(
+    project: Project,
+    task: dict[str, Any],
+    run: str,
+    env: Mapping[str, str] | None = None,
+    code: int = 0,
+) -> str:
+    program, *arguments = shlex.split(task["command"])
+    assert program == "kedro"
+    result = project.kedro(*arguments, code=code, env={"MLFLOW_RUN_ID": run, **(env or {})})
+    return said(result.stdout + result.stderr)
+
+
+def end(project: Project, run: str, *options: str, code: int = 0, **env: str) -> str:
+    result = project.kedro("mlflow", "run", "end", run, *options, code=code, env=env)
+    return said(result.stdout + result.stderr)
+
+
+def all_well(project: Project, run: str) -> None:
+    for task in tasks(project):
+        assert f"Joined MLflow run {run}: the part of {task['name']} has finished" in run_task(
+            project, task, run
+        )
+
+
+def two_at_a_time(project: Project, run: str) -> None:
+    """Tasks that do not need each other run at once."""
+    done: set[str] = set()
+    waiting = tasks(project)
+    while waiting:
+        ready = [task for task in waiting if done.issuperset(task["needs"])]
+        processes = [
+            project.fork(*shlex.split(task["command"]), env={"MLFLOW_RUN_ID": run})
+            for task in ready
+        ]
+        for task, process in zip(ready, processes, strict=True):
+            process.communicate()
+            assert process.poll() == 0
+            done.add(task["name"])
+        waiting = [task for task in waiting if task["name"] not in done]
+
+
+def one_fails_and_is_tried_again(project: Project, run: str) -> None:
+    for task in tasks(project):
+        if task["name"] == "train":
+            project.write("fail-train", "")
+            assert "as told" in run_task(project, task, run, code=1)
+            (project.folder / "fail-train").unlink()
+        run_task(project, task, run)
+
+
+def one_is_killed_and_tried_again(project: Project, run: str) -> None:
+    """What it leaves on its disk is delivered by the next task there, and replaces nothing."""
+    for task in tasks(project):
+        if task["name"] == "fit":
+            project.write("wait-fit", "")
+            killed = project.fork(*shlex.split(task["command"]), env={"MLFLOW_RUN_ID": run})
+            while not (project.folder / "waiting-fit").exists():
+                assert killed.poll() is None
+            killed.kill()
+            killed.communicate()
+            (project.folder / "wait-fit").unlink()
+            assert len(journals(project)) == 1
+        run_task(project, task, run)
+    assert journals(project) == []
+
+
+def all_run_twice(project: Project, run: str) -> None:
+    all_well(project, run)
+    all_well(project, run)
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        *(all_well, two_at_a_time, all_run_twice),
+        *(one_fails_and_is_tried_again, one_is_killed_and_tried_again),
+    ],
+)
+def test_tasks_make_the_run_that_one_process_makes(
+    trains: Project, happens: Callable[[Project, str], None]
+) -> None:
+    trains.kedro("run")
+    (alone,) = trains.runs()
+    expected = contents(trains.client, alone.info.run_id)
+    run = begin(trains)
+    happens(trains, run)
+    assert f"MLflow run {run} has finished, registered {PACKAGE} version 2" in end(trains, run)
+    if happens is two_at_a_time:  # What had been read before a model was made is a matter of time.
+        expected["models"] = contents(trains.client, run)["models"]
+
+    assert differences(contents(trains.client, run), expected) == []
+    # Once more, it changes nothing.
+    assert f"MLflow run {run} has finished" in end(trains, run)
+
+    assert differences(contents(trains.client, run), expected) == []
+    assert len(trains.runs()) == 2
+
+
+def test_a_run_that_tasks_have_not_finished_says_which_and_why(trains: Project) -> None:
+    run = begin(trains, "--name", "nightly", "--params", "shift=2.5")
+    found = trains.client.get_run(run)
+    assert (found.info.status, found.info.run_name) == ("RUNNING", "nightly")
+    assert found.data.params == {"shift": "2.5", "epochs": "5"}
+    assert "kedro run --env tasks --params shift=2.5" in found.data.tags["kedro.command"]
+    prepare, fit, *_ = tasks(trains, "--params", "shift=2.5")
+    assert fit["command"] == "kedro run --env tasks --params shift=2.5 --nodes fit"
+    assert fit["needs"] == ["prepare"]
+    run_task(trains, prepare, run)
+    screen = end(trains, run, "--wait", "0", code=1)
+    missing = "nothing has arrived of the nodes fit, line, train, guess, evaluate"
+    assert f"MLflow run {run} has failed: {missing}." in screen
+    trains.write("fail-fit", "")
+    run_task(trains, fit, run, code=1)
+    assert "has failed: node 'fit': ValueError: as told." in end(trains, run, code=1)
+    found = trains.client.get_run(run)
+    assert (found.info.status, found.data.tags["kedro.missing_nodes"]) == ("FAILED", "5")
+    assert found.data.tags["kedro.failure"] == "node 'fit': ValueError: as told"
+    # What had failed is run again, and the run is ended again.
+    (trains.folder / "fail-fit").unlink()
+    for task in tasks(trains, "--params", "shift=2.5")[1:]:
+        run_task(trains, task, run)
+    assert f"has finished, registered {PACKAGE} version 1 (champion)" in end(trains, run)
+    found = trains.client.get_run(run)
+    assert (found.info.status, found.data.tags["kedro.failure"]) == ("FINISHED", "")
+    assert end(trains, run, "--status", "KILLED") == f"MLflow run {run} has finished."
+
+
+def test_a_key_begins_one_run(trains: Project) -> None:
+    two = [trains.fork("kedro", "mlflow", "run", "begin", "--key", "it's") for _ in range(2)]
+    (run,) = {process.communicate()[0].strip() for process in two}
+    assert begin(trains, "--key", "it's") == run
+    assert begin(trains, "--key", "another") != run
+    screen = trains.kedro("mlflow", "run", "end", "--key", "it's", "--status", "KILLED", "--wait=0")
+    assert screen.stdout.startswith(f"MLflow run {run} has been stopped: nothing has arrived")
+    # A run of the orchestrator that is started once more continues it.
+    printed = json.loads(begin(trains, "--key", "it's", "--json"))
+    assert printed["id"] == run
+    assert printed["address"] == f"uv run kedro mlflow ui --run-id {run} --env tasks"
+    assert trains.client.get_run(run).info.status == "RUNNING"
+    assert trains.runs()[0].data.params == {"shift": "0.5", "epochs": "5"}
+    assert len(trains.runs()) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "begin", "--pipelines", "trainig"], "no pipeline 'trainig' (it has: "),
+        (["run", "begin", "--params", "shift"], "Invalid format of `params`"),
+        (["run", "end", "0" * 32], "is not in MLflow"),
+        (["run", "end"], "Give the run that `kedro mlflow run begin` has printed."),
+        (["run", "end", "--key", "none"], "was begun by the key 'none'"),
+        (["tasks", "--env", "base"], "give guesses, rows entries in conf/base/catalog.yml"),
+    ],
+)
+def test_what_cannot_be_is_said(trains: Project, arguments: list[str], message: str) -> None:
+    begun = not trains.runs()
+    assert begun
+    result = trains.kedro("mlflow", *arguments, code=2 if "shift" in arguments else 1)
+    assert message in said(result.stdout + result.stderr)
+    assert trains.runs() == []
+    assert journals(trains) == []
+
+
+def test_what_does_not_arrive_fails_the_task(trains: Project) -> None:
+    run = begin(trains)
+    prepare, *_ = tasks(trains)
+    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    text = run_task(trains, prepare, run, away, code=1)
+    assert "its tracking data have not arrived" in text
+    assert len(journals(trains)) == 1
+    trains.edit("conf/base/mlflow.yml", "model:\n", "shipping: {on_undelivered: keep}\nmodel:\n")
+    run_task(trains, prepare, run, away)
+    assert len(journals(trains)) == 2
+    # MLflow is back: one `kedro mlflow sync` delivers both tries.
+    synced = trains.kedro("mlflow", "sync", "--env", "tasks").stdout
+    assert synced.count(f"finished, delivered as run {run}") == 2
+    screen = end(trains, run, "--wait", "0", code=1)
+    assert "nothing has arrived of the nodes fit, line, train, guess, evaluate" in screen
+    result = trains.kedro("mlflow", "run", "begin", code=1, env=away)
+    assert "cannot be reached" in said(result.stderr)
+
+
+def test_nodes_that_pass_what_has_no_file_are_one_task_by_memory(trains: Project) -> None:
+    grouped = tasks(trains, "--by", "memory", "--env", "base")
+    assert [task["command"] for task in grouped] == [
+        "kedro run --env base --nodes prepare,fit,line,train,guess,evaluate"
+    ]
