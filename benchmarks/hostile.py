@@ -29,6 +29,8 @@ from .served import INSTANCES
 from .servers import free_port, running, wait_for
 
 MOST_SECONDS_OF_PING, MOST_SECONDS_OF_WORK = 0.5, 1.0
+# Of memory for a request: times its body's size, bytes for each of its values, bytes for itself.
+MOST_TIMES, MOST_BYTES_OF_VALUE, MOST_BYTES_BESIDE = 10, 100, 10_000_000
 # Rendered only where the model is served in a container.
 _V2 = "mlops/serving/v2_protocol.py"
 _TOKEN = "a-token-for-this-benchmark-alone"
@@ -62,12 +64,14 @@ class Attack:
         longest: the seconds of the longest `/ping` meanwhile.
         work: the worker's seconds on the processor for one of them, at most.
         memory: the bytes by which the worker grew at most.
+        share: how much of its bound the memory of a request took, at most.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
     longest: float = 0.0
     work: float = 0.0
     memory: int = 0
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,13 @@ class Target:
         port: where it listens.
         model: the registered name, which paths of KServe's protocol have.
         rows: of the bundled data.
+        sent: the body that was sent last, if any.
     """
 
     port: int
     model: str
     rows: pd.DataFrame
+    sent: list[bytes] = field(default_factory=list)
 
     @property
     def columns(self) -> list[str]:
@@ -91,6 +97,7 @@ class Target:
 
     def post(self, body: bytes, kind: str = _JSON, path: str = "/invocations") -> int:
         """Ask as a caller with the token does; return the status, or 0 if there is no answer."""
+        self.sent[:] = [body]
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         headers = {"Authorization": f"Bearer {_TOKEN}", "Content-Type": kind}
         try:
@@ -136,7 +143,9 @@ def measure(repetitions: int, rendered: Project) -> Table:
         "`kedro mlflow serve` with a token, one worker and `ulimit -n "
         f"{_FILES}`, on the default model and limits. Each kind of requests runs while another "
         "connection asks for `/ping` every 20 ms: the longest is shown, and the seconds on the "
-        "processor that one request took at most. Memory is what the worker grew by at most. "
+        "processor that one request took at most. Memory is what the worker grew by at most, and "
+        f"may be {MOST_TIMES} times the body, {MOST_BYTES_OF_VALUE} bytes a value and "
+        f"{MOST_BYTES_BESIDE / 1e6:g} MB for a request. "
         "Secrets of each kind are planted in a project, told by a node in its log and its errors, "
         "and looked for in all files of the project and on the screen.",
         rows,
@@ -150,20 +159,19 @@ def _row(name: str, attack: Attack) -> Row:
         name,
         f"{sum(attack.statuses.values()):,} requests, {failures - refused:,} of 5xx",
         "",
-        f"`/ping` {attack.longest:.2f} s; work {attack.work:.2f} s",
-        f"none of 5xx; {MOST_SECONDS_OF_PING:g} s; {MOST_SECONDS_OF_WORK:g} s",
+        f"`/ping` {attack.longest:.2f} s; work {attack.work:.2f} s; {attack.share:.0%} of memory",
+        f"none of 5xx; {MOST_SECONDS_OF_PING:g} s; {MOST_SECONDS_OF_WORK:g} s; 100%",
         failures == refused
         and attack.longest <= MOST_SECONDS_OF_PING
-        and attack.work <= MOST_SECONDS_OF_WORK,
+        and attack.work <= MOST_SECONDS_OF_WORK
+        and attack.share <= 1,
         f"{attack.memory / 1e6:.0f} MB",
     )
 
 
 def _under(kind: Kind, target: Target, worker: int) -> Attack:
     attack = Attack()
-    # The kernel's own mark of the most memory, set back to what there is now.
-    Path(f"/proc/{worker}/clear_refs").write_text("5")
-    before = _kilobytes(worker, "VmRSS")
+    first = before = _memory_from_now(worker)
     words = [sys.executable, "-c", _PING, str(target.port)]
     with Popen(words, stdin=PIPE, stdout=PIPE, text=True) as prober:
         before_it = _seconds_of_work(worker)
@@ -171,9 +179,22 @@ def _under(kind: Kind, target: Target, worker: int) -> Attack:
             attack.statuses[status] += 1
             now = _seconds_of_work(worker)
             attack.work, before_it = max(attack.work, now - before_it), now
+            most = _bytes(worker, "VmHWM")
+            attack.memory = max(attack.memory, most - first)
+            for body in target.sent:
+                values = body.count(b",") + body.count(b"\n")
+                bound = MOST_TIMES * len(body) + MOST_BYTES_OF_VALUE * values + MOST_BYTES_BESIDE
+                attack.share = max(attack.share, (most - before) / bound)
+            target.sent.clear()
+            before = _memory_from_now(worker)
         attack.longest = float(prober.communicate("")[0])
-    attack.memory = 1024 * max(0, _kilobytes(worker, "VmHWM") - before)
     return attack
+
+
+def _memory_from_now(process: int) -> int:
+    """Set the kernel's own mark of the most memory back to what there is now; return that."""
+    Path(f"/proc/{process}/clear_refs").write_text("5")
+    return _bytes(process, "VmRSS")
 
 
 def _seconds_of_work(process: int) -> float:
@@ -181,9 +202,9 @@ def _seconds_of_work(process: int) -> float:
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def _kilobytes(process: int, name: str) -> int:
+def _bytes(process: int, name: str) -> int:
     status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
-    return int(status.partition(f"{name}:")[2].split()[0])
+    return 1024 * int(status.partition(f"{name}:")[2].split()[0])
 
 
 @contextmanager
