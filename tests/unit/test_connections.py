@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
+import math
 import os
 import resource
 import socket
+import sys
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from queue import SimpleQueue
 from types import SimpleNamespace
@@ -88,6 +92,7 @@ def serve(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
                 routes = {
                     "/ping": app.Route("/ping", b"pong", is_open=True),
+                    "/large": app.Route("/large", b"x" * 20_000_000, is_open=True),
                     "/invocations": app.Route("/invocations", predict=lambda *_: (b"{}", 1)),
                 }
                 if model:
@@ -213,6 +218,142 @@ def test_all_that_was_refused_in_a_minute_is_one_line(
     assert len(caplog.records) == 3
 
 
+class Fake:
+    """A connection as its place knows it; it is its own transport."""
+
+    def __init__(self, phase: str = "idle", known: bool = False, unsent: int = 0) -> None:
+        self.phase, self.is_known, self.is_surplus = phase, known, False
+        self.unsent, self.deadline = sys.maxsize, math.inf
+        self.transport, self.left, self.aborted = self, unsent, False
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@pytest.fixture
+def places(mlops: Rooms) -> Any:
+    """Ten places, with 3 seconds for a head and 7 for a body."""
+    return mlops("serving.connections").Connections(MOST, 3, 7)
+
+
+def filled(places: Any, *others: Fake) -> list[Fake]:
+    """Take all places: by these, who are idle, and by those who wait for an answer."""
+    taken = [*others, *(Fake("answer") for _ in range(MOST - len(others)))]
+    for each in taken:
+        places.add(each)
+    for each in others:
+        places.rest(each, True)
+    return taken
+
+
+def test_a_new_one_takes_the_place_of_who_can_leave_without_a_loss(places: Any) -> None:
+    known, stranger, unsent = Fake(known=True), Fake(), Fake(unsent=1)
+    taken = filled(places, unsent, known, stranger)
+    for leaves in (stranger, known):
+        new = Fake("answer")
+        places.add(new)
+        assert leaves.aborted
+        assert not new.is_surplus
+    assert [each.aborted for each in taken] == [False, True, True, *[False] * 7]
+    assert places._closed == {"closed for others": 2}
+    assert len(places._all) == MOST
+
+
+def test_when_nobody_can_leave_new_ones_are_refused_and_then_not_even_that(places: Any) -> None:
+    filled(places, Fake(unsent=1))
+    refused = [Fake("silent") for _ in range(60)]
+    for each in refused:
+        places.add(each)
+        places.rest(each, True)
+    assert all(each.is_surplus for each in refused)
+    assert [each.aborted for each in refused] == [False] * 50 + [True] * 10
+    assert len(places._all) == MOST + 50
+    assert places._closed == {"refused": 60}
+    assert not places.make_room()  # A refused one is never somebody to close for others.
+    assert places.seconds(refused[0], "head") == 2
+    places.remove(refused[0])
+    assert len(places._all) == MOST + 49
+
+
+def test_a_shortage_of_descriptors_ends_an_idle_one_or_refuses(places: Any) -> None:
+    idle, *_ = filled(places, Fake())
+    assert not places.shortage()
+    assert idle.aborted
+    assert places.shortage()
+    assert places._closed == {"closed for others": 1, "out of files": 1}
+
+
+PHASES = {"silent": 3, "head": 3, "body": 7.2, "idle": 75, "answer": math.inf}
+
+
+@pytest.mark.parametrize(("phase", "seconds"), PHASES.items())
+def test_each_phase_has_its_time(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch, phase: str, seconds: float
+) -> None:
+    connections = mlops("serving.connections")
+    monkeypatch.setattr(connections, "_SECONDS_TO_ANSWER", 0.2)
+    places, late = connections.Connections(MOST, 3, 7), Fake(phase)
+    places.add(late)
+    late.deadline = places.seconds(late, phase)
+    assert late.deadline == seconds
+    places.sweep(min(seconds, 1000) - 0.1)
+    assert not late.aborted
+    places._told = 1e9
+    places.sweep(min(seconds, 1000) + 0.1)
+    assert late.aborted is (phase != "answer")
+    # Who has had an answer, or is waiting for it, is not late.
+    assert places._closed == ({"late": 1} if phase in ("silent", "head", "body") else {})
+    assert len(places._all) == (phase == "answer")
+
+
+def test_who_takes_an_answer_slowly_has_time_while_it_gets_less(places: Any) -> None:
+    slow = Fake(unsent=100)
+    places.add(slow)
+    for left, now in ((100, 1.0), (99, 100.0), (40, 200.0)):
+        slow.left, slow.deadline = left, now - 0.5
+        places.sweep(now)
+        assert (slow.aborted, slow.unsent, slow.deadline) == (False, left, now + 75)
+    places.sweep(275.5)
+    assert slow.aborted
+
+
+LIMITS = [(1024, 1024 - 150), (150, 10), (10**6, 10_000), (resource.RLIM_INFINITY, 10_000)]
+
+
+@pytest.mark.parametrize(("limit", "most"), LIMITS)
+def test_there_are_no_more_places_than_files(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch, limit: int, most: int
+) -> None:
+    connections = mlops("serving.connections")
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
+    monkeypatch.setattr(connections.Path, "iterdir", lambda _: iter(range(50)))
+    assert connections.Connections(20_000, 1, 1).most == most
+    assert connections.Connections(5, 1, 1).most == 5
+
+
+def test_of_a_connection_that_has_ended_nothing_is_left(serve: Serve) -> None:
+    async def test(server: Server) -> None:
+        for sent in (b"", PING, ROWS, b"GET"):
+            _, writer = await server.connect(sent)
+            while not server.connections._all:
+                await asyncio.sleep(0.01)
+            (connection,) = map(weakref.ref, server.connections._all)
+            await asyncio.sleep(0.1)
+            writer.close()
+            # uvicorn keeps a request and its connection in a circle.
+            while server.connections._all or (sent not in (PING, ROWS) and connection()):
+                await asyncio.sleep(0.01)
+
+    gc.disable()  # Which would find it some time later.
+    try:
+        serve(lambda server: asyncio.wait_for(test(server), 20))
+    finally:
+        gc.enable()
+
+
 # --- how long it may take ---
 
 LATE = [
@@ -251,6 +392,20 @@ def test_one_that_comes_byte_by_byte_has_no_more_time(serve: Serve, head: bytes)
         assert await ended == b""
 
     serve(test, seconds=0.3)
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: close\r\n"])
+def test_an_answer_that_nobody_reads_is_given_up(serve: Serve, more: bytes) -> None:
+    async def test(server: Server) -> None:
+        head = b"GET /large HTTP/1.1\r\nHost: x\r\n"
+        _, writer = await server.connect(head + more + b"\r\n")
+        while not server.connections._all:
+            await asyncio.sleep(0.01)
+        while server.connections._all:
+            await asyncio.sleep(0.01)
+        writer.close()
+
+    serve(lambda server: asyncio.wait_for(test(server), 20), idle=0.2)
 
 
 # --- who leaves ---
@@ -386,16 +541,20 @@ def test_what_others_read_in_another_way_is_refused(
     assert not caplog.records
 
 
-@pytest.mark.parametrize("shown", [KNOWN, b""])
+@pytest.mark.parametrize(
+    ("shown", "status"),
+    [(KNOWN, b"400"), (b"", b"401"), (KNOWN + b"Content-Encoding: gzip\r\n", b"415")],
+    ids=["asks", "stranger", "refused"],
+)
 def test_what_stops_to_be_http_ends_the_connection(
-    serve: Serve, shown: bytes, caplog: pytest.LogCaptureFixture
+    serve: Serve, shown: bytes, status: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test(server: Server) -> None:
         reader, writer = await server.connect(CHUNKED.replace(KNOWN, shown) + b"\r\n2\r\nro\r\n")
         await asyncio.sleep(0.05)
         writer.write(b"none\r\n\r\n")
         answer = await read(reader)
-        assert answer.startswith(b"HTTP/1.1 400" if shown else b"HTTP/1.1 401")
+        assert answer.startswith(b"HTTP/1.1 " + status)
         assert not await read(reader)
 
     serve(test)
@@ -418,6 +577,27 @@ def test_requests_may_follow_each_other_at_once(serve: Serve) -> None:
         found = b""
         while found.count(b"HTTP/1.1 200") < 3:
             found += await read(reader)
+
+    serve(test)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "count", "status"),
+    [(b"x", 900, b"200"), (b"x", 1002, b"400"), (b"x" * 80, 1100, b"200")],
+    ids=["few", "many", "larger"],
+)
+def test_chunks_are_counted_by_their_size_in_each_request(
+    serve: Serve, chunk: bytes, count: int, status: bytes
+) -> None:
+    body = b"%x\r\n%s\r\n" % (len(chunk), chunk) * count
+    request = CHUNKED + b"\r\n" + body + b"0\r\n\r\n"
+
+    async def test(server: Server) -> None:
+        reader, writer = await server.connect(request)
+        assert (await read(reader)).startswith(b"HTTP/1.1 " + status)
+        if status == b"200":
+            writer.write(request)
+            assert (await read(reader)).startswith(b"HTTP/1.1 200")
 
     serve(test)
 

@@ -18,7 +18,7 @@ run_id: r1
 model_id: m-1
 model_uuid: m-1
 artifact_path: file:///here
-flavors: {python_function: {config: {datasets: {state: {type: json.JSONDataset}}}}}
+flavors: {python_function: {config: {datasets: {state: {type: json.JSONDataset}}}, env: conda}}
 signature: {inputs: '[{"type": "double", "name": "x"}]'}
 """
 
@@ -69,6 +69,10 @@ SAME: dict[str, Callable[[Path], object]] = {
         "MLmodel", MLMODEL.replace("m-1", "m-2").replace("r1", "r2").replace("here", "there")
     ),
     "another order": write("MLmodel", "\n".join(reversed(MLMODEL.strip().split("\n")))),
+    "another order in it": in_mlmodel(
+        "{config: {datasets: {state: {type: json.JSONDataset}}}, env: conda}",
+        "{env: conda, config: {datasets: {state: {type: json.JSONDataset}}}}",
+    ),
     "MLflow's note": write("registered_model_meta"),
     "Python's caches": write("code/sales/__pycache__/nodes.cpython-311.pyc"),
     "another folder": lambda model: shutil.copytree(model, model.parent / "__pycache__/copy"),
@@ -97,6 +101,16 @@ def test_what_every_loading_or_migration_changes_does_not(
     change(model)
     copy = model.parent / "__pycache__/copy"
     assert digest.digest_of(copy if copy.exists() else model) == before
+
+
+def test_the_order_in_which_a_disk_lists_files_does_not_count(
+    mlops: Rooms, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = mlops("registry.digest")
+    before, listed = digest.digest_of(model), sorted(model.rglob("*"))
+    for order in (listed, listed[::-1]):
+        monkeypatch.setattr(Path, "rglob", lambda *_, order=order: iter(order))
+        assert digest.digest_of(model) == before
 
 
 @pytest.mark.parametrize("tags", [{}, None, {"model_digest": ""}])

@@ -82,13 +82,14 @@ def test_its_environment_is_what_it_needs_and_what_the_owner_names(
 
 
 PARENT = """
-import os, subprocess, sys
+import ctypes, os, subprocess, sys
 sys.path.insert(0, {source!r})
 from importlib import import_module
 environment = import_module({name!r})
 os.environ.pop("CANARY_GONE")
 if {hides}:
     environment.hide_from_children()
+print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # Whether this user's other processes may look.
 # Whatever is started without an environment of its own still gets all of it.
 print(subprocess.check_output([sys.executable, "-c", "import os; print(os.getenv('CANARY_KEPT'))"]))
 child = subprocess.run(
@@ -115,6 +116,8 @@ for name in ("environ", "mem"):
                     found += file.read(end - start)
     except OSError as error:
         print(name, type(error).__name__)
+bounds = open("/proc/self/status").read().partition("CapBnd:")[2].split()[0]
+print("may trace" if int(bounds, 16) >> 19 & 1 else "")
 print(sorted(set(re.findall(rb"canary-[a-z]+", found))))
 """
 
@@ -130,11 +133,16 @@ def test_it_cannot_read_what_its_parent_was_started_with(
     script = tmp_path / "parent.py"
     script.write_text(PARENT.format(**given, child=CHILD.format(**given)), encoding="utf-8")
     canaries = {"CANARY_KEPT": "canary-kept", "CANARY_GONE": "canary-gone"}
+    canaries["LC_CANARY"] = "canary-allowed"  # Libraries may have kept its place.
     output = subprocess.check_output([sys.executable, script], env={**os.environ, **canaries})
-    inherited, read = output.decode().splitlines()
+    is_open, inherited, read = output.decode().splitlines()
     assert "canary-kept" in inherited
+    assert "canary-allowed" in read
+    assert is_open == str(int(not hides))
     if hides:
-        assert "canary" not in read
+        assert "canary-kept" not in read
+        assert "canary-gone" not in read
+        assert "may trace" not in read  # Nor a program that it starts.
         assert "mem PermissionError" in read
     else:
         assert "canary-gone" in read

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections import Counter
 from copy import deepcopy
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -189,6 +192,97 @@ def test_what_would_cost_much_is_refused_before_it_is_read(
     monkeypatch.undo()
     assert (answer.status, sentence in answer.message) == (status, True), answer.message
     assert len(answer.content) <= 700
+
+
+# Inputs of a signature, most rows and cells; most lists, and values with these, of a body.
+TENSOR = '[{"type": "tensor", "tensor-spec": {"dtype": "float64", "shape": [-1, 2, 3]}}]'
+PAIR = '[{"name": "a", "type": "double"}, {"name": "b", "type": "double"}]'
+EXACT = [
+    (PAIR, 10, 1000, 10 + 2 * 4 + 100, 10 * 2),
+    (PAIR, 10, 15, 10 + 2 * 4 + 100, 15),
+    (TENSOR, 10, 1000, 10 * (1 + 2) + 100, 1000),
+    (TENSOR, 10, 20, 20 + 100, 20),
+]
+
+
+@pytest.mark.parametrize(("inputs", "rows", "cells", "lists", "values"), EXACT, ids=range(4))
+@pytest.mark.parametrize("opens", [b"[", b"{"])
+def test_the_bounds_of_lists_and_values_are_exact(
+    mlops: Rooms, opens: bytes, inputs: str, rows: int, cells: int, lists: int, values: int
+) -> None:
+    schemas = mlops("model.schema").Schema, mlops("model.tensor_schema").TensorSchema
+    schema = next(filter(None, (each.of_signature(inputs) for each in schemas)))
+    model = SimpleNamespace(schema=schema, max_rows=rows, max_cells=cells)
+    check = mlops("serving.cost").check_json
+    most = opens * 50 + b"," * (values + lists - 50)
+    for body, more in ((opens * lists, opens), (most, b",")):
+        check(body, model)
+        with pytest.raises(mlops("serving.app").RefusalError):
+            check(body + more, model)
+
+
+@pytest.mark.parametrize(
+    ("options", "start", "count"),
+    [
+        ({}, b"x\n\n \n\n\n", 3),
+        ({"skiprows": 5}, b"x\n" * 5, 8),
+        ({"skiprows": [0, 1, 2, 3, 4]}, b"x\n" * 5, 8),
+        ({"skiprows": lambda row: row < 5}, b"x\n" * 5, 2003),
+        ({"header": 5}, b"x\n" * 5, 8),
+        ({"header": [0, 5]}, b"x\n" * 5, 9),
+    ],
+    ids=range(6),
+)
+def test_wide_lines_are_found_among_those_that_may_be_the_header(
+    mlops: Rooms, options: dict[str, Any], start: bytes, count: int
+) -> None:
+    model = SimpleNamespace(schema=SimpleNamespace(names=["a"]))
+    first = mlops("serving.cost").first_records
+    assert len(first(b"x\n" * 9000, options, model)) == count
+    with pytest.raises(mlops("serving.app").RefusalError, match="more than 17 fields"):
+        first(start + b"," * 100, options, model)
+
+
+@pytest.mark.parametrize(
+    ("options", "body", "records"),
+    [
+        ({}, b"\xef\xbb\xbfa,b\n", [["a", "b"]]),
+        ({}, b'"' + b"," * 100 + b'",b\n', [["," * 100, "b"]]),
+        ({}, b'"' + b"x" * 140_000 + b'"\n', [["x" * 140_000]]),
+        ({"comment": "#"}, b"#" + b"," * 100 + b"\na\n", [["a"]]),
+        ({"quotechar": "'"}, b"'a,b',c\n", [["a,b", "c"]]),
+        ({"quotechar": "'"}, b"'" + b"," * 100 + b"'\n", [["," * 100]]),
+        ({"escapechar": "\\"}, b"a\\,b,c\n", [["a,b", "c"]]),
+        ({"quoting": csv.QUOTE_NONE}, b'"a,b"\n', [['"a', 'b"']]),
+        ({"skipinitialspace": True}, b'a, "b,c"\n', [["a", "b,c"]]),
+        ({"doublequote": False, "escapechar": "\\"}, b'"a\\",b"\n', [['a",b']]),
+    ],
+    ids=range(10),
+)
+def test_the_header_is_read_as_pandas_reads_it(
+    mlops: Rooms, options: dict[str, Any], body: bytes, records: list[list[str]]
+) -> None:
+    before = csv.field_size_limit(131_072)  # Python's own, whatever was read before.
+    model = SimpleNamespace(schema=SimpleNamespace(names=["a"]))
+    try:
+        assert mlops("serving.cost").first_records(body, options, model) == records
+        assert list(pd.read_csv(io.BytesIO(body), nrows=0, **options).columns) == records[0]
+    finally:
+        csv.field_size_limit(before)
+
+
+def test_what_is_no_header_costs_nothing(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    cost, seen = mlops("serving.cost"), []
+
+    def reader(lines: Any, **_: Any) -> Any:
+        seen.extend(lines)
+        raise csv.Error("line contains NUL")
+
+    monkeypatch.setattr(cost.csv, "reader", reader)
+    model = SimpleNamespace(schema=SimpleNamespace(names=["a"]))
+    with pytest.raises(mlops("serving.app").RefusalError, match="is not CSV: line contains NUL"):
+        cost.first_records(b"\n \r\n\t" * 1000 + b"," * 1000 + b"\n1\n", {}, model)
+    assert seen == ["," * 18, "1\n"]
 
 
 @pytest.mark.parametrize("body", [b"[" * 50_000, b'{"a":' * 20_000])

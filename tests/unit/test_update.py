@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import runpy
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support import answers
 from tests.support.rooms import Rooms
@@ -352,6 +354,28 @@ def test_another_address_is_known_until_its_owner_trusts_it(
     assert "names gh:evil/template as the template, and not gh:acme/template" in question
     with pytest.raises(origin.UpdateError, match="and not gh:acme/template"):
         require_trust(project, ours, "gh:acme/template", ask=True)
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_the_first_address_is_known_however_it_is_written(
+    mlops: Rooms, template: Path, quote: str
+) -> None:
+    origin = mlops("update.origin")
+    for address in (f"{quote}gh:acme/template{quote}", "gh:evil/template"):
+        (template / ANSWERS).write_text(f"_commit: v1.0.0\n_src_path: {address}\n", "utf-8")
+        commit(template)
+    assert origin.former_address(template, origin.origin(template)) == "gh:acme/template"
+
+
+def test_what_libraries_let_yaml_read_is_not_read(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may have added `!include` before this module is imported, or after."""
+    origin = mlops("update.origin")
+    theirs = {**yaml.SafeLoader.yaml_constructors, "!include": lambda *_: {}}
+    monkeypatch.setattr(yaml.SafeLoader, "yaml_constructors", theirs)
+    for module in (vars(origin), runpy.run_path(str(origin.__file__))):
+        assert module["_commands_in"]("!include more.yml\n") == "!include, or no YAML,"
 
 
 def test_of_two_updates_at_once_the_second_changes_nothing(
