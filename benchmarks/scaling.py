@@ -23,7 +23,7 @@ MOST_MS, MOST_BYTES = 0.5, 100
 
 @dataclass(frozen=True)
 class Probe:
-    """What probe.py tells of a run; times in seconds, memory in bytes."""
+    """What probe.py tells of a run: times in seconds, and the bytes of memory that it adds."""
 
     seconds: float
     hook_seconds: float
@@ -50,7 +50,8 @@ def measure(repetitions: int, rendered: Project) -> Table:
     return Table(
         f"Scaling to {_MANY:,} nodes",
         f"Nodes as above; once each. Kedro itself takes {many_bare.seconds:.0f} s for them. Theirs "
-        f"is {workload.KEDRO_MLFLOW}, {gave_up}.",
+        f"is {workload.KEDRO_MLFLOW}, {gave_up}. Memory is the most that a run adds to what its "
+        "process holds when its configuration is read.",
         [
             Row(
                 "the hook in the pipeline's own thread, a node",
