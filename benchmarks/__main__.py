@@ -17,6 +17,7 @@ from . import (
     image,
     loading,
     logging_models,
+    orchestration,
     predicting,
     project,
     report,
@@ -50,6 +51,7 @@ SUBJECTS = {
     "loading": loading.measure,
     "image": image.measure,
     "hostile": hostile.measure,
+    "orchestration": orchestration.measure,
 }
 
 

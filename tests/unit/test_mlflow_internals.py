@@ -408,6 +408,21 @@ def test_parameters_would_be_copied_or_missed(internals: ModuleType) -> None:
     assert catalog.keys() == ["empty", "table", "held"]
 
 
+def test_a_catalog_gets_other_values_in_memory_and_its_own_stay(internals: ModuleType) -> None:
+    value = {"alpha": threading.Lock()}
+    catalog = DataCatalog({"table": CSVDataset(filepath="no.csv"), "made": MemoryDataset(1)})
+    catalog["held"] = MemoryDataset(copy_mode="assign")
+    held = [name for name in ("table", "made", "held") if internals.is_in_memory(catalog, name)]
+    assert held == ["made", "held"]
+    other = internals.with_values(catalog, {"held": value}, ["made"])
+    assert other.load("held") is value
+    assert internals.values_in_memory(other, "made") == []
+    other.save("made", 2)
+    assert (other.load("made"), catalog.load("made")) == (2, 1)
+    assert other["table"] is catalog["table"]
+    assert internals.values_in_memory(catalog, "held") == []
+
+
 def test_of_versioned_data_sets_another_version_would_be_kept(
     internals: ModuleType, tmp_path: Path
 ) -> None:

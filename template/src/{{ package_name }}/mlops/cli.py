@@ -31,6 +31,8 @@ _Callback = Callable[..., Any]
 _Change = Callable[[_Callback], _Callback]
 _Command = TypeVar("_Command", bound=click.Command)
 
+# Kedro looks a name without dots up among its own.
+_DASK_RUNNER = "DaskRunner"
 # What cookiecutter replaces. In two parts: the template's own braces are never left in a project.
 _NAME = "{" + "{ cookiecutter.pipeline_name }" + "}"
 # A pipeline without a node, as the project's own rules want it.
@@ -102,6 +104,8 @@ def _tracked(callback: _Callback) -> _Callback:
         from kedro.validation import ParameterValidationError
 
         hooks = [hook for hook in settings.HOOKS if isinstance(hook, MlflowHook)]
+        if kwargs.get("runner") == _DASK_RUNNER:
+            kwargs["runner"] = _path_of_dask_runner()
         try:
             return callback(*args, **kwargs)
         except Exception as error:
@@ -116,6 +120,15 @@ def _tracked(callback: _Callback) -> _Callback:
                 hook.end_open_runs()
 
     return call
+
+
+def _path_of_dask_runner() -> str:
+    if find_spec(f"{__package__}.orchestration.dask_runner") is None:
+        raise TrackingError(
+            f"This project has no {_DASK_RUNNER}: "
+            "`uv run kedro mlflow update -d orchestrator=dask` adds it."
+        )
+    return f"{__package__}.orchestration.dask_runner.{_DASK_RUNNER}"
 
 
 # --- Kedro's own commands, where this project has more to say ---

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from .mlflow_internals import (
     tasks_watched,
     tell_runs_apart,
 )
-from .project import State
+from .project import PACKAGE_FOLDER, State
 from .redaction import KNOWN, credential_values, mask_error, redacted_log, secret_values
 from .tracking import process
 from .validation import refuse_in_words
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from .config import KedroMlflowConfig
     from .tracking.active_run import FindIds
+    from .tracking.attempt import Captured
     from .tracking.capture import RunCapture
     from .tracking.progress import NodeProgress
     from .tracking.run import TrackedRun
@@ -58,8 +59,12 @@ class MlflowHook:
         self._runs: dict[str, TrackedRun] = {}
         # What a worker process captures of its parent's runs.
         self._joined: dict[str, RunCapture] = {}
+        self._joining = threading.RLock()
+        # What a worker's threads capture of one node each.
+        self._attempts: dict[int, RunCapture] = {}
         self._process_state = process.ProcessState()
-        self._kit: process.WorkerKit | None = None
+        # What it was given for that, by run: several may send nodes to one worker.
+        self._kits: dict[str, process.WorkerKit] = {}
         self._ends_at_exit = False
         tell_runs_apart()
 
@@ -192,12 +197,60 @@ class MlflowHook:
 
     def equip(self, kit: process.WorkerKit) -> None:
         """Take what a worker process that was not forked does not have from its parent."""
-        self._kit = kit
         KNOWN.add(kit.secrets)
         self._process_state.change("log", redacted_log())
-        self._process_state.change("tasks", tasks_watched(self._watch))
         for run_id in kit.journals:  # Also for a runner that calls functions and no tasks.
+            self._kits[run_id] = kit
             self._find(run_id)
+
+    @contextmanager
+    def apart(self, run_id: str) -> "Iterator[Callable[[Node, DataCatalog], Captured]]":
+        """Capture what this thread's node does by itself, for the runner that gets the result.
+
+        Yield what returns it; the worker may be on another machine.
+        """
+        from .tracking.attempt import Captured, captured_elsewhere, captured_here
+
+        kit = self._kits.get(run_id)
+        elsewhere = kit is not None and kit.is_elsewhere(run_id)
+        with self._joining:
+            if kit and run_id not in self._joined:
+                self._join(run_id, kit.copy_of(run_id) if elsewhere else Path(kit.journals[run_id]))
+        if (run := self._joined.get(run_id)) is None:  # The run is not tracked.
+            yield lambda node, catalog: Captured()
+            return
+        if elsewhere:
+            run.project_path = PACKAGE_FOLDER.parents[1]
+        self._attempts[threading.get_ident()] = attempt = run.attempt()
+        take = partial(captured_elsewhere, upload=partial(self._upload, run_id))
+        try:
+            yield partial(take if elsewhere else captured_here, attempt)
+        finally:
+            del self._attempts[threading.get_ident()]
+            attempt.journal.close()
+
+    def take(self, run_id: str, captured: "Captured") -> None:
+        """Add to a run what a worker has captured apart."""
+        if run := self._runs.get(run_id):
+            run.take(captured)
+
+    def leave(self, run_id: str) -> None:
+        """Let a worker process, which may live on, forget a run that is over."""
+        from .tracking.active_run import under_way
+
+        if self._joined.pop(run_id, None) and (run := under_way.get(run_id)):
+            run.end("FINISHED")
+        if kit := self._kits.pop(run_id, None):
+            kit.forget(run_id)
+        if not self._joined:
+            self._process_state.undo()
+
+    def _upload(self, run_id: str, path: str, folder: str, namespace: str) -> None:
+        from .backend.client import connect
+        from .tracking.active_run import under_way
+
+        ids = under_way[run_id].require_ids()
+        connect(self._kits[run_id].server).log_artifact(ids.id_of(namespace), path, folder)
 
     def _start(
         self, run_params: dict[str, Any], pipeline: "Pipeline", catalog: "DataCatalog"
@@ -230,9 +283,11 @@ class MlflowHook:
         if process.runs_elsewhere(run_params):
             session = {name: run_params[name] for name in ("project_path", "env", "runtime_params")}
             secrets = frozenset(KNOWN.values)
-            process.WorkerKit(session, run.config.server, secrets, journals).send_along(catalog)
+            kit = process.WorkerKit(session, run.config.server, secrets, journals)
             # The shipper has imported all that it needs once the run is there; see start_run.
-            under_way[run_id].ids()
+            if ids := under_way[run_id].ids():
+                kit.note_ids(run_id, ids)
+            kit.send_along(catalog)
 
     def _change_process(
         self, context: "KedroContext", config: "KedroMlflowConfig", pipeline: "Pipeline"
@@ -289,13 +344,14 @@ class MlflowHook:
 
     def _find(self, run_id: str) -> "RunCapture | None":
         """Find the run that a node belongs to; a worker process joins its parent's run first."""
-        for run in (self._runs.get(run_id), self._joined.get(run_id)):
+        attempt = self._attempts.get(threading.get_ident())
+        for run in (attempt, self._runs.get(run_id), self._joined.get(run_id)):
             if run and run.process == os.getpid():
                 return run
         folder = json.loads(os.environ.get(_JOURNALS, "{}")).get(run_id)
-        if self._kit:
-            folder = self._kit.journals.get(run_id, folder)
-        if folder and Path(folder, "run.json").is_file():
+        if kit := self._kits.get(run_id):
+            folder = kit.journals[run_id]
+        if folder and process.is_under_way(Path(folder)):
             return self._join(run_id, Path(folder))
         return None
 
@@ -313,9 +369,10 @@ class MlflowHook:
                 mlflow_tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
                 mlflow_registry_uri=os.environ.get("MLFLOW_REGISTRY_URI"),
             )
-            if self._kit:
-                server = self._kit.server
-                headers = headers_provided(server.request_header_provider, self._kit.context)
+            if kit := self._kits.get(run_id):
+                server = kit.server
+                self._process_state.change("environment", process.environment_kept())
+                headers = headers_provided(server.request_header_provider, kit.context)
                 self._process_state.change("headers", headers)
             self._activate(run_id, KedroMlflowConfig(server=server), partial(ids_in, folder))
         return run

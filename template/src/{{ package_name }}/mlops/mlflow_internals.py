@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from copy import copy
 from functools import partial, wraps
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -566,9 +567,33 @@ def values_in_memory(catalog: "DataCatalog", name: str) -> list[Any]:
     from kedro.io.memory_dataset import _EMPTY
 
     dataset = getattr(catalog, "_datasets", {}).get(name)
-    if type(dataset) is not MemoryDataset or dataset._data is _EMPTY:
+    if not isinstance(dataset, MemoryDataset) or dataset._data is _EMPTY:
         return []
     return [dataset._data]
+
+
+def is_in_memory(catalog: "DataCatalog", name: str) -> bool:
+    """Return whether a data set keeps its value in the memory of the process that saves it."""
+    from kedro.io import MemoryDataset
+
+    return isinstance(getattr(catalog, "_datasets", {}).get(name), MemoryDataset)
+
+
+def with_values(
+    catalog: "DataCatalog", values: Mapping[str, Any], empty: Iterable[str]
+) -> "DataCatalog":
+    """Copy a catalog whose data sets are the same but for those in memory: they have these values.
+
+    Saving a value would copy it. Those that are empty are to be saved.
+    """
+    from kedro.io.memory_dataset import _EMPTY
+
+    changed: Any = copy(catalog)
+    changed._datasets = dict(changed._datasets)
+    for name, value in {**dict.fromkeys(empty, _EMPTY), **values}.items():
+        changed._datasets[name] = dataset = copy(changed._datasets[name])
+        dataset._data = value
+    return cast("DataCatalog", changed)
 
 
 def schema_and_sample(validator: "PanderaValidator") -> tuple[Any, dict[str, Any]]:

@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -82,7 +82,11 @@ class Journal:
             data["namespace"] = namespace
         if kind != "metrics":
             data = mask_leaves(data, _NAMES)
-        text = json.dumps({"kind": kind, "time": now(), "data": data}, default=str)
+        self.take(Record(kind, now(), data))
+
+    def take(self, record: Record) -> None:
+        """Write one event as it is: as this process has made it, or another one."""
+        text = json.dumps(asdict(record), default=str)
         line, written = f"{text}\n".encode(), 0
         with self._lock:
             if self._file is None:

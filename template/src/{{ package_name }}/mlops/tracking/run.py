@@ -18,7 +18,9 @@ from ..config import KedroMlflowConfig
 from ..disk import FileLock
 from ..errors import TrackingError, listed
 from ..mlflow_internals import values_in_memory
+from ..project import State
 from . import RunListener, RunStart
+from .attempt import Captured
 from .capture import RunCapture
 from .capture.artifacts import capture_artifacts
 from .capture.command import replay_command
@@ -67,6 +69,10 @@ class TrackedRun(RunCapture):
         self._parts = parts_of(run_start.pipeline, config.tracking.run)
         self._started = 0
         self._lock: FileLock
+        # Of workers on other machines: the data sets whose files they have sent, and what they
+        # could not send.
+        self._kept_there: set[str] = set()
+        self._too_large: list[str] = []
         self._shippers: list[Shipper] = []
 
     def start(self) -> None:
@@ -156,7 +162,16 @@ class TrackedRun(RunCapture):
     def keep_artifacts(self, catalog: DataCatalog) -> None:
         """Keep the files that mlflow.yml names."""
         options = self.config.tracking.artifacts
-        capture_artifacts(self.journal, catalog, self.outputs(), options, self._started)
+        outputs = [each for each in self.outputs() if each[0] not in self._kept_there]
+        capture_artifacts(self.journal, catalog, outputs, options, self._started)
+
+    def take(self, captured: Captured) -> None:
+        """Add what a worker has captured of a node that has run to its end."""
+        with self.journal.tolerating():
+            for record in captured.moved_to(State.of_journal(self.journal.folder).folder):
+                self.journal.take(self._without_known(record))
+        self._kept_there.update(captured.kept)
+        self._too_large += captured.too_large
 
     def complete(self, catalog: DataCatalog) -> None:
         """Keep what is known once all nodes have finished: files, and what listeners add."""
@@ -189,6 +204,8 @@ class TrackedRun(RunCapture):
             with_times = self.config.tracking.capture.node_times
             for record in last_records(self.journal.folder, end, with_times):
                 self.journal.append(record.kind, **record.data)
+        if self._too_large:
+            self._say_too_large()
         if missing := self._missing_nodes() if status == "FINISHED" else []:
             self._say_missing(missing)
         self.journal.append("run_ended", **data)
@@ -215,6 +232,19 @@ class TrackedRun(RunCapture):
         is_left_alone = bool(self._join or os.environ.get("CI"))
         return chosen == "fail" or (chosen is None and is_left_alone)
 
+    def _without_known(self, record: Record) -> Record:
+        """Leave out parameters that another node has as well: MLflow takes each once in a call."""
+        if record.kind != "params":
+            return record
+        namespace, values = record.data.get("namespace", ""), record.data["values"]
+        new = {
+            name: value
+            for name, value in values.items()
+            if hash((namespace, name)) not in self._parameters
+        }
+        self._parameters |= {hash((namespace, name)) for name in new}
+        return Record(record.kind, record.time, {**record.data, "values": new})
+
     def _missing_nodes(self) -> list[str]:
         """Name nodes that Kedro has run and nothing is known of: no hook was called for them."""
         run_params = self._run_start.run_params
@@ -222,6 +252,14 @@ class TrackedRun(RunCapture):
             return []
         known = {node["name"] for node in nodes_of(all_records(self.journal.folder))}
         return [each.name for each in self._run_start.pipeline.nodes if each.name not in known]
+
+    def _say_too_large(self) -> None:
+        logger.warning(
+            "Not tracked, for workers on other machines send no more than tracking.artifacts in "
+            "mlflow.yml allows for a node: %s.",
+            ", ".join(self._too_large[:_NAMED])
+            + (", ..." if len(self._too_large) > _NAMED else ""),
+        )
 
     def _say_missing(self, nodes: Sequence[str]) -> None:
         some = ", ".join(nodes[:_NAMED]) + (", ..." if len(nodes) > _NAMED else "")

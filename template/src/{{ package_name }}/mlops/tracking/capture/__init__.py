@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from kedro.pipeline.node import Node
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 ListenersOf = Callable[[KedroMlflowConfig, State], Sequence[RunListener]]
 
+# The folder in a journal where workers capture nodes, each in one of its own.
+ATTEMPTS = "attempts"
 # What of mlflow.yml a worker process needs: no address of a server, which may hold a password.
 _SHARED = {"tracking", "promotion", "redaction"}
 # A record is read as a whole: it must not grow with the parameters, or with what a node returns.
@@ -55,6 +58,8 @@ class RunCapture:
         self._inputs = set(inputs)
         self._outputs = OutputCapture(self.journal, config.tracking)
         self._system: SystemMetrics | None = None
+        # By it a worker on another machine knows that a folder that it finds is not the run's.
+        self._token = uuid4().hex
         # The data sets that draw the figures of outputs, by the outputs' names.
         self._drawn: dict[str, Any] = {}
         self._parameters: set[int] = set()  # Hashes of namespace and name.
@@ -67,6 +72,7 @@ class RunCapture:
         config = KedroMlflowConfig.model_validate(content["config"])
         listeners = listeners_of(config, State.of_journal(folder))
         capture = cls(folder, config, content["inputs"], listeners)
+        capture._token = content.get("token", capture._token)
         capture.watch_system(is_worker=True)
         return capture
 
@@ -77,9 +83,17 @@ class RunCapture:
             "inputs": sorted(self._inputs),
             "environment": self.config.environment,
             "experiment": self.config.tracking.experiment.model_dump(),
+            "token": self._token,
         }
         path = self.journal.folder / "run.json"
         path.write_text(json.dumps(content), encoding="utf-8")
+
+    def attempt(self) -> "RunCapture":
+        """Return what captures one node by itself: it may die, and then run again elsewhere."""
+        folder = self.journal.folder / ATTEMPTS / uuid4().hex
+        attempt = RunCapture(folder, self.config, self._inputs, self.listeners)
+        attempt.project_path = self.project_path
+        return attempt
 
     def watch_system(self, is_worker: bool = False) -> None:
         """Begin to sample the machine's load, or a worker's share of it, if mlflow.yml says so."""
