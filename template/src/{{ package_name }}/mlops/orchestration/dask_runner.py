@@ -169,10 +169,10 @@ def _submit(client: Client, pipeline: "Pipeline", shared: "Shared") -> "dict[Fut
             *(given, [reports[each] for each in before]),
             key=f"{node.name}-{run}",
         )
-        # At once, before other nodes: its worker may die.
-        reports[node] = client.submit(
-            _report_of, result, key=f"report-{node.name}-{run}", priority=1
-        )
+        reports[node] = result
+        if kept:  # At once, before other nodes: its worker may die.
+            key = f"report-{node.name}-{run}"
+            reports[node] = client.submit(_report_of, result, key=key, priority=1)
         for name in read.intersection(kept):
             values[name] = client.submit(
                 _value_of, result, name, key=f"value-{name}-{run}", priority=1
@@ -248,7 +248,9 @@ class Missing:
     """In the place of what a node was to save, and has not."""
 
 
-def _execute(shared: Shared, packed: bytes, given: Mapping[str, Any], before: Any) -> Result:
+def _execute(
+    shared: Shared, packed: bytes, given: Mapping[str, Any], before: Any
+) -> Result | Report:
     work: Work = pickle.loads(packed)
     values = {name: value for name, value in given.items() if value is not Missing}
     catalog = with_values(shared.catalog, values, {*given, *work.kept} - values.keys())
@@ -261,6 +263,8 @@ def _execute(shared: Shared, packed: bytes, given: Mapping[str, Any], before: An
             found = captured(work.node, catalog)
             raise NodeError(work.node.name, _sendable(error), trace, found) from None
         found = captured(work.node, catalog)
+    if not work.kept:
+        return Report(found)
     values = {name: value for name in work.kept for value in values_in_memory(catalog, name)}
     outputs = {name: values[name] for name in work.final & values.keys()}
     return Result(Report(found, outputs), values)
