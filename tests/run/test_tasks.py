@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.support.contents import contents, differences
 from tests.support.little import little
@@ -282,3 +285,55 @@ def test_nodes_that_pass_what_has_no_file_are_one_task_by_memory(trains: Project
     assert [task["command"] for task in grouped] == [
         "kedro run --env base --nodes prepare,fit,line,train,guess,evaluate"
     ]
+
+
+def test_a_mirror_has_one_run_of_all_tasks(trains: Project) -> None:
+    mirror = "mirrors: [{mlflow_tracking_uri: 'sqlite:///mirror.db'}]\nmodel:\n"
+    trains.edit("conf/base/mlflow.yml", "model:\n", mirror)
+    run = begin(trains)
+    all_well(trains, run)
+    end(trains, run)
+    there = MlflowClient(f"sqlite:///{trains.folder}/mirror.db")
+    (mirrored,) = trains.runs(there)
+    assert mirrored.data.tags["kedro.original"] == run
+    found, expected = (
+        contents(client, run_id)
+        for client, run_id in ((there, mirrored.info.run_id), (trains.client, run))
+    )
+    found["tags"].pop("kedro.original")
+    for each in (found, expected):  # What other tasks had read is added on the server alone.
+        each["models"] = [(name, status) for name, status, *_ in each["models"]]
+    assert differences(found, expected) == []
+
+
+def test_what_does_not_arrive_goes_to_a_store(trains: Project, tmp_path: Path) -> None:
+    """The machine of a task goes with its disk; another one delivers what it has left."""
+    store = f"shipping: {{spill: 'file://{tmp_path}/store'}}\nmodel:\n"
+    trains.edit("conf/base/mlflow.yml", "model:\n", store)
+    run = begin(trains)
+    for task in tasks(trains):
+        away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+        text = run_task(trains, task, run, away if task["name"] in ("fit", "line") else {})
+        assert ("What did not arrive is in file://" in text) == (task["name"] in ("fit", "line"))
+        assert journals(trains) == []
+    assert len(list((tmp_path / "store").glob("*/*/run.json"))) == 2
+    shutil.rmtree(trains.folder / ".kedro_mlflow")
+    synced = trains.kedro("mlflow", "sync", "--env", "tasks").stdout
+    assert synced.count(f"finished, delivered as run {run}") == 2
+    assert list((tmp_path / "store").glob("*/*")) == []
+    assert "has finished, registered" in end(trains, run, "--wait", "0")
+    models = contents(trains.client, run)["models"]
+    assert [model[:2] for model in models] == [(PACKAGE, "READY"), ("line", "READY")]
+
+
+def test_a_run_that_nobody_ends_is_ended_by_sync(trains: Project) -> None:
+    hours = "shipping: {abandoned_after_hours: 1.0e-6}\nmodel:\n"
+    trains.edit("conf/base/mlflow.yml", "model:\n", hours)
+    done, run = begin(trains), begin(trains)
+    all_well(trains, done)
+    here = trains.kedro("mlflow", "sync").stdout
+    assert f"{run}: begun and never ended, `uv run kedro mlflow sync --env tasks` ends it" in here
+    synced = said(trains.kedro("mlflow", "sync", "--env", "tasks").stdout)
+    assert f"{done}: begun and never ended, finished now" in synced
+    assert f"{run}: begun and never ended, failed now: nothing has arrived of the nodes" in synced
+    assert {found.info.status for found in trains.runs()} == {"FINISHED", "FAILED"}

@@ -129,3 +129,15 @@ def test_a_disk_that_refuses_costs_what_it_refuses_and_is_told_once(
     assert caplog.text.count("The disk refuses") == 1
     with pytest.raises(ValueError, match="another"), journal.tolerating():
         raise ValueError("another error")
+
+
+def test_files_are_found_where_the_journal_is_now(mlops: Rooms, tmp_path: Path) -> None:
+    module = mlops("tracking.journal")
+    folder = tmp_path / "here" / "2026-01-01"
+    journal = module.Journal(folder)
+    journal.create()
+    inside, outside = "/gone/journal/2026-01-01/files/a/b.png", "/data/a.csv"
+    for path in (inside, str(folder / "files/c.png"), outside):
+        journal.append("artifact", path=path, folder="figures")
+    paths = [record.data["path"] for record in module.all_records(folder)]
+    assert paths == [str(folder / "files/a/b.png"), str(folder / "files/c.png"), outside]

@@ -262,6 +262,8 @@ class _ShippingOptions(_Options):
         None  # None: fail in a task and where CI is set
     )
     deadline: float = Field(default=60, gt=0)
+    spill: str | None = None  # A folder of an object store.
+    abandoned_after_hours: float = Field(default=24, gt=0)  # A run that was begun for tasks.
 
 
 class _ServingOptions(_Options):

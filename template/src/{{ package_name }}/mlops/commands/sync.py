@@ -2,10 +2,13 @@
 
 import click
 
-from ..errors import TrackingError
+from ..backend.client import reason_of
+from ..errors import TrackingError, one_line
 from ..model.unregistered import waiting
 from ..project import State
+from ..redaction import mask
 from ..registry import listeners_of
+from ..tracking.shipping.spill import fetch
 from ..tracking.shipping.sync import give_up, reopen, sync
 from . import Project, for_project
 
@@ -45,6 +48,25 @@ def command(project: Project, source: str | None, refused: bool, given_up: str |
         _deliver(project)
 
 
+def _end_abandoned(project: Project) -> None:
+    """End runs that were begun for tasks, and that nobody has ended for a long time."""
+    from ..orchestration.end import abandoned, end
+
+    try:
+        found = abandoned(project.config)
+    except Exception as error:
+        click.echo(f"Whether a run was begun and never ended is not known: {reason_of(error)}.")
+        return
+    for run_id, environment in found:
+        if environment not in ("", project.config.environment):
+            command = f"`uv run kedro mlflow sync --env {environment}`"
+            click.echo(f"{run_id}: begun and never ended, {command} ends it")
+            continue
+        outcome = end(project.path, project.env, project.config, run_id, wait=0)
+        why = f": {outcome.reason}" if outcome.reason else ""
+        click.echo(f"{run_id}: begun and never ended, {_ENDED[str(outcome.status)]} now{why}")
+
+
 def _migrate(project: Project, source: str) -> None:
     try:
         from ..migration import migrate
@@ -63,6 +85,12 @@ def _migrate(project: Project, source: str) -> None:
 def _deliver(project: Project) -> None:
     state = State.of(project.path)
     failed, waits, ended = 0, False, []
+    if store := project.config.shipping.spill:
+        try:
+            fetch(state.journals, store)
+        except Exception as error:
+            place = f"{mask('', store)} (shipping.spill in mlflow.yml)"
+            raise TrackingError(f"{place} cannot be read: {one_line(error)}") from error
     for outcome in sync(state.journals, project.config, listeners_of(project.config, state)):
         waits = waits or outcome.status is None
         if outcome.environment is not None:
@@ -79,6 +107,7 @@ def _deliver(project: Project) -> None:
             click.echo(f"{outcome.kedro_run_id}: {_ENDED[outcome.status]}, {how}")
             for note in outcome.notes:
                 click.echo(note)
+    _end_abandoned(project)
     if failed:
         raise click.ClickException(f"{failed} of {failed + len(ended)} runs are still kept here.")
     delivered = sum(outcome.run_id is not None for outcome in ended)

@@ -30,7 +30,7 @@ def command(
 
     A program gets [{"name", "command", "needs", "resources"}, ...]: the command is a line for a
     shell, `needs` has the names of the tasks that come before, and the resources are from tags of
-    nodes such as cpu=2, memory=4Gi and gpu=1. Each task finds its run by MLFLOW_RUN_ID, which
+    nodes such as cpu-2, memory-4Gi and gpu-1. Each task finds its run by MLFLOW_RUN_ID, which
     `kedro mlflow run begin` prints.
     """
     from ..orchestration.project import opened

@@ -12,12 +12,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from ..backend.client import connect, if_exists, mlflow_elsewhere
+from ..backend.databases import file_of
 from ..config import KedroMlflowConfig
 from ..disk import FileLock
 from ..errors import TrackingError, listed
 from ..mlflow_internals import environment_restored, latest_points
 from ..model.packaging import Packaging
-from ..project import State
+from ..project import State, is_database
 from ..registry import listeners_of
 from ..registry.holdout import HoldoutCapture
 from ..tracking import RunListener
@@ -98,6 +99,28 @@ def _catalog_of(run_id: str) -> Iterator[None]:
     with environment_restored("MLFLOW_RUN_ID"):
         os.environ["MLFLOW_RUN_ID"] = run_id
         yield
+
+
+def abandoned(config: KedroMlflowConfig) -> list[tuple[str, str]]:
+    """List runs that were begun for tasks and that nobody has ended, with their environments.
+
+    Nothing has happened in them for shipping.abandoned_after_hours.
+    """
+    file = file_of(config.server.uri) if is_database(config.server.uri) else None
+    if file and not file.exists():
+        return []
+    client, name = connect(config.server), config.tracking.experiment.name
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return []
+    begun = f"attributes.status = 'RUNNING' AND tags.`{BEGUN_TAG}` LIKE '%'"
+    long_ago = (time.time() - config.shipping.abandoned_after_hours * 3600) * 1000
+    return [
+        (str(run.info.run_id), run.data.tags.get("kedro.env", ""))
+        for run in client.search_runs([experiment.experiment_id], begun)
+        if max([run.info.start_time, *(e.timestamp for e in latest_points(run).values())])
+        < long_ago
+    ]
 
 
 def _wait_for_parts(client: "MlflowClient", run_id: str, deadline: float) -> Parts:

@@ -16,8 +16,8 @@ from kedro.pipeline.node import Node
 from ..mlflow_internals import uncached
 from ..tracking.capture.command import replay_command
 
-# Tags of nodes that say what they need: cpu=2, memory=4Gi, gpu=1.
-_RESOURCE = re.compile(r"(cpu|memory|gpu)=(([\d.]+)([a-zA-Z]*))")
+# Tags of nodes that say what they need: cpu-2, memory-4Gi, gpu-1.
+_RESOURCE = re.compile(r"(cpu|memory|gpu)-(([\d.]+)([a-zA-Z]*))")
 # The units of Kubernetes, whose letters most orchestrators know.
 _UNITS = {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _UNITS |= {f"{letter}i": 2.0**power for letter, power in (("K", 10), ("M", 20), ("G", 30))}

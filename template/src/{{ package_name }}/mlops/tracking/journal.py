@@ -21,8 +21,8 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePath
 from typing import IO, Any
 
 from ..disk import refusal
@@ -158,8 +158,19 @@ class JournalReader:
                 self.has_more |= len(chunk) == _CHUNK_BYTES
                 whole, newline, _ = (chunk + file.readline()).rpartition(b"\n")
             self._read[path.name] = start + len(whole) + len(newline)
-            records += [Record(**json.loads(line)) for line in whole.splitlines()]
+            records += [self._here(Record(**json.loads(line))) for line in whole.splitlines()]
         return records
+
+    def _here(self, record: Record) -> Record:
+        """Return a record with its file where that is now: the journal may have been moved."""
+        path = record.data.get("path")
+        if path is None or path.startswith(str(self._folder)):
+            return record
+        parts = PurePath(path).parts
+        if self._folder.name not in parts:
+            return record
+        inside = parts[parts.index(self._folder.name) + 1 :]
+        return replace(record, data={**record.data, "path": str(self._folder.joinpath(*inside))})
 
     def acknowledge(self) -> None:
         """Mark what was read last as delivered: it is not read again."""

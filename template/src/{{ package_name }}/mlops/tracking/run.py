@@ -16,9 +16,10 @@ from kedro.io.core import is_parameter
 from ..backend.client import reason_of, require_reachable
 from ..config import KedroMlflowConfig
 from ..disk import FileLock
-from ..errors import TrackingError, listed
+from ..errors import TrackingError, listed, one_line
 from ..mlflow_internals import values_in_memory
 from ..project import State
+from ..redaction import mask
 from . import RunListener, RunStart
 from .attempt import Captured
 from .capture import RunCapture
@@ -35,6 +36,7 @@ from .shipping import Delivery
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.parts import BEGIN, task_name
 from .shipping.shipper import Shipper, sinks_of
+from .shipping.spill import spill
 from .shipping.summary import last_records
 from .shipping.sync import put_away, sync
 
@@ -124,6 +126,7 @@ class TrackedRun(RunCapture):
                     logger.warning(note)
                 if isinstance(sink, MlflowSink):
                     sink.log_part(BEGIN)
+                    sink.note_original(self._server.delivery.id_of())
             return self._server.delivery
         finally:
             self._lock.release()
@@ -215,17 +218,32 @@ class TrackedRun(RunCapture):
         deadline = time.monotonic() + self.config.shipping.deadline
         drained = [shipper.drain(deadline) for shipper in self._shippers]
         self._report(status, drained)
+        is_safe = all(drained) or self._spill()
         if all(drained):
             with self.journal.tolerating():
                 put_away(self.journal.folder)
                 self._deliver_earlier_runs()
         self._lock.release()
-        if not all(drained) and status == "FINISHED" and self._must_be_delivered():
+        if not is_safe and status == "FINISHED" and self._must_be_delivered():
             raise TrackingError(
                 "The pipeline has finished, and its tracking data have not arrived: this counts as "
                 "a failure in a task of an orchestrator and where CI is set, whose disk may go. "
                 "shipping.on_undelivered in mlflow.yml changes that (keep, fail)."
             )
+
+    def _spill(self) -> bool:
+        """Put what did not arrive into the store that mlflow.yml names; return whether it is."""
+        store = self.config.shipping.spill
+        if store is None:
+            return False
+        try:
+            spill(self.journal.folder, store)
+        except Exception as error:
+            place = mask("", store)
+            logger.error("%s takes nothing (%s): it stays on this machine.", place, one_line(error))
+            return False
+        logger.info("What did not arrive is in %s now.", mask("", store))
+        return True
 
     def _must_be_delivered(self) -> bool:
         chosen = self.config.shipping.on_undelivered

@@ -21,7 +21,15 @@ from . import Sink
 from .batches import Batch, batches, one_by_one, without_known_parameters
 from .lineage import log_inputs, log_model, measured_models, parameters_of
 from .parts import BEGUN_TAG, log_part, of_task, without_known_metrics
-from .runs import create_child, create_run, end_children, join_run, touch_run
+from .runs import (
+    ORIGINAL_TAG,
+    create_child,
+    create_run,
+    end_children,
+    find_mirrored,
+    join_run,
+    touch_run,
+)
 from .summary import DESCRIPTION_TAG, describe_run
 from .timeline import log_timeline
 
@@ -77,7 +85,10 @@ class MlflowSink(Sink):
         self.run_name = started.data["name"]
         self._is_begun = BEGUN_TAG in started.data["tags"]
         if self.delivery.run_id is None:
-            if not self._mirror and (run_id := started.data.get("join")):
+            run_id = started.data.get("join")
+            if run_id and self._mirror:
+                run_id = find_mirrored(self._opened, self._tracking.experiment, run_id)
+            if run_id:
                 run = join_run(self._opened, self.delivery, run_id, started)
                 self._known = run if self.delivery.is_task else None
             else:
@@ -134,6 +145,11 @@ class MlflowSink(Sink):
     def log_part(self, task: str) -> None:
         """Leave what a task of the run has captured with the run."""
         log_part(self._client, self.delivery, self.folder, task)
+
+    def note_original(self, run_id: str) -> None:
+        """Let tasks find a mirror's run by the id that they join."""
+        if self._mirror:
+            self._client.set_tag(self.delivery.id_of(), ORIGINAL_TAG, run_id)
 
     def _describe(self, ended: Record) -> None:
         """Describe the run on its page, unless somebody has: whoever has started a joined one."""

@@ -23,6 +23,8 @@ MARK_TAG = "kedro.journal"
 # The tag with Kedro's id of the run, which names its journal.
 _RUN = "kedro.run_id"
 _GIT = "mlflow.source.git."
+# On a mirror, the id of the run that tasks join.
+ORIGINAL_TAG = "kedro.original"
 
 
 def create_run(
@@ -54,6 +56,13 @@ def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Re
     delivery.joined = True
     delivery.save()
     return run
+
+
+def find_mirrored(client: "MlflowClient", options: ExperimentOptions, run_id: str) -> str | None:
+    """Return the id on a mirror of a run that was begun for tasks; none of any other."""
+    experiment_id = find_experiment(client, options)
+    found = client.search_runs([experiment_id], f"tags.`{ORIGINAL_TAG}` = '{run_id}'")
+    return str(found[0].info.run_id) if found else None
 
 
 def touch_run(client: "MlflowClient", delivery: Delivery) -> None:
