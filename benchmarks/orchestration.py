@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from . import project, workload
+from . import project, tasks, workload
 from .measure import Command, Measurement, Sample, run
 from .project import Project
 from .report import Table, ratio
@@ -34,6 +34,7 @@ def measure(repetitions: int, rendered: Project) -> Table:
             [_sample(replace(place, programs=programs), name) for place, name in runners.items()]
             for _ in range(repetitions + 1)
         ][1:]
+        of_tasks = tasks.rows(repetitions, rendered, server)
     (ours, our_nodes), (theirs, their_nodes) = (
         (Measurement([whole for whole, _ in samples]), Measurement([span for _, span in samples]))
         for samples in zip(*rounds, strict=True)
@@ -44,10 +45,12 @@ def measure(repetitions: int, rendered: Project) -> Table:
         f"on {_WORKERS} processes of Dask. Ours is `DaskRunner`, tracked by `mlflow server`; "
         "theirs is the runner in Kedro's documentation, without tracking. The first row is from "
         "the first node's start to the last one's end, the second with all that is before and "
-        "after, such as `import mlflow`.",
+        "after, such as `import mlflow`. The tasks are a `kedro run` each, of a node that returns "
+        "five metrics, between `kedro mlflow run begin` and `end`; theirs have no tracking.",
         [
             ratio("Dask, the nodes", our_nodes, their_nodes, MOST),
             ratio("Dask, the whole command", ours, theirs),
+            *of_tasks,
         ],
     )
 

@@ -247,6 +247,25 @@ def test_a_key_begins_one_run(trains: Project) -> None:
     assert len(trains.runs()) == 2
 
 
+def test_a_run_whose_tasks_run_again_registers_what_they_have_made_then(trains: Project) -> None:
+    """An orchestrator's run is cleared and starts once more, on other data."""
+    for number, mean in ((1, 2.5), (2, 7.5)):
+        trains.write("data/patients.csv", f"x,y\n1.0,{mean - 1.5}\n2.0,{mean + 0.5}\n")
+        run = begin(trains, "--key", "monthly")
+        all_well(trains, run)
+        assert f"registered {PACKAGE} version {number}" in end(trains, run)
+        assert end(trains, run) == f"MLflow run {run} has finished."
+        state = next(files_of_version(trains, number).rglob("state.json"))
+        assert json.loads(state.read_text("utf-8")) == {"mean": mean}
+    state = next(files_of_version(trains, 1).rglob("state.json"))
+    assert json.loads(state.read_text("utf-8")) == {"mean": 2.5}
+
+
+def files_of_version(project: Project, number: int) -> Path:
+    uri = project.client.get_model_version_download_uri(PACKAGE, str(number))
+    return Path(uri.removeprefix("file://"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

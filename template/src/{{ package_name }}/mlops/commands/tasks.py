@@ -12,6 +12,11 @@ import click
 from ..errors import TrackingError, listed
 from . import Project, for_tasks, of_kedro
 
+_ENTRY = """\
+"{name}":
+  type: pickle.PickleDataset
+  filepath: ${oc.env:TASKS_DATA,data/tasks}/${oc.env:MLFLOW_RUN_ID,local}/{name}.pickle"""
+
 
 @click.command("tasks")
 @for_tasks
@@ -42,7 +47,8 @@ def command(
     if lost:
         raise TrackingError(
             f"Between tasks, nothing passes in memory: give {listed(lost)} entries in "
-            f"conf/{project.env or 'tasks'}/catalog.yml, or take --by memory."
+            f"conf/{project.env or 'tasks'}/catalog.yml, or take --by memory. One for all is\n"
+            f"{_ENTRY}"
         )
     if as_json:
         click.echo(json.dumps([asdict(task) for task in tasks], indent=2))

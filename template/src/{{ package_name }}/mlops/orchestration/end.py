@@ -84,13 +84,13 @@ def end(
         delivery = Delivery(folder / "delivery-server.json", run_id=run_id, attempted=True)
         delivery.experiment_id = str(run.info.experiment_id)
         run = client.get_run(run_id)  # By now it has all of the tasks'.
-        ended = _write_journal(folder, project, parts, delivery, listeners, run, status)
+        _write_journal(folder, project, parts, delivery, listeners, run, status)
         for model_id, parameters in parts.parameters_of_models():
             known = client.get_logged_model(model_id).params or {}
             if more := {key: parameters[key] for key in parameters.keys() - known.keys()}:
                 client.log_model_params(model_id, more)
         outcome = deliver(folder, project.config, listeners)
-        return replace(outcome, reason=ended.data.get("reason"))
+        return replace(outcome, reason=_reason(parts))
 
 
 @contextmanager
@@ -141,7 +141,7 @@ def _write_journal(
     listeners: Sequence[RunListener],
     known: "Run",
     status: str | None,
-) -> Record:
+) -> None:
     """Write what one process would have written, and what only the end of a run adds."""
     for path in folder.iterdir():  # Of an end that did not come through.
         if path.is_dir():
@@ -155,6 +155,7 @@ def _write_journal(
     with delivered.open("w", encoding="utf-8") as file:
         file.writelines(f"{json.dumps(asdict(record))}\n" for record in records)
     delivery.models, delivery.children = parts.models, parts.children
+    delivery.attempt = parts.attempt
     delivery.offsets = {_DELIVERED: delivered.stat().st_size}
     delivery.save()
     ended = _ended(parts, status)
@@ -171,19 +172,23 @@ def _write_journal(
         run.journal.append(record.kind, **record.data)
     run.journal.append("run_ended", **ended.data)
     run.journal.close()
-    return ended
 
 
 def _ended(parts: Parts, status: str | None) -> Record:
     """Return how a run has ended and, if it has failed, of what."""
-    reasons = [describe_failure(node) for node in parts.failed] or parts.reasons
-    if parts.missing and not reasons:
-        reasons = [f"nothing has arrived of the nodes {listed(parts.missing)}"]
-    status = status or ("FAILED" if parts.missing else "FINISHED")
-    data = {"status": status}
-    if reasons and status != "FINISHED":
-        data["reason"] = listed(reasons, 3, str)
+    data = {"status": status or ("FAILED" if parts.missing else "FINISHED")}
+    if (reason := _reason(parts)) and data["status"] != "FINISHED":
+        data["reason"] = reason
     return Record("run_ended", parts.last_time, data)
+
+
+def _reason(parts: Parts) -> str | None:
+    """Say of what a run has failed, or what of it has not arrived; none if all has finished."""
+    if not parts.missing:
+        return None
+    missing = f"nothing has arrived of the nodes {listed(parts.missing)}"
+    reasons = [describe_failure(node) for node in parts.failed] or parts.reasons or [missing]
+    return listed(reasons, 3, str)
 
 
 def _complete(run: RunCapture, project: OpenedProject, parts: Parts) -> None:

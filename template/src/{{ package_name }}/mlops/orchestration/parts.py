@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ class Parts:
         }
         self._begin = records.pop(BEGIN)
         self._tasks = records
+        starts = sorted((task, each["started"]) for task, each in contents.items())
+        # The same as long as no task runs again.
+        self.attempt = sha256(json.dumps(starts).encode()).hexdigest()[:16]
         self.models = {k: v for each in contents.values() for k, v in each["models"].items()}
         self.children: dict[str, str] = dict(contents[BEGIN]["children"])
 

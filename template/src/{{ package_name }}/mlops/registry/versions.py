@@ -22,6 +22,7 @@ from ..redaction import mask
 from ..tracking import RunListener, RunStart, Shipment
 from ..tracking.capture.tags import user_name
 from ..tracking.journal import Record
+from ..tracking.shipping.lineage import VERSIONS_TAG
 from .columns import RequiredColumns, columns_of
 from .digest import DIGEST_TAG, digest_of, require_registered
 from .rules import unknown_names
@@ -37,8 +38,6 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 # Tags of versions. Unity Catalog takes no dots in their names, and no long values.
 PROMOTED_FROM, REASON, VERDICT = "promoted_from", "promotion_reason", "promotion_verdict"
 _MAX_REASON = 250
-# By it MLflow's page of a logged model shows its versions.
-_VERSIONS_TAG = "mlflow.modelVersions"
 _MISSING = {
     CHAMPION: "is the champion yet: train one with `kedro run`.",
     CHALLENGER: "is the challenger: train one with `kedro run`, or name another version by its "
@@ -262,7 +261,7 @@ def _register(shipment: Shipment, model: "LoggedModel", name: str, folder: Path)
     number = str(version.version)
     if not on_one_server:  # That does so itself.
         link = json.dumps([{"name": name, "version": version.version}])
-        client.set_logged_model_tags(model.model_id, {_VERSIONS_TAG: link})
+        client.set_logged_model_tags(model.model_id, {VERSIONS_TAG: link})
     champion = client.get_registered_model(name).aliases.get(CHAMPION, number)
     alias = CHAMPION if str(champion) == number else CHALLENGER
     client.set_registered_model_alias(name, alias, number)

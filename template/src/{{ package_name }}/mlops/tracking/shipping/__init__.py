@@ -36,6 +36,7 @@ class Delivery:
     attempted: bool = False  # Whether the run's creation was ever asked for.
     children: dict[str, str] = field(default_factory=dict)  # Ids of child runs, by namespace.
     joined: bool = False  # Whether the run was started, and is ended, elsewhere.
+    attempt: str = ""  # Of tasks: which tries of them the run was ended with.
     is_task: bool = False  # Whether that is by `kedro mlflow run begin` and `end`.
     models: dict[str, str] = field(default_factory=dict)  # Ids, by the folders they are saved in.
     # Name, number and alias of the registered versions, by the model's id.

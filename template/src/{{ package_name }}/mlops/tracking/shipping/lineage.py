@@ -15,10 +15,15 @@ from ...disk import link
 from .. import Shipment
 from ..capture.nodes import inputs_of, records_of
 from ..journal import Record
+from . import Delivery
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, LoggedModel, Run
+
+# By it MLflow's page of a logged model shows its versions.
+VERSIONS_TAG = "mlflow.modelVersions"
+ATTEMPT_TAG = "kedro.attempt"
 
 # The limits of MLflow's log-inputs call (mlflow.utils.validation).
 _MAX_NAME = 500
@@ -121,8 +126,9 @@ def log_model(
         found = _find(shipment, name) if asked_before else None
         delivery.models[folder.name] = ""
         delivery.save()
+        tags = {ATTEMPT_TAG: delivery.attempt} if delivery.attempt else {}
         logged = found or client.create_logged_model(
-            delivery.experiment_id, name, run_id, params=dict(parameters)
+            delivery.experiment_id, name, run_id, tags=tags, params=dict(parameters)
         )
         delivery.models[folder.name] = logged.model_id
         delivery.save()
@@ -149,9 +155,17 @@ def log_model(
 def _find(shipment: Shipment, name: str) -> "LoggedModel | None":
     own = f"name = '{name}' AND source_run_id = '{shipment.run_id}'"
     found = shipment.client.search_logged_models([shipment.delivery.experiment_id], own)
+    return next((model for model in found if _is_own(model, shipment.delivery)), None)
+
+
+def _is_own(model: "LoggedModel", delivery: Delivery) -> bool:
+    """Return whether a model of the run's may be completed, or its files replaced, for this one."""
+    if delivery.is_task:  # What is registered stays as it was.
+        return VERSIONS_TAG not in model.tags
+    if delivery.attempt:  # When tasks have run again, it is another model.
+        return bool(model.tags.get(ATTEMPT_TAG) == delivery.attempt)
     # One that is ready in a run that was there before may be another program's.
-    joined = shipment.delivery.joined and not shipment.delivery.is_task
-    return next((model for model in found if not joined or str(model.status) != "READY"), None)
+    return not delivery.joined or str(model.status) != "READY"
 
 
 def output_ids(run: "Run") -> set[str]:
