@@ -15,78 +15,16 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support.contents import contents, differences
-from tests.support.little import little
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.tiny import journals, said
-
-# Each node says so if a file tells it to fail, or to wait to be killed.
-TRAINING = """\
-import time
-from pathlib import Path
-
-from kedro.pipeline import Pipeline, node
-from sklearn.linear_model import LinearRegression
-
-def obey(name):
-    if Path(f"fail-{name}").exists():
-        raise ValueError("as told")
-    while Path(f"wait-{name}").exists():
-        Path(f"waiting-{name}").touch()
-        time.sleep(0.05)
-
-def prepare(patients):
-    obey("prepare")
-    return patients.assign(z=patients["y"] * 2)
-
-def fit(rows, shift):
-    obey("fit")
-    return {"mean": float(rows["y"].mean()) + shift}
-
-def line(rows):
-    return LinearRegression().fit(rows[["x"]], rows["y"])
-
-def train(rows, epochs):
-    losses = {"loss": [1 / (step + 1) for step in range(epochs)], "rows": len(rows)}
-    obey("train")
-    return losses
-
-def predict(rows, state):
-    return rows["y"] * 0 + state["mean"]
-
-def evaluate(rows, guesses):
-    obey("evaluate")
-    return {"rmse": float(((rows["y"] - guesses) ** 2).mean() ** 0.5)}
-
-def create_pipeline():
-    return Pipeline([
-        node(prepare, "patients", "rows", name="prepare"),
-        node(fit, ["rows", "params:shift"], "state", name="fit"),
-        node(line, "rows", "line", name="line"),
-        node(train, ["rows", "params:epochs"], "history", name="train"),
-        node(predict, ["rows", "state"], "guesses", name="guess"),
-        node(evaluate, ["rows", "guesses"], "evaluation", name="evaluate"),
-    ])
-"""
-CATALOG = """\
-_data: ${oc.env:TASKS_DATA,data/tasks}/${oc.env:MLFLOW_RUN_ID,local}
-state: {type: json.JSONDataset, filepath: "${_data}/state.json"}
-"{name}": {type: pickle.PickleDataset, filepath: "${_data}/{name}.pickle"}
-"""
-RULES = "evaluation: evaluation\nholdout: rows\npredictions: guesses\n"
+from tests.support.training import training
 
 
 @pytest.fixture
 def trains(project: Project) -> Project:
     """A project whose training passes what it makes from task to task."""
-    made = little(project)
-    made.write(f"src/{PACKAGE}/pipelines/training/pipeline.py", TRAINING)
-    made.write("conf/base/parameters.yml", "shift: 0.5\nepochs: 5\n")
-    made.write("conf/base/promotion.yml", RULES)
-    made.write("conf/tasks/catalog.yml", CATALOG)
-    address = "${oc.env:MLFLOW_TRACKING_URI,'sqlite:///mlflow.db'}"
-    made.edit("conf/base/mlflow.yml", "sqlite:///mlflow.db", address)
-    return made
+    return training(project)
 
 
 def begin(project: Project, *options: str, **env: str) -> str:

@@ -1,0 +1,67 @@
+"""What the programs that are rendered for Argo and Databricks print, and how pods run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from tests.support.machines import Machines, with_orchestrator
+from tests.support.project import Project
+
+IMAGE = "registry.example.com/team/training:1"
+
+
+def manifests(project: Project) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The WorkflowTemplate and the CronWorkflow that workflow.py prints."""
+    with_orchestrator(project, "argo")
+    process = project.fork(
+        "python", "deploy/argo/workflow.py", IMAGE, env=Machines(project, project.folder).variables
+    )
+    out, err = process.communicate()
+    assert process.poll() == 0, err
+    template, cron = yaml.safe_load_all(out)
+    return template, cron
+
+
+def lines_of(template: dict[str, Any]) -> tuple[dict[str, str], dict[str, list[str]], str]:
+    """The lines of a template's steps by their names, what each depends on, and the last line."""
+    train, kedro, end = template["spec"]["templates"]
+    steps = train["dag"]["tasks"]
+    lines = {}
+    for step in [*steps, *end["steps"][0]]:
+        assert step["template"] == kedro["name"]
+        line, limits = step["arguments"]["parameters"]
+        assert (line["name"], limits["name"]) == ("line", "limits")
+        lines[step["name"]] = line["value"]
+    return (
+        lines,
+        {step["name"]: step.get("dependencies", []) for step in steps},
+        lines.pop("mlflow-end"),
+    )
+
+
+def bundle(project: Project) -> dict[str, Any]:
+    """The bundle that job.py prints."""
+    env = Machines(project, project.folder).variables
+    process = project.fork("python", "deploy/databricks-job/job.py", env=env)
+    out, err = process.communicate()
+    assert process.poll() == 0, err
+    content: dict[str, Any] = yaml.safe_load(out)
+    return content
+
+
+def run_pods(
+    machines: Machines, lines: Mapping[str, str], needs: Mapping[str, Sequence[str]], end: str
+) -> str:
+    """Run the lines of a workflow in their order, each on a machine; the id of the MLflow run."""
+    done: dict[str, str] = {}
+    for name, line in lines.items():
+        assert done.keys() >= set(needs[name])
+        assert needs[name] or name == "mlflow-begin"
+        begun = done.get("mlflow-begin", "")
+        filled = line.replace("{{tasks.mlflow-begin.outputs.result}}", begun)
+        done[name] = machines.run_line(filled.replace("{{workflow.uid}}", "7f6c"))
+    machines.run_line(end.replace("{{workflow.uid}}", "7f6c"))
+    return done["mlflow-begin"]
