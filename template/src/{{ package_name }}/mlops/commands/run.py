@@ -36,7 +36,10 @@ def begin(
     key: str | None,
     as_json: bool,
 ) -> None:
-    """Make the MLflow run and print its id, and nothing else on the standard output."""
+    """Make the MLflow run, and print its id.
+
+    Nothing else is on the standard output.
+    """
     from ..orchestration.begin import begin
 
     with redirect_stdout(sys.stderr):
@@ -64,9 +67,9 @@ def begin(
 def end(
     project: Project, run: str | None, key: str | None, status: str | None, wait: float | None
 ) -> None:
-    """Put together what the tasks of a run have left with it, register its model, and end it.
+    """Register the run's model, and end it.
 
-    RUN is the id that `begin` has printed. [default: MLFLOW_RUN_ID] It can be called again: what is
+    What its tasks have left with it is put together first. RUN is the id that `begin` has printed. [default: MLFLOW_RUN_ID] It can be called again: what is
     done is not done twice. Exits with 1 if the run has failed.
     """
     from ..orchestration.begin import find_begun

@@ -31,7 +31,7 @@ _ENTRY = """\
 def command(
     project: Project, pipelines: Sequence[str], params: dict[str, Any], by: str, as_json: bool
 ) -> None:
-    """List the tasks of a pipeline: their names, commands and what each needs.
+    """List what an orchestrator has to run.
 
     A program gets [{"name", "command", "needs", "resources"}, ...]: the command is a line for a
     shell, `needs` has the names of the tasks that come before, and the resources are from tags of
