@@ -69,8 +69,9 @@ def end(
 ) -> None:
     """Register the run's model, and end it.
 
-    What its tasks have left with it is put together first. RUN is the id that `begin` has printed. [default: MLFLOW_RUN_ID] It can be called again: what is
-    done is not done twice. Exits with 1 if the run has failed.
+    What its tasks have left with it is put together first. RUN is the id that `begin` has printed.
+    [default: MLFLOW_RUN_ID] It can be called again: what is done is not done twice. Exits with 1
+    if the run has failed.
     """
     from ..orchestration.begin import find_begun
     from ..orchestration.end import end
