@@ -16,7 +16,7 @@ from tests.support import answers
 from tests.support.answers import Render
 from tests.support.machines import FOLDERS, Machines, differing, with_orchestrator
 from tests.support.orchestrators import IMAGE, bundle, lines_of, manifests, run_pods
-from tests.support.profiles import IS_WEEKLY
+from tests.support.profiles import IS_WEEKLY, weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.training import training
 
@@ -105,6 +105,7 @@ state: {type: json.JSONDataset, filepath: "${oc.env:TASKS_DATA}/${oc.env:MLFLOW_
 """
 
 
+@weekly
 def test_the_tasks_of_a_databricks_job_make_the_run_of_one_process(machines: Machines) -> None:
     project = machines.project
     folder = with_orchestrator(project, "databricks")
@@ -183,6 +184,7 @@ def parsed(project: Project, **env: str) -> tuple[dict[str, Any], dict[str, dict
     return options, {task["id"]: task for task in tasks}
 
 
+@weekly
 def test_the_tasks_of_airflow_make_the_run_of_one_process(machines: Machines) -> None:
     project = machines.project
     with_orchestrator(project, "airflow")

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from tests.support.forked_kedro import Forked
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.proxy import Proxy
 from tests.support.slow import (
@@ -82,7 +83,15 @@ def test_a_server_that_hangs_for_a_while_slows_nothing_and_gets_everything(
     assert not journals(slow)
 
 
-@pytest.mark.parametrize("call", ["log-batch", "mlflow-artifacts/", "traces", "runs/update"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "log-batch",
+        pytest.param("mlflow-artifacts/", marks=weekly),
+        pytest.param("traces", marks=weekly),
+        "runs/update",
+    ],
+)
 def test_a_run_ends_though_the_server_hangs_whatever_it_was_asked(
     slow: Project, proxy: Proxy, server: str, experiment: str, call: str
 ) -> None:

@@ -58,9 +58,9 @@ def end(project: Project, run: str, *options: str, code: int = 0, **env: str) ->
 
 def all_well(project: Project, run: str) -> None:
     for task in tasks(project):
-        assert f"Joined MLflow run {run}: the part of {task['name']} has finished" in run_task(
-            project, task, run
-        )
+        node = task["command"].split(" ")[-1]
+        screen = run_task(project, task, run)
+        assert f"Joined MLflow run {run}: the part of {node} has finished" in screen
 
 
 def two_at_a_time(project: Project, run: str) -> None:
@@ -110,6 +110,25 @@ def all_run_twice(project: Project, run: str) -> None:
     all_well(project, run)
 
 
+def the_server_is_away_for_a_while(project: Project, run: str) -> None:
+    """What could not be delivered arrives with the next task, and replaces no later try."""
+    for task in tasks(project):
+        if task["name"] in ("fit", "train"):
+            run_task(project, task, run, {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}, code=1)
+        run_task(project, task, run)
+    assert journals(project) == []
+
+
+def another_run_at_the_same_time(project: Project, run: str) -> None:
+    other = begin(project, "--params", "shift=9.5")
+    for task, of_other in zip(tasks(project), tasks(project, "--params", "shift=9.5"), strict=True):
+        for each, run_id in ((of_other, other), (task, run)):
+            run_task(project, each, run_id)
+    project.client.set_terminated(other, "KILLED")
+    assert project.client.get_run(other).data.params["shift"] == "9.5"
+    project.client.delete_run(other)
+
+
 @pytest.mark.parametrize(
     "happens",
     [
@@ -118,6 +137,8 @@ def all_run_twice(project: Project, run: str) -> None:
         pytest.param(all_well, marks=weekly),
         pytest.param(all_run_twice, marks=weekly),
         pytest.param(one_fails_and_is_tried_again, marks=weekly),
+        pytest.param(the_server_is_away_for_a_while, marks=weekly),
+        pytest.param(another_run_at_the_same_time, marks=weekly),
     ],
 )
 def test_tasks_make_the_run_that_one_process_makes(
@@ -131,11 +152,9 @@ def test_tasks_make_the_run_that_one_process_makes(
     assert f"MLflow run {run} has finished, registered {PACKAGE} version 2" in end(trains, run)
     if happens is two_at_a_time:  # What had been read before a model was made is a matter of time.
         expected["models"] = contents(trains.client, run)["models"]
-
     assert differences(contents(trains.client, run), expected) == []
     # Once more, it changes nothing.
     assert f"MLflow run {run} has finished" in end(trains, run)
-
     assert differences(contents(trains.client, run), expected) == []
     assert len(trains.runs()) == 2
 
@@ -250,6 +269,7 @@ def test_nodes_that_pass_what_has_no_file_are_one_task_by_memory(trains: Project
     ]
 
 
+@weekly
 def test_a_mirror_has_one_run_of_all_tasks(trains: Project) -> None:
     mirror = "mirrors: [{mlflow_tracking_uri: 'sqlite:///mirror.db'}]\nmodel:\n"
     trains.edit("conf/base/mlflow.yml", "model:\n", mirror)
@@ -333,3 +353,44 @@ def kill_soon(project: Project, command: Sequence[str], run: str, chance: random
     time.sleep(chance.uniform(0.1, 3))
     process.kill()
     process.communicate()
+
+
+@weekly
+def test_tasks_share_the_child_runs_of_their_namespaces(trains: Project) -> None:
+    """Each namespace has one child run, as it has in the run of one process."""
+    nested = "tracking:\n  run: {nested: namespace}\n"
+    trains.edit("conf/base/mlflow.yml", "tracking:\n", nested)
+    source = trains.folder / f"src/{PACKAGE}/pipelines/training/pipeline.py"
+    trains.write(str(source), source.read_text("utf-8") + NAMESPACES)
+    trains.kedro("run")
+    (parent,) = (each for each in trains.runs() if "mlflow.parentRunId" not in each.data.tags)
+    alone = dict(children(trains, parent.info.run_id))
+    run = begin(trains)
+    all_well(trains, run)
+    end(trains, run)
+    assert dict(children(trains, run)) == alone
+    assert alone == {"north": ("FINISHED", 1.0), "south": ("FINISHED", 1.0)}
+
+
+NAMESPACES = """
+
+from kedro.pipeline import pipeline
+
+whole = create_pipeline
+
+def create_pipeline():
+    def halve(rows):
+        return {"half": len(rows) / 2}
+
+    each = Pipeline([node(halve, "rows", "sized", name="size")])
+    parts = [pipeline(each, namespace=name, inputs="rows") for name in ("north", "south")]
+    return Pipeline([whole(), *parts])
+"""
+
+
+def children(project: Project, run: str) -> list[tuple[str, Any]]:
+    return [
+        (each.info.run_name, (each.info.status, each.data.metrics["sized/half"]))
+        for each in project.runs()
+        if each.data.tags.get("mlflow.parentRunId") == run
+    ]

@@ -219,8 +219,6 @@ class TrackedRun(RunCapture):
         drained = [shipper.drain(deadline) for shipper in self._shippers]
         self._report(status, drained)
         is_safe = all(drained) or self._spill()
-        if self._join and self._server.delivery.gone:
-            is_safe = False
         if all(drained):
             with self.journal.tolerating():
                 put_away(self.journal.folder)

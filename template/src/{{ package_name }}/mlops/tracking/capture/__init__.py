@@ -59,7 +59,7 @@ class RunCapture:
         self._outputs = OutputCapture(self.journal, config.tracking)
         self._system: SystemMetrics | None = None
         # By it a worker on another machine knows that a folder that it finds is not the run's.
-        self._token = uuid4().hex
+        self.token = uuid4().hex
         # The data sets that draw the figures of outputs, by the outputs' names.
         self._drawn: dict[str, Any] = {}
         self._parameters: set[int] = set()  # Hashes of namespace and name.
@@ -72,7 +72,7 @@ class RunCapture:
         config = KedroMlflowConfig.model_validate(content["config"])
         listeners = listeners_of(config, State.of_journal(folder))
         capture = cls(folder, config, content["inputs"], listeners)
-        capture._token = content.get("token", capture._token)
+        capture.token = content.get("token", capture.token)
         capture.watch_system(is_worker=True)
         return capture
 
@@ -83,7 +83,7 @@ class RunCapture:
             "inputs": sorted(self._inputs),
             "environment": self.config.environment,
             "experiment": self.config.tracking.experiment.model_dump(),
-            "token": self._token,
+            "token": self.token,
         }
         path = self.journal.folder / "run.json"
         path.write_text(json.dumps(content), encoding="utf-8")
