@@ -45,6 +45,10 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Where it is set, a run fails whose tracking data do not arrive.
+os.environ.pop("CI", None)
+
+
 @pytest.fixture(autouse=True)
 def environment_stays() -> Iterator[None]:
     """Put back what tells MLflow something, as code that a test calls in this process may set.
