@@ -309,7 +309,25 @@ def test_what_does_not_arrive_goes_to_a_store(trains: Project, tmp_path: Path) -
     assert [model[:2] for model in models] == [(PACKAGE, "READY"), ("line", "READY")]
 
 
-def test_a_run_that_nobody_ends_is_ended_by_sync(trains: Project) -> None:
+def test_what_could_not_be_begun_does_not_stay_under_way(trains: Project) -> None:
+    """MLflow has made the run, and its store of files takes nothing."""
+    store = "experiment:\n    create_experiment_kwargs: {artifact_location: 'file:///proc/no'}\n"
+    trains.edit("conf/base/mlflow.yml", "experiment:\n", store)
+    hours = "shipping: {abandoned_after_hours: 1.0e-6}\nmodel:\n"
+    trains.edit("conf/base/mlflow.yml", "model:\n", hours)
+    result = trains.kedro("mlflow", "run", "begin", code=1)
+    assert "has not taken the run (" in said(result.stderr)
+    assert "Traceback" not in result.stderr
+    (found,) = trains.runs()
+    assert (found.info.status, journals(trains)) == ("FAILED", [])
+    run = found.info.run_id
+    assert "has no record of its begin" in end(trains, run, code=1)
+    trains.client.update_run(run, "RUNNING")
+    synced = said(trains.kedro("mlflow", "sync", "--env", "tasks").stdout)
+    assert f"{run}: begun and never ended: The run {run} has no record of its begin" in synced
+
+
+def test_a_run_that_was_never_ended_is_ended_by_sync(trains: Project) -> None:
     hours = "shipping: {abandoned_after_hours: 1.0e-6}\nmodel:\n"
     trains.edit("conf/base/mlflow.yml", "model:\n", hours)
     done, run = begin(trains), begin(trains)
@@ -384,7 +402,7 @@ def create_pipeline():
 
     each = Pipeline([node(halve, "rows", "sized", name="size")])
     parts = [pipeline(each, namespace=name, inputs="rows") for name in ("north", "south")]
-    return Pipeline([whole(), *parts])
+    return Pipeline([whole(), each, *parts])
 """
 
 

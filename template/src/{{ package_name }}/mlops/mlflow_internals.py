@@ -297,7 +297,7 @@ def initialize_tables(engine: "Engine") -> None:
 
 
 def latest_points(run: "Run") -> "dict[str, Metric]":
-    """Return the latest point of each metric; MLflow's public names have the value alone."""
+    """Return the latest point of each metric, by its name; public names have the value alone."""
     return {each.key: each for each in run.data._metric_objs}
 
 

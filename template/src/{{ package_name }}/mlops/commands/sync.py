@@ -49,7 +49,7 @@ def command(project: Project, source: str | None, refused: bool, given_up: str |
 
 
 def _end_abandoned(project: Project) -> None:
-    """End runs that were begun for tasks, and that nobody has ended for a long time."""
+    """End runs that were begun for tasks a long time ago, and never ended."""
     from ..orchestration.end import abandoned, end
 
     try:
@@ -62,7 +62,11 @@ def _end_abandoned(project: Project) -> None:
             command = f"`uv run kedro mlflow sync --env {environment}`"
             click.echo(f"{run_id}: begun and never ended, {command} ends it")
             continue
-        outcome = end(project.path, project.env, project.config, run_id, wait=0)
+        try:
+            outcome = end(project.path, project.env, project.config, run_id, wait=0)
+        except TrackingError as error:
+            click.echo(f"{run_id}: begun and never ended: {error.message}")
+            continue
         why = f": {outcome.reason}" if outcome.reason else ""
         click.echo(f"{run_id}: begun and never ended, {_ENDED[str(outcome.status)]} now{why}")
 

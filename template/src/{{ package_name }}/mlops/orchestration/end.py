@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,7 +27,7 @@ from ..tracking.journal import Record
 from ..tracking.progress import describe_failure
 from ..tracking.run import FAILURE_TAG, MISSING_TAG
 from ..tracking.shipping import Delivery
-from ..tracking.shipping.parts import BEGUN_TAG, FOLDER
+from ..tracking.shipping.parts import BEGIN, BEGUN_TAG, FOLDER
 from ..tracking.shipping.summary import last_records
 from ..tracking.shipping.sync import Outcome, deliver
 from .parts import Parts
@@ -71,14 +71,11 @@ def end(
             f"The run {run_id} was begun in another Kedro environment: give --env "
             f"{about['environment']}."
         )
-    folder = State.of(project_path).journals / run.data.tags["kedro.run_id"]
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        FileLock(folder / "lock") as taken,
-        _catalog_of(run_id),
-        opened(project_path, env, about["pipelines"], about["params"]) as project,
-    ):
-        if not taken:
+    wanted = project_path, env, about["pipelines"], about["params"]
+    with _catalog_of(run_id), opened(*wanted) as project, ExitStack() as stack:
+        folder = State.of(project_path).journals / run.data.tags["kedro.run_id"]
+        folder.mkdir(parents=True, exist_ok=True)
+        if not stack.enter_context(FileLock(folder / "lock")):
             raise TrackingError(f"The run {run_id} is being ended by another process.")
         listeners = listeners_of(project.config, State.of(project_path))
         delivery = Delivery(folder / "delivery-server.json", run_id=run_id, attempted=True)
@@ -102,7 +99,7 @@ def _catalog_of(run_id: str) -> Iterator[None]:
 
 
 def abandoned(config: KedroMlflowConfig) -> list[tuple[str, str]]:
-    """List runs that were begun for tasks and that nobody has ended, with their environments.
+    """List runs that were begun for tasks and never ended, with their environments.
 
     Nothing has happened in them for shipping.abandoned_after_hours.
     """
@@ -125,6 +122,11 @@ def abandoned(config: KedroMlflowConfig) -> list[tuple[str, str]]:
 
 def _wait_for_parts(client: "MlflowClient", run_id: str, deadline: float) -> Parts:
     """Download what the tasks have left, until all nodes have or one has failed, or time is up."""
+    names = [Path(each.path).stem for each in client.list_artifacts(run_id, FOLDER)]
+    if BEGIN not in names:
+        raise TrackingError(
+            f"The run {run_id} has no record of its begin, which has failed: begin another one."
+        )
     with TemporaryDirectory() as scratch:
         while True:
             found = Parts.read(Path(client.download_artifacts(run_id, FOLDER, scratch)))

@@ -60,7 +60,7 @@ class RefusalError(Exception):
 
 
 class LeftError(Exception):
-    """The caller has left: nobody waits for the rest of the work."""
+    """The caller has left: the rest of the work is not needed."""
 
 
 @dataclass(eq=False)

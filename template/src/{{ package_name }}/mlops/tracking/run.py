@@ -6,6 +6,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import filterfalse
 from pathlib import Path
 from uuid import uuid4
@@ -120,14 +121,18 @@ class TrackedRun(RunCapture):
             for shipper in self._shippers:
                 sink = shipper.sink
                 if not shipper.drain(deadline):
-                    why = reason_of(shipper.error) if shipper.error else "time ran out"
-                    raise TrackingError(f"{sink.place} has not taken the run ({why}).")
+                    raise shipper.error or TrackingError("time ran out")
                 for note in sink.notes:
                     logger.warning(note)
                 if isinstance(sink, MlflowSink):
                     sink.log_part(BEGIN)
                     sink.note_original(self._server.delivery.id_of())
             return self._server.delivery
+        except Exception as error:
+            with suppress(Exception):  # Else it would stay under way for ever.
+                self._server.give_up()
+            why = reason_of(error)
+            raise TrackingError(f"{sink.place} has not taken the run ({why}).") from error
         finally:
             self._lock.release()
             shutil.rmtree(self.journal.folder)

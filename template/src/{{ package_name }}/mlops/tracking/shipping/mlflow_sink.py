@@ -63,7 +63,8 @@ class MlflowSink(Sink):
         self._mirror = mirror
         self._listeners = listeners
         self._opened: MlflowClient | None = None
-        self._known: Run | None = None  # As it was when a task has joined it: begin's is all there.
+        # The run and its child runs, as they were when a task has joined them.
+        self._joined: dict[str, Run] = {}
         self._is_begun = False  # Whether it is made for tasks, and may have been made before.
 
     def is_well(self) -> bool:
@@ -89,8 +90,7 @@ class MlflowSink(Sink):
             if run_id and self._mirror:
                 run_id = find_mirrored(self._opened, self._tracking.experiment, run_id)
             if run_id:
-                run = join_run(self._opened, self.delivery, run_id, started)
-                self._known = run if self.delivery.is_task else None
+                self._joined[run_id] = join_run(self._opened, self.delivery, run_id, started)
             else:
                 create_run(self._opened, self.delivery, self._tracking.experiment, started)
         if is_server(self._server.uri):
@@ -106,9 +106,7 @@ class MlflowSink(Sink):
     def deliver(self, records: list[Record], patient: bool) -> None:
         """Send records; their params, metrics and tags go in as few calls as MLflow allows."""
         if self.delivery.is_task:
-            if self._known is None:  # Another process has joined the run.
-                self._known = self._client.get_run(self.delivery.id_of())
-            records = without_known_metrics(of_task(records), latest_points(self._known))
+            records = of_task(records)
         for record in records_of("child_started", records):
             create_child(self._client, self.delivery, record)
         parts: dict[str, list[Record]] = {}
@@ -146,6 +144,11 @@ class MlflowSink(Sink):
         """Leave what a task of the run has captured with the run."""
         log_part(self._client, self.delivery, self.folder, task)
 
+    def give_up(self) -> None:
+        """End a run, if it was made, that could not be begun as a whole."""
+        if run_id := self.delivery.id_of():
+            self._client.set_terminated(run_id, "FAILED")
+
     def note_original(self, run_id: str) -> None:
         """Let tasks find a mirror's run by the id that they join."""
         if self._mirror:
@@ -170,11 +173,12 @@ class MlflowSink(Sink):
         return self._opened
 
     def _deliver_to_run(self, run_id: str, records: list[Record], patient: bool) -> None:
+        if self.delivery.is_task:
+            known = latest_points(self._as_joined(run_id))
+            records = without_known_metrics(records, known)
         known_before = self.delivery.joined or (self.delivery.resumed and self._is_begun)
         if known_before and records_of("params", records):
-            run = self._known
-            if run is None or run.info.run_id != run_id:
-                run = self._client.get_run(run_id)
+            run = self._as_joined(run_id)
             records, changed = without_known_parameters(records, run.data.params)
             self.delivery.changed.update(changed)
             self.delivery.save()
@@ -195,6 +199,12 @@ class MlflowSink(Sink):
             attempt(f"the model {name}", self._log_model, shipment, name, record, parameters)
         for batch in batches(measured_models(records, self.delivery.models)):
             self._log_batch(run_id, batch, patient)
+
+    def _as_joined(self, run_id: str) -> "Run":
+        """Return what a run has had before; of a task's, that is all of begin's."""
+        if run_id not in self._joined or not self.delivery.is_task:
+            self._joined[run_id] = self._client.get_run(run_id)
+        return self._joined[run_id]
 
     def _log_batch(self, run_id: str, batch: Batch, patient: bool) -> None:
         """Send a batch; if the server refuses it, send what is in it piece by piece."""
