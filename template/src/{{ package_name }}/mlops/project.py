@@ -2,11 +2,14 @@
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
+from .disk import FileLock
 from .errors import TrackingError
 from .mlflow_internals import kedro_finds_pipelines_of, kedro_logs_nothing, loaded_pipelines
 
@@ -28,6 +31,24 @@ class State:
         self.refused = folder / "refused"  # One folder per run of which MLflow refused something.
         self.unregistered = folder / "unregistered"  # One per run whose model has no version.
         self.holdouts = folder / "holdouts"  # The rows on which models were evaluated.
+
+    @contextmanager
+    def one_at_a_time(self, lock: str, doing: str, seconds: float) -> Iterator[None]:
+        """Wait until no other process of this machine does the same here.
+
+        A TrackingError says that it takes longer than so many seconds.
+        """
+        self.folder.mkdir(exist_ok=True)
+        held = FileLock(self.folder / f"{lock}.lock")
+        if not held.wait(seconds):
+            raise TrackingError(
+                f"Another process has been {doing} in this project for {seconds:g} s: wait for it, "
+                "or end it, and try again."
+            )
+        try:
+            yield
+        finally:
+            held.release()
 
     @classmethod
     def of(cls, project_path: Path) -> "State":

@@ -22,12 +22,20 @@ def project_config(project_path: Path, env: str | None) -> KedroMlflowConfig:
     from kedro.framework.session import KedroSession
 
     context = KedroSession.create(project_path, save_on_close=False, env=env).load_context()
+    return _FOR_GOOD.enter_context(accessible(context, project_path))
+
+
+@contextmanager
+def accessible(context: KedroContext, project_path: Path) -> Iterator[KedroMlflowConfig]:
+    """Read a context's mlflow.yml, and give MLflow's calls access to its server meanwhile."""
     config = read_config(context, project_path)
     server = config.server
-    _FOR_GOOD.enter_context(exported(credentials(context, server.credentials)))
-    _FOR_GOOD.enter_context(headers_provided(server.request_header_provider, lambda: context))
-    require_all(config)
-    return config
+    with (
+        exported(credentials(context, server.credentials)),
+        headers_provided(server.request_header_provider, lambda: context),
+    ):
+        require_all(config)
+        yield config
 
 
 def credentials(context: KedroContext, key: str | None) -> dict[str, str]:

@@ -60,13 +60,11 @@ def for_tasks(function: Callable[..., None]) -> Callable[..., None]:
     return call
 
 
-def of_kedro(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def of_kedro(*names: str) -> Callable[[click.Command], click.Command]:
     """Add options of `kedro run` to a command, which reads them as Kedro does."""
 
-    def add(function: Callable[..., None]) -> Callable[..., None]:
-        for name in names:
-            option = next(each for each in kedro_run.params if each.name == name)
-            function.__dict__.setdefault("__click_params__", []).append(copy(option))
-        return function
+    def add(command: click.Command) -> click.Command:
+        command.params += [copy(each) for each in kedro_run.params if each.name in names]
+        return command
 
     return add

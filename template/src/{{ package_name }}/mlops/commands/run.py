@@ -22,9 +22,9 @@ def command() -> None:
     """
 
 
+@of_kedro("pipelines", "params")
 @command.command("begin")
 @for_tasks
-@of_kedro("pipelines", "params")
 @click.option("--name", help="Name of the run. [default: tracking.run.name in mlflow.yml]")
 @click.option("--key", help="What the orchestrator calls it: begun twice, it is one run.")
 @click.option("--json", "as_json", is_flag=True, help="Print id, experiment and address.")

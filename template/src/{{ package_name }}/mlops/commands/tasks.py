@@ -18,9 +18,9 @@ _ENTRY = """\
   filepath: ${oc.env:TASKS_DATA,data/tasks}/${oc.env:MLFLOW_RUN_ID,local}/{name}.pickle"""
 
 
+@of_kedro("pipelines", "params")
 @click.command("tasks")
 @for_tasks
-@of_kedro("pipelines", "params")
 @click.option(
     "--by",
     type=click.Choice(["node", "namespace", "memory"]),

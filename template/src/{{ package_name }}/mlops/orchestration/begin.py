@@ -1,7 +1,6 @@
 """The begin of a run whose nodes tasks will run: made once, with all that is known before them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +10,6 @@ from uuid import uuid4
 from ..backend.client import connect
 from ..backend.pages import has_pages, page
 from ..config import KedroMlflowConfig
-from ..disk import FileLock
 from ..errors import TrackingError
 from ..project import State
 from ..registry import listeners_of
@@ -53,7 +51,9 @@ def begin(
     project cannot run so, or that MLflow does not take the run: then none is begun.
     """
     params, state = params or {}, State.of(project_path)
-    with one_at_a_time(state), opened(project_path, env, pipelines, params) as project:
+    # Two of the same key would make two runs.
+    alone = state.one_at_a_time("begin", "beginning a run", _SECONDS_TO_WAIT)
+    with alone, opened(project_path, env, pipelines, params) as project:
         config = _for_begin(project.config, name)
         start = RunStart(
             project.run_params,
@@ -86,19 +86,6 @@ def begin(
     if has_pages(config.server.uri):
         address = page(config.server.uri, delivery.experiment_id, run_id)
     return Begun(run_id, delivery.experiment_id, address)
-
-
-@contextmanager
-def one_at_a_time(state: State) -> Iterator[None]:
-    """Let no other process of this project begin: two of the same key would make two runs."""
-    state.folder.mkdir(exist_ok=True)
-    lock = FileLock(state.folder / "begin.lock")
-    if not lock.wait(_SECONDS_TO_WAIT):
-        raise TrackingError("Another process has been beginning a run for too long: end it.")
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def find_begun(config: KedroMlflowConfig, key: str) -> str:

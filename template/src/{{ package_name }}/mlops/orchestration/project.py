@@ -12,9 +12,8 @@ from kedro.framework.session import KedroSession
 from kedro.io import DataCatalog
 from kedro.pipeline import Pipeline
 
-from ..backend.access import credentials, exported, headers_provided
-from ..backend.preflight import require_all
-from ..config import KedroMlflowConfig, read_config
+from ..backend.access import accessible
+from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..project import registered_pipelines
 from ..redaction import KNOWN, credential_values, secret_values
@@ -38,25 +37,19 @@ def opened(
     """Open a project, with access to its MLflow meanwhile; a TrackingError says what is wrong."""
     session = KedroSession.create(path, save_on_close=False, env=env, runtime_params=dict(params))
     context = session.load_context()
-    config = read_config(context, path)
-    with suppress(Exception):  # There is no credentials.yml.
-        KNOWN.add(credential_values(context.config_loader["credentials"]))
-    KNOWN.add(secret_values(plain(dict(context.params)), config.redaction.patterns))
-    run_params = {
-        "run_id": session.session_id,
-        "project_path": path.as_posix(),
-        "env": context.env,
-        "kedro_version": kedro_version,
-        "pipeline_names": list(pipelines) or None,
-        "runtime_params": dict(params),
-        "runner": None,
-    }
-    server = config.server
-    with (
-        exported(credentials(context, server.credentials)),
-        headers_provided(server.request_header_provider, lambda: context),
-    ):
-        require_all(config)
+    with accessible(context, path) as config:
+        with suppress(Exception):  # There is no credentials.yml.
+            KNOWN.add(credential_values(context.config_loader["credentials"]))
+        KNOWN.add(secret_values(plain(dict(context.params)), config.redaction.patterns))
+        run_params = {
+            "run_id": session.session_id,
+            "project_path": path.as_posix(),
+            "env": context.env,
+            "kedro_version": kedro_version,
+            "pipeline_names": list(pipelines) or None,
+            "runtime_params": dict(params),
+            "runner": None,
+        }
         catalog = cast("DataCatalog", context.catalog)
         yield OpenedProject(config, run_params, pipeline_of(pipelines), catalog)
 

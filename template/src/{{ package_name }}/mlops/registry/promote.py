@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ..backend.client import connect, is_transient, reason_of
 from ..config import KedroMlflowConfig
-from ..disk import FileLock
 from ..errors import TrackingError
 from ..project import State
 from ..tracking import RunListener
@@ -179,17 +178,8 @@ class Promotion(RunListener):
     @contextmanager
     def _one_at_a_time(self) -> "Iterator[MlflowClient]":
         """Wait until no other process of this machine promotes in this project."""
-        self._state.folder.mkdir(exist_ok=True)
-        lock = FileLock(self._state.folder / "promotion.lock")
-        if not lock.wait(_SECONDS_TO_WAIT):
-            raise TrackingError(
-                f"Another process has been promoting in this project for {_SECONDS_TO_WAIT:g} s: "
-                "wait for it, or end it, and try again."
-            )
-        try:
+        with self._state.one_at_a_time("promotion", "promoting", _SECONDS_TO_WAIT):
             yield connect(self._server)
-        finally:
-            lock.release()
 
 
 def _summary(verdict: Verdict, result: str, reason: str, dry_run: bool) -> str:
