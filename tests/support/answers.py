@@ -65,9 +65,18 @@ def questions() -> dict[str, dict[str, Any]]:
 
 
 def choices(question: Mapping[str, Any]) -> list[str]:
-    """The values to choose from; empty for a question that takes any text."""
+    """The answers to choose from, as a command line gives them; empty where any text is taken."""
     given = question.get("choices", [])
-    return list(given.values() if isinstance(given, dict) else given)
+    values = list(given.values() if isinstance(given, dict) else given)
+    if not question.get("multiselect"):
+        return values
+    some = (several for size in range(len(values) + 1) for several in combinations(values, size))
+    return [as_text(list(several)) for several in some]
+
+
+def as_text(answer: Any) -> Any:
+    """An answer as a command line gives it: several are a list of YAML."""
+    return f"[{', '.join(answer)}]" if isinstance(answer, list) else answer
 
 
 def known(answers: Mapping[str, str]) -> dict[str, str]:
@@ -178,10 +187,10 @@ _compiled: dict[tuple[object, ...], Any] = {}
 
 
 def recorded(project: Path) -> dict[str, Any]:
-    """What the answers file of a project says, without what is no answer."""
+    """What the answers file of a project says, as a command line gives it; no other keys."""
     content: dict[str, Any] = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
     no_answer = ("_", "package_folder", "rules_file")
-    return {key: value for key, value in content.items() if not key.startswith(no_answer)}
+    return {key: as_text(value) for key, value in content.items() if not key.startswith(no_answer)}
 
 
 def files(project: Path) -> dict[str, bytes]:

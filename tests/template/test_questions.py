@@ -12,7 +12,13 @@ from copier.errors import UnsafeTemplateError
 from pytest_copie.plugin import Copie
 
 from tests.support import answers
-from tests.support.answers import UnknownAnswerError, choices, configuration, questions
+from tests.support.answers import (
+    UnknownAnswerError,
+    as_text,
+    choices,
+    configuration,
+    questions,
+)
 
 # The answers of somebody who presses Enter all the way.
 DEFAULTS = {
@@ -30,6 +36,7 @@ DEFAULTS = {
     "ci": "github",
     "example": "regression",
     "orchestrator": "none",
+    "features": "[]",
 }
 
 SERVING = ["mlflow", "none", "docker", "kubernetes", "sagemaker", "databricks"]
@@ -54,6 +61,7 @@ ACCEPTED = [
     *[("ci", value) for value in ["github", "gitlab", "none"]],
     *[("example", value) for value in ["regression", "classification", "none"]],
     *[("orchestrator", value) for value in ORCHESTRATORS],
+    *[("features", value) for value in ["[]", "[tuning]"]],
     ("tracking_uri", "https://mlflow.example.com/team"),
 ]
 
@@ -80,6 +88,7 @@ REFUSED = [
     ("example", "iris", "'iris' is not in"),
     ("orchestrator", "cron", "'cron' is not in"),
     ("orchestrator", "databricks", "Answer tracking_preset=databricks too"),
+    ("features", "[mining]", "'mining' is not in"),
     ("backend_store", "oracle", "'oracle' is not in"),
     ("artifact_store", "ftp", "'ftp' is not in"),
 ]
@@ -139,7 +148,7 @@ def test_every_question_has_an_accepted_and_a_refused_answer_here() -> None:
 def test_every_default_is_accepted_and_recorded(copie: Copie, template: Path) -> None:
     result = copie.copy(template_dir=template)
     assert result.exception is None
-    assert result.answers == DEFAULTS
+    assert {key: as_text(value) for key, value in result.answers.items()} == DEFAULTS
 
 
 @pytest.mark.parametrize(("key", "answer"), ACCEPTED)
