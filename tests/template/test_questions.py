@@ -61,7 +61,7 @@ ACCEPTED = [
     *[("ci", value) for value in ["github", "gitlab", "none"]],
     *[("example", value) for value in ["regression", "classification", "none"]],
     *[("orchestrator", value) for value in ORCHESTRATORS],
-    *[("features", value) for value in ["[]", "[tuning]"]],
+    *[("features", value) for value in ["[]", "[tuning]", "[monitoring]", "[tuning, monitoring]"]],
     ("tracking_uri", "https://mlflow.example.com/team"),
 ]
 

@@ -67,7 +67,8 @@ def shared(
         digest = tags["holdout.digest"]
         journal.append("tags", values=tags)
     (folder / "model").mkdir()
-    capture.share(config, journal, folder / "model")
+    model = mlops("tracking").PackagedModel(folder / "model", None, None)
+    capture.model_packaged(config, journal, None, model)
     return folder / "model", digest
 
 

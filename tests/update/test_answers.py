@@ -109,10 +109,11 @@ def test_an_older_project_has_the_default_example_and_keeps_its_names(
 @pytest.mark.parametrize("tag", versions.released())
 def test_an_older_project_gets_a_feature(tag: str, published: Path, tmp_path: Path) -> None:
     project = versions.start(published, tmp_path / "project", tag)
-    feature = {"features": "[tuning]"}
+    feature = {"features": "[tuning, monitoring]"}
     assert not versions.update(project, versions.WORKING_TREE, feature).conflicts
     assert answers.recorded(project).items() >= feature.items()
     assert (project / "conf/base/tuning.yml").is_file()
+    assert (project / "conf/base/monitoring.yml").is_file()
 
 
 # --- what the new answers do without ---

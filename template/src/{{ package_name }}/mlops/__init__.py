@@ -9,6 +9,7 @@
     doctor/             checks of the set-up
     update/             `copier update`, made safe
     registry/           versions of the model, and their promotion
+    monitoring/         drift and late truth, if an answer asks for it
     model/              the inference pipeline as a model
     tracking/           a run: captured, written to its journal, shipped to MLflow
     backend/            access to MLflow

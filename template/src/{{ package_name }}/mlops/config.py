@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 
 from .directions import direction_of
 from .errors import TrackingError, one_line
-from .project import PACKAGE, anchor, is_database
+from .project import PACKAGE, TEMPLATE_FOLDER, anchor, is_database
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -291,11 +291,22 @@ class KedroMlflowConfig(_Options):
     deployment: Any = None  # `deployment/options.py` checks it, where an answer asks for that.
     _environment: str = PrivateAttr("")
     _option: str = PrivateAttr("")
+    _monitoring: Any = PrivateAttr(None)
 
     @property
     def environment(self) -> str:
         """The Kedro environment that it was read from."""
         return self._environment
+
+    @property
+    def monitoring(self) -> Any:
+        """monitoring.yml, as `monitoring/options.py` has it; none where no answer asks for that."""
+        return self._monitoring
+
+    def watch(self, monitoring: Any) -> "KedroMlflowConfig":
+        """Note what monitoring.yml says."""
+        self._monitoring = monitoring
+        return self
 
     def read_from(self, environment: str, default: str) -> "KedroMlflowConfig":
         """Note the Kedro environment that it was read from; the default one needs no option."""
@@ -314,15 +325,32 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
     The rules may be in mlflow.yml as well, where projects of version 2.0 have them.
     """
     loader: Any = context.config_loader
-    rules: dict[str, Any] = {}
-    if hasattr(loader, "config_patterns"):  # A project's settings.py need not name the file.
-        loader.config_patterns.setdefault("promotion", [RULES])
-        loader.merge_strategy.setdefault("promotion", "soft")
-        rules = _read(loader, "promotion")
+    rules = _read_file(loader, "promotion")
     content = _read(loader, "mlflow")
     default = getattr(loader, "default_run_env", "")
     config = resolve(parse_config(content, rules), project_path)
-    return config.read_from(context.env or default, default)
+    return config.watch(_monitoring(loader)).read_from(context.env or default, default)
+
+
+def _monitoring(loader: Any) -> Any:
+    """Read and check monitoring.yml, where an answer asks for it."""
+    if not (TEMPLATE_FOLDER / "monitoring").is_dir():
+        return None
+    schema = import_module(".monitoring.options", __package__).MonitoringOptions
+    try:
+        return schema.model_validate(_read_file(loader, "monitoring"))
+    except ValidationError as error:
+        lines = [f"monitoring.yml: {_explain(schema, each)}" for each in error.errors()]
+        raise TrackingError("\n".join(lines)) from error
+
+
+def _read_file(loader: Any, key: str) -> dict[str, Any]:
+    """Read a file of the template's own, which a project's settings.py need not name."""
+    if not hasattr(loader, "config_patterns"):
+        return {}
+    loader.config_patterns.setdefault(key, [f"{key}.yml"])
+    loader.merge_strategy.setdefault(key, "soft")
+    return _read(loader, key)
 
 
 def _read(loader: Any, key: str) -> dict[str, Any]:

@@ -102,7 +102,7 @@ def _package(
         restore(run, catalog)
         reopen_journal(run, journal)
         with mlflow_elsewhere(project.config.server.uri):
-            add_model(project.config, catalog, journal, tables_of(run), holdout.share)
+            add_model(project.config, catalog, journal, tables_of(run), listeners)
     except Exception as error:
         journal.close()
         shutil.rmtree(folder, ignore_errors=True)

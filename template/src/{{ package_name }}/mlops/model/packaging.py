@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from shutil import copytree, ignore_patterns
@@ -22,7 +22,7 @@ from ..errors import AS_IT_IS, TrackingError
 from ..mlflow_internals import quieten_mlflow
 from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, State, registered_pipeline
 from ..redaction import Patterns, mask
-from ..tracking import RunListener, RunStart
+from ..tracking import PackagedModel, RunListener, RunStart
 from ..tracking.capture.values import read_parameters
 from ..tracking.journal import Journal
 from . import plan
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from ..tracking.shipping import Delivery
     from .schema import Schema
     from .tensor_schema import TensorSchema
-
-    # Writes more into the folder of a run's model.
-    Addition = Callable[[KedroMlflowConfig, Journal, Path], None]
 
 logger = logging.getLogger(__name__)
 
@@ -66,11 +63,9 @@ class Packaging(RunListener):
 
     subject = "The schema of a table"
 
-    def __init__(
-        self, options: ModelOptions, secrets: Patterns = (), add: "Addition | None" = None
-    ) -> None:
-        """Take what mlflow.yml says of the model and of secrets, and what adds files to it."""
-        self._options, self._secrets, self._add = options, secrets, add
+    def __init__(self, options: ModelOptions, secrets: Patterns = ()) -> None:
+        """Take what mlflow.yml says of the model and of secrets."""
+        self._options, self._secrets = options, secrets
         self._tables = TrainingTables()
 
     def run_starts(self, start: RunStart) -> None:
@@ -125,7 +120,8 @@ class Packaging(RunListener):
         if not fitted:
             return
         try:
-            add_model(run.config, catalog, run.journal, self._tables.schemas(catalog), self._add)
+            tables = self._tables.schemas(catalog)
+            add_model(run.config, catalog, run.journal, tables, run.listeners)
         except Exception as error:
             if refusal(error):  # Of the disk: nothing could be kept either.
                 raise
@@ -162,20 +158,20 @@ def add_model(
     catalog: DataCatalog,
     journal: Journal,
     tables: "Iterable[Schema]",
-    add: "Addition | None" = None,
+    listeners: Sequence[RunListener] = (),
 ) -> None:
     """Package the model with its card, and write it into the journal of a run.
 
-    The tables are those that the training has read.
+    The tables are those that the training has read; the listeners may add files to the model.
     """
     options, folder = config.model, journal.files / "pipeline_model"
     assert options
     with atomic(folder):
-        package(options, catalog, folder, config.redaction.patterns, tables)
+        made = package(options, catalog, folder, config.redaction.patterns, tables)
         project_path = State.of_journal(journal.folder).project_path
         write_card(config, project_path, journal.folder, folder)
-        if add:
-            add(config, journal, folder)
+        for listener in listeners:
+            listener.model_packaged(config, journal, catalog, made)
     # A registered model of Unity Catalog has three names with dots between them; MLflow takes
     # none in a run's own model.
     name = options.name.rpartition(".")[2]
@@ -195,7 +191,7 @@ def package(
     folder: Path,
     secrets: Patterns = (),
     tables: "Iterable[Schema]" = (),
-) -> None:
+) -> PackagedModel:
     """Write the inference pipeline into a new folder, as an MLflow pyfunc from code.
 
     The model holds the project's package, the fitted data sets in the formats of their catalog
@@ -258,6 +254,7 @@ def package(
             # indexes and all.
             uv_project_path=scratch,
         )
+    return PackagedModel(folder, schema, predict)
 
 
 def copy_code(folder: Path) -> Path:

@@ -27,7 +27,7 @@ class TrainingTables:
 
     def expect(self, training: Pipeline, inference: Pipeline, name: str) -> None:
         """Note which data sets of a training pipeline to look at for the inference's input."""
-        found = dict.fromkeys(_candidates(training, inference, name))
+        found = dict.fromkeys(candidates(training, inference, name))
         self._names = [each for each in found if each != name]  # One run may train and score.
 
     def look(self, inputs: Mapping[str, Any]) -> None:
@@ -52,7 +52,7 @@ class TrainingTables:
                 yield self._found[name]
 
 
-def _candidates(training: Pipeline, inference: Pipeline, name: str) -> Iterator[str]:
+def candidates(training: Pipeline, inference: Pipeline, name: str) -> Iterator[str]:
     """Yield the data sets that are to training what a data set is to inference.
 
     First those that the same function gets in the same place, then the raw data, then what the

@@ -5,6 +5,8 @@
 of its own; `report.py` shows the verdict.
 """
 
+from importlib import import_module
+
 from ..config import KedroMlflowConfig
 from ..project import State
 from ..tracking import RunListener
@@ -17,10 +19,11 @@ def listeners_of(config: KedroMlflowConfig, state: State) -> list[RunListener]:
     from .promote import Promotion
     from .versions import Registration
 
-    holdout = HoldoutCapture(config.promotion, state)
-    listeners: list[RunListener] = [Registration(config), holdout]
+    listeners: list[RunListener] = [Registration(config), HoldoutCapture(config.promotion, state)]
     if config.model:
-        listeners.insert(0, Packaging(config.model, config.redaction.patterns, holdout.share))
+        listeners.insert(0, Packaging(config.model, config.redaction.patterns))
         if config.promotion.auto:
             listeners.append(Promotion(config, state))
+        if config.monitoring:  # An answer has asked for that room.
+            listeners.append(import_module("..monitoring", __package__).listener_of(config))
     return listeners

@@ -26,7 +26,7 @@ from ..errors import TrackingError, one_line
 from ..model import transfer
 from ..project import State
 from ..redaction import Patterns, mask
-from ..tracking import RunListener
+from ..tracking import PackagedModel, RunListener
 from ..tracking.capture.foreign import is_a, size_of
 from ..tracking.capture.inputs import describe_table
 from ..tracking.capture.values import plain, valid_name
@@ -73,7 +73,13 @@ class HoldoutCapture(RunListener):
             tags[ROWS_TAG] = str(count)
         return tags
 
-    def share(self, config: KedroMlflowConfig, journal: Journal, model: Path) -> None:
+    def model_packaged(
+        self,
+        config: KedroMlflowConfig,
+        journal: Journal,
+        catalog: "DataCatalog",
+        model: PackagedModel,
+    ) -> None:
         """Write the holdout into the folder of a run's model, if it may go with the version."""
         shared = self._options.share_holdout
         if shared is None:
@@ -83,9 +89,9 @@ class HoldoutCapture(RunListener):
         if not inputs:
             return
         try:
-            transfer.write(_plain(inputs, config.redaction.patterns), model / _SHARED)
+            transfer.write(_plain(inputs, config.redaction.patterns), model.folder / _SHARED)
         except Exception as error:
-            shutil.rmtree(model / _SHARED, ignore_errors=True)
+            shutil.rmtree(model.folder / _SHARED, ignore_errors=True)
             logger.warning(
                 "The holdout does not go with the version, which can be compared on this machine "
                 "alone: %s has no form without a pickle.",

@@ -194,6 +194,7 @@ class Registration(RunListener):
         start.about.append(f"version {version.version}")
         folder, patterns = download(version, server), self._config.redaction.patterns
         required = RequiredColumns(options.input, called(version), columns_of(folder))
+        start.scored_by = folder
         start.tags |= use_version(options, version, folder, start, patterns, required)
 
     def shipping_starts(self, client: "MlflowClient", started: Record) -> None:

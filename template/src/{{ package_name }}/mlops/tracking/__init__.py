@@ -7,20 +7,22 @@
 `hook.py` chooses. `mlflow` is imported only when a run starts.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kedro.io import DataCatalog
     from kedro.pipeline import Pipeline
     from kedro.pipeline.node import Node
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
 
-    from ..config import PlaceOptions
+    from ..config import KedroMlflowConfig, PlaceOptions
     from .capture import RunCapture
-    from .journal import Record
+    from .journal import Journal, Record
     from .shipping import Delivery
 
 
@@ -34,6 +36,7 @@ class RunStart:
     catalog: "DataCatalog"
     tags: dict[str, str] = field(default_factory=dict)
     about: list[str] = field(default_factory=list)  # What a listener adds to the run's name.
+    scored_by: "Path | None" = None  # The files of the version that predicts, if one does.
     is_tracked: bool = True  # Whether mlflow.yml does not leave the run out.
     registers: str | None = None  # The model that this run adds a version to, if it succeeds.
     mark: str | None = None  # By which a run that was made already is found again.
@@ -48,6 +51,14 @@ class Shipment(NamedTuple):
     server: "PlaceOptions"
 
 
+class PackagedModel(NamedTuple):
+    """A model that a run has fitted, in a folder of its journal."""
+
+    folder: "Path"
+    schema: Any  # Of its input.
+    predict: "Callable[[Any], Any]"
+
+
 class RunListener:
     """Base class: every method does nothing."""
 
@@ -59,6 +70,15 @@ class RunListener:
     def node_called(self, node: "Node", inputs: Mapping[str, Any]) -> Mapping[str, str]:
         """Return tags for the run, of what a node reads; called in worker processes too."""
         return {}
+
+    def model_packaged(
+        self,
+        config: "KedroMlflowConfig",
+        journal: "Journal",
+        catalog: "DataCatalog",
+        model: PackagedModel,
+    ) -> None:
+        """Add files to the model of a run, before it is shipped."""
 
     def run_ends(self, run: "RunCapture", catalog: "DataCatalog") -> None:
         """Add to a run whose nodes have all finished."""
