@@ -3,6 +3,7 @@
     cli.py  hook.py     the two entry points: Kedro's commands and Kedro's events
     commands/           one module per command of `kedro mlflow`
     serving/            the model behind an HTTP address
+    reproduction/       a run, repeated and compared
     deployment/         the model on another machine, if an answer asks for it
     orchestration/      one run over many tasks and machines
     migration/          runs of another MLflow, if an answer asks for it

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 # MLflow's own variables.
 EXPERIMENT_NAME = "MLFLOW_EXPERIMENT_NAME"
+# A folder for a run that is to leave no trace elsewhere: `kedro mlflow reproduce` sets it.
+SCRATCH = "KEDRO_MLFLOW_SCRATCH"
 _SYSTEM_METRICS = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 # The owner's rules of promotion.
 RULES = "promotion.yml"
@@ -202,6 +204,13 @@ class ArtifactsOptions(_Options):
     max_files: int = Field(default=100, ge=0)
 
 
+class DiffOptions(_Options):
+    """How much is kept of what differs from the commit, and what of it never is."""
+
+    max_kilobytes: float = Field(default=500, ge=0)
+    exclude: list[str] = ["data/**", "**/*.csv", "**/*.ipynb"]  # As git's patterns, with rows.
+
+
 class CaptureOptions(_Options):
     """What is captured of a run."""
 
@@ -225,6 +234,7 @@ class TrackingOptions(_Options):
     metrics: MetricsOptions = MetricsOptions()
     models: ModelsOptions = ModelsOptions()
     artifacts: ArtifactsOptions = ArtifactsOptions()
+    diff: DiffOptions = DiffOptions()
 
 
 class RedactionOptions(_Options):
@@ -329,6 +339,8 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
     content = _read(loader, "mlflow")
     default = getattr(loader, "default_run_env", "")
     config = resolve(parse_config(content, rules), project_path)
+    if folder := os.environ.get(SCRATCH):
+        config = in_scratch(config, Path(folder))
     return config.watch(_monitoring(loader)).read_from(context.env or default, default)
 
 
@@ -351,6 +363,26 @@ def _read_file(loader: Any, key: str) -> dict[str, Any]:
     loader.config_patterns.setdefault(key, [f"{key}.yml"])
     loader.merge_strategy.setdefault(key, "soft")
     return _read(loader, key)
+
+
+def in_scratch(config: KedroMlflowConfig, folder: Path) -> KedroMlflowConfig:
+    """Return a configuration by which a run leaves no trace but in a folder."""
+    uri = anchor("sqlite:///mlflow.db", folder)
+    creation = _CreateExperimentOptions(artifact_location=(folder / "artifacts").as_uri())
+    experiment = config.tracking.experiment.model_copy(
+        update={"create_experiment_kwargs": creation}
+    )
+    run = config.tracking.run.model_copy(update={"id": None})
+    tracking = config.tracking.model_copy(update={"experiment": experiment, "run": run})
+    return config.model_copy(
+        update={
+            "server": ServerOptions(mlflow_tracking_uri=uri, mlflow_registry_uri=uri),
+            "tracking": tracking,
+            "model": None,
+            "mirrors": [],
+            "shipping": _ShippingOptions(on_undelivered="fail"),
+        }
+    )
 
 
 def _read(loader: Any, key: str) -> dict[str, Any]:

@@ -5,9 +5,10 @@
 of its own; `report.py` shows the verdict.
 """
 
+import os
 from importlib import import_module
 
-from ..config import KedroMlflowConfig
+from ..config import SCRATCH, KedroMlflowConfig
 from ..project import State
 from ..tracking import RunListener
 
@@ -15,6 +16,7 @@ from ..tracking import RunListener
 def listeners_of(config: KedroMlflowConfig, state: State) -> list[RunListener]:
     """Return what takes part in a run beside its tracking: packaging, registration, promotion."""
     from ..model.packaging import Packaging
+    from ..tracking.scratch import KeptInProject
     from .holdout import HoldoutCapture
     from .promote import Promotion
     from .versions import Registration
@@ -26,4 +28,6 @@ def listeners_of(config: KedroMlflowConfig, state: State) -> list[RunListener]:
             listeners.append(Promotion(config, state))
         if config.monitoring:  # An answer has asked for that room.
             listeners.append(import_module("..monitoring", __package__).listener_of(config))
+    if SCRATCH in os.environ:
+        listeners.append(KeptInProject())
     return listeners

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DIGEST_TAG, ROWS_TAG = "holdout.digest", "holdout.rows"
+PREDICTIONS_TAG = "predictions.digest"  # Of what the model has predicted for the holdout.
 TOO_LARGE_TAG = "holdout.too_large"  # Its size, if it was not kept for that.
 _SHARED = "holdout"  # The folder in a version's files.
 _MAX_BYTES = 200_000_000
@@ -64,7 +65,7 @@ class HoldoutCapture(RunListener):
             return {}
         kept = {name: inputs[name] for name in sorted(inputs) if name != options.predictions}
         digest = _digest(node, kept)
-        tags = {DIGEST_TAG: digest}
+        tags = {DIGEST_TAG: digest, **_digest_of_predictions(inputs.get(str(options.predictions)))}
         if too_large := _save(self._state.holdouts / f"{digest}.pickle", kept):
             tags[TOO_LARGE_TAG] = too_large
         rows = kept[str(options.holdout)]
@@ -231,6 +232,16 @@ def _digest(node: Node, inputs: Mapping[str, Any]) -> str:
         for part in _content(name, value):
             digest.update(part)
     return digest.hexdigest()[:32]
+
+
+def _digest_of_predictions(value: Any) -> dict[str, str]:
+    """Return the digest of predictions as a tag; none of what has another one in each process."""
+    value = value.to_frame() if is_a(value, "pandas", "Series") else value
+    is_array = type(value).__module__ == "numpy" and value.dtype != object
+    if not (is_array or is_a(value, "pandas", "DataFrame")):
+        return {}
+    digest = hashlib.sha256(b"".join(_content("predictions", value)))
+    return {PREDICTIONS_TAG: digest.hexdigest()[:32]}
 
 
 def _source(node: Node) -> str:

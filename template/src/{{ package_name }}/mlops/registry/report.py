@@ -6,7 +6,7 @@ from time import gmtime, strftime
 from typing import TYPE_CHECKING
 
 from ..backend.client import if_exists, is_transient, reason_of
-from ..model.card import markdown_table
+from ..model.card import Table, markdown_table
 from .rules import Verdict
 
 if TYPE_CHECKING:
@@ -24,7 +24,11 @@ _SAYS = {True: ("yes", "holds"), False: ("NO", "does not hold"), None: ("not com
 
 def on_screen(verdict: Verdict) -> list[str]:
     """Format the table in aligned columns: the heading, then one line per rule."""
-    rows = _table(verdict)
+    return aligned(_table(verdict))
+
+
+def aligned(rows: Table) -> list[str]:
+    """Format a table in aligned columns, one line per row."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

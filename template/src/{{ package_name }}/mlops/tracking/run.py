@@ -28,6 +28,7 @@ from .capture.artifacts import capture_artifacts
 from .capture.command import replay_command
 from .capture.inputs import describe_input
 from .capture.nodes import is_inside, nodes_of, parts_of
+from .capture.sources import Sources
 from .capture.tags import run_name, run_tags
 from .capture.values import consumed_parameters, to_mlflow
 from .journal import Record, all_records, now
@@ -314,7 +315,8 @@ class TrackedRun(RunCapture):
         if config.tracking.capture.lineage:
             self._inputs.update(filterfalse(is_parameter, run.pipeline.inputs()))
         self.describe()
-        tags = run_tags(run.run_params, run.names, secrets) | run.tags
+        sources = Sources(Path(run.run_params["project_path"]), config.tracking.diff)
+        tags = run_tags(run.run_params, run.names, secrets) | sources.tags() | run.tags
         self.journal.write(
             "run_started",
             name=run_name(config.tracking.run.name, run, secrets),
@@ -329,6 +331,8 @@ class TrackedRun(RunCapture):
                 inside = [name for name in self._parts if is_inside(name, namespace)]
                 nodes = sum(len(self._parts[name].nodes) for name in inside)
                 self.journal.append("child_started", namespace, nodes=nodes, tags=tags)
+        with self.journal.capturing("What differs from the commit"):
+            sources.keep(self.journal)
 
     def _report(self, status: str, drained: Sequence[bool]) -> None:
         server = self._server

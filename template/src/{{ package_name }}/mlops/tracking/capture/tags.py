@@ -1,8 +1,6 @@
-"""Name and tags of a run: what it is at a glance, how it was started, and from which commit."""
+"""Name and tags of a run: what it is at a glance, and how it was started."""
 
-import os
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 from getpass import getuser
 from pathlib import Path
@@ -18,7 +16,6 @@ from .values import MAX_NAME_LENGTH, MAX_TAG_LENGTH, flatten, plain
 if TYPE_CHECKING:
     from kedro.pipeline import Pipeline
 
-_SECONDS_FOR_GIT = 5
 _DEFAULT_NAME = "{pipelines} {changed}"
 # How many changed parameters a name lists, and how many characters of a value.
 _LISTED, _SHOWN = 4, 30
@@ -40,7 +37,6 @@ def run_tags(
         "mlflow.source.name": PACKAGE,
         "mlflow.source.type": "PROJECT",
         "mlflow.user": user_name(),
-        **git_tags(project_path),
     }
     return {
         name: mask(name, value, patterns)[:MAX_TAG_LENGTH] for name, value in tags.items() if value
@@ -63,32 +59,6 @@ def user_name() -> str:
         return getuser()
     except (KeyError, OSError):  # A container may run under a user id that has no name.
         return "unknown"
-
-
-def git_tags(project_path: Path) -> dict[str, str]:
-    """Ask git, in one call, for the commit and whether files differ from it; empty without one.
-
-    Files that git does not know count as changes: a pipeline may import them.
-    """
-    try:
-        answer = subprocess.run(
-            ["git", "status", "--porcelain=v2", "--branch", "--", "."],
-            cwd=project_path,
-            # It must not take the index's lock from the user's own git.
-            env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"},
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS_FOR_GIT,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return {}
-    lines = answer.stdout.splitlines()
-    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid ")), "")
-    if not commit or commit == "(initial)":
-        return {}
-    dirty = any(not line.startswith("#") for line in lines)
-    return {"mlflow.source.git.commit": commit, "mlflow.source.git.dirty": str(dirty).lower()}
 
 
 # --- The name ---

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 _EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}
 # The tag that finds a run again whose id never reached us.
 MARK_TAG = "kedro.journal"
-# The tag with Kedro's id of the run, which names its journal.
-_RUN = "kedro.run_id"
+# The tag with Kedro's id of the run, which names its journal; its child runs have it as well.
+RUN_TAG = "kedro.run_id"
+NAMESPACE_TAG = "kedro.namespace"  # Of a child run.
 _GIT = "mlflow.source.git."
 # On a mirror, the id of the run that tasks join.
 ORIGINAL_TAG = "kedro.original"
@@ -41,6 +42,8 @@ def create_run(
 
 def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Record) -> "Run":
     """Join a run that was started elsewhere, and is ended there; a GoneError if there is none."""
+    from mlflow.entities import RunTag
+
     run = if_exists(client.get_run, run_id)
     if run is None or run.info.lifecycle_stage == "deleted":
         raise GoneError(
@@ -48,10 +51,14 @@ def join_run(client: "MlflowClient", delivery: Delivery, run_id: str, record: Re
         )
     delivery.experiment_id = str(run.info.experiment_id)
     delivery.is_task = BEGUN_TAG in run.data.tags
-    for name, value in record.data["tags"].items() if not delivery.is_task else ():
-        # MLflow's are the run's owner's; the commit is not, where the owner has named none.
-        if not name.startswith("mlflow.") or (name.startswith(_GIT) and name not in run.data.tags):
-            client.set_tag(run_id, name, value)
+    # MLflow's are the run's owner's; the commit is not, where the owner has named none.
+    tags = [
+        RunTag(name, value)
+        for name, value in record.data["tags"].items()
+        if not name.startswith("mlflow.") or (name.startswith(_GIT) and name not in run.data.tags)
+    ]
+    if not delivery.is_task:
+        client.log_batch(run_id, tags=tags)
     delivery.run_id = run_id
     delivery.joined = True
     delivery.save()
@@ -71,7 +78,7 @@ def touch_run(client: "MlflowClient", delivery: Delivery) -> None:
         if delivery.is_task:
             client.update_run(str(delivery.run_id))
         else:
-            client.set_tag(str(delivery.run_id), _RUN, delivery.path.parent.name)
+            client.set_tag(str(delivery.run_id), RUN_TAG, delivery.path.parent.name)
     except Exception as error:
         if is_missing(error):  # A deleted run is no valid parameter.
             raise GoneError(f"it has deleted the run {delivery.run_id}") from error
@@ -92,7 +99,7 @@ def create_child(client: "MlflowClient", delivery: Delivery, record: Record) -> 
     tags = record.data["tags"] | {
         MARK_TAG: f"{delivery.run_id}/{namespace}" + ("" if shared else f"/{record.time}"),
         "mlflow.parentRunId": parent,
-        "kedro.namespace": namespace,
+        NAMESPACE_TAG: namespace,
     }
     children[namespace] = _find_or_create(
         client, delivery, asked_before, record.time, namespace, tags
