@@ -35,7 +35,7 @@ def joined(machines: Machines, run: str) -> list[str]:
     newest, alone, _ = machines.project.runs()
     assert newest.info.run_id == run
     assert newest.info.status == "FINISHED"
-    return differing(machines.project, run, alone.info.run_id)
+    return differing(machines.project.client, run, alone.info.run_id)
 
 
 # --- what is rendered ---

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 
 from tests.support import answers
 from tests.support.machines import Machines, differing, with_orchestrator
 from tests.support.orchestrators import bundle, lines_of, manifests, run_pods
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
+from tests.support.proxy import Request, proxy_of
 from tests.support.rooms import EXAMPLES
+from tests.support.tiny import runs
 from tests.support.training import training
 
 pytestmark = weekly
@@ -60,10 +66,13 @@ def run(
     return text
 
 
-def run_airflow(programs: Path, project: Project, code: int = 0) -> str:
+def run_airflow(
+    programs: Path, project: Project, code: int = 0, more: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Run the DAG once, without a scheduler."""
     home = project.folder.parent / "airflow"
     variables = {
+        **more,
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
@@ -80,15 +89,20 @@ def run_airflow(programs: Path, project: Project, code: int = 0) -> str:
     return run([programs / "airflow", "dags", "test", PACKAGE], project, variables, code)
 
 
-def run_prefect(programs: Path, project: Project, code: int = 0) -> str:
+def give_flow(project: Project) -> None:
+    with_orchestrator(project, "prefect")
+    project.edit("deploy/prefect/flow.py", '"retry_delay_seconds": 60', '"retry_delay_seconds": 1')
+
+
+def run_prefect(
+    programs: Path, project: Project, code: int = 0, more: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """Run the flow once, with a server of its own."""
     if not (project.folder / "deploy/prefect").exists():
-        with_orchestrator(project, "prefect")
-        project.edit(
-            "deploy/prefect/flow.py", '"retry_delay_seconds": 60', '"retry_delay_seconds": 1'
-        )
-    variables = {"PREFECT_HOME": str(project.folder.parent / "prefect")}
+        give_flow(project)
+    variables = {**more, "PREFECT_HOME": str(project.folder.parent / "prefect")}
     variables["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
+    variables["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
     return run([programs / "python", "deploy/prefect/flow.py"], project, variables, code)
 
 
@@ -96,8 +110,8 @@ def run_prefect(programs: Path, project: Project, code: int = 0) -> str:
 def test_an_orchestrators_run_is_that_of_one_process_though_a_task_is_killed(
     name: str, project: Project, request: pytest.FixtureRequest
 ) -> None:
-    runs = {"airflow": run_airflow, "prefect": run_prefect}[name]
-    train = partial(runs, request.getfixturevalue(name))
+    run_in = {"airflow": run_airflow, "prefect": run_prefect}[name]
+    train = partial(run_in, request.getfixturevalue(name))
     training(project).kedro("run")
     (alone,) = project.runs()
     project.write("kill-fit", "")
@@ -105,7 +119,7 @@ def test_an_orchestrators_run_is_that_of_one_process_though_a_task_is_killed(
     assert not (project.folder / "kill-fit").exists()
     joined, _ = project.runs()
     assert joined.info.status == "FINISHED"
-    assert differing(project, joined.info.run_id, alone.info.run_id) == []
+    assert differing(project.client, joined.info.run_id, alone.info.run_id) == []
     # A task that fails each time ends the run all the same, and is named.
     project.write("fail-train", "")
     train(project, code=1)
@@ -113,6 +127,57 @@ def test_an_orchestrators_run_is_that_of_one_process_though_a_task_is_killed(
     assert failed.info.status == "FAILED"
     assert failed.data.tags["kedro.failure"] == "node 'train': ValueError: as told"
     assert len(project.runs()) == 3
+
+
+class Away:
+    """Lets nothing through for a while from when `fit` is running."""
+
+    def __init__(self, project: Project) -> None:
+        self._files = [project.folder / f"{each}-fit" for each in ("wait", "waiting")]
+        self._files[0].touch()
+        self._until = 0.0
+        self.has_refused = False
+
+    def __call__(self, _: Request) -> int | None:
+        if self._files[1].exists():
+            self._until = time.monotonic() + 12
+            for path in self._files:
+                path.unlink()
+        if time.monotonic() > self._until:
+            return None
+        self.has_refused = True
+        return 503
+
+
+@pytest.mark.parametrize("name", ["airflow", "prefect"])
+def test_an_orchestrators_run_is_that_of_one_process_though_its_server_is_away(
+    name: str, project: Project, server: str, request: pytest.FixtureRequest
+) -> None:
+    run_in = {"airflow": run_airflow, "prefect": run_prefect}[name]
+    made, client, experiment = training(project), MlflowClient(server), f"away from {name}"
+    made.edit("conf/base/mlflow.yml", f"name: {PACKAGE}\nmodel", f"name: {experiment}\nmodel")
+    made.edit("conf/base/mlflow.yml", "model:\n", "shipping: {deadline: 5}\nmodel:\n")
+    made.kedro("run", env={"MLFLOW_TRACKING_URI": server})
+    away = Away(made)
+    with proxy_of(server, away) as proxy:
+        address = {"MLFLOW_TRACKING_URI": proxy.url}
+        run_in(request.getfixturevalue(name), made, more=address)
+    assert away.has_refused
+    joined, alone = runs(client, experiment)
+    assert joined.info.status == "FINISHED"
+    assert differing(client, joined.info.run_id, alone.info.run_id) == []
+
+
+def test_two_runs_of_a_flow_at_once_are_two_runs(project: Project, prefect: Path) -> None:
+    training(project).kedro("run")
+    (alone,) = project.runs()
+    give_flow(project)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda _: run_prefect(prefect, project), range(2)))
+    *both, _ = project.runs()
+    assert [run.info.status for run in both] == ["FINISHED"] * 2
+    for run in both:
+        assert differing(project.client, run.info.run_id, alone.info.run_id) == []
 
 
 # Reads a manifest as a package's models do; what they do not know, they leave out.
@@ -166,4 +231,4 @@ def test_an_example_runs_on_machines_without_a_shared_disk(
     begun = run_pods(machines, lines, needs, end)
     newest, alone, _ = project.runs()
     assert (newest.info.run_id, newest.info.status) == (begun, "FINISHED")
-    assert differing(project, begun, alone.info.run_id) == []
+    assert differing(project.client, begun, alone.info.run_id) == []

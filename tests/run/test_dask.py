@@ -20,6 +20,7 @@ from mlflow.entities import Run
 
 from tests.support import answers
 from tests.support.machine import free_port
+from tests.support.machines import networks
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, copy_of
 from tests.support.shared import shared
@@ -77,7 +78,7 @@ PIPELINES = {"__default__": Pipeline([
 CHECK = "return {'more': one['score'] + alpha}"
 CATALOG = """
 evaluation: {type: json.JSONDataset, filepath: data/evaluation.json, versioned: true}
-checked: {type: json.JSONDataset, filepath: data/checked.json}
+checked: {type: json.JSONDataset, filepath: "data/checked.json"}
 """
 
 
@@ -140,10 +141,11 @@ def sequential(original: OnDask, tmp_path_factory: pytest.TempPathFactory) -> di
     return logged(project)
 
 
-def logged(project: Project) -> dict[str, Any]:
-    """All that MLflow has of a project's only run, but for times, ids and processes."""
+def logged(project: Project, run: Run | None = None) -> dict[str, Any]:
+    """All that MLflow has of a run, or of the only one, but for times, ids and processes."""
     client = project.client
-    (run,) = project.runs()
+    if run is None:
+        (run,) = project.runs()
     run_id = run.info.run_id
     record = json.loads(Path(client.download_artifacts(run_id, "kedro/run.json")).read_text())
     trace = client.get_trace(f"tr-{run_id}")
@@ -305,9 +307,11 @@ PIPELINES = {"__default__": Pipeline(nodes)}
 
 
 @contextmanager
-def cluster(dask: OnDask, prefix: Sequence[str] = ()) -> Iterator[str]:
-    """A scheduler and two workers, started by this prefix; their address."""
-    address = f"tcp://127.0.0.1:{free_port()}"
+def cluster(
+    dask: OnDask, prefixes: Sequence[Sequence[str]], host: str = "127.0.0.1"
+) -> Iterator[str]:
+    """A scheduler on this host, and a worker for each prefix of its command; their address."""
+    address = f"tcp://{host}:{free_port()}"
     scheduler = (
         "-m",
         "distributed.cli.dask_scheduler",
@@ -316,10 +320,13 @@ def cluster(dask: OnDask, prefix: Sequence[str] = ()) -> Iterator[str]:
         address.rpartition(":")[2],
     )
     worker = ("-m", "distributed.cli.dask_worker", address, "--no-dashboard", "--nthreads", "1")
+    hide = ("sh", "-c", 'mount -t tmpfs none .kedro_mlflow && exec "$@"', "sh")
     python = str(dask.project.environment / "bin" / "python")
+    workers = [(*prefix, *hide, python, *worker) for prefix in prefixes]
+    (dask.project.folder / ".kedro_mlflow").mkdir(exist_ok=True)
     started: list[subprocess.Popen[bytes]] = []
     try:
-        for command in ((python, *scheduler), *[(*prefix, python, *worker)] * 2):
+        for command in ((python, *scheduler), *workers):
             with (dask.project.folder / f"screen-{len(started)}").open("w") as screen:
                 started.append(
                     subprocess.Popen(
@@ -339,21 +346,68 @@ def cluster(dask: OnDask, prefix: Sequence[str] = ()) -> Iterator[str]:
             process.wait(timeout=60)
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("unshare"), reason="only root has mounts of its own"
+of_root = pytest.mark.skipif(
+    os.geteuid() != 0 or not (shutil.which("unshare") and shutil.which("ip")),
+    reason="only root has mounts and networks of its own",
 )
+
+
+@of_root
 def test_workers_that_do_not_see_the_runs_folder_send_what_they_captured(
     dask: OnDask, sequential: dict[str, Any]
 ) -> None:
-    hide = 'mount -t tmpfs none .kedro_mlflow && exec "$@"'
-    (dask.project.folder / ".kedro_mlflow").mkdir(exist_ok=True)
-    with cluster(dask, ("unshare", "--mount", "sh", "-c", hide, "sh")) as address:
+    with cluster(dask, [("unshare", "--mount")] * 2) as address:
         for _ in range(2):  # The workers live on, and forget the run before.
             dask.run(DASK_SCHEDULER_ADDRESS=address)
             found = logged(dask.project)
             assert found == sequential
             (run,) = dask.project.runs()
             dask.project.client.delete_run(run.info.run_id)
+
+
+@weekly
+@of_root
+def test_two_runs_at_once_on_machines_in_networks_of_their_own(
+    dask: OnDask, sequential: dict[str, Any]
+) -> None:
+    dask.project.write(
+        "conf/base/catalog.yml", CATALOG.replace("data/checked", "data/${runtime_params:alpha,3.0}")
+    )
+    command = dask.command()
+    with networks(2) as (host, prefixes), cluster(dask, prefixes, host) as address:
+        env = {**dask.env, "DASK_SCHEDULER_ADDRESS": address}
+        started = [
+            dask.project.start(*command, *more, env=env) for more in ((), ("--params", "alpha=4.0"))
+        ]
+        for process in started:
+            out, err = process.communicate(timeout=300)
+            assert process.returncode == 0, f"{out}{err}"
+    one, other = sorted(dask.project.runs(), key=lambda run: str(run.data.params["alpha"]))
+    assert logged(dask.project, one) == sequential
+    assert other.info.status == "FINISHED"
+    assert other.data.metrics["last/more"] == 9.0
+
+
+ONE_VERSION = """
+from kedro.pipeline import Pipeline, node
+PIPELINES = {"__default__": Pipeline([
+    node(lambda alpha: {"score": alpha}, "params:alpha", "evaluation", name="save"),
+    node(lambda evaluation: {"read": evaluation["score"]}, "evaluation", "seen", name="load"),
+])}
+"""
+
+
+@weekly
+def test_versions_that_are_to_be_loaded_are_and_also_async(dask: OnDask) -> None:
+    dask.project.write(f"src/{PACKAGE}/pipelines/small.py", ONE_VERSION)
+    for alpha in (3.0, 4.0):
+        dask.project.kedro("run", "--params", f"alpha={alpha}")
+    first, _ = sorted((dask.project.folder / "data/evaluation.json").iterdir())
+    chosen = ("--nodes", "load", "--load-versions", f"evaluation:{first.name}", "--async")
+    dask.project.run(*dask.command(), *chosen, env=dask.env)
+    newest, *_ = dask.project.runs()
+    assert newest.data.tags["kedro.runner"] == "DaskRunner"
+    assert newest.data.metrics["seen/read"] == 3.0
 
 
 @weekly

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
+from tests.support.answers import REPOSITORY
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.tiny import small
 
@@ -70,6 +75,12 @@ class TaskRunner(JoblibRunner):
 class FunctionRunner(JoblibRunner):
     run_node = staticmethod(call_function)
 """
+KILL = """import os
+
+def kill():
+    open("killed", "w").close()
+    os.kill(os.getpid(), 9)
+"""
 
 
 @pytest.fixture
@@ -103,3 +114,34 @@ def test_nodes_that_ran_without_hooks_are_named(elsewhere: Project) -> None:
     (run,) = elsewhere.runs()
     assert run.data.tags["kedro.missing_nodes"] == "2"
     assert run.data.metrics == {"inside": 1.0}  # MLflow itself was told where to go.
+
+
+@weekly
+def test_the_runner_for_ray_that_the_page_shows_captures_what_its_workers_run(
+    elsewhere: Project, tmp_path: Path
+) -> None:
+    packages = tmp_path / "ray"
+    python = elsewhere.environment / "bin" / "python"
+    install = ["uv", "pip", "install", "--quiet", "--python", str(python), "ray==2.60.0"]
+    subprocess.run([*install, "--target", str(packages)], check=True)
+    page = (REPOSITORY / "docs" / "run-anywhere.md").read_text("utf-8")
+    (code,) = (each for each in page.split("```")[1::2] if "class RayRunner" in each)
+    elsewhere.write(f"src/{PACKAGE}/ray_runner.py", code.removeprefix("python\n"))
+    env = {"PYTHONPATH": f"{elsewhere.folder}/src:{packages}", "RAY_TMPDIR": "/tmp"}
+    command = ("kedro", "run", "--runner", f"{PACKAGE}.ray_runner.RayRunner")
+    killed = "return {'score': numbers['score'] * 2 if os.path.exists('killed') else kill()}"
+    small_py = f"src/{PACKAGE}/pipelines/small.py"
+    elsewhere.edit(small_py, 'return {"score": numbers["score"] * 2}', killed)
+    elsewhere.edit(small_py, "import os", KILL)
+    elsewhere.run(*command, env=env)
+    elsewhere.edit(small_py, "return {'score'", "return {'score': 1 / 0, 'other'")
+    screen = elsewhere.run(*command, env=env, code=1)
+    failed, run = elsewhere.runs()
+    assert (run.info.status, failed.info.status) == ("FINISHED", "FAILED")
+    metrics = run.data.metrics
+    assert (metrics["one/score"], metrics["two/score"], metrics["inside"]) == (3.0, 6.0, 1.0)
+    for name in ("one/score", "two/score"):
+        assert len(elsewhere.client.get_metric_history(run.info.run_id, name)) == 1
+    assert "kedro.missing_nodes" not in run.data.tags
+    assert "ZeroDivisionError" in screen.stdout + screen.stderr
+    assert failed.data.tags["kedro.failure"] == "node 'second': ZeroDivisionError: division by zero"

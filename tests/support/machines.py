@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from mlflow import MlflowClient
 
 from tests.support import answers
 from tests.support.contents import contents, differences
@@ -73,12 +77,42 @@ def with_orchestrator(project: Project, name: str) -> Path:
     return shutil.copytree(source, project.folder / "deploy" / folder)
 
 
-def differing(project: Project, run: str, expected: str) -> list[str]:
+def differing(client: MlflowClient, run: str, expected: str) -> list[str]:
     """Where a run differs from another, whatever the order of nodes that do not need each other.
 
     What a node had read before another one made a model depends on it.
     """
-    found, other = (contents(project.client, each) for each in (run, expected))
+    found, other = (contents(client, each) for each in (run, expected))
     for each in (found, other):
         each["models"] = [model[:2] for model in each["models"]]
     return differences(found, other)
+
+
+@contextmanager
+def networks(count: int) -> Iterator[tuple[str, Sequence[tuple[str, ...]]]]:
+    """Networks of their own, as machines have them; only root can make them.
+
+    Yields:
+        The address of this machine, and what a command in each network begins with.
+    """
+    number = os.getpid() % 200
+    bridge, host = f"kb{number}", f"10.211.{number}.1"
+
+    def ip(line: str) -> None:
+        subprocess.run(["ip", *line.split()], check=True, capture_output=True)
+
+    with ExitStack() as stack:
+        ip(f"link add {bridge} type bridge")
+        stack.callback(ip, f"link del {bridge}")
+        ip(f"addr add {host}/24 dev {bridge}")
+        ip(f"link set {bridge} up")
+        names = [f"kn{number}-{each}" for each in range(count)]
+        for each, name in enumerate(names):
+            ip(f"netns add {name}")
+            stack.callback(ip, f"netns del {name}")
+            ip(f"link add kv{number}-{each} type veth peer name eth0 netns {name}")
+            ip(f"link set kv{number}-{each} master {bridge} up")
+            ip(f"-n {name} addr add 10.211.{number}.{each + 2}/24 dev eth0")
+            ip(f"-n {name} link set eth0 up")
+            ip(f"-n {name} link set lo up")
+        yield host, [("ip", "netns", "exec", name) for name in names]
