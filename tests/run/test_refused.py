@@ -116,8 +116,11 @@ def test_a_run_to_join_that_is_gone_promises_no_sync_and_holds_up_nobody(
     (project.folder / "go").touch()
     variables = {"MLFLOW_TRACKING_URI": server}
     run_id = gone(server, how)
-    screen = said(project.kedro("run", env=variables | {"MLFLOW_RUN_ID": run_id}).stdout)
+    # What a task's own disk keeps may go with it: this is a failure.
+    result = project.kedro("run", env=variables | {"MLFLOW_RUN_ID": run_id}, code=1)
+    screen = said(result.stdout)
     assert "Pipeline execution completed successfully" in screen
+    assert "its tracking data have not arrived" in said(result.stderr)
     assert "`uv run kedro mlflow sync` delivers it" not in screen
     assert "MLflow run '" not in screen
     assert f"run {run_id}, which this one joins" in screen
@@ -146,7 +149,7 @@ def test_a_run_that_is_restored_takes_what_was_kept_for_it(project: Project, ser
     tiny(project, "restored")
     variables = {"MLFLOW_TRACKING_URI": server}
     run_id = gone(server, "deleted")
-    project.kedro("run", env=variables | {"MLFLOW_RUN_ID": run_id})
+    project.kedro("run", env=variables | {"MLFLOW_RUN_ID": run_id}, code=1)
     MlflowClient(server).restore_run(run_id)
     project.kedro("mlflow", "sync", "--refused", env=variables)
     assert not refused(project)

@@ -538,7 +538,9 @@ def test_a_run_that_joins_one_that_is_gone_says_so_and_holds_nothing_up(
         run_id = begun(database)
         MlflowClient(database).delete_run(run_id)
     tracking = {**STUDY, "run": {"id": run_id}}
-    finish(started(mlops, tmp_path, config_of(mlops, tmp_path, database, tracking=tracking)))
+    run = started(mlops, tmp_path, config_of(mlops, tmp_path, database, tracking=tracking))
+    with pytest.raises(mlops("errors").TrackingError, match="tracking data have not arrived"):
+        finish(run)
     reason = {"unknown": "it has no run ", "deleted": "it has deleted the run "}[kind]
     assert f"{reason}{run_id}, which this one joins" in caplog.text
     assert (kept_of(tmp_path), journals(tmp_path)) == (["2026-01-01T00.00.00.000Z"], [])

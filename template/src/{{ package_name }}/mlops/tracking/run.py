@@ -224,7 +224,8 @@ class TrackedRun(RunCapture):
         deadline = time.monotonic() + self.config.shipping.deadline
         drained = [shipper.drain(deadline) for shipper in self._shippers]
         self._report(status, drained)
-        is_safe = all(drained) or self._spill()
+        is_gone = any(shipper.sink.delivery.gone for shipper in self._shippers)
+        is_safe = (all(drained) or self._spill()) and not is_gone
         if all(drained):
             with self.journal.tolerating():
                 put_away(self.journal.folder)
