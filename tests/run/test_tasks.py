@@ -269,6 +269,33 @@ def test_nodes_that_pass_what_has_no_file_are_one_task_by_memory(trains: Project
     ]
 
 
+SCORING = """\
+from kedro.pipeline import Pipeline, node
+
+def create_pipeline():
+    return Pipeline([
+        node(lambda instances: instances, "instances", "clean", name="clean"),
+        node(lambda clean, state: clean.assign(p=state["mean"]), ["clean", "state"], "predictions",
+             name="predict"),
+    ])
+"""
+
+
+def test_all_tasks_score_with_the_version_that_was_champion_at_the_begin(trains: Project) -> None:
+    trains.write(f"src/{PACKAGE}/pipelines/inference/pipeline.py", SCORING)
+    for shift in ("0.5", "9.5"):
+        trains.kedro("run", "--params", f"shift={shift}")
+    run = begin(trains, "--pipelines", "inference")
+    clean, predict = tasks(trains, "--pipelines", "inference")
+    run_task(trains, clean, run)
+    trains.client.set_registered_model_alias(PACKAGE, "champion", "2")
+    assert f"Scoring with {PACKAGE} version 1" in run_task(trains, predict, run)
+    assert "has finished" in end(trains, run)
+    assert trains.client.get_run(run).data.tags["model.version"] == "1"
+    rows = (trains.folder / "data/predictions.csv").read_text().split()[1:]
+    assert [row.split(",")[1:3] for row in rows] == [["2.5", "1"], ["2.5", "1"]]
+
+
 @weekly
 def test_a_mirror_has_one_run_of_all_tasks(trains: Project) -> None:
     mirror = "mirrors: [{mlflow_tracking_uri: 'sqlite:///mirror.db'}]\nmodel:\n"

@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 
 # Given as `model_version`: the project as it is, and no version.
 WORKING_COPY = "working-copy"
+# The run's tag with the number of the version.
+VERSION_TAG = "model.version"
 
 
 def use_version(
@@ -96,7 +98,7 @@ def use_version(
             rows = Rows(dataset, check, schema, schema.ids if schema else ())
             vars(dataset)["load"] = rows.load
         _add_origin(options, inference, catalog, int(version.version), run_id, rows)
-    return {"model.name": version.name, "model.version": number, "model.run_id": run_id}
+    return {"model.name": version.name, VERSION_TAG: number, "model.run_id": run_id}
 
 
 def _within(folder: Path, path: str) -> Path:
@@ -117,7 +119,7 @@ def use_working_copy(options: ModelOptions, catalog: DataCatalog) -> dict[str, s
         rows = Rows(dataset, ids=ids)
         vars(dataset)["load"] = rows.load
     _add_origin(options, inference, catalog, WORKING_COPY, "", rows)
-    return {"model.name": options.name, "model.version": WORKING_COPY}
+    return {"model.name": options.name, VERSION_TAG: WORKING_COPY}
 
 
 @dataclass(frozen=True)

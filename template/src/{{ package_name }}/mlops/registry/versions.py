@@ -15,7 +15,7 @@ from ..backend.databases import UnreachableError
 from ..config import KedroMlflowConfig, ServerOptions
 from ..errors import TrackingError
 from ..mlflow_internals import registry_asks
-from ..model.batch import WORKING_COPY, use_version, use_working_copy
+from ..model.batch import VERSION_TAG, WORKING_COPY, use_version, use_working_copy
 from ..model.card import description_of
 from ..project import is_database, is_server, registered_pipelines
 from ..redaction import mask
@@ -23,6 +23,8 @@ from ..tracking import RunListener, RunStart, Shipment
 from ..tracking.capture.tags import user_name
 from ..tracking.journal import Record
 from ..tracking.shipping.lineage import VERSIONS_TAG
+from ..tracking.shipping.parts import BEGUN_TAG
+from ..tracking.start import run_to_join
 from .columns import RequiredColumns, columns_of
 from .digest import DIGEST_TAG, digest_of, require_registered
 from .rules import unknown_names
@@ -186,6 +188,8 @@ class Registration(RunListener):
         if options is None or list(start.names) != [options.pipeline]:
             return
         wanted = (start.run_params.get("runtime_params") or {}).get("model_version")
+        if wanted is None and start.mark is None:
+            wanted = _version_of_tasks(self._config)
         if wanted == WORKING_COPY:
             start.about.append("working copy")
             start.tags |= use_working_copy(options, start.catalog)
@@ -210,6 +214,13 @@ class Registration(RunListener):
             if (shipment.client.tracking_uri, name) not in self._known:
                 make_registered_model(shipment.client, name)
             _register(shipment, model, name, Path(record.data["path"]))
+
+
+def _version_of_tasks(config: KedroMlflowConfig) -> str | None:
+    """Return the version that all tasks of a run score with: the champion of when it was begun."""
+    config, run_id = run_to_join(config)
+    run = if_exists(connect(config.server).get_run, run_id) if run_id else None
+    return run.data.tags.get(VERSION_TAG) if run and BEGUN_TAG in run.data.tags else None
 
 
 def _reads_no_files(config: KedroMlflowConfig) -> bool:
