@@ -58,6 +58,10 @@ def test_it_trains_registers_scores_and_is_promoted(example: tuple[str, Project]
     verdict = project.kedro("mlflow", "promote", "--dry-run").stdout
     assert " NO" not in verdict
     assert "would be the champion" in verdict
+    compared = project.kedro("mlflow", "compare", *(run.info.run_id for run in project.runs()[::2]))
+    assert "drawn 200 times" in compared.stdout
+    lines = compared.stdout.splitlines()
+    assert {line.split("  ")[-1].strip() for line in lines[4:]} == {"the same"}
 
 
 def test_its_own_tests_pass_and_kedros_commands_work(example: tuple[str, Project]) -> None:

@@ -45,7 +45,7 @@ def judge_version(
     """
     options = config.promotion
     run = client.get_run(str(version.run_id))
-    metrics, rows = _without_prefix(run.data.metrics, options), run.data.tags.get(ROWS_TAG)
+    metrics, rows = without_prefix(run.data.metrics, options), run.data.tags.get(ROWS_TAG)
     notes = unknown_names(options, registered_pipelines())
     if notes and not forced:
         raise TrackingError("\n".join(notes))
@@ -91,12 +91,12 @@ def _compare(
     other = if_exists(client.get_run, str(champion.run_id))
     if digest and other and other.data.tags.get(DIGEST_TAG) == digest:
         how = f"Both runs have measured on the same holdout ({digest[:8]})."
-        return {}, _without_prefix(other.data.metrics, options), how
+        return {}, without_prefix(other.data.metrics, options), how
     subject = f"Version {number} cannot be compared with the champion, version {champion.version}: "
     way = "`--force --reason TEXT` promotes it without that comparison."
     inputs = load_holdout(state, digest) if digest else None
     if digest and inputs is None:
-        inputs = load_shared(download(version, config.server), _evaluating_node(options))
+        inputs = load_shared(download(version, config.server), evaluating_node(options))
     offered = columns_in(inputs.get(str(options.holdout))) if inputs else None
     if missing := lacking(reads[1], offered or reads[0]):
         raise TrackingError(
@@ -126,7 +126,7 @@ def _why_no_holdout(
     if DIGEST_TAG not in run.data.tags:
         return (
             f"its run has not evaluated it on '{options.holdout}'. Train again in a run with the "
-            f"node '{_evaluating_node(options).name}'."
+            f"node '{evaluating_node(options).name}'."
         )
     its = f"they were measured on different holdouts, and that of version {number}"
     if inputs is not None:
@@ -157,25 +157,41 @@ def evaluate_again(
     environment: Sequence[str] = (),
 ) -> list[dict[str, float]]:
     """Let models predict for a holdout at the same time, and measure each by the project's node."""
-    node = _evaluating_node(options)
-    found = []
+    node = evaluating_node(options)
+    found = predict_again(options, inputs, folders, environment)
+    return [measure(options, node, inputs, predictions) for predictions in found]
+
+
+def predict_again(
+    options: PromotionOptions,
+    inputs: Mapping[str, Any],
+    folders: Sequence[Path],
+    environment: Sequence[str] = (),
+) -> list[Any]:
+    """Let models predict for a holdout at the same time, each in a process of its own."""
     rows = inputs[str(options.holdout)]
-    for predictions in predictions_of(folders, rows, False, _SECONDS_TO_PREDICT, environment):
-        try:
-            with muted("kedro.pipeline.node"):
-                outputs = node.run({**inputs, str(options.predictions): predictions})
-        except Exception as error:
-            raise TrackingError(
-                f"the node '{node.name}' cannot evaluate it on this holdout: "
-                f"{type(error).__name__}: {one_line(error)}"
-            ) from error
-        measured = find(outputs[options.evaluation], _NO_LIMIT)
-        metrics = metrics_of(options.evaluation, measured, _NO_LIMIT, Names())
-        found.append(_without_prefix({name: value for name, value, _ in metrics}, options))
-    return found
+    return predictions_of(folders, rows, False, _SECONDS_TO_PREDICT, environment)
 
 
-def _without_prefix(metrics: Mapping[str, float], options: PromotionOptions) -> dict[str, float]:
+def measure(
+    options: PromotionOptions, node: Node, inputs: Mapping[str, Any], predictions: Any
+) -> dict[str, float]:
+    """Measure predictions by the project's node."""
+    try:
+        with muted("kedro.pipeline.node"):
+            outputs = node.run({**inputs, str(options.predictions): predictions})
+    except Exception as error:
+        raise TrackingError(
+            f"the node '{node.name}' cannot evaluate it on this holdout: "
+            f"{type(error).__name__}: {one_line(error)}"
+        ) from error
+    measured = find(outputs[options.evaluation], _NO_LIMIT)
+    metrics = metrics_of(options.evaluation, measured, _NO_LIMIT, Names())
+    return without_prefix({name: value for name, value, _ in metrics}, options)
+
+
+def without_prefix(metrics: Mapping[str, float], options: PromotionOptions) -> dict[str, float]:
+    """Return the metrics of the evaluation, by their names in it."""
     prefix = f"{valid_name(options.evaluation)}/"
     return {
         name.removeprefix(prefix): value
@@ -184,7 +200,8 @@ def _without_prefix(metrics: Mapping[str, float], options: PromotionOptions) -> 
     }
 
 
-def _evaluating_node(options: PromotionOptions) -> Node:
+def evaluating_node(options: PromotionOptions) -> Node:
+    """Find the node that the rules of promotion are about; a TrackingError if there is none."""
     for pipeline in registered_pipelines().values():
         for node in pipeline.nodes:
             if options.evaluation in node.outputs and options.predictions in node.inputs:
