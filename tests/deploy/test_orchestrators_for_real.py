@@ -1,4 +1,4 @@
-"""Airflow and Prefect run what is rendered for them; models of Argo and Databricks take it."""
+"""Airflow, Prefect and Kubeflow run what is there for them; models of Argo and Databricks take it."""
 
 from __future__ import annotations
 
@@ -178,6 +178,31 @@ def test_two_runs_of_a_flow_at_once_are_two_runs(project: Project, prefect: Path
     assert [run.info.status for run in both] == ["FINISHED"] * 2
     for run in both:
         assert differing(project.client, run.info.run_id, alone.info.run_id) == []
+
+
+# Kubeflow's runner for pipelines on this machine knows no retries.
+LOCALLY = """
+from kfp import local
+local.init(runner=local.SubprocessRunner(use_venv=False))
+training()
+"""
+
+
+def test_kubeflow_runs_the_pipeline_that_the_page_shows(project: Project, tmp_path: Path) -> None:
+    programs = environment(tmp_path / "venv", "kfp==2.17.0", "pip")
+    page = (answers.REPOSITORY / "docs" / "run-anywhere.md").read_text("utf-8")
+    (code,) = (each for each in page.split("```")[1::2] if "from kfp import dsl" in each)
+    training(project).kedro("run")
+    (alone,) = project.runs()
+    project.write("kubeflow.py", code.removeprefix("python\n") + LOCALLY)
+    run([programs / "python", "kubeflow.py"], project, {})
+    joined, _ = project.runs()
+    assert joined.info.status == "FINISHED"
+    assert differing(project.client, joined.info.run_id, alone.info.run_id) == []
+    project.write("fail-train", "")
+    run([programs / "python", "kubeflow.py"], project, {}, code=1)
+    failed, *_ = project.runs()
+    assert failed.info.status == "FAILED"
 
 
 # Reads a manifest as a package's models do; what they do not know, they leave out.
