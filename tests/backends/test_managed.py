@@ -25,6 +25,7 @@ from tests.support import answers
 from tests.support.canary import leaky, traces
 from tests.support.fronts import Door, bearer, identity, sigv4
 from tests.support.machine import free_port
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, install, listening
 from tests.support.proxy import proxy_of
 from tests.support.stores import Store, s3
@@ -164,6 +165,7 @@ def test_databricks_takes_runs_and_unity_catalog_the_model(
     assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/1/MLmodel").is_file()
 
 
+@weekly
 def test_azureml_takes_the_token_of_a_machines_identity(template: Path, tmp_path: Path) -> None:
     uri = f"azureml://westeurope.api.azureml.ms/mlflow/v1.0{WORKSPACE}"
     given = {"tracking_preset": "azureml", "tracking_uri": uri}

@@ -1,4 +1,4 @@
-"""Airflow, Prefect and Kubeflow run what is there for them; models of Argo and Databricks take it."""
+"""Airflow, Prefect and Kubeflow run a training; models of Argo and Databricks take theirs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from signal import SIGTERM
 from types import MappingProxyType
 from typing import Any
 
@@ -17,10 +18,11 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support import answers
+from tests.support.machine import free_port
 from tests.support.machines import Machines, differing, with_orchestrator
 from tests.support.orchestrators import bundle, lines_of, manifests, run_pods
 from tests.support.profiles import weekly
-from tests.support.project import PACKAGE, Project
+from tests.support.project import PACKAGE, Project, listening
 from tests.support.proxy import Request, proxy_of
 from tests.support.rooms import EXAMPLES
 from tests.support.tiny import runs
@@ -178,6 +180,33 @@ def test_two_runs_of_a_flow_at_once_are_two_runs(project: Project, prefect: Path
     assert [run.info.status for run in both] == ["FINISHED"] * 2
     for run in both:
         assert differing(project.client, run.info.run_id, alone.info.run_id) == []
+
+
+def test_a_flow_that_is_served_runs_when_prefects_server_says_so(
+    project: Project, prefect: Path, tmp_path: Path
+) -> None:
+    training(project).kedro("run")
+    (alone,) = project.runs()
+    give_flow(project)
+    address = f"http://127.0.0.1:{(port := free_port())}/api"
+    variables = {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": address}
+    env = {**project.variables(), **Machines(project, project.folder).variables, **variables}
+    server = ("prefect", "server", "start", "--port", str(port))
+    with listening(Project(tmp_path, prefect.parent), *server, url=f"{address}/health", env=env):
+        flow = [str(prefect / "python"), "deploy/prefect/flow.py", "serve"]
+        served = subprocess.Popen(flow, cwd=project.folder, env=env, start_new_session=True)
+        try:
+            listed = [str(prefect / "prefect"), "deployment", "ls"]
+            while "training" not in run(listed, project, variables):
+                assert served.poll() is None
+            started = ["deployment", "run", "--watch", f"{PACKAGE}/training"]
+            run([prefect / "prefect", *started], project, variables)
+        finally:
+            os.killpg(served.pid, SIGTERM)
+            served.wait(timeout=60)
+    joined, _ = project.runs()
+    assert joined.info.status == "FINISHED"
+    assert differing(project.client, joined.info.run_id, alone.info.run_id) == []
 
 
 # Kubeflow's runner for pipelines on this machine knows no retries.

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import answers, versions
+from tests.support.profiles import weekly
 from tests.support.project import Project
 
 PAGE = (answers.REPOSITORY / "docs" / "adopting.md").read_text("utf-8")
@@ -231,6 +232,7 @@ def test_a_plain_project_is_tracked_and_its_own_files_stay(plain: Old) -> None:
     assert not [path for path in after if path.startswith(ours)]
 
 
+@weekly
 def test_an_adopted_project_is_updated_like_any_other(plain: Old) -> None:
     (plain.folder / "src/old_study/settings.py").unlink()
     plain.type("2. Add the template's files")

@@ -255,6 +255,7 @@ def test_a_node_that_fails_is_named_and_what_needs_it_does_not_run(dask: OnDask)
     assert set(states.values()) == {"FINISHED"}
 
 
+@weekly
 def test_a_run_that_is_interrupted_is_killed_with_its_workers(dask: OnDask) -> None:
     dask.checking("Path('waiting').write_text(str(os.getpid()))\ntime.sleep(600)")
     process = dask.project.start(*dask.command(), env=dask.env)

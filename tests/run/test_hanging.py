@@ -30,7 +30,7 @@ def screen_of(process: Forked) -> str:
     return " ".join(out.split())
 
 
-@pytest.mark.parametrize("nodes", ["", USES_MLFLOW])
+@pytest.mark.parametrize("nodes", [pytest.param("", marks=weekly), USES_MLFLOW])
 def test_a_server_that_hangs_from_the_start_gets_the_run_later(
     slow: Project, proxy: Proxy, server: str, experiment: str, nodes: str
 ) -> None:
@@ -89,7 +89,7 @@ def test_a_server_that_hangs_for_a_while_slows_nothing_and_gets_everything(
         "log-batch",
         pytest.param("mlflow-artifacts/", marks=weekly),
         pytest.param("traces", marks=weekly),
-        "runs/update",
+        pytest.param("runs/update", marks=weekly),
     ],
 )
 def test_a_run_ends_though_the_server_hangs_whatever_it_was_asked(

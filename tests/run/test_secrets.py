@@ -18,6 +18,7 @@ import yaml
 from tests.support.answers import REPOSITORY
 from tests.support.canary import leaky, traces
 from tests.support.machine import free_port
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, answers_at, tracking_server
 from tests.support.proxy import Proxy, basic_auth, proxy_of
 
@@ -211,7 +212,7 @@ def test_a_run_and_its_served_model_leave_no_trace_of_a_secret(
     assert not traces(guarded.folder, folder)
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
+@pytest.mark.parametrize("start", [pytest.param("fork", marks=weekly), "spawn"])
 def test_nor_do_worker_processes(guarded: Project, folder: Path, start: str) -> None:
     screen = run(
         guarded, "kedro", "run", "--runner", "ParallelRunner", *PARAMS, KEDRO_MP_CONTEXT=start

@@ -16,6 +16,7 @@ from tests.support import issuer
 from tests.support.answers import REPOSITORY
 from tests.support.issuer import bearer, issued
 from tests.support.machine import free_port
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, listening
 from tests.support.proxy import Proxy, proxy_of
 
@@ -84,7 +85,9 @@ def with_tokens(project: Project, front: Proxy, folder: Path, seconds: float) ->
     }
 
 
-@pytest.mark.parametrize("runner", ["SequentialRunner", "fork", "spawn"])
+@pytest.mark.parametrize(
+    "runner", ["SequentialRunner", pytest.param("fork", marks=weekly), "spawn"]
+)
 def test_a_run_outlives_its_token_in_whatever_process_its_nodes_run(
     project: Project, server: str, front: Proxy, folder: Path, runner: str
 ) -> None:

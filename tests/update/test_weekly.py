@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from tests.support import answers, versions
+from tests.support.profiles import weekly
 from tests.support.project import Project
 from tests.support.updates import ALONE, conflict, out_of_reach
 
@@ -179,6 +180,7 @@ def test_a_newer_version_becomes_one_pull_request_with_its_conflicts_and_changel
     assert github.calls("issue", "create") == []
 
 
+@weekly
 def test_what_may_not_be_pushed_becomes_one_issue(github: GitHub) -> None:
     # As GitHub does with a change of a workflow, if the token may not change any.
     program(github.remote / "hooks" / "pre-receive", "#!/bin/sh\nexit 1\n")
