@@ -23,16 +23,24 @@ def split(records: DataFrame, parameters: Split) -> list[DataFrame]:
 
 
 def fit(train_features: DataFrame, train_records: DataFrame, parameters: Model) -> Any:
-    """Fit gradient boosted trees that predict the target from the features."""
-    from sklearn.ensemble import GradientBoostingClassifier
+    """Fit a classifier of the target on the features, of the family that `kind` names."""
+    return _classifier(parameters).fit(train_features, train_records[TARGET])
 
-    classifier = GradientBoostingClassifier(
-        n_estimators=parameters.trees,
-        max_depth=parameters.depth,
-        learning_rate=parameters.learning_rate,
-        random_state=parameters.seed,
-    )
-    return classifier.fit(train_features, train_records[TARGET])
+
+def _classifier(parameters: Model) -> Any:
+    from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    trees = {
+        "n_estimators": parameters.trees,
+        "max_depth": parameters.depth,
+        "random_state": parameters.seed,
+    }
+    if parameters.kind == "forest":
+        return RandomForestClassifier(**trees)
+    if parameters.kind == "logistic":
+        return LogisticRegression(C=parameters.strength, max_iter=5000)
+    return GradientBoostingClassifier(**trees, learning_rate=parameters.learning_rate)
 
 
 def evaluate(

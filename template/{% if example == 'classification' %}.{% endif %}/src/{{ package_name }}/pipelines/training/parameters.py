@@ -4,7 +4,7 @@ The nodes' type hints name these classes, so Kedro checks `parameters.yml` befor
 The values are in `conf/base/parameters.yml` and nowhere else: there are no defaults here.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -22,8 +22,10 @@ class Split(Parameters):
 
 
 class Model(Parameters):
-    """The classifier: gradient boosting."""
+    """The classifier: its family, and what each family takes."""
 
+    kind: Literal["boosting", "forest", "logistic"]
+    strength: float = Field(gt=0)
     trees: int = Field(ge=1)
     depth: int = Field(ge=1)
     learning_rate: float = Field(gt=0, le=1)

@@ -24,10 +24,24 @@ def split(records: DataFrame, parameters: Split) -> list[DataFrame]:
 
 
 def fit(train_features: DataFrame, train_records: DataFrame, parameters: Model) -> Any:
-    """Fit a ridge regression of the target on the features."""
+    """Fit a regression of the target on the features, of the family that `kind` names."""
+    return _regressor(parameters).fit(train_features, train_records[TARGET])
+
+
+def _regressor(parameters: Model) -> Any:
+    from sklearn.ensemble import GradientBoostingRegressor, RandomForestRegressor
     from sklearn.linear_model import Ridge
 
-    return Ridge(alpha=parameters.alpha).fit(train_features, train_records[TARGET])
+    trees = {
+        "n_estimators": parameters.trees,
+        "max_depth": parameters.depth,
+        "random_state": parameters.seed,
+    }
+    if parameters.kind == "forest":
+        return RandomForestRegressor(**trees)
+    if parameters.kind == "boosting":
+        return GradientBoostingRegressor(**trees, learning_rate=parameters.learning_rate)
+    return Ridge(alpha=parameters.alpha)
 
 
 def evaluate(test_records: DataFrame, test_predictions: DataFrame) -> dict[str, Any]:
