@@ -28,6 +28,7 @@ from . import (
     starting,
     threads,
     tracking,
+    tuning,
     updating,
 )
 from .measure import FailedCommandError, TookTooLongError
@@ -52,6 +53,7 @@ SUBJECTS = {
     "image": image.measure,
     "hostile": hostile.measure,
     "orchestration": orchestration.measure,
+    "tuning": tuning.measure,
 }
 
 

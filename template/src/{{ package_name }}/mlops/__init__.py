@@ -5,6 +5,7 @@
     serving/            the model behind an HTTP address
     reproduction/       a run, repeated and compared
     deployment/         the model on another machine, if an answer asks for it
+    tuning/             a search for better parameters, if an answer asks for it
     orchestration/      one run over many tasks and machines
     migration/          runs of another MLflow, if an answer asks for it
     doctor/             checks of the set-up
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .project import load_environment as load_environment
     from .tracking.journal import Record as Record
     from .tracking.journal import all_records as all_records
+    from .tracking.reports import report_metric as report_metric
     from .tracking.shipping import Sink as Sink
     from .validation import Parameters as Parameters
     from .validation.tables import validated as validated
@@ -53,6 +55,7 @@ PUBLIC = {
     "all_records": "tracking.journal",
     "environment_variable": "project",
     "load_environment": "project",
+    "report_metric": "tracking.reports",
     "validated": "validation.tables",
 }
 

@@ -34,11 +34,13 @@ _SYSTEM_METRICS = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
 RULES = "promotion.yml"
 
 
-class _Options(BaseModel):
+class Options(BaseModel):
+    """A mapping of a configuration file; an unknown key is refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class BoundOptions(_Options):
+class BoundOptions(Options):
     """Limits of a value."""
 
     min: float | None = None
@@ -51,14 +53,14 @@ class BoundOptions(_Options):
         return self
 
 
-class ImprovementOptions(_Options):
+class ImprovementOptions(Options):
     """How a metric must compare with the champion's."""
 
     better: Literal["lower", "higher"] | None = None  # None: as the metric's name says.
     tolerance: float = 0.0
 
 
-class PromotionOptions(_Options):
+class PromotionOptions(Options):
     """When a version may become the champion; without rules, always."""
 
     auto: bool = False
@@ -94,7 +96,7 @@ class PromotionOptions(_Options):
         return self
 
 
-class RequestHeaderProviderOptions(_Options):
+class RequestHeaderProviderOptions(Options):
     """A class that adds headers to MLflow's requests, such as a token that expires."""
 
     type: str | None = None
@@ -102,7 +104,7 @@ class RequestHeaderProviderOptions(_Options):
     init_kwargs: dict[str, Any] = {}
 
 
-class PlaceOptions(_Options):
+class PlaceOptions(Options):
     """An MLflow server or database, and its registry."""
 
     mlflow_tracking_uri: str | None = None
@@ -142,17 +144,17 @@ class ServerOptions(PlaceOptions):
     request_header_provider: RequestHeaderProviderOptions = RequestHeaderProviderOptions()
 
 
-class _DisableTrackingOptions(_Options):
+class _DisableTrackingOptions(Options):
     disable_autologging: bool = True
     pipelines: list[str] = []
 
 
-class _CreateExperimentOptions(_Options):
+class _CreateExperimentOptions(Options):
     artifact_location: str | None = None
     tags: dict[str, str] | None = None
 
 
-class ExperimentOptions(_Options):
+class ExperimentOptions(Options):
     """The experiment of the runs."""
 
     name: str = PACKAGE
@@ -160,7 +162,7 @@ class ExperimentOptions(_Options):
     restore_if_deleted: bool = True
 
 
-class RunOptions(_Options):
+class RunOptions(Options):
     """The run to resume, the name of new runs, and their child runs (`namespace`)."""
 
     id: str | None = None
@@ -168,20 +170,20 @@ class RunOptions(_Options):
     nested: bool | Literal["namespace"] | None = None
 
 
-class _DictParamsOptions(_Options):
+class _DictParamsOptions(Options):
     flatten: bool = False
     recursive: bool = True
     sep: str = "."
 
 
-class ParamsOptions(_Options):
+class ParamsOptions(Options):
     """How parameters are logged."""
 
     dict_params: _DictParamsOptions = _DictParamsOptions()
     long_params_strategy: Literal["fail", "truncate", "tag"] = "fail"
 
 
-class MetricsOptions(_Options):
+class MetricsOptions(Options):
     """Which metrics are logged, by patterns of their names."""
 
     include: list[str] = ["*"]
@@ -190,13 +192,13 @@ class MetricsOptions(_Options):
     max_history: int = Field(default=10_000, ge=0)
 
 
-class ModelsOptions(_Options):
+class ModelsOptions(Options):
     """Registered names of models, by patterns of data set names."""
 
     register_as: dict[str, str] = {}
 
 
-class ArtifactsOptions(_Options):
+class ArtifactsOptions(Options):
     """Which data sets' files are logged, by patterns of their names, and up to which size."""
 
     datasets: list[str] = []
@@ -204,14 +206,14 @@ class ArtifactsOptions(_Options):
     max_files: int = Field(default=100, ge=0)
 
 
-class DiffOptions(_Options):
+class DiffOptions(Options):
     """How much is kept of what differs from the commit, and what of it never is."""
 
     max_kilobytes: float = Field(default=500, ge=0)
     exclude: list[str] = ["data/**", "**/*.csv", "**/*.ipynb"]  # As git's patterns, with rows.
 
 
-class CaptureOptions(_Options):
+class CaptureOptions(Options):
     """What is captured of a run."""
 
     metrics: bool = True
@@ -223,7 +225,7 @@ class CaptureOptions(_Options):
     system: bool = False
 
 
-class TrackingOptions(_Options):
+class TrackingOptions(Options):
     """What is logged of a run."""
 
     disable_tracking: _DisableTrackingOptions = _DisableTrackingOptions()
@@ -237,18 +239,18 @@ class TrackingOptions(_Options):
     diff: DiffOptions = DiffOptions()
 
 
-class RedactionOptions(_Options):
+class RedactionOptions(Options):
     """Regular expressions for the names of secrets, beside the usual ones."""
 
     patterns: list[re.Pattern[str]] = []
 
 
-class _CardOptions(_Options):
+class _CardOptions(Options):
     text: str | None = None
     file: str | None = None
 
 
-class ModelOptions(_Options):
+class ModelOptions(Options):
     """The registered model: its pipeline, input, card and the example that is stored with it."""
 
     name: str
@@ -261,12 +263,12 @@ class ModelOptions(_Options):
     card: _CardOptions = _CardOptions()
 
 
-class _UiOptions(_Options):
+class _UiOptions(Options):
     host: str = "127.0.0.1"
     port: int = 5000
 
 
-class _ShippingOptions(_Options):
+class _ShippingOptions(Options):
     on_unreachable: Literal["offline", "fail"] = "offline"
     on_undelivered: Literal["keep", "fail"] | None = (
         None  # None: fail in a task and where CI is set
@@ -276,7 +278,7 @@ class _ShippingOptions(_Options):
     abandoned_after_hours: float = Field(default=24, gt=0)  # A run that was begun for tasks.
 
 
-class _ServingOptions(_Options):
+class _ServingOptions(Options):
     max_megabytes: float = Field(default=10, gt=0)
     max_rows: int = Field(default=100_000, gt=0)
     max_cells: int = Field(default=2_000_000, gt=0)
@@ -286,7 +288,7 @@ class _ServingOptions(_Options):
     poll_seconds: float = Field(default=10, gt=0)
 
 
-class KedroMlflowConfig(_Options):
+class KedroMlflowConfig(Options):
     """All of mlflow.yml; without the file, its defaults."""
 
     server: ServerOptions = ServerOptions()
@@ -335,7 +337,7 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
     The rules may be in mlflow.yml as well, where projects of version 2.0 have them.
     """
     loader: Any = context.config_loader
-    rules = _read_file(loader, "promotion")
+    rules = read_file(loader, "promotion")
     content = _read(loader, "mlflow")
     default = getattr(loader, "default_run_env", "")
     config = resolve(parse_config(content, rules), project_path)
@@ -350,13 +352,13 @@ def _monitoring(loader: Any) -> Any:
         return None
     schema = import_module(".monitoring.options", __package__).MonitoringOptions
     try:
-        return schema.model_validate(_read_file(loader, "monitoring"))
+        return schema.model_validate(read_file(loader, "monitoring"))
     except ValidationError as error:
-        lines = [f"monitoring.yml: {_explain(schema, each)}" for each in error.errors()]
+        lines = [f"monitoring.yml: {explain(schema, each)}" for each in error.errors()]
         raise TrackingError("\n".join(lines)) from error
 
 
-def _read_file(loader: Any, key: str) -> dict[str, Any]:
+def read_file(loader: Any, key: str) -> dict[str, Any]:
     """Read a file of the template's own, which a project's settings.py need not name."""
     if not hasattr(loader, "config_patterns"):
         return {}
@@ -489,11 +491,12 @@ def parse_config(
 def _place_and_problem(schema: Any, problem: Mapping[str, Any], rules: Collection[str]) -> str:
     first, *rest = problem["loc"] or ("",)
     if first == "promotion" and rules and (not rest or rest[0] in rules):
-        return f"{RULES}: {_explain(PromotionOptions, {**problem, 'loc': rest})}"
-    return f"mlflow.yml: {_explain(schema, problem)}"
+        return f"{RULES}: {explain(PromotionOptions, {**problem, 'loc': rest})}"
+    return f"mlflow.yml: {explain(schema, problem)}"
 
 
-def _explain(schema: Any, problem: Mapping[str, Any]) -> str:
+def explain(schema: Any, problem: Mapping[str, Any]) -> str:
+    """Say what pydantic finds wrong with a key; for one that is unknown, which ones there are."""
     location = problem["loc"]
     key = ".".join(map(str, location))
     if problem["type"] != "extra_forbidden":

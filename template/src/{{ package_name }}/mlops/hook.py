@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from kedro.runner import Task
 
     from .config import KedroMlflowConfig
+    from .tracking import RunListener
     from .tracking.active_run import FindIds
     from .tracking.attempt import Captured
     from .tracking.capture import RunCapture
@@ -189,6 +190,17 @@ class MlflowHook:
                     run.keep_artifacts(catalog)
             self._end(run_params["run_id"], "FAILED", error)
 
+    @contextmanager
+    def led_by(
+        self, listeners: "Sequence[RunListener]", config: "KedroMlflowConfig"
+    ) -> Iterator[None]:
+        """Let runs that this thread begins meanwhile have these listeners, and this mlflow.yml."""
+        self._thread.lead = listeners, config
+        try:
+            yield
+        finally:
+            self._thread.lead = None
+
     def end_open_runs(self) -> None:
         """End what Kedro did not: it does not tell its hooks of Ctrl-C."""
         for run_id, run in list(self._runs.items()):
@@ -260,13 +272,14 @@ class MlflowHook:
         from .tracking.capture.command import options_beside
         from .tracking.start import start_run
 
-        context = self._thread.context
-        config: KedroMlflowConfig = context.mlflow
+        context, lead = self._thread.context, getattr(self._thread, "lead", None)
+        config: KedroMlflowConfig = lead[1] if lead else context.mlflow
         run: TrackedRun | None = None
         self._process_state.enter()
         try:
             self._change_process(context, config, pipeline)
-            listeners = listeners_of(config, State.of(Path(run_params["project_path"])))
+            state = State.of(Path(run_params["project_path"]))
+            listeners = lead[0] if lead else listeners_of(config, state)
             options = options_beside(context, Path(run_params["project_path"]))
             run = start_run(config, run_params | options, pipeline, catalog, listeners)
         finally:

@@ -71,6 +71,13 @@ class RunListener:
         """Return tags for the run, of what a node reads; called in worker processes too."""
         return {}
 
+    def metric_reported(self, name: str, value: float, step: int) -> None:
+        """Continue after a node has reported a point; what is raised here ends the node."""
+
+    def run_fails(self, run: "RunCapture", error: BaseException) -> str | None:
+        """Add to a run that has failed; return the status that it ends with, if not FAILED."""
+        return None
+
     def model_packaged(
         self,
         config: "KedroMlflowConfig",

@@ -204,6 +204,9 @@ class TrackedRun(RunCapture):
         """
         if self._system:
             self._system.stop()
+        if error:
+            for listener in self.listeners:
+                status = listener.run_fails(self, error) or status
         data = {"status": status}
         if error:
             data["reason"] = self._reason(error)

@@ -136,6 +136,13 @@ class RunCapture:
         for some in in_parts(metrics, _METRICS_PER_RECORD):
             self.journal.append("metrics", namespace, values=some)
 
+    def metric_reported(self, name: str, value: float, step: int, namespace: str) -> None:
+        """Capture a point of a metric's history while a node works."""
+        if self._options.capture.metrics:
+            self.journal.append("metrics", namespace, values=[(name, float(value), int(step))])
+        for listener in self.listeners:
+            listener.metric_reported(name, value, step)
+
     def dataset_saved(self, node: Node, name: str, value: Any) -> None:
         """Keep the figure that the catalog has drawn, at once: the process may be killed."""
         if dataset := self._drawn.get(name):
