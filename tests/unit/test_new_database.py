@@ -18,6 +18,7 @@ from mlflow.store.db import utils
 from sqlalchemy import StaticPool, create_engine
 
 from tests.support.answers import REPOSITORY
+from tests.support.profiles import weekly
 from tests.support.rooms import Rooms
 
 SCRIPT = """
@@ -66,7 +67,7 @@ def is_being_written(path: Path) -> bool:
     return path.exists()
 
 
-@pytest.mark.parametrize("when", [is_migrating, is_being_written])
+@pytest.mark.parametrize("when", [is_migrating, pytest.param(is_being_written, marks=weekly)])
 def test_who_is_killed_over_it_leaves_nothing_that_hinders_the_next(
     mlops: Rooms, tmp_path: Path, when: Callable[[Path], bool]
 ) -> None:
@@ -154,7 +155,7 @@ for place in places:
 @pytest.mark.parametrize(
     ("places", "found"),
     [
-        (["mlflow.db"] * 4, "4 4"),
+        pytest.param(["mlflow.db"] * 4, "4 4", marks=weekly),
         (["runs.db,models.db"] * 4, "4 4"),
         (["a.db", "b.db", "c.db", "d.db"], "1 1"),
     ],
