@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
 from mlflow.entities import Run
 
 from tests.support import answers
@@ -84,14 +85,17 @@ def test_a_run_of_changed_files_is_reproduced_whatever_has_become_of_the_project
     assert mirror.stat().st_mtime_ns == mirrored
 
 
+@pytest.mark.parametrize(
+    ("example", "other"), [("classification", "model.trees=5"), ("none", "split.seed=5")]
+)
 def test_a_version_of_another_example_is_reproduced_and_says_so(
-    rendered: Project, template: Path, tmp_path: Path
+    example: str, other: str, rendered: Project, template: Path, tmp_path: Path
 ) -> None:
-    folder = answers.render(template, tmp_path / "project", {"example": "classification"})
+    folder = answers.render(template, tmp_path / "project", {"example": example})
     shutil.copy(rendered.folder / "uv.lock", folder)
     project = committed(Project(folder, rendered.environment))
     project.kedro("run")
-    project.kedro("run", "--params", "model.trees=5")
+    project.kedro("run", "--params", other)
     shown = reproduce(project, "--version", "1", "--keep")
     run = project.client.get_run(str(project.client.get_model_version(PACKAGE, "1").run_id))
     assert f"The run {run.info.run_id} was reproduced exactly" in said(shown)

@@ -59,7 +59,9 @@ def facts_of(client: "MlflowClient", run: "Run", folder: Path) -> Facts:
     ]
     tags, inputs = run.data.tags, run.inputs.dataset_inputs if run.inputs else ()
     data = {each.dataset.name: each.dataset.digest for each in inputs}
-    data |= {"holdout": tags[DIGEST_TAG]} if DIGEST_TAG in tags else {}
+    if holdout := tags.get(DIGEST_TAG):  # Where a model was measured, it is an input as well.
+        data = {name: digest for name, digest in data.items() if digest != holdout}
+        data["holdout"] = holdout
     return {
         MACHINE: {name.rpartition(".")[2]: tags.get(name) for name in (PYTHON, PLATFORM, LOCK)},
         DATA: data,
