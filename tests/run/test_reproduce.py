@@ -48,8 +48,9 @@ def test_a_run_of_changed_files_is_reproduced_whatever_has_become_of_the_project
     outside, mirror = tmp_path / "reports", tmp_path / "mirror.db"
     outside.mkdir()
     # The run's own: an edit, a new module, an output somewhere else, data that git does not have.
-    project.edit(NODES, "return Ridge(", "from ..mine import TWICE\n\n    return Ridge(")
-    project.edit(NODES, "alpha=parameters.alpha)", "alpha=parameters.alpha * TWICE)")
+    whole = "    return _regressor(parameters).fit(train_features, train_records[TARGET])"
+    changed = whole.replace("train_records[TARGET]", "train_records[TARGET] * TWICE")
+    project.edit(NODES, whole, f"    from ..mine import TWICE\n\n{changed}")
     project.write(f"src/{PACKAGE}/pipelines/mine.py", "TWICE = 2\n")
     catalog = "conf/base/catalog.yml"
     project.edit(
