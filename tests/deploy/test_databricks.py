@@ -77,6 +77,8 @@ def test_the_champion_is_served_once(workspace: Workspace) -> None:
         }
     ]
     assert workspace.serving.shares(PACKAGE) == {"1": 100}
+    (tag,) = workspace.catalog.models[MODEL][0]["tags"]
+    assert tag["key"] == "deployed_at"
     assert "nothing to do" in workspace.deploy()
     assert len(workspace.serving.changes) == 1
 

@@ -107,7 +107,8 @@ class UnityCatalog:
         if call == "POST model-versions/set-tag":
             if _is_refused(asked):
                 return 400, _error("INVALID_PARAMETER_VALUE", f"no tag: {asked['key']}")
-            version["tags"] = [each for each in version["tags"] if each["key"] != asked["key"]]
+            tags = version.get("tags", [])
+            version["tags"] = [each for each in tags if each["key"] != asked["key"]]
             version["tags"].append({"key": asked["key"], "value": asked["value"]})
             return 200, {}
         if call == "POST model-versions/finalize":

@@ -9,6 +9,7 @@ import click
 from .. import deployment
 from ..deployment.steps import Deployment
 from ..errors import TrackingError
+from ..registry.retention import note_deployed
 from ..registry.versions import find_version
 from . import Project, for_project
 
@@ -50,6 +51,8 @@ def command(project: Project, version: str | None, rollback: bool, dry_run: bool
         click.echo(f"{number}. {step.purpose}\n   {step.command}")
         if not dry_run:
             step.run()
+    if steps and not (rollback or dry_run):
+        note_deployed(config, wanted)
 
 
 def _target(name: str) -> ModuleType:
