@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
 
-.PHONY: help demo test lint format bench compat lock release clean FORCE
+.PHONY: help demo test lint format docs bench compat lock release clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -41,6 +41,9 @@ lint: $(VENV)/ready build/lint/project ## format, rules, types (the rendered pac
 format: $(VENV)/ready ## put the Python sources in form
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format .
+
+docs: $(TOOLS)/ready ## build the pages as a site in build/site; a link that leads nowhere fails
+	@$(TOOLS)/bin/python scripts/docs.py --uv $(UV)
 
 bench: $(VENV)/ready ## measure what docs/benchmarks.md shows, beside plain Kedro and kedro-mlflow
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m benchmarks $(ARGS)

@@ -18,6 +18,7 @@ from tests.support.answers import Render
 OWN_WORKFLOWS = sorted((answers.REPOSITORY / ".github" / "workflows").glob("*.yml"))
 PYTHON_VERSIONS = answers.choices(answers.questions()["python_version"])
 NEWEST_PYTHON = "3.13"
+PUBLISHING = ["actions/deploy-pages"]
 
 
 @pytest.fixture(scope="module", params=PYTHON_VERSIONS)
@@ -67,7 +68,10 @@ def assert_needs_no_rights_and_ends(workflow: Path) -> None:
     assert content["permissions"] == {}
     assert content["concurrency"]["group"]
     for name, job in content["jobs"].items():
-        assert job["permissions"] == {"contents": "read"}, name
+        # What publishes the pages runs no code of the repository.
+        publishes = [step.get("uses", "").split("@")[0] for step in job["steps"]] == PUBLISHING
+        rights = {"pages": "write", "id-token": "write"} if publishes else {"contents": "read"}
+        assert job["permissions"] == rights, name
         assert job["timeout-minutes"] <= 90, name
     for step in steps(workflow):
         if step.get("uses", "").startswith("actions/checkout@"):
@@ -105,6 +109,7 @@ def test_own_workflows_run_what_every_other_machine_runs() -> None:
     assert commands == {
         "ci.yml": ["bash .ci/run", "make demo", *WITHOUT_MAKE],
         "compat.yml": ['make compat ARGS="--pythons $PYTHON"', "make lock", "make test"],
+        "pages.yml": ["make docs"],
     }
 
 
