@@ -17,6 +17,7 @@ from . import (
     image,
     loading,
     logging_models,
+    monitoring,
     orchestration,
     predicting,
     project,
@@ -54,6 +55,7 @@ SUBJECTS = {
     "hostile": hostile.measure,
     "orchestration": orchestration.measure,
     "tuning": tuning.measure,
+    "monitoring": monitoring.measure,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -97,3 +98,78 @@ def test_few_rows_are_no_drift(watched: tuple[str, Project]) -> None:
     example, project = watched
     rows = raw(example, project).drop(columns=PREDICTED[example]).dropna()
     assert "drifted" not in score(project, rows.sample(5, random_state=3))
+
+
+# --- truth that comes late ---
+
+
+def measured(example: str, truth: pd.Series[Any], predicted: pd.Series[Any]) -> float:
+    """The metric that the example's own evaluation calls rmse, or accuracy."""
+    if example == "regression":
+        return float(((truth - predicted) ** 2).mean() ** 0.5)
+    return float((truth == predicted).mean())
+
+
+def test_the_truth_is_judged_by_the_projects_own_evaluation(watched: tuple[str, Project]) -> None:
+    example, project = watched
+    target = PREDICTED[example]
+    truth = raw(example, project).dropna().sample(150, random_state=4).reset_index(drop=True)
+    score(project, truth.drop(columns=target))
+    batch = project.folder / "data/07_model_output/predictions.csv"
+    truth.to_csv(project.folder / "truth.csv", index=False)
+    given = ("--predictions", str(batch), "--truth", str(project.folder / "truth.csv"))
+    shown = project.kedro("mlflow", "judge", *given).stdout
+    run = project.runs()[0]
+    assert run.info.run_name == "judge version 1"
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["judge.champion"] == run.data.tags["model.version"] == "1"
+    metrics = run.data.metrics
+    trained = project.client.get_run(run.data.tags["model.run_id"]).data.metrics
+    metric = {"regression": "rmse", "classification": "accuracy"}[example]
+    predicted = pd.read_csv(batch)[target]
+    wanted = measured(example, truth[target], predicted)
+    assert metrics[f"truth/{metric}"] == pytest.approx(wanted)
+    assert metrics[f"promised/{metric}"] == trained[f"evaluation/{metric}"]
+    assert [name for name in metrics if name.startswith("truth/sex_")]
+    assert f"{metric} " in shown
+
+    # Joined by a key, in any order, when a part has come true.
+    keyed = pd.read_csv(batch).assign(key=range(150))
+    keyed.to_csv(project.folder / "keyed.csv", index=False)
+    some = truth.assign(key=range(150)).sample(100, random_state=5)
+    some.to_csv(project.folder / "truth.csv", index=False)
+    given = ("--predictions", str(project.folder / "keyed.csv"), *given[2:])
+    shown = project.kedro("mlflow", "judge", *given, "--on", "key").stdout
+    assert "50 of 150 predictions have no truth yet." in shown
+    wanted = measured(example, truth[target][some.index], predicted[some.index])
+    assert project.runs()[0].data.metrics[f"truth/{metric}"] == pytest.approx(wanted)
+
+
+def test_a_promise_that_the_truth_breaks_is_an_exit_code(watched: tuple[str, Project]) -> None:
+    example, project = watched
+    target = PREDICTED[example]
+    truth = raw(example, project).dropna().sample(100, random_state=6).reset_index(drop=True)
+    score(project, truth.drop(columns=target))
+    truth[target] = truth[target].sample(frac=1, random_state=1).to_numpy()
+    truth.to_csv(project.folder / "truth.csv", index=False)
+    given = ("--predictions", "data/07_model_output/predictions.csv", "--truth", "truth.csv")
+    shown = project.kedro("mlflow", "judge", *given, code=1).stdout
+    assert "and must be at least" in shown
+
+
+def test_what_cannot_be_joined_is_one_sentence(watched: tuple[str, Project]) -> None:
+    _, project = watched
+    project.write("p.csv", "key,y,model_version\n1,2,1\n1,3,1\n")
+    project.write("t.csv", "key,y\n1,2\n")
+    project.write("q.csv", "key,y\n1,2\n")
+    for predictions, on, sentence in [
+        ("p.csv", (), "--predictions has 2 rows and --truth 1"),
+        ("p.csv", ("--on", "key"), "--predictions has several rows of the same key"),
+        ("p.csv", ("--on", "id"), "--predictions has no column id to join on"),
+        ("q.csv", ("--on", "key"), "--predictions has no column model_version"),
+        ("script.txt", (), "is neither CSV nor Parquet"),
+    ]:
+        project.write("script.txt", "")
+        given = ("--predictions", predictions, "--truth", "t.csv", *on)
+        refused = project.kedro("mlflow", "judge", *given, code=1)
+        assert sentence in " ".join(refused.stderr.split()), refused.stderr

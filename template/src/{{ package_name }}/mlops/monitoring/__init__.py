@@ -6,11 +6,14 @@ a served model counts what it gets (`traffic.py`), and Prometheus does the rest.
 in `statistics.py`.
 """
 
-from ..config import KedroMlflowConfig
-from ..tracking import RunListener
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..config import KedroMlflowConfig
+    from ..tracking import RunListener
 
 
-def listener_of(config: KedroMlflowConfig) -> RunListener:
+def listener_of(config: "KedroMlflowConfig") -> "RunListener":
     """Return what watches a run: one that trains, and one that scores."""
     from .batches import Monitoring
 

@@ -158,13 +158,13 @@ class Monitoring(RunListener):
                 )
 
     def _findings(self, catalog: DataCatalog) -> "Iterator[Finding]":
-        from .reference import as_columns
+        from .reference import as_columns, as_table_of
 
         assert self._reference
         if self._counts is None:  # Another process has read them.
             self._counts = self._count(catalog.load(self._model.input))
         (output,) = registered_pipeline(self._model.pipeline, "model.pipeline").outputs()
-        predicted = as_columns(_table(catalog.load(output)))
+        predicted = as_columns(as_table_of(catalog.load(output)))
         for group, about in self._reference.groups.items():
             for column, reference in about.columns.items():
                 if counts := self._counts.get((group, column)):
@@ -204,9 +204,9 @@ class Monitoring(RunListener):
     def _describe(
         self, rows: Any, predictions: Any, ids: Sequence[Any] = ()
     ) -> "dict[str, dict[str, Distribution]]":
-        from .reference import as_columns, predictions_by_group
+        from .reference import as_columns, as_table_of, predictions_by_group
 
-        columns = as_columns(_table(predictions))
+        columns = as_columns(as_table_of(predictions))
         return predictions_by_group(columns, as_columns(rows), self._options.slices, ids)
 
     def _training_rows(self, catalog: DataCatalog, schema: Any) -> Any:
@@ -230,11 +230,3 @@ class Monitoring(RunListener):
 def _are_rows(members: Any, predicted: Any) -> bool:
     """Return whether a group's rows are known, and are those of what was predicted."""
     return isinstance(members, slice) or (members is not None and len(members) == len(predicted))
-
-
-def _table(predictions: Any) -> Any:
-    """Return predictions as a table."""
-    from ..model.schema import as_table
-
-    library = type(predictions).__module__.partition(".")[0]
-    return as_table(predictions, "polars" if library == "polars" else "pandas")

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from ..model.columns import is_gap
+from ..model.schema import as_table
 from ..redaction import mask_text
 from . import statistics
 
@@ -271,6 +272,15 @@ def as_columns(table: Any) -> Columns:
         table = table.reset_index(drop=True)
         return {str(name): table.iloc[:, place] for place, name in enumerate(table.columns)}
     return {str(name): pd.Series(table[name].to_list()) for name in table.columns}
+
+
+def as_table_of(predictions: Any) -> Any:
+    """Return predictions as a table; a ValueError says that they are no rows."""
+    library = type(predictions).__module__.partition(".")[0]
+    table = as_table(predictions, "polars" if library == "polars" else "pandas")
+    if table is None:
+        raise ValueError(f"predictions of {type(predictions).__name__} are no table")
+    return table
 
 
 def text_of(value: Any) -> str | None:

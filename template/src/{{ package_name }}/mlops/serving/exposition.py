@@ -4,6 +4,8 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 _MOST_AT_ONCE = 16
 _SECONDS_TO_ASK = 5.0
+# Where an answer asks for it.
+_IS_WATCHED = find_spec("..monitoring", __package__) is not None
 
 
 class _SupervisorCollector:
@@ -34,6 +38,9 @@ class _SupervisorCollector:
             reloads.add_metric([outcome], count)
         restarts = self._supervisor.restarts
         yield from (info, reloads)
+        if served and _IS_WATCHED:
+            traffic = import_module("..monitoring.traffic", __package__)
+            yield from traffic.reference_metrics(served.folder, served.name, served.version)
         yield Counter("serving_worker_restarts", "Workers that have died.", restarts)
 
 

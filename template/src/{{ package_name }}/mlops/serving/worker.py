@@ -79,6 +79,11 @@ def main() -> None:
         logging.getLogger(__name__).exception("Loading %s version %s failed.", name, version)
         channel.reply({"failed": shortened(f"{type(error).__name__}: {error}", 300)})
         sys.exit(1)
+    # Where an answer asks for it, and somebody asks for metrics.
+    if metrics and find_spec("..monitoring", __package__):
+        traffic = import_module("..monitoring.traffic", __package__)
+        watched = traffic.watched(model.predict, Path(order["folder"]), name, version)
+        vars(model)["predict"] = watched
     max_bytes = int(order["max_megabytes"] * 1e6)
     about = {"x-model-name": name, "x-model-version": version}
     app = App(routes_of(model), about, order["token"], max_bytes, metrics, order["body_seconds"])
