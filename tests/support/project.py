@@ -111,9 +111,13 @@ class Project:
         """Write a file of the project."""
         (self.folder / path).write_text(content, encoding="utf-8")
 
+    def read(self, path: str) -> str:
+        """The text of a file of the project."""
+        return (self.folder / path).read_text(encoding="utf-8")
+
     def edit(self, path: str, old: str, new: str) -> None:
         """Replace a text that stands once in a file of the project."""
-        content = (self.folder / path).read_text(encoding="utf-8")
+        content = self.read(path)
         assert content.count(old) == 1, f"{path} holds {content.count(old)} times: {old}"
         self.write(path, content.replace(old, new))
 

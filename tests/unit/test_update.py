@@ -257,6 +257,54 @@ def test_a_newer_version_is_pending_where_git_can_tell(mlops: Rooms, tmp_path: P
         origin.newest_version(origin.origin(tmp_path))
 
 
+@pytest.mark.parametrize(
+    ("ours", "tags", "newest"),
+    [
+        ("v1.3.0-rc1", "v1.3.0", "v1.3.0"),
+        ("v1.3.0-rc1-2-gabc1234", "v1.3.0", "v1.3.0"),
+        ("v1.3.0", "v1.4.0rc1 v1.4.0.dev2", None),
+        ("v1.3.0-5-gabc1234", "v1.3.0 v1.3.1", "v1.3.1"),
+        ("abcdef1", "v1.0.0 v1.1.0", "v1.1.0"),
+        ("1.3", "1.2 1.3.0.post1", "1.3.0.post1"),
+        ("v2.0.0", "nightly release-3 v2.0.0", None),
+    ],
+)
+def test_versions_are_compared_as_copier_compares_them(
+    mlops: Rooms, tmp_path: Path, ours: str, tags: str, newest: str | None
+) -> None:
+    origin = mlops("update.origin")
+    answers.git(tmp_path, "init", "--quiet", "template")
+    (tmp_path / "template/x").touch()
+    commit(tmp_path / "template")
+    for tag in tags.split():
+        answers.git(tmp_path / "template", "tag", tag)
+    template = origin.Origin(str(tmp_path / "template"), ours)
+    assert origin.newest_version(template) == newest
+
+
+GONE = """\
+fatal: '/srv/x' does not appear to be a git repository
+fatal: Could not read from remote repository.
+
+Please make sure you have the correct access rights
+and the repository exists.
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "meaning"),
+    [
+        (GONE, "fatal: '/srv/x' does not appear to be a git repository"),
+        ("Command line: | git\nStderr: | \n       | fatal: no\n  | and so on", "fatal: no"),
+        ("Traceback\n  x\nValueError: why", "ValueError: why"),
+    ],
+)
+def test_of_what_a_program_says_the_line_that_means_something_is_shown(
+    mlops: Rooms, output: str, meaning: str
+) -> None:
+    assert mlops("update.origin").meaning_of(output) == meaning
+
+
 def test_why_git_fails_is_told_in_a_sentence(
     mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

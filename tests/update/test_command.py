@@ -103,15 +103,30 @@ def test_a_merge_request_names_conflicts_and_has_the_changelog(
     assert f"- What {versions.WORKING_TREE} changes." not in text
 
 
-def test_a_template_out_of_reach_is_an_error_for_a_person_and_silence_for_ci(
-    older: Project, tmp_path: Path
+def test_a_template_that_has_moved_is_an_error_that_names_the_way_there(
+    older: Project, published: Path, tmp_path: Path
 ) -> None:
     out_of_reach(older.folder)
-    assert "git ls-remote failed: " in update(older, code=1).stderr
-    result = update(older, "--request", str(tmp_path / "request.md"))
-    assert result.stdout + result.stderr == ""
+    for more in ((), ("--request", str(tmp_path / "request.md"))):
+        said = update(older, *more, code=1).stderr
+        assert "cannot be asked for its versions: git ls-remote failed: fatal: unable" in said
+        assert "`uv run kedro mlflow update --from ADDRESS`" in said
     assert not (tmp_path / "request.md").exists()
     assert status(older) == ""
+
+    said = update(older, "--from", str(tmp_path / "nowhere"), code=1).stderr
+    assert "git clone failed: fatal: repository" in said
+    other = tmp_path / "other"
+    answers.git(tmp_path, "init", "--quiet", str(other))
+    answers.git(other, "commit", "--quiet", "--allow-empty", "--message", "Another")
+    said = update(older, "--from", str(other), code=1).stderr
+    assert f"{other} has no version {versions.WORKING_TREE}, which this project is from" in said
+    assert status(older) == ""
+    answers.git(tmp_path, "clone", "--quiet", str(published), "moved")
+    screen = update(older, "--from", str(tmp_path / "moved")).stdout
+    assert f"Update from {versions.WORKING_TREE} to {versions.NEXT}" in screen
+    assert "Take the template from " in answers.git(older.folder, "log", "-1", "--format=%s")
+    assert f"_src_path: {tmp_path / 'moved'}\n" in older.read(".copier-answers.yml")
 
 
 # --- another template in its place ---

@@ -204,11 +204,12 @@ def test_without_a_newer_version_nothing_happens(published: Path, github: GitHub
     assert github.calls("pr", "create") == []
 
 
-def test_a_template_out_of_reach_is_passed_over_in_silence(github: GitHub) -> None:
+def test_a_template_out_of_reach_is_said(github: GitHub) -> None:
     work = github.folder.with_name("project")
     out_of_reach(work)
     answers.git(work, "push", "--quiet", str(github.remote), "main")
-    assert github.week() == ""
+    with pytest.raises(AssertionError, match="cannot be asked for its versions"):
+        github.week()
     assert github.branches() == ["main"]
     assert github.remote.with_name("calls").read_text("utf-8") == ""
 

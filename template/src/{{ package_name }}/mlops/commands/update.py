@@ -1,17 +1,21 @@
 """`kedro mlflow update`: the template's newest version, merged with the owner's edits."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 from kedro.framework.startup import ProjectMetadata
 
+from ..project import State
 from ..update import update
 from ..update.origin import (
     Origin,
     UpdateError,
     changelog,
     former_address,
+    move,
     newest_version,
     origin,
     refuse_commands,
@@ -31,12 +35,15 @@ _CONFLICTS = 3
     "--request",
     type=click.Path(path_type=Path, dir_okay=False),
     help="For CI: ask nothing, and write the text of a merge request to this file if there is "
-    "something to merge. An unreachable template counts as nothing new.",
+    "something to merge.",
 )
 @click.option(
     "--template",
     metavar="ADDRESS",
     help="The template that you trust: no other is rendered. [default: ask if it has changed]",
+)
+@click.option(
+    "--from", "source", metavar="ADDRESS", help="Where the template is now, if it has moved."
 )
 @click.pass_obj
 def command(
@@ -46,6 +53,7 @@ def command(
     check: bool,
     request: Path | None,
     template: str | None,
+    source: str | None,
 ) -> None:
     """Bring this project to the newest version of its template.
 
@@ -53,28 +61,39 @@ def command(
     markers, and the exit code is 3.
     """
     project = Path(metadata.project_path)
-    ours = origin(project)
-    try:
-        newest = newest_version(ours)
-    except UpdateError:
-        if request:
+    with _output_kept(project):
+        ours = move(project, source) if source else origin(project)
+        newest = newest_version(ours, seconds=120 if request else 20)
+        if check or not (newest or answers):
+            found = f"There is a newer one: {newest}." if newest else "There is no newer one."
+            click.echo(f"This project is from {ours.version} of its template. {found}")
             return
-        raise
-    if check or not (newest or answers):
-        found = f"There is a newer one: {newest}." if newest else "There is no newer one."
-        click.echo(f"This project is from {ours.version} of its template. {found}")
-        return
-    # Other answers alone: the version stays.
-    ask = sys.stdin.isatty() and not (defaults or request)
-    _require_trust(project, ours, template, ask)
-    refuse_commands(ours, *{ours.version, newest or ours.version})
-    notes = changelog(ours, newest) if newest and request else ""
-    done = update(project, newest or ":current:", answers, ask=ask)
-    click.echo(done.screen())
-    if request and done.changed:
-        request.write_text(done.request(notes), encoding="utf-8")
-    elif done.conflicts:
-        raise SystemExit(_CONFLICTS)
+        # Other answers alone: the version stays.
+        ask = sys.stdin.isatty() and not (defaults or request)
+        _require_trust(project, ours, template, ask)
+        refuse_commands(ours, *{ours.version, newest or ours.version})
+        notes = changelog(ours, newest) if newest and request else ""
+        done = update(project, newest or ":current:", answers, ask=ask)
+        click.echo(done.screen())
+        if request and done.changed:
+            request.write_text(done.request(notes), encoding="utf-8")
+        elif done.conflicts:
+            raise SystemExit(_CONFLICTS)
+
+
+@contextmanager
+def _output_kept(project: Path) -> Iterator[None]:
+    """Keep in a file what another program has said of a failure, where it is more than a line."""
+    try:
+        yield
+    except UpdateError as error:
+        if len(error.output.splitlines()) < 2:
+            raise
+        log = State.of(project).folder / "update.log"
+        log.parent.mkdir(exist_ok=True)
+        log.write_text(error.output, encoding="utf-8", errors="replace")
+        where = log.relative_to(project).as_posix()
+        raise UpdateError(f"{error.message} (All of it: {where})") from error
 
 
 def _require_trust(project: Path, ours: Origin, trusted: str | None, ask: bool) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..disk import FileLock
-from .origin import ANSWERS, Origin, UpdateError, git, origin
+from .origin import ANSWERS, Origin, UpdateError, environment, git, meaning_of, origin
 
 _REQUIREMENTS = ["--from", "copier>=9.15,<10", "--with", "copier-template-extensions>=0.3,<1"]
 # Extensions run, which are the template's functions; its tasks do not.
@@ -86,9 +86,13 @@ def run_copier(arguments: Sequence[str]) -> None:
     if uv is None:
         raise UpdateError("uv is not on the PATH: an update runs copier with it.")
     command = [uv, "tool", "run", *_REQUIREMENTS, "copier", *arguments]
-    result = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(
+        command, env=environment(), stderr=subprocess.PIPE, text=True, check=False
+    )
     if result.returncode != 0:
-        raise UpdateError(_last_sentence(result.stderr))
+        is_about_an_answer = re.search(r"for question|is required$", result.stderr.strip())
+        output = "" if is_about_an_answer else result.stderr
+        raise UpdateError(_sentence_of(result.stderr), output)
 
 
 def update(
@@ -152,9 +156,9 @@ def _changed_paths(project: Path, *options: str) -> list[str]:
     return [path for path in printed.split("\0") if path]
 
 
-def _last_sentence(screen: str) -> str:
+def _sentence_of(screen: str) -> str:
     """Return the sentence in what copier wrote; a validator's ends a traceback, behind its key."""
-    last_line = (screen.strip().splitlines() or ["copier failed without a message."])[-1]
-    sentence = re.sub(r"^\w+Error: |Validation error for question '\w+': ", "", last_line)
+    line = meaning_of(screen.strip() or "copier failed without a message.")
+    sentence = re.sub(r"^\w+Error: |Validation error for question '\w+': ", "", line)
     # The question has no default.
     return re.sub(r'^Question "(\w+)" is required$', r"Answer \1 as well: -d \1=VALUE.", sentence)

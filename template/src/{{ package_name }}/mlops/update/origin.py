@@ -24,9 +24,37 @@ _SERVICES = {"gh": "https://github.com", "gl": "https://gitlab.com"}
 # Neither a password nor the passphrase of a key is ever asked for.
 _ASK_NOTHING = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
 
+# How git writes what an update reads, whatever its user likes: copier finds conflicts in it.
+_SETTINGS = {
+    "status.showUntrackedFiles": "all",
+    "status.relativePaths": "true",
+    "status.short": "false",
+    "status.branch": "false",
+    "color.ui": "false",
+    "color.status": "false",
+    "color.diff": "false",
+    "diff.noprefix": "false",
+    "diff.mnemonicPrefix": "false",
+    "diff.relative": "false",
+    "apply.whitespace": "nowarn",
+    "apply.ignoreWhitespace": "no",
+    "merge.conflictStyle": "merge",
+    "core.safecrlf": "false",
+    "core.hooksPath": os.devnull,
+    "commit.gpgSign": "false",
+}
+
 
 class UpdateError(ClickException):
-    """An update that is not possible; the message says why, and what to do."""
+    """An update that is not possible; the message says why, and what to do.
+
+    Attributes:
+        output: all that another program has said of it.
+    """
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
 
 
 @dataclass(frozen=True)
@@ -70,12 +98,58 @@ def origin(project: Path) -> Origin:
 def newest_version(template: Origin, seconds: float = 20) -> str | None:
     """Return the tag of the template's newest release; none if the project has it."""
     address = template.git_address
-    listed = git(Path(), "ls-remote", "--tags", "--refs", "--", address, seconds=seconds)
+    try:
+        listed = git(Path(), "ls-remote", "--tags", "--refs", "--", address, seconds=seconds)
+    except UpdateError as error:
+        raise UpdateError(
+            f"The template at {template.address} cannot be asked for its versions: "
+            f"{error.message.rstrip('.')}. If it has moved: "
+            "`uv run kedro mlflow update --from ADDRESS`.",
+            error.output,
+        ) from error
     tags = [line.partition("refs/tags/")[2] for line in listed.splitlines()]
-    newer = [
-        tag for tag in tags if re.fullmatch(r"v?\d+(\.\d+)*", tag) and template.is_older_than(tag)
-    ]
+    newer = [tag for tag in tags if _is_release(tag) and template.is_older_than(tag)]
     return max(newer, key=Version, default=None)
+
+
+def _is_release(tag: str) -> bool:
+    """Return whether copier would update to it: a version of PEP 440 that is no prerelease."""
+    try:
+        return not Version(tag).is_prerelease
+    except InvalidVersion:
+        return False
+
+
+def move(project: Path, address: str) -> Origin:
+    """Let a project's template be somewhere else from now on, which is committed.
+
+    An UpdateError says that there is no such template, or that the project has changes.
+    """
+    before = origin(project)
+    after = Origin(address, before.version)
+    if git(project, "status", "--porcelain", "--", "."):
+        raise UpdateError("Commit or stash your changes first: an update merges with them.")
+    described = re.search(r"-\d+-g([0-9a-f]+)$", before.version)
+    old = described[1] if described else before.version
+    with _cloned(after) as clone:
+        try:
+            git(clone, "cat-file", "-e", f"{old}^{{commit}}")
+        except UpdateError as error:
+            raise UpdateError(
+                f"{address} has no version {before.version}, which this project is from: is it "
+                "another template?",
+                error.output,
+            ) from error
+    file = project / ANSWERS
+    text = file.read_bytes().decode("utf-8")
+    line = yaml.safe_dump({"_src_path": address}, width=1000).strip()
+    file.write_bytes(re.sub(r"(?m)^_src_path:.*$", lambda _: line, text).encode())
+    known = git(project, "config", "--default", "", "--get", "user.email").strip()
+    somebody = ["-c", "user.name=kedro mlflow update", "-c", "user.email=update@localhost"]
+    commit = ["commit", "--quiet", "--message", f"Take the template from {address}", "--", ANSWERS]
+    git(project, *([] if known else somebody), *commit)
+    trust(project, after)
+    return after
 
 
 def pending(project: Path) -> str | None:
@@ -184,7 +258,7 @@ def git(folder: Path, *arguments: str, seconds: float | None = None) -> str:
         return subprocess.run(
             ["git", *arguments],
             cwd=folder,
-            env=_ASK_NOTHING | os.environ,
+            env=environment(),
             capture_output=True,
             # A name or a line that is not in UTF-8 comes back as it was.
             encoding="utf-8",
@@ -197,5 +271,20 @@ def git(folder: Path, *arguments: str, seconds: float | None = None) -> str:
     except subprocess.TimeoutExpired as error:
         raise UpdateError(f"git {arguments[0]} got no answer within {seconds} s.") from error
     except subprocess.CalledProcessError as error:
-        lines = str(error.stderr).strip().splitlines() or [f"exit code {error.returncode}"]
-        raise UpdateError(f"git {arguments[0]} failed: {lines[-1]}") from error
+        output = str(error.stderr).strip() or f"exit code {error.returncode}"
+        raise UpdateError(f"git {arguments[0]} failed: {meaning_of(output)}", output) from error
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of every git of an update, also of copier's: it asks nothing."""
+    own = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
+    settings = {"GIT_CONFIG_COUNT": str(own + len(_SETTINGS))}
+    for number, (key, value) in enumerate(_SETTINGS.items(), own):
+        settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return _ASK_NOTHING | os.environ | settings
+
+
+def meaning_of(output: str) -> str:
+    """Return the line of a program's output that says what was wrong: git's first, or the last."""
+    said = re.search(r"(?m)^[\s|]*((?:fatal|error): .+)$", output)
+    return said[1].strip() if said else output.strip().splitlines()[-1]
