@@ -19,6 +19,7 @@ import tomli
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.startup import _get_project_metadata
 from kedro_telemetry.plugin import KedroTelemetryHook  # type: ignore[import-untyped]
 from markdown_it import MarkdownIt
@@ -449,6 +450,38 @@ def test_readme_says_of_every_file_whose_it_is(project: Path) -> None:
         # An entry for the package's own folder would hide a new file from this test.
         assert len(owners) == 1, f"{path} is in {len(owners)} rows"
         assert owners[0] not in {"src", f"src/{package}"}
+
+
+def test_agents_md_says_what_is_true_in_forty_lines(project: Path) -> None:
+    text = (project / "AGENTS.md").read_text("utf-8")
+    assert len(text.splitlines()) <= 40
+    paths = [name for name in re.findall(r"`([^`\s]+)`", text) if re.search(r"[./]", name)]
+    assert len(paths) > 10
+    assert [path for path in paths if not (project / path).exists()] == []
+    owned = answers.ownership(project)
+    mine = text.partition("- `src/")[2].partition("\n- ")[2].partition("the owner's")[0]
+    for owner, shown in {"yours": mine, "the template's": text.partition("is the")[0]}.items():
+        named = {name.rstrip("/") for name in re.findall(r"`(\S+/\S*)`", shown)}
+        assert named
+        assert named <= set(owned[owner])
+
+
+def test_every_command_of_agents_md_is_kedros_or_the_projects(project: Path) -> None:
+    text = (project / "AGENTS.md").read_text("utf-8")
+    commands = re.findall(r"^uv run (.*?) {2,}#", text, re.MULTILINE)
+    assert len(commands) > 5
+    installed = (project / "pyproject.toml").read_text("utf-8")
+    (ours,) = (project / "src").glob("*/mlops/commands")
+    for command in commands:
+        program, *words = command.split()
+        assert f'    "{program}>=' in installed or f'    "{program}[' in installed, command
+        if program == "kedro" and words[0] == "mlflow":
+            source = (ours / f"{words[1]}.py").read_text("utf-8")
+            assert [o for o in words if o.startswith("--") and f'"{o}"' not in source] == []
+        elif program == "kedro":
+            options = {o for parameter in kedro_run.params for o in parameter.opts}
+            assert words[0] == "run"
+            assert {o for o in words if o.startswith("--")} <= options
 
 
 @pytest.mark.parametrize(
