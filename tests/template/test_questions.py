@@ -41,6 +41,11 @@ DEFAULTS = {
 
 SERVING = ["mlflow", "none", "docker", "kubernetes", "sagemaker", "databricks"]
 ORCHESTRATORS = ["none", "dask", "airflow", "prefect", "argo", "databricks"]
+FEATURES = [
+    *["[]", "[tuning]", "[monitoring]", "[devcontainer]"],
+    *["[tuning, monitoring]", "[tuning, devcontainer]", "[monitoring, devcontainer]"],
+    "[tuning, monitoring, devcontainer]",
+]
 
 # Presets that choose no store of their own.
 MANAGED = ["databricks", "sagemaker", "azureml"]
@@ -61,7 +66,7 @@ ACCEPTED = [
     *[("ci", value) for value in ["github", "gitlab", "none"]],
     *[("example", value) for value in ["regression", "classification", "none"]],
     *[("orchestrator", value) for value in ORCHESTRATORS],
-    *[("features", value) for value in ["[]", "[tuning]", "[monitoring]", "[tuning, monitoring]"]],
+    *[("features", value) for value in FEATURES],
     ("tracking_uri", "https://mlflow.example.com/team"),
 ]
 

@@ -484,6 +484,39 @@ def test_every_command_of_agents_md_is_kedros_or_the_projects(project: Path) -> 
             assert {o for o in words if o.startswith("--")} <= options
 
 
+# What the reference of containers.dev names, and how it wants it.
+DEVCONTAINER = {
+    "name": str,
+    "image": str,
+    "containerEnv": dict,
+    "postCreateCommand": str,
+    "forwardPorts": list,
+    "portsAttributes": dict,
+    "customizations": dict,
+}
+
+
+@pytest.mark.parametrize(("target", "ports"), [("mlflow", [5000, 8000]), ("none", [5000])])
+def test_a_devcontainer_has_the_projects_python_and_forwards_its_servers(
+    target: str, ports: list[int], render: Render
+) -> None:
+    sheet = {"features": "[devcontainer]", "python_version": "3.12", "serving_target": target}
+    project = render(**sheet)
+    container = json.loads((project / ".devcontainer/devcontainer.json").read_text("utf-8"))
+    assert {key: type(value) for key, value in container.items()} == DEVCONTAINER
+    assert container["image"].endswith("/python:3.12")
+    assert container["postCreateCommand"].endswith("uv sync")
+    assert container["forwardPorts"] == ports
+    assert list(container["portsAttributes"]) == [str(port) for port in ports]
+    assert {key for port in container["portsAttributes"].values() for key in port} == {
+        *("label", "onAutoForward"),
+    }
+    (mlops,) = (project / "src").glob("*/mlops")
+    assert "port: int = 5000" in (mlops / "config.py").read_text("utf-8")
+    serve = mlops / "commands" / "serve.py"
+    assert not serve.exists() or '"--port", default=8000' in serve.read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     ("given", "there"), [({}, True), ({"serving_target": "none"}, False)], ids=["mlflow", "none"]
 )
