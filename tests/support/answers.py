@@ -65,13 +65,15 @@ def questions() -> dict[str, dict[str, Any]]:
 
 
 def choices(question: Mapping[str, Any]) -> list[str]:
-    """The answers to choose from, as a command line gives them; empty where any text is taken."""
+    """The answers to choose from, as a command line gives them; empty where any text is taken.
+
+    Of a list: none, each by itself, and all.
+    """
     given = question.get("choices", [])
     values = list(given.values() if isinstance(given, dict) else given)
     if not question.get("multiselect"):
         return values
-    some = (several for size in range(len(values) + 1) for several in combinations(values, size))
-    return [as_text(list(several)) for several in some]
+    return [as_text(some) for some in ([], *([value] for value in values), values)]
 
 
 def as_text(answer: Any) -> Any:

@@ -42,8 +42,10 @@ DEFAULTS = {
 SERVING = ["mlflow", "none", "docker", "kubernetes", "sagemaker", "databricks"]
 ORCHESTRATORS = ["none", "dask", "airflow", "prefect", "argo", "databricks"]
 FEATURES = [
-    *["[]", "[tuning]", "[monitoring]", "[devcontainer]"],
-    *["[tuning, monitoring]", "[tuning, devcontainer]", "[monitoring, devcontainer]"],
+    "[]",
+    "[tuning]",
+    "[monitoring]",
+    "[devcontainer]",
     "[tuning, monitoring, devcontainer]",
 ]
 
