@@ -115,6 +115,7 @@ def assert_closed(url: str, context: ssl.SSLContext | None = None) -> None:
         urllib.request.urlopen(f"{url}/api/2.0/mlflow/experiments/search", context=context)
 
 
+@weekly
 def test_sagemaker_takes_calls_that_its_plugin_signs(
     template: Path, managed: Path, tmp_path: Path, store: Store
 ) -> None:

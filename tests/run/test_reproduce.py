@@ -11,6 +11,7 @@ import pytest
 from mlflow.entities import Run
 
 from tests.support import answers
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.tiny import said
 from tests.support.training import training
@@ -87,7 +88,11 @@ def test_a_run_of_changed_files_is_reproduced_whatever_has_become_of_the_project
 
 
 @pytest.mark.parametrize(
-    ("example", "other"), [("classification", "model.trees=5"), ("none", "split.seed=5")]
+    ("example", "other"),
+    [
+        pytest.param("classification", "model.trees=5", marks=weekly),
+        ("none", "split.seed=5"),
+    ],
 )
 def test_a_version_of_another_example_is_reproduced_and_says_so(
     example: str, other: str, rendered: Project, template: Path, tmp_path: Path
@@ -107,6 +112,7 @@ def test_a_version_of_another_example_is_reproduced_and_says_so(
     assert len(project.runs()) == 2
 
 
+@weekly
 def test_a_run_of_tasks_is_repeated_as_one_and_a_difference_is_named(project: Project) -> None:
     committed(training(project))
     run = project.kedro("mlflow", "run", "begin").stdout.strip()

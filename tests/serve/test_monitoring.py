@@ -150,10 +150,10 @@ def test_a_shift_is_seen_by_prometheus_and_the_trainings_rows_are_not(
     excess = 'feature:excess_share:1h{group="all",kind="input",flaw="beyond"}'
     assert values(prometheus, excess)["bmi"] > 0.05
     assert values(prometheus, excess)["glucose"] < 0.05
-    groups = values(
-        prometheus, 'sum by (group) (serving_feature_rows_total{feature="bmi"})', "group"
-    )
-    assert groups["all"] == 900
+    # All rows are counted, a few seconds later.
+    counts = 'sum by (group) (serving_feature_rows_total{feature="bmi"})'
+    wait_until(lambda: values(prometheus, counts, "group").get("all") == 900, 60)
+    groups = values(prometheus, counts, "group")
     assert groups["sex=1"] + groups["sex=2"] == 900
     # What the dashboard shows is there.
     dashboard = json.loads((project.folder / "deploy/monitoring/dashboard.json").read_text("utf-8"))

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.support import answers, versions
+from tests.support.profiles import weekly
 from tests.support.project import Project
 from tests.support.updates import ALONE, conflict, out_of_reach, status
 
@@ -53,6 +54,7 @@ def test_an_answer_that_is_needed_as_well_is_named_where_nobody_can_be_asked(
     assert status(older) == ""
 
 
+@weekly
 def test_the_newest_version_says_that_it_is(older: Project) -> None:
     screen = update(older).stdout
     assert f"Update from {versions.WORKING_TREE} to {versions.NEXT}" in screen

@@ -277,6 +277,7 @@ def week(service: Service, **given: str) -> str:
     return screen + service.run("\n".join([artifacts, *push["script"]]), env=variables)
 
 
+@weekly
 def test_a_newer_version_becomes_a_merge_request_on_gitlab_once(gitlab: Service) -> None:
     screen = week(gitlab) + week(gitlab)
     assert gitlab.branches() == ["main", BRANCH]
