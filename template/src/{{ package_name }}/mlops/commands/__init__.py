@@ -1,7 +1,8 @@
 """The commands of `kedro mlflow`: one module per command, which has the command's name."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -58,6 +59,24 @@ def for_tasks(function: Callable[..., None]) -> Callable[..., None]:
         function(Project(project.path, env), **options)
 
     return call
+
+
+@contextmanager
+def of_runs(config: "KedroMlflowConfig") -> Iterator[None]:
+    """Say in a line that MLflow does not give a run that a command was asked for."""
+    from mlflow.exceptions import MlflowException
+
+    from ..backend.client import reason_of
+    from ..errors import TrackingError
+    from ..redaction import mask
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        address = mask("", config.server.uri)
+        raise TrackingError(
+            f"MLflow at {address} gives no such run: {reason_of(error)}."
+        ) from error
 
 
 def of_kedro(*names: str) -> Callable[[click.Command], click.Command]:

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 
 import click
 
-from ..backend.client import connect, reason_of
+from ..backend.client import connect
 from ..errors import TrackingError
 from ..model.card import markdown_table
 from ..project import State
-from ..redaction import mask
 from ..registry.report import aligned
 from ..registry.runs_compared import best_runs, compare_runs
-from . import Project, for_project
+from . import Project, for_project, of_runs
 
 _COLOURS = {"better": "green", "worse": "red"}
 
@@ -32,10 +31,8 @@ def command(
     """
     if bool(runs) == bool(best) or len(runs) == 1:
         raise click.UsageError("Give two runs or more, or --best N.")
-    from mlflow.exceptions import MlflowException
-
     config = project.config
-    try:
+    with of_runs(config):
         runs = best_runs(config, best, metric) if best else runs
         if len(runs) < 2:
             raise TrackingError("Fewer than two finished runs have this metric.")
@@ -49,8 +46,3 @@ def command(
                 click.secho(line, fg=_COLOURS.get(line.split(" ")[-1]))
             text = f"# Against the run {runs[0]}\n\n{how}\n\n{markdown_table(table)}\n"
             client.log_text(each.run_id, text, f"comparison/against-{runs[0]}.md")
-    except (MlflowException, OSError) as error:
-        address = mask("", config.server.uri)
-        raise TrackingError(
-            f"MLflow at {address} gives no such run: {reason_of(error)}."
-        ) from error

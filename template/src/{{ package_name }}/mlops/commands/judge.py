@@ -11,6 +11,7 @@ import pandas as pd
 from ..backend.client import connect
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError, listed
+from ..model.batch import VERSION_TAG
 from ..redaction import mask
 from ..registry.comparison import evaluating_node, measure, without_prefix
 from ..registry.rules import Metrics, judge
@@ -164,7 +165,7 @@ def _log(client: "MlflowClient", config: KedroMlflowConfig, judged: Judgement) -
         "judge.rows": str(judged.rows),
         "judge.champion": str(champion.version) if champion else "",
         "model.name": version.name,
-        "model.version": str(version.version),
+        VERSION_TAG: str(version.version),
         "model.run_id": str(version.run_id),
     }
     run = client.create_run(

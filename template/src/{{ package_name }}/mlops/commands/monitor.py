@@ -10,6 +10,7 @@ import click
 
 from ..backend.client import connect, if_exists
 from ..errors import TrackingError
+from ..model.batch import VERSION_TAG
 from ..monitoring.batches import DRIFT_TAG, FOLDER, NO_DRIFT
 from . import Project, for_project
 
@@ -40,7 +41,7 @@ def command(project: Project) -> None:
     tags, started = run.data.tags, datetime.fromtimestamp(run.info.start_time / 1000, timezone.utc)
     click.echo(
         f"Run {run.info.run_id}, of {started:%Y-%m-%d %H:%M} UTC, scored with version "
-        f"{tags.get('model.version')} of {tags.get('model.name')}."
+        f"{tags.get(VERSION_TAG)} of {tags.get('model.name')}."
     )
     if tags[DRIFT_TAG] == NO_DRIFT:
         click.secho("No rule of monitoring.yml is broken.", fg="green")

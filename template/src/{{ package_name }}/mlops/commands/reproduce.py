@@ -4,14 +4,13 @@ import re
 
 import click
 
-from ..backend.client import connect, reason_of
+from ..backend.client import connect
 from ..errors import TrackingError
-from ..redaction import mask
 from ..registry.report import aligned
 from ..registry.versions import find_version
 from ..reproduction import NOT, Report, reproduce
 from ..reproduction.differences import table_of
-from . import Project, for_project
+from . import Project, for_project, of_runs
 
 
 @click.command("reproduce")
@@ -41,10 +40,8 @@ def command(
     """
     if bool(run) == bool(version):
         raise click.UsageError("Give a run's id, or --version N.")
-    from mlflow.exceptions import MlflowException
-
     config = project.config
-    try:
+    with of_runs(config):
         if version:
             if config.model is None:
                 raise TrackingError("mlflow.yml names no registered model: set model.name.")
@@ -60,11 +57,6 @@ def command(
         _show(report, exact)
         if keep:
             report.keep(connect(config.server))
-    except (MlflowException, OSError) as error:
-        address = mask("", config.server.uri)
-        raise TrackingError(
-            f"MLflow at {address} gives no such run: {reason_of(error)}."
-        ) from error
     if report.verdict == NOT or (exact and any(row.differs for row in report.rows)):
         raise click.exceptions.Exit(1)
 
@@ -73,7 +65,7 @@ def _allowed(diff: str) -> bool:
     """Ask whether what comes from the server may run here; the answer no ends the command."""
     files = re.findall(r"^diff --git a/.* b/(.*)$", diff, re.MULTILINE)
     click.echo(f"These files differed from the commit: {', '.join(files)}.")
-    return click.confirm("They come from the run, and will run here as code. Go on?", abort=True)
+    return click.confirm("They come from the run, and will run here as code. Continue?", abort=True)
 
 
 def _show(report: Report, exact: bool) -> None:

@@ -1,7 +1,7 @@
 """Runs compared: their metrics, and which differences are more than chance.
 
 Whether a difference means something is told by a paired bootstrap: the holdout's rows are drawn
-anew, with replacement, and the project's own node measures both models on the same draw. If 95 % of
+again with replacement, and the project's own node measures both models on the same draw. If 95 % of
 the differences are on one side of 0, it is not by chance of the rows (Efron and Tibshirani 1993,
 "An Introduction to the Bootstrap", chapter 13: the percentile interval).
 """

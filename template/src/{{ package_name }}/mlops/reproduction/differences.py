@@ -24,7 +24,7 @@ METRICS, PREDICTIONS, FIGURES = "metrics", "predictions", "figures"
 # A run that differs in them was not reproduced; in the others, last digits and fonts differ.
 _DECIDE = (DATA, PARAMETERS, METRICS)
 _NOT_COMPARED = ("node_seconds/", "system/")
-# What plotly gives a figure anew each time.
+# What plotly makes new for each figure.
 _RANDOM = re.compile(rb"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _SHOWN = 24
 

@@ -16,7 +16,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..disk import FileLock
-from .origin import ANSWERS, Origin, UpdateError, environment, git, meaning_of, origin
+from .origin import (
+    ANSWERS,
+    Origin,
+    UpdateError,
+    environment,
+    git,
+    meaning_of,
+    origin,
+    require_no_changes,
+)
 
 _REQUIREMENTS = ["--from", "copier>=9.15,<10", "--with", "copier-template-extensions>=0.3,<1"]
 # Extensions run, which are the template's functions; its tasks do not.
@@ -112,8 +121,7 @@ def update(
 
 
 def _update(project: Path, version: str | None, answers: Sequence[str], ask: bool) -> Update:
-    if git(project, "status", "--porcelain", "--", "."):
-        raise UpdateError("Commit or stash your changes first: an update merges with them.")
+    require_no_changes(project)
     before = origin(project)
     command = ["update", *_TRUSTED, "--skip-answered"]
     command += [] if ask else ["--defaults"]

@@ -120,6 +120,12 @@ def _is_release(tag: str) -> bool:
         return False
 
 
+def require_no_changes(project: Path) -> None:
+    """Refuse a project with changes that are not committed."""
+    if git(project, "status", "--porcelain", "--", "."):
+        raise UpdateError("Commit or stash your changes first: an update merges with them.")
+
+
 def move(project: Path, address: str) -> Origin:
     """Let a project's template be somewhere else from now on, which is committed.
 
@@ -127,8 +133,7 @@ def move(project: Path, address: str) -> Origin:
     """
     before = origin(project)
     after = Origin(address, before.version)
-    if git(project, "status", "--porcelain", "--", "."):
-        raise UpdateError("Commit or stash your changes first: an update merges with them.")
+    require_no_changes(project)
     described = re.search(r"-\d+-g([0-9a-f]+)$", before.version)
     old = described[1] if described else before.version
     with _cloned(after) as clone:
