@@ -42,8 +42,8 @@ format: $(VENV)/ready ## put the Python sources in form
 	$(BIN)/ruff check --quiet --fix-only .
 	$(BIN)/ruff format .
 
-docs: $(TOOLS)/ready ## build the pages as a site in build/site; a link that leads nowhere fails
-	@$(TOOLS)/bin/python scripts/docs.py --uv $(UV)
+docs: $(VENV)/ready ## build the pages as a site in build/site; a link that leads nowhere fails
+	@$(BIN)/python scripts/docs.py --uv $(UV)
 
 bench: $(VENV)/ready ## measure what docs/benchmarks.md shows, beside plain Kedro and kedro-mlflow
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m benchmarks $(ARGS)

@@ -2,6 +2,7 @@
 
 The pages are written to be read in the repository, where README.md is the first one. The site gets
 copies: all pages in one folder, README.md as the index, and no links to files that are no pages.
+Its section Reference is read from the code.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+from reference import pages as reference
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "build" / "docs"
 BUILDER = "zensical==0.0.73"
 # Pages beside README.md. They link to docs/, and docs/ to them.
 BESIDE = {"README.md": "index.md"} | {
     name: name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+}
+# Files of the repository that say what a page of the reference says on the site.
+SOURCES = {
+    "copier.yml": "reference-questions.md",
+    "template/conf/base/mlflow.yml.jinja": "reference-configuration.md",
 }
 
 
@@ -33,6 +41,8 @@ def main() -> int:
         shutil.copyfile(ROOT / name, PAGES / copy)
     for page in PAGES.glob("*.md"):
         page.write_text(of_site(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, text in reference().items():
+        (PAGES / name).write_text(text, encoding="utf-8")
     command = [uv, "tool", "run", "--quiet", BUILDER, "build", "--strict", "--clean"]
     built = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, check=False)
     said = re.sub(r"\x1b\[[\d;]*m", "", built.stderr)
@@ -48,6 +58,8 @@ def of_site(text: str) -> str:
     def moved(link: re.Match[str]) -> str:
         label, target, anchor = link.groups()
         target = re.sub(r"^(\.\./|docs/)", "", target)
+        if target in SOURCES:
+            return f"[{label}]({SOURCES[target]}{anchor})"
         if target in BESIDE or not target or (ROOT / "docs" / target).exists():
             return f"[{label}]({BESIDE.get(target, target)}{anchor})"
         # Not a page of the site, but a file of the repository.

@@ -32,21 +32,6 @@ def section(text: str, heading: str) -> str:
     return found
 
 
-def test_the_questions_are_copiers() -> None:
-    questions = answers.questions()
-    row = re.compile(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|$", re.MULTILINE)
-    rows = row.findall(section(page("docs/questions.md"), "The questions"))
-    assert [key for key, *_ in rows] == list(questions)
-    for key, asked, given, when in rows:
-        question = questions[key]
-        assert asked == question["help"]
-        assert (when == "always") == ("when" not in question), key
-        if choices := answers.choices(question | {"multiselect": False}):
-            assert re.findall("`([^`]+)`", given) == choices, key
-        else:
-            assert given.startswith("text; "), key
-
-
 def test_the_tree_is_the_default_projects(render: Render) -> None:
     project = render()
     shown = paths_of_tree(page("docs/project.md"))
