@@ -20,6 +20,7 @@ import pytest
 
 from tests.support.asgi import Asked
 from tests.support.rooms import Rooms
+from tests.support.serving import wait_until
 
 # Speaks as worker.py does, and does what its folder's name says.
 WORKER = """
@@ -540,6 +541,7 @@ def test_prometheus_is_told_of_model_reloads_and_restarts(mlops: Rooms, tmp_path
         assert threading.active_count() - before < 20
         for connection in idle:
             connection.close()
+        wait_until(lambda: threading.active_count() <= before + 1)
         text = urllib.request.urlopen(url, timeout=10).read().decode()
         with (
             pytest.raises(mlops("errors").TrackingError, match=f"--metrics-port {port}: .*another"),
