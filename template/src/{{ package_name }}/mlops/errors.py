@@ -29,13 +29,17 @@ class TrackingError(ClickException):
 
 
 def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message or else its class; foreign ones are shortened."""
+    """Return the first line of an error's message or else its class; foreign ones are shortened.
+
+    A line that ends in a colon says nothing by itself: those below it come along.
+    """
     try:
         lines = str(error).strip().splitlines()
     except Exception:  # Its class may say nothing, or break when it is asked.
         lines = []
     lines = lines or [type(error).__name__]
-    text = mask_text(" ".join(lines[0].split()))
+    said = " ".join(lines) if lines[0].endswith(":") else lines[0]
+    text = mask_text(" ".join(said.split()))
     short = isinstance(error, TrackingError) or len(text) <= _LONGEST_LINE
     return text if short else f"{text[:_LONGEST_LINE]}..."
 
