@@ -12,7 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -53,8 +53,9 @@ class UnknownAnswerError(ValueError):
     """An answer to a question that copier.yml does not ask."""
 
 
+@cache
 def configuration() -> dict[str, Any]:
-    """Everything in copier.yml."""
+    """Everything in copier.yml, read once: each test of the matrix is named by its answers."""
     content: dict[str, Any] = yaml.safe_load((REPOSITORY / "copier.yml").read_text("utf-8"))
     return content
 
