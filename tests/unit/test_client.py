@@ -173,7 +173,10 @@ def test_only_what_others_have_written_is_cut(mlops: Rooms) -> None:
     assert errors.one_line(ValueError(long)) == f"{long[:200]}..."
     assert errors.one_line(errors.TrackingError(long)) == long.strip()
     assert errors.one_line(ValueError("\n first \n second")) == "first"
-    assert errors.one_line(ValueError("2 faults:\n - first\n - second")) == "2 faults: - first - second"
+    assert (
+        errors.one_line(ValueError("2 faults:\n - first\n - second"))
+        == "2 faults: - first - second"
+    )
     assert errors.one_line(ValueError()) == "ValueError"
 
 
