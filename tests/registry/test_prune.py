@@ -47,6 +47,7 @@ def test_what_is_old_and_not_in_use_goes(project: Project) -> None:
     # The champion, the one before it, one that was deployed, and a challenger.
     project.kedro("mlflow", "promote", "--version", "3", "--force", "--reason", "a trial")
     client.set_model_version_tag(PACKAGE, "4", "deployed_at", "2026-01-01")
+    client.set_registered_model_alias(PACKAGE, "pull_request_7", "2")  # Which is no use of it.
     runs = {n: str(client.get_model_version(PACKAGE, n).run_id) for n in versions(project)}
     waits = aged(state / "journal/2026-01-01/run.json")
     goes = [

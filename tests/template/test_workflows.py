@@ -34,6 +34,23 @@ def github(python_version: str, template: Path, tmp_path_factory: pytest.TempPat
     return project / ".github/workflows/ci.yml"
 
 
+@pytest.fixture(scope="module", params=["github", "gitlab"])
+def training(
+    request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The file of each tracking preset whose service gets runs from CI."""
+    files = {}
+    for preset in ("server", "databricks", "sagemaker", "azureml"):
+        project = tmp_path_factory.mktemp(request.param) / preset
+        given = {"ci": request.param, "tracking_preset": preset}
+        if preset in answers.TRACKING_URIS:
+            given["tracking_uri"] = answers.TRACKING_URIS[preset]
+        answers.render(template, project, given)
+        name = ".github/workflows/ci.yml" if request.param == "github" else ".gitlab-ci.yml"
+        files[preset] = project / name
+    return files
+
+
 @pytest.fixture(scope="module")
 def gitlab(python_version: str, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = tmp_path_factory.mktemp("gitlab") / "project"
@@ -175,6 +192,35 @@ def test_all_actions_are_pinned_to_one_commit_with_its_version(github: Path) -> 
     assert "actions/checkout" in own.keys() & rendered.keys()
     for action in own.keys() & rendered.keys():
         assert own[action] == rendered[action], action
+
+
+def test_jobs_that_train_are_sound_and_those_with_a_token_run_nothing_of_the_project(
+    training: dict[str, Path],
+) -> None:
+    for preset, path in training.items():
+        content = load(path)
+        on_github = "jobs" in content
+        if on_github:
+            assert_github_workflow_is_sound(path)
+            assert content["permissions"] == {}
+        else:
+            check("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", path)
+        jobs = content.get("jobs", content)
+        comment = jobs["comment"]
+        assert " uv " not in str(comment)
+        assert "actions/checkout" not in str(comment)
+        if on_github:
+            # What trains reads the code alone, and sees its secrets in one step.
+            assert jobs["candidate"]["permissions"] == {"contents": "read"}
+            assert comment["permissions"] == {"pull-requests": "write"}
+            with_secrets = [step for step in jobs["candidate"]["steps"] if "secrets." in str(step)]
+            assert [" kedro run" in step["run"] for step in with_secrets] == [True], preset
+            assert "secrets." not in str(jobs["test"]) + str(comment)
+
+
+def test_without_a_server_nothing_is_trained(github: Path, gitlab: Path) -> None:
+    assert list(load(github)["jobs"]) == ["test"]
+    assert "candidate" not in load(gitlab)
 
 
 def test_rendered_gitlab_pipeline_fits_the_schema(gitlab: Path) -> None:

@@ -55,6 +55,8 @@ from tests.support.rooms import Rooms
             {"model": {"name": "m", "card": {"texts": "x"}}},
             ["'model.card.texts'", "'text'"],
         ),
+        ({"model": {"name": "m", "alias": "champion"}}, ["model.alias", "`kedro mlflow promote`"]),
+        ({"model": {"name": "m", "alias": "7"}}, ["model.alias", "letters, digits and under"]),
     ],
 )
 def test_what_is_wrong_is_named_with_its_remedy(

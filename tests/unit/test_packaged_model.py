@@ -295,12 +295,20 @@ def test_a_worker_of_the_servers_serves_it(
 # --- from a training run, into a scoring one ---
 
 
-@pytest.mark.parametrize("fits", [True, False])
+@pytest.mark.parametrize(
+    ("fits", "alias", "given"),
+    [
+        (True, "challenger", "champion"),
+        # A request's is not the champion, not even as the first version of all.
+        (True, "pull_request_7", "pull_request_7"),
+        (False, "challenger", ""),
+    ],
+)
 def test_a_run_that_fits_all_of_it_adds_the_model(
-    mlops: Rooms, tmp_path: Path, database: str, fits: bool
+    mlops: Rooms, tmp_path: Path, database: str, fits: bool, alias: str, given: str
 ) -> None:
     catalog = catalog_in(tmp_path)
-    config = config_of(mlops, tmp_path, database, model=MODEL)
+    config = config_of(mlops, tmp_path, database, model=MODEL | {"alias": alias})
     listeners = [mlops("model.packaging").Packaging(config.model)]
     listeners.append(mlops("registry.versions").Registration(config))
     pipeline = TRAINING if fits else Pipeline([node(fit, "table", "other", name="fit")])
@@ -320,7 +328,7 @@ def test_a_run_that_fits_all_of_it_adds_the_model(
     (model,), (version,) = models, versions
     assert (model.name, str(model.status)) == ("sales", "READY")
     assert version.name == "one.two.sales"
-    assert list(client.get_registered_model(version.name).aliases) == ["champion"]
+    assert list(client.get_registered_model(version.name).aliases) == [given]
     assert str(version.description).startswith("# Model card: one.two.sales")
     assert found.outputs
     assert [each.model_id for each in found.outputs.model_outputs] == [model.model_id]

@@ -14,7 +14,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from .directions import direction_of
 from .errors import TrackingError, one_line
@@ -260,7 +268,18 @@ class ModelOptions(Options):
     example: Literal["none", "synthetic", "rows"] = "synthetic"
     environment: list[str] = []  # What processes with the model's code see of it.
     traced: bool = True  # Adds the version to predictions of a batch.
+    alias: str = "challenger"  # Of a new version; another one keeps it from becoming the champion.
     card: _CardOptions = _CardOptions()
+
+    @field_validator("alias")
+    @classmethod
+    def _names_no_champion(cls, alias: str) -> str:
+        if alias == "champion" or not re.fullmatch(r"[A-Za-z_]\w*", alias):
+            raise ValueError(
+                "it is a name of letters, digits and underscores, and not 'champion': "
+                "`kedro mlflow promote` gives that one"
+            )
+        return alias
 
 
 class _UiOptions(Options):

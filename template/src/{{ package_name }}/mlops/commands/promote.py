@@ -1,15 +1,21 @@
 """`kedro mlflow promote`: makes a version of the model the champion, or takes that back."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
-from ..backend.client import reason_of
+from ..backend.client import connect, if_exists, reason_of
+from ..backend.pages import has_pages, page
+from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..project import State
 from ..redaction import mask, mask_text, secret_values
 from ..registry.promote import Outcome, Promotion
-from ..registry.report import on_screen
+from ..registry.report import as_comment, on_screen
+from ..registry.rules import Verdict
 from . import Project, for_project
 
 
@@ -23,6 +29,11 @@ from . import Project, for_project
 )
 @click.option("--rollback", is_flag=True, help="Go back to the previous champion.")
 @click.option("--reason", metavar="TEXT", help="Why; stored with the version.")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="For CI: write the verdict, or why there is none, to this file as Markdown.",
+)
 def command(
     project: Project,
     version: str | None,
@@ -31,6 +42,7 @@ def command(
     new_champion: bool,
     rollback: bool,
     reason: str | None,
+    report: Path | None,
 ) -> None:
     """Make a version the champion, if the promotion rules hold.
 
@@ -38,30 +50,67 @@ def command(
     results are printed, and stored on the version's run. Exits with 1 if a rule does not hold.
     """
     reason = mask_text((reason or "").strip(), secret_values(os.environ))
-    if rollback and (version or new_champion):
+    if rollback and (version or new_champion or report):
         raise click.UsageError(
-            "--rollback goes back to the previous champion: it takes no --version and no "
-            "--new-champion."
+            "--rollback goes back to the previous champion: it takes no --version, no "
+            "--new-champion and no --report."
         )
     if force and not reason:
         raise click.UsageError("--force needs --reason: why the rules are overridden.")
     if new_champion and not reason:
         raise click.UsageError("--new-champion needs --reason: why it is not compared.")
-    from mlflow.exceptions import MlflowException
 
     config = project.config
     promotion = Promotion(config, State.of(project.path))
-    try:
+    with _rejections(config, report):
         if rollback:
             click.secho(promotion.roll_back(reason, dry_run, force), fg="green")
         else:
             forced, new = (reason if each else None for each in (force, new_champion))
-            _show(promotion.promote(version, forced, dry_run, new), dry_run)
-    except (MlflowException, OSError) as error:
-        address = mask("", config.server.registry_uri)
-        raise TrackingError(
-            f"MLflow at {address} rejected the request: {reason_of(error)}."
-        ) from error
+            outcome = promotion.promote(version, forced, dry_run, new)
+            if report:
+                run = _run_of(config, outcome.run_id)
+                _write(report, config, outcome.summary, outcome.verdict, run)
+            _show(outcome, dry_run)
+
+
+@contextmanager
+def _rejections(config: KedroMlflowConfig, report: Path | None) -> Iterator[None]:
+    """Say in a line what MLflow rejects; the report has it too."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            address = mask("", config.server.registry_uri)
+            raise TrackingError(
+                f"MLflow at {address} rejected the request: {reason_of(error)}."
+            ) from error
+    except TrackingError as error:
+        if report:
+            _write(report, config, str(error.message))
+        raise
+
+
+def _write(
+    report: Path,
+    config: KedroMlflowConfig,
+    summary: str,
+    verdict: Verdict | None = None,
+    run: str = "",
+) -> None:
+    name = config.model.name if config.model else ""
+    report.write_text(as_comment(name, summary, verdict, run), encoding="utf-8")
+
+
+def _run_of(config: KedroMlflowConfig, run_id: str) -> str:
+    """Return a link to the run that has trained a version; its id where runs have no page."""
+    uri = config.server.uri
+    run = if_exists(connect(config.server).get_run, run_id) if has_pages(uri) else None
+    if run is None:
+        return f"The run in MLflow: `{run_id}`"
+    return f"[The run in MLflow]({page(uri, run.info.experiment_id, run_id)})"
 
 
 def _show(outcome: Outcome, dry_run: bool) -> None:

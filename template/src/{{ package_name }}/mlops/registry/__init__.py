@@ -19,12 +19,12 @@ def listeners_of(config: KedroMlflowConfig, state: State) -> list[RunListener]:
     from ..tracking.scratch import KeptInProject
     from .holdout import HoldoutCapture
     from .promote import Promotion
-    from .versions import Registration
+    from .versions import CHALLENGER, Registration
 
     listeners: list[RunListener] = [Registration(config), HoldoutCapture(config.promotion, state)]
     if config.model:
         listeners.insert(0, Packaging(config.model, config.redaction.patterns))
-        if config.promotion.auto:
+        if config.promotion.auto and config.model.alias == CHALLENGER:
             listeners.append(Promotion(config, state))
         if config.monitoring:  # An answer has asked for that room.
             listeners.append(import_module("..monitoring", __package__).listener_of(config))

@@ -37,6 +37,7 @@ class Outcome:
     verdict: Verdict | None
     promoted: bool
     summary: str
+    run_id: str = ""  # Of the run that has trained the version.
 
 
 class Promotion(RunListener):
@@ -68,7 +69,7 @@ class Promotion(RunListener):
                     if not dry_run:
                         self._complete(client, version)
                     summary = f"Version {version.version} of {name} is the champion already."
-                    return Outcome(None, True, summary)
+                    return Outcome(None, True, summary, str(version.run_id))
                 verdict = self._judge(client, version, champion, bool(force), bool(new))
                 result, reason = REFUSED, verdict.broken
                 if verdict.holds:
@@ -90,7 +91,8 @@ class Promotion(RunListener):
                 save_verdict(client, str(version.run_id), verdict, result, reason)
                 if promoted:
                     versions.clear_challenger(client, version)
-        return Outcome(verdict, promoted, _summary(verdict, result, reason, dry_run))
+        summary = _summary(verdict, result, reason, dry_run)
+        return Outcome(verdict, promoted, summary, str(version.run_id))
 
     def roll_back(self, reason: str, dry_run: bool = False, force: bool = False) -> str:
         """Make the previous champion the champion again; return what was done, as a sentence.

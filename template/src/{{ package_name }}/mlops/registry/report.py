@@ -46,6 +46,15 @@ def as_markdown(verdict: Verdict, result: str, reason: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def as_comment(name: str, summary: str, verdict: Verdict | None = None, run: str = "") -> str:
+    """Write what CI comments on a request: its first line is how CI finds it again."""
+    parts = [f"<!-- kedro mlflow promote: {name} -->\n### {' '.join(summary.split())}"]
+    if verdict:
+        about = " ".join(filter(None, [f"{verdict.title}.", verdict.how, verdict.note]))
+        parts += [about, markdown_table(_table(verdict))] if verdict.checks else [about]
+    return "\n\n".join(filter(None, [*parts, run])) + "\n"
+
+
 def as_tags(verdict: Verdict, result: str, reason: str) -> dict[str, str]:
     """List the verdict and its numbers as tags of the run."""
     tags = {

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DEPLOYED = "deployed_at"
 # On a run whose files were deleted.
 PRUNED = "pruned"
+# The alias that CI gives to a version for a request, whose verdict is all that it is for.
+_OF_REQUEST = re.compile(r"(pull|merge)_request_\d+")
 # How files of a deployment name a version.
 _NAMED = re.compile(r"""(?:newTag|model_version)["']?: ["']?(\d+)""")
 _DAY = 86_400
@@ -96,9 +98,8 @@ def _kept(
     """Return the numbers of the versions that are in use, or the way back."""
     if not found or config.model is None:
         return set()
-    aliased = {
-        str(each) for each in client.get_registered_model(config.model.name).aliases.values()
-    }
+    aliases = client.get_registered_model(config.model.name).aliases
+    aliased = {str(aliases[alias]) for alias in aliases if not _OF_REQUEST.fullmatch(alias)}
     kept = aliased | {str(each.version) for each in found if DEPLOYED in each.tags}
     kept |= {
         each.tags[PROMOTED_FROM]

@@ -211,9 +211,10 @@ class Registration(RunListener):
     def model_shipped(self, shipment: Shipment, model: "LoggedModel", record: Record) -> None:
         """Register a logged model, if mlflow.yml gives it a name."""
         if name := record.data["register"]:
+            alias = self._config.model.alias if self._config.model else CHALLENGER
             if (shipment.client.tracking_uri, name) not in self._known:
                 make_registered_model(shipment.client, name)
-            _register(shipment, model, name, Path(record.data["path"]))
+            _register(shipment, model, name, Path(record.data["path"]), alias)
 
 
 def _version_of_tasks(config: KedroMlflowConfig) -> str | None:
@@ -241,8 +242,13 @@ def make_registered_model(client: "MlflowClient", name: str, **about: Any) -> No
             raise
 
 
-def _register(shipment: Shipment, model: "LoggedModel", name: str, folder: Path) -> None:
-    """Create a version of a logged model, once: the first is champion, a later one challenger."""
+def _register(
+    shipment: Shipment, model: "LoggedModel", name: str, folder: Path, alias: str
+) -> None:
+    """Create a version of a logged model, once: the first is champion, a later one challenger.
+
+    One that gets another alias is not the champion before it is promoted, even if it is the first.
+    """
     client, delivery, run_id, server = shipment
     if delivery.versions.get(model.model_id):
         return
@@ -275,7 +281,8 @@ def _register(shipment: Shipment, model: "LoggedModel", name: str, folder: Path)
         link = json.dumps([{"name": name, "version": version.version}])
         client.set_logged_model_tags(model.model_id, {VERSIONS_TAG: link})
     champion = client.get_registered_model(name).aliases.get(CHAMPION, number)
-    alias = CHAMPION if str(champion) == number else CHALLENGER
+    if str(champion) == number and alias == CHALLENGER:
+        alias = CHAMPION
     client.set_registered_model_alias(name, alias, number)
     delivery.versions[model.model_id] = [name, number, alias]
     delivery.save()

@@ -1,0 +1,164 @@
+"""What a CI service does with the rendered jobs: their shell lines run here as they are.
+
+The services' own API is a stand-in that keeps comments: nothing is sent to GitHub or GitLab.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import yaml
+
+from tests.support.project import Project
+
+PAGE = 100  # Comments on a page of both services, as the jobs ask for.
+
+
+@dataclass
+class StandInOfComments:
+    """Comments as GitHub and GitLab keep them, by address: no more of their API than that.
+
+    Attributes:
+        url: where it answers.
+        token: what it takes as a login.
+        comments: address of each, and its text.
+    """
+
+    url: str = ""
+    token: str = "CANARY-comment-token"
+    comments: dict[str, str] = field(default_factory=dict)
+
+
+@contextmanager
+def stand_in_of_comments() -> Iterator[StandInOfComments]:
+    """Run it for the block."""
+    kept = StandInOfComments()
+
+    class Api(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            address = urlsplit(self.path)
+            page = int(parse_qs(address.query)["page"][0])
+            found = [
+                {"id": int(path.rpartition("/")[2]), "url": kept.url + path, "body": text}
+                for path, text in kept.comments.items()
+            ]
+            self._answer(200, found[(page - 1) * PAGE : page * PAGE])
+
+        def do_POST(self) -> None:
+            self._write(f"{self.path}/{len(kept.comments) + 1}", 201)
+
+        def do_PATCH(self) -> None:
+            self._write(self.path, 200)
+
+        do_PUT = do_PATCH  # noqa: N815
+
+        def _write(self, path: str, status: int) -> None:
+            text = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            is_json = self.headers["PRIVATE-TOKEN"] is None
+            kept.comments[path] = json.loads(text)["body"] if is_json else parse_qs(text)["body"][0]
+            self._answer(status, {})
+
+        def _answer(self, status: int, content: Any) -> None:
+            if kept.token not in (
+                self.headers["PRIVATE-TOKEN"],
+                str(self.headers["Authorization"]).removeprefix("Bearer "),
+            ):
+                status, content = 401, {"message": "Bad credentials"}
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        def log_message(self, format: str, *values: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        kept.url = f"http://127.0.0.1:{server.server_port}"
+        yield kept
+        server.shutdown()
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of a script.
+
+    Attributes:
+        outputs: what it wrote to GITHUB_OUTPUT.
+    """
+
+    code: int
+    screen: str
+    outputs: dict[str, str]
+
+
+def load(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return content
+
+
+def filled_in(text: str, context: Mapping[str, str]) -> str:
+    """Replace GitHub's expressions by what they are here; one that is not known is a KeyError."""
+    return re.sub(r"\$\{\{ (.+?) \}\}", lambda match: context[match[1]], text)
+
+
+def run_github(
+    project: Project,
+    job: Mapping[str, Any],
+    folder: Path,
+    context: Mapping[str, str],
+    variables: Mapping[str, str],
+) -> Ran:
+    """Run the named steps of a job, each with its own variables and the runner's alone.
+
+    Args:
+        folder: the runner's folder for what is passed on.
+        context: what expressions stand for.
+        variables: what the service sets for all steps.
+    """
+    runner = {"RUNNER_TEMP": str(folder), **variables}
+    runner |= {name: str(folder / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
+    code, screen = 0, ""
+    for step in job["steps"]:
+        if "name" in step and not code:
+            given = {name: filled_in(text, context) for name, text in step["env"].items()}
+            code, shown = shell(project, step["run"], runner | given)
+            screen += shown
+    written = folder / "GITHUB_OUTPUT"
+    lines = written.read_text("utf-8").splitlines() if written.exists() else []
+    return Ran(code, screen, dict(line.split("=", 1) for line in lines))
+
+
+def run_gitlab(project: Project, job: Mapping[str, Any], variables: Mapping[str, str]) -> Ran:
+    """Run a job's script in one shell, with its variables."""
+    given = dict(variables)
+    for name, text in job.get("variables", {}).items():
+        given[name] = re.sub(r"\$(\w+)", lambda match: variables[match[1]], text)
+    return Ran(*shell(project, "\n".join(job["script"]), given), {})
+
+
+def shell(project: Project, script: str, variables: Mapping[str, str]) -> tuple[int, str]:
+    """Run a script as both services' runners do; its exit code, and what it printed.
+
+    `uv run` takes the environment that is there.
+    """
+    given = {"CI": "true", "UV_PROJECT_ENVIRONMENT": str(project.environment)}
+    result = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", script],
+        cwd=project.folder,
+        env=project.variables(given | dict(variables)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return result.returncode, result.stdout + result.stderr
