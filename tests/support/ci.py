@@ -26,9 +26,10 @@ PAGE = 100  # Comments on a page of both services, as the jobs ask for.
 
 @dataclass
 class StandInOfComments:
-    """Comments as GitHub and GitLab keep them, by address: no more of their API than that.
+    """Comments as GitHub and GitLab keep them, by address, and who approves: no more than that.
 
     Attributes:
+        reviewers: the rules that protect GitHub's environment production.
         url: where it answers.
         token: what it takes as a login.
         comments: address of each, and its text.
@@ -37,6 +38,7 @@ class StandInOfComments:
     url: str = ""
     token: str = "CANARY-comment-token"
     comments: dict[str, str] = field(default_factory=dict)
+    reviewers: list[str] = field(default_factory=list)
 
 
 @contextmanager
@@ -47,6 +49,10 @@ def stand_in_of_comments() -> Iterator[StandInOfComments]:
     class Api(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             address = urlsplit(self.path)
+            if address.path.endswith("/environments/production"):
+                rules = [{"type": kind} for kind in kept.reviewers]
+                self._answer(200, {"protection_rules": rules})
+                return
             page = int(parse_qs(address.query)["page"][0])
             found = [
                 {"id": int(path.rpartition("/")[2]), "url": kept.url + path, "body": text}
@@ -107,8 +113,16 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def filled_in(text: str, context: Mapping[str, str]) -> str:
-    """Replace GitHub's expressions by what they are here; one that is not known is a KeyError."""
-    return re.sub(r"\$\{\{ (.+?) \}\}", lambda match: context[match[1]], text)
+    """Replace GitHub's expressions by what they are here; others are a KeyError.
+
+    A secret or variable that nobody has given is empty, as it is there.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        is_given = match[1].startswith(("secrets.", "vars."))
+        return context.get(match[1], "") if is_given else context[match[1]]
+
+    return re.sub(r"\$\{\{ (.+?) \}\}", value, text)
 
 
 def run_github(
@@ -131,7 +145,8 @@ def run_github(
     for step in job["steps"]:
         if "name" in step and not code:
             given = {name: filled_in(text, context) for name, text in step["env"].items()}
-            code, shown = shell(project, step["run"], runner | given)
+            cwd = filled_in(step.get("working-directory", ""), {"runner.temp": str(folder)})
+            code, shown = shell(project, step["run"], runner | given, cwd)
             screen += shown
     written = folder / "GITHUB_OUTPUT"
     lines = written.read_text("utf-8").splitlines() if written.exists() else []
@@ -146,7 +161,16 @@ def run_gitlab(project: Project, job: Mapping[str, Any], variables: Mapping[str,
     return Ran(*shell(project, "\n".join(job["script"]), given), {})
 
 
-def shell(project: Project, script: str, variables: Mapping[str, str]) -> tuple[int, str]:
+def version_of(service: str, ran: Ran, project: Project) -> str:
+    """The version that a job hands to the next."""
+    if service == "github":
+        return ran.outputs["version"]
+    return project.read("verdict/version.env").strip().removeprefix("VERSION=")
+
+
+def shell(
+    project: Project, script: str, variables: Mapping[str, str], cwd: str = ""
+) -> tuple[int, str]:
     """Run a script as both services' runners do; its exit code, and what it printed.
 
     `uv run` takes the environment that is there.
@@ -154,7 +178,7 @@ def shell(project: Project, script: str, variables: Mapping[str, str]) -> tuple[
     given = {"CI": "true", "UV_PROJECT_ENVIRONMENT": str(project.environment)}
     result = subprocess.run(
         ["bash", "-eo", "pipefail", "-c", script],
-        cwd=project.folder,
+        cwd=project.folder / cwd,
         env=project.variables(given | dict(variables)),
         capture_output=True,
         text=True,

@@ -34,15 +34,24 @@ def github(python_version: str, template: Path, tmp_path_factory: pytest.TempPat
     return project / ".github/workflows/ci.yml"
 
 
+# Presets whose service gets runs from CI, each with a serving target.
+TRAINING = {
+    "server": "kubernetes",
+    "databricks": "databricks",
+    "sagemaker": "sagemaker",
+    "azureml": "docker",
+}
+
+
 @pytest.fixture(scope="module", params=["github", "gitlab"])
 def training(
     request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    """The file of each tracking preset whose service gets runs from CI."""
+    """A service's file for each of these."""
     files = {}
-    for preset in ("server", "databricks", "sagemaker", "azureml"):
+    for preset, target in TRAINING.items():
         project = tmp_path_factory.mktemp(request.param) / preset
-        given = {"ci": request.param, "tracking_preset": preset}
+        given = {"ci": request.param, "tracking_preset": preset, "serving_target": target}
         if preset in answers.TRACKING_URIS:
             given["tracking_uri"] = answers.TRACKING_URIS[preset]
         answers.render(template, project, given)
@@ -194,28 +203,47 @@ def test_all_actions_are_pinned_to_one_commit_with_its_version(github: Path) -> 
         assert own[action] == rendered[action], action
 
 
-def test_jobs_that_train_are_sound_and_those_with_a_token_run_nothing_of_the_project(
+def test_jobs_that_train_and_deploy_are_sound_and_have_what_they_need_alone(
     training: dict[str, Path],
 ) -> None:
-    for preset, path in training.items():
+    for path in training.values():
         content = load(path)
-        on_github = "jobs" in content
-        if on_github:
-            assert_github_workflow_is_sound(path)
-            assert content["permissions"] == {}
-        else:
-            check("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", path)
         jobs = content.get("jobs", content)
-        comment = jobs["comment"]
-        assert " uv " not in str(comment)
-        assert "actions/checkout" not in str(comment)
-        if on_github:
-            # What trains reads the code alone, and sees its secrets in one step.
-            assert jobs["candidate"]["permissions"] == {"contents": "read"}
-            assert comment["permissions"] == {"pull-requests": "write"}
-            with_secrets = [step for step in jobs["candidate"]["steps"] if "secrets." in str(step)]
-            assert [" kedro run" in step["run"] for step in with_secrets] == [True], preset
-            assert "secrets." not in str(jobs["test"]) + str(comment)
+        assert list(jobs).index("candidate") < list(jobs).index("production")
+        comment = str(jobs["comment"])
+        # What has the token runs nothing of the project's.
+        assert " uv " not in comment
+        assert "actions/checkout" not in comment
+        if "jobs" not in content:
+            check("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", path)
+            assert [jobs["production"]["rules"][0].get("when")] == ["manual"]
+            assert "when" not in jobs["staging"]["rules"][0]
+            continue
+        assert_github_workflow_is_sound(path)
+        assert content["permissions"] == {}
+        reads = {"contents": "read"}
+        assert {name: job["permissions"] for name, job in jobs.items()} == {
+            "test": reads,
+            **({"serving-image": reads} if "serving-image" in jobs else {}),
+            "candidate": reads,
+            "comment": {"pull-requests": "write"},
+            "not-trained": {},
+            "champion": reads,
+            "staging": reads,
+            "production": reads | {"actions": "read"},
+        }
+        assert [
+            jobs[name].get("environment") for name in ("champion", "staging", "production")
+        ] == [
+            None,
+            "staging",
+            "production",
+        ]
+        # Secrets are in one step of a job: neither in actions nor in what builds libraries.
+        for name in ("candidate", "champion", "staging", "production"):
+            (step,) = [step for step in jobs[name]["steps"] if "secrets." in str(step)]
+            assert "uv run --no-sync kedro" in step["run"]
+        assert "secrets." not in str(jobs["test"]) + comment
 
 
 def test_without_a_server_nothing_is_trained(github: Path, gitlab: Path) -> None:

@@ -19,6 +19,9 @@ from tests.support.rooms import Rooms
 
 SERVER = "https://mlflow.example.com"
 
+WORKFLOW = "name: ci\ndefaults:\n  run:\n    shell: bash\n"
+COPY = f"{WORKFLOW}    working-directory: apps/study\n"
+
 # Makes a set-up: its tracking URI, what the server has answered, and what else mlflow.yml says.
 Make = Callable[..., Any]
 
@@ -385,3 +388,35 @@ def test_what_is_still_the_examples_is_named(
     found = mlops("doctor.example").example(tmp_path)
     assert (found.status if found else None) == status
     assert [name for name in named if name not in found.message] == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "copied", "status", "words"),
+    [
+        (".", {}, None, ""),  # The project is the repository.
+        ("apps/study", {}, "warning", "lack those of apps/study or have older ones: ci.yml"),
+        ("apps/study", {"ci.yml": "name: ci\n"}, "warning", "older ones: ci.yml"),
+        ("apps/study", {"study-ci.yml": "name: ci\n"}, "warning", "older ones: ci.yml"),
+        ("apps/study", {"study-ci.yml": COPY.replace("ci", "old")}, "warning", "ones: ci.yml"),
+        ("apps/study", {"study-ci.yml": COPY}, "ok", "check apps/study"),
+    ],
+)
+def test_workflows_of_a_subfolder_are_in_the_root_of_the_repository(
+    mlops: Rooms,
+    tmp_path: Path,
+    folder: str,
+    copied: dict[str, str],
+    status: str | None,
+    words: str,
+) -> None:
+    (tmp_path / ".git").mkdir()
+    for place, files in ((folder, {"ci.yml": WORKFLOW}), (".", copied)):
+        (tmp_path / place / ".github/workflows").mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (tmp_path / place / ".github/workflows" / name).write_text(text, "utf-8")
+    found = mlops("doctor.workflows").workflows(tmp_path / folder)
+    assert (found and found.status) == status
+    assert words in (found.message if found else "")
+    if status == "warning":
+        assert "`study-` before their names" in found.remedy
+        assert "`working-directory: apps/study` below `shell: bash`" in found.remedy

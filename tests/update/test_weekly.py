@@ -62,7 +62,7 @@ class Service:
     def file(self, branch: str, path: str) -> str:
         return answers.git(self.remote, "show", f"{branch}:{path}")
 
-    def run(self, *scripts: str, env: Mapping[str, str]) -> str:
+    def run(self, *scripts: str, env: Mapping[str, str], cwd: str = "") -> str:
         """Run scripts as a runner does: in a shallow clone, each in a shell; what they print."""
         shutil.rmtree(self.folder, ignore_errors=True)
         clone = ["clone", "--quiet", "--depth", "1", self.remote.as_uri(), str(self.folder)]
@@ -77,7 +77,7 @@ class Service:
         for script in scripts:
             result = subprocess.run(
                 ["bash", "-eo", "pipefail", "-c", script],
-                cwd=self.folder,
+                cwd=self.folder / cwd,
                 env=variables,
                 capture_output=True,
                 text=True,
@@ -114,17 +114,28 @@ def hosted(ci: str, template: Path, rendered: Project, folder: Path) -> Service:
 
 
 class GitHub(Service):
-    """The workflow on GitHub, and what `gh` was called with."""
+    """The workflow on GitHub, and what `gh` was called with.
 
-    def week(self) -> str:
-        """Run both jobs, each as a runner of its own; what goes from one to the other."""
-        workflow = self.file("main", ".github/workflows/template-update.yml")
-        jobs = yaml.safe_load(workflow)["jobs"]
+    Attributes:
+        prefix: of the names of a project's workflows that are copies in the repository's root.
+    """
+
+    prefix = ""
+
+    def week(self, *names: str) -> str:
+        """Run both jobs, or those of these names, each as a runner of its own.
+
+        The second has what the first one has handed over, now or the last time.
+        """
+        name = f"{self.prefix}template-update.yml"
+        workflow = yaml.safe_load(self.file("main", f".github/workflows/{name}"))
+        jobs = workflow["jobs"]
+        cwd = workflow["defaults"]["run"].get("working-directory", "")
         runner = self.remote.with_name("runner")
-        shutil.rmtree(runner, ignore_errors=True)
         screen = ""
-        for name in ("merge", "push"):
+        for name in names or ("merge", "push"):
             temporary = runner / name
+            shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             found = runner / "merge/output"
             if name == "push":
@@ -136,7 +147,7 @@ class GitHub(Service):
             for step in steps:
                 given = step.get("env", {}).items()
                 env |= {key: value for key, value in given if "${{" not in value}
-            screen += self.run(*[step["run"] for step in steps], env=env)
+            screen += self.run(*[step["run"] for step in steps], env=env, cwd=cwd)
         return screen
 
     def calls(self, *command: str) -> list[list[str]]:
@@ -147,10 +158,11 @@ class GitHub(Service):
 @pytest.fixture
 def github(published: Path, rendered: Project, tmp_path: Path) -> GitHub:
     """A project on GitHub; `gh` writes down what it is asked."""
-    service = hosted("github", published, rendered, tmp_path)
-    calls = tmp_path / "calls"
+    folder = tmp_path / "github"
+    service = hosted("github", published, rendered, folder)
+    calls = folder / "calls"
     calls.touch()
-    program(tmp_path / "tools" / "gh", GH.format(calls=str(calls)))
+    program(folder / "tools" / "gh", GH.format(calls=str(calls)))
     return GitHub(service.remote, service.environment, service.folder)
 
 
@@ -174,7 +186,7 @@ def test_a_newer_version_becomes_one_pull_request_with_its_conflicts_and_changel
     answers.git(github.folder, "commit", "--quiet", "--allow-empty", "--message", "Settled")
     answers.git(github.folder, "push", "--quiet", "origin", BRANCH)
     settled = answers.git(github.remote, "rev-parse", BRANCH)
-    github.week()
+    github.week("push")  # The other job finds the same.
     assert answers.git(github.remote, "rev-parse", BRANCH) == settled
     assert len(github.calls("pr", "create")) == 1
     assert github.calls("issue", "create") == []
@@ -185,7 +197,7 @@ def test_what_may_not_be_pushed_becomes_one_issue(github: GitHub) -> None:
     # As GitHub does with a change of a workflow, if the token may not change any.
     program(github.remote / "hooks" / "pre-receive", "#!/bin/sh\nexit 1\n")
     github.week()
-    github.week()
+    github.week("push")
     assert github.branches() == ["main"]
     assert github.calls("pr", "create") == []
     (call,) = github.calls("issue", "create")
@@ -231,7 +243,7 @@ def test_another_template_is_not_merged(published: Path, github: GitHub, tmp_pat
 @pytest.fixture
 def gitlab(published: Path, rendered: Project, tmp_path: Path) -> Iterator[Service]:
     """A project on GitLab; its API writes down what it is asked."""
-    service = hosted("gitlab", published, rendered, tmp_path)
+    service = hosted("gitlab", published, rendered, tmp_path / "gitlab")
 
     class Api(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -253,15 +265,17 @@ def gitlab(published: Path, rendered: Project, tmp_path: Path) -> Iterator[Servi
         server.shutdown()
 
 
-def week(service: Service, **given: str) -> str:
+def week(service: Service, folder: str = "", **given: str) -> str:
     """Run both jobs; the artifacts of one are in the other's clone, the token in one alone."""
-    pipeline = yaml.safe_load(service.file("main", ".gitlab-ci.yml"))
+    inside = f"{folder}/" if folder else ""
+    pipeline = yaml.safe_load(service.file("main", f"{inside}.gitlab-ci.yml"))
     merge, push = pipeline["template-merge"], pipeline["template-update"]
+    places = {"CI_PROJECT_DIR": str(service.folder), "PROJECT_FOLDER": folder or "."}
     kept = service.remote.with_name("artifacts")
     shutil.rmtree(kept, ignore_errors=True)
     # The image's own Python would be told to install uv.
     lines = [line for line in merge["before_script"] + merge["script"] if "pip install" not in line]
-    screen = service.run("\n".join(lines), env=merge["variables"] | given)
+    screen = service.run("\n".join(lines), env=merge["variables"] | places | given)
     if (service.folder / "template-update").is_dir():
         shutil.move(service.folder / "template-update", kept)
     variables = {
@@ -272,6 +286,7 @@ def week(service: Service, **given: str) -> str:
         "CI_PROJECT_ID": "42",
         "TEMPLATE_UPDATE_TOKEN": "CANARY",
         "KEPT": str(kept),
+        **places,
     }
     artifacts = 'if [ -d "$KEPT" ]; then cp -r "$KEPT" template-update; fi'
     return screen + service.run("\n".join([artifacts, *push["script"]]), env=variables)
@@ -302,3 +317,43 @@ def test_a_token_that_every_job_can_see_is_refused_on_gitlab(gitlab: Service) ->
     with pytest.raises(AssertionError, match="environment scope template-update"):
         week(gitlab, TEMPLATE_UPDATE_TOKEN="CANARY")
     assert gitlab.branches() == ["main"]
+
+
+# --- a project that is a folder of its repository ---
+
+INSIDE = "apps/study"
+
+
+def move_inside(service: Service) -> None:
+    """Move the project into a folder, and do by hand what `kedro mlflow doctor` says for GitHub."""
+    work = service.folder.with_name("project")
+    (work / INSIDE).mkdir(parents=True)
+    for path in [*work.iterdir()]:
+        if path.name not in (".git", "apps"):
+            shutil.move(path, work / INSIDE)
+    (work / ".github/workflows").mkdir(parents=True)
+    for path in (work / INSIDE).glob(".github/workflows/*"):
+        text = path.read_text("utf-8")
+        line = "    shell: bash\n"
+        assert text.count(line) == 1
+        copy = text.replace(line, f"{line}    working-directory: {INSIDE}\n")
+        (work / f".github/workflows/study-{path.name}").write_text(copy, "utf-8")
+    versions.commit(work)
+    answers.git(work, "push", "--quiet", str(service.remote), "main")
+
+
+@weekly
+def test_the_update_of_a_project_in_a_subfolder_is_requested_too(
+    github: GitHub, gitlab: Service
+) -> None:
+    for service in (github, gitlab):
+        move_inside(service)
+    github.prefix = "study-"
+    github.week()
+    week(gitlab, INSIDE)
+    branch = f"template-apps-study-{versions.NEXT}"
+    for service in (github, gitlab):
+        assert service.branches() == ["main", branch]
+        merged = service.file(branch, f"{INSIDE}/conf/base/mlflow.yml")
+        assert "<<<<<<< before updating" in merged
+    assert github.calls("pr", "create")[0][3] == gitlab.requests[0]["source_branch"] == branch

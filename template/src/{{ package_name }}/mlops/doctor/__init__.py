@@ -19,6 +19,7 @@ from ..update.origin import pending
 from . import connection, stores
 from .example import example
 from .setup import Finding, Setup, failed, ok, skipped, warning
+from .workflows import workflows
 
 SECONDS = 15
 
@@ -75,6 +76,8 @@ def examine(project_path: Path, env: str | None) -> Iterator[tuple[str, Finding]
         yield name, finding.masked(secrets)
     if found := example(project_path):
         yield "example", found
+    if uncopied := workflows(project_path):
+        yield "workflows", uncopied
     if newer := pending(project_path):
         yield "template", ok(f"{newer} is there", "`kedro mlflow update` brings it.")
 

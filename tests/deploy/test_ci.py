@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from tests.support.ci import Ran, StandInOfComments
 from tests.support.guarded import PASSWORD, GuardedServer
 from tests.support.profiles import weekly
 from tests.support.project import Project, call_it
+from tests.support.serving import serving
+from tests.support.stand_ins import StandIns
 
 REQUEST = "12"
-LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-NAMES = {"TOKEN": "MODEL_COMMENT_TOKEN"}
 ALIASES = {"github": f"pull_request_{REQUEST}", "gitlab": f"merge_request_{REQUEST}"}
 PATHS = {
     "github": f"/repos/team/study/issues/{REQUEST}/comments",
@@ -55,29 +55,40 @@ class Service:
         jobs: dict[str, Any] = ci.load(self.project.folder / ".github/workflows/ci.yml")["jobs"]
         return jobs
 
-    def run(self, job: str, folder: Path, *names: str, token: str = "") -> Ran:
-        """Run a job of a request; of the secrets it has those of these names."""
-        login = self.server.login() | {"TOKEN": token or self.comments.token}
-        secrets = {name: login[name] for name in names}
+    def run(
+        self,
+        job: str,
+        folder: Path,
+        secrets: Mapping[str, str],
+        variables: Mapping[str, str] | None = None,
+    ) -> Ran:
+        """Run a job with what its owner has given to it."""
+        variables = variables or {}
+        folder.mkdir(exist_ok=True)
         if self.name == "gitlab":
             given = {
                 "CI_API_V4_URL": f"{self.comments.url}/api/v4",
+                "CI_PROJECT_DIR": str(self.project.folder),
                 "CI_PROJECT_ID": "42",
                 "CI_MERGE_REQUEST_IID": REQUEST,
             }
-            given |= {NAMES.get(name, name): value for name, value in secrets.items()}
-            return ci.run_gitlab(self.project, self.jobs[job], given)
-        context = {f"secrets.{name}": login.get(name, "") for name in LOGIN}
-        context |= {"github.token": login["TOKEN"], "github.event.number": REQUEST}
+            return ci.run_gitlab(self.project, self.jobs[job], {**given, **secrets, **variables})
+        context = {f"secrets.{name}": value for name, value in secrets.items()}
+        context |= {f"vars.{name}": value for name, value in variables.items()}
+        context |= {
+            "github.token": secrets.get("MODEL_COMMENT_TOKEN", self.comments.token),
+            "github.event.number": REQUEST,
+            "needs.champion.outputs.version": variables.get("VERSION", ""),
+        }
         given = {"GITHUB_API_URL": self.comments.url, "GITHUB_REPOSITORY": "team/study"}
+        given |= {name: variables[name] for name in ("PATH", "HOME") if name in variables}
         return ci.run_github(self.project, self.jobs[job], folder, context, given)
 
     def judge(self, folder: Path) -> Ran:
         """Run what a request starts: the second job has what the first one hands over."""
         shutil.rmtree(self.project.folder / "verdict", ignore_errors=True)  # As in a new clone.
-        folder.mkdir(exist_ok=True)
-        ran = self.run("candidate", folder, *LOGIN[:2])
-        said = self.run("comment", folder, "TOKEN")
+        ran = self.run("candidate", folder, self.server.login())
+        said = self.run("comment", folder, {"MODEL_COMMENT_TOKEN": self.comments.token})
         assert said.code == 0, said.screen
         for secret in (self.comments.token, PASSWORD):
             assert secret not in ran.screen + said.screen
@@ -99,9 +110,12 @@ def service(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Service:
-    name = str(request.param)
+    name, _, target = str(request.param).partition(" ")
     given = {"ci": name, "tracking_preset": "server", "tracking_uri": guarded.url}
+    if target:
+        given["serving_target"] = target
     project = Project(answers.render(template, tmp_path / "project", given), rendered.environment)
+    shutil.copy(rendered.folder / "uv.lock", project.folder)
     call_it(project, tmp_path.name)
     for variable, value in guarded.login().items():
         monkeypatch.setenv(variable, value)  # For this process's own client.
@@ -145,6 +159,7 @@ def test_a_change_that_makes_the_model_worse_fails_its_request(
 def test_there_is_one_comment_however_many_others_and_pushes(
     service: Service, tmp_path: Path
 ) -> None:
+    token = {"MODEL_COMMENT_TOKEN": service.comments.token}
     others = {f"{PATHS[service.name]}/{number}": "Looks good to me." for number in range(150)}
     service.comments.comments |= others
     for verdict in ("Version 1 is *worse*: \"r2\" & 'rmse'", "Version 2 is better\n\n| r2 |"):
@@ -152,7 +167,7 @@ def test_there_is_one_comment_however_many_others_and_pushes(
             (folder / "verdict").mkdir(exist_ok=True)
             text = f"<!-- kedro mlflow promote: study -->\n### {verdict}\n"
             (folder / "verdict/report.md").write_text(text, "utf-8")
-        said = service.run("comment", tmp_path, "TOKEN")
+        said = service.run("comment", tmp_path, token)
         assert said.code == 0, said.screen
         assert service.comments.token not in said.screen
         written = dict(service.comments.comments.items() - others.items())
@@ -164,7 +179,57 @@ def test_what_may_not_comment_fails(service: Service, tmp_path: Path) -> None:
     for folder in (tmp_path, service.project.folder):
         (folder / "verdict").mkdir()
         (folder / "verdict/report.md").write_text("<!-- mark -->\n", "utf-8")
-    refused = service.run("comment", tmp_path, "TOKEN", token="CANARY-of-somebody")
+    refused = service.run("comment", tmp_path, {"MODEL_COMMENT_TOKEN": "CANARY-of-somebody"})
     assert refused.code
     assert "error: 401" in refused.screen
     assert service.comments.comments == {}
+
+
+@weekly
+@pytest.mark.parametrize("service", ["github kubernetes", "gitlab kubernetes"], indirect=True)
+def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
+    service: Service, stand_ins: StandIns, tmp_path: Path
+) -> None:
+    project, login = service.project, service.server.login()
+    image = "registry.example.com/team/study"
+    project.edit("conf/base/mlflow.yml", "  image: null  ", f"  image: {image}  ")
+    (project.folder / "conf/production").mkdir(exist_ok=True)
+    project.write("conf/production/mlflow.yml", "deployment:\n  overlay: production\n")
+    trained = service.run("champion", tmp_path / "champion", login)
+    assert trained.code == 0, trained.screen
+    assert service.aliases == {"champion": "1", "main": "1"}
+    version = ci.version_of(service.name, trained, project)
+    assert version == "1"
+
+    secrets = {**login, "SERVING_TOKEN": "CANARY-token", "REGISTRY_PASSWORD": "CANARY-registry"}
+    variables = {**stand_ins.variables, "VERSION": version, "REGISTRY": "registry.example.com"}
+    unset = service.run("staging", tmp_path / "unset", secrets, variables)
+    assert unset.code
+    assert "SERVING_URL: Set this variable of the environment" in unset.screen
+    assert stand_ins.calls() == []
+    with serving(project, tmp_path, token="CANARY-token", env=login) as served:
+        variables["SERVING_URL"] = f"{served.url}/invocations"
+        staging = service.run("staging", tmp_path / "staging", secrets, variables)
+        assert staging.code == 0, staging.screen
+        assert '"model_version": "1"' in staging.screen
+        kinds = [" ".join(call.split()[:2]) for call in stand_ins.calls()]
+        assert kinds == ["docker login", "docker build", "docker push", "kubectl apply"]
+        assert stand_ins.calls()[2] == f"docker push {image}:1"
+        assert "overlays/staging" in project.read("deploy/kubernetes/release/kustomization.yaml")
+        if service.name == "github":  # On GitLab the job itself is started by hand.
+            unasked = service.run("production", tmp_path / "unasked", secrets, variables)
+            assert unasked.code
+            assert "Give the environment production required reviewers" in unasked.screen
+            assert len(stand_ins.calls()) == len(kinds)
+            service.comments.reviewers = ["required_reviewers"]
+        production = service.run("production", tmp_path / "production", secrets, variables)
+        assert production.code == 0, production.screen
+        assert "overlays/production" in project.read("deploy/kubernetes/release/kustomization.yaml")
+        for secret in ("CANARY-registry", "CANARY-token", PASSWORD):
+            assert secret not in staging.screen + production.screen + "".join(stand_ins.calls())
+
+    project.edit("conf/base/parameters.yml", "alpha: 10", "alpha: 300")
+    shutil.rmtree(project.folder / "verdict", ignore_errors=True)
+    worse = service.run("champion", tmp_path / "worse", login)
+    assert worse.code == 1, worse.screen
+    assert service.aliases == {"champion": "1", "main": "2"}
