@@ -62,8 +62,8 @@ def for_tasks(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @contextmanager
-def of_runs(config: "KedroMlflowConfig") -> Iterator[None]:
-    """Say in a line that MLflow does not give a run that a command was asked for."""
+def refusals(uri: str, what: str) -> Iterator[None]:
+    """Say in a line what MLflow at an address does not do, and why."""
     from mlflow.exceptions import MlflowException
 
     from ..backend.client import reason_of
@@ -73,10 +73,7 @@ def of_runs(config: "KedroMlflowConfig") -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        address = mask("", config.server.uri)
-        raise TrackingError(
-            f"MLflow at {address} gives no such run: {reason_of(error)}."
-        ) from error
+        raise TrackingError(f"MLflow at {mask('', uri)} {what}: {reason_of(error)}.") from error
 
 
 def of_kedro(*names: str) -> Callable[[click.Command], click.Command]:

@@ -10,7 +10,7 @@ from ..model.card import markdown_table
 from ..project import State
 from ..registry.report import aligned
 from ..registry.runs_compared import best_runs, compare_runs
-from . import Project, for_project, of_runs
+from . import Project, for_project, refusals
 
 _COLOURS = {"better": "green", "worse": "red"}
 
@@ -32,7 +32,7 @@ def command(
     if bool(runs) == bool(best) or len(runs) == 1:
         raise click.UsageError("Give two runs or more, or --best N.")
     config = project.config
-    with of_runs(config):
+    with refusals(config.server.uri, "gives no such run"):
         runs = best_runs(config, best, metric) if best else runs
         if len(runs) < 2:
             raise TrackingError("Fewer than two finished runs have this metric.")

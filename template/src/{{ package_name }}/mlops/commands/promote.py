@@ -7,16 +7,16 @@ from pathlib import Path
 
 import click
 
-from ..backend.client import connect, if_exists, reason_of
+from ..backend.client import connect, if_exists
 from ..backend.pages import has_pages, page
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..project import State
-from ..redaction import mask, mask_text, secret_values
+from ..redaction import mask_text, secret_values
 from ..registry.promote import Outcome, Promotion
 from ..registry.report import as_comment, on_screen
 from ..registry.rules import Verdict
-from . import Project, for_project
+from . import Project, for_project, refusals
 
 
 @click.command("promote")
@@ -77,16 +77,9 @@ def command(
 @contextmanager
 def _rejections(config: KedroMlflowConfig, report: Path | None) -> Iterator[None]:
     """Say in a line what MLflow rejects; the report has it too."""
-    from mlflow.exceptions import MlflowException
-
     try:
-        try:
+        with refusals(config.server.registry_uri, "rejected the request"):
             yield
-        except (MlflowException, OSError) as error:
-            address = mask("", config.server.registry_uri)
-            raise TrackingError(
-                f"MLflow at {address} rejected the request: {reason_of(error)}."
-            ) from error
     except TrackingError as error:
         if report:
             _write(report, config, str(error.message))

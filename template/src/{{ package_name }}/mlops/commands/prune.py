@@ -4,13 +4,10 @@ import re
 
 import click
 
-from ..backend.client import reason_of
-from ..errors import TrackingError
 from ..project import State
-from ..redaction import mask
 from ..registry.report import aligned
 from ..registry.retention import find_old
-from . import Project, for_project
+from . import Project, for_project, refusals
 
 
 def _days(_: click.Context, __: click.Parameter, value: str) -> int:
@@ -31,10 +28,8 @@ def command(project: Project, older_than: int, yes: bool) -> None:
     a version with an alias, the one before the champion, and one that was deployed. Parameters,
     metrics and tags of runs stay.
     """
-    from mlflow.exceptions import MlflowException
-
     config = project.config
-    try:
+    with refusals(config.server.uri, "did not delete all"):
         found = list(find_old(config, State.of(project.path), older_than))
         for line in aligned(
             [[each.kind, each.name, f"{each.days} days"] for each in found] or [[""]]
@@ -42,11 +37,6 @@ def command(project: Project, older_than: int, yes: bool) -> None:
             click.echo(line)
         for each in found if yes else ():
             each.delete()
-    except (MlflowException, OSError) as error:
-        address = mask("", config.server.uri)
-        raise TrackingError(
-            f"Not all was deleted (MLflow at {address}): {reason_of(error)}."
-        ) from error
     if not found:
         click.echo("Nothing is that old and no longer needed.")
     elif yes:

@@ -10,7 +10,7 @@ from ..registry.report import aligned
 from ..registry.versions import find_version
 from ..reproduction import NOT, Report, reproduce
 from ..reproduction.differences import table_of
-from . import Project, for_project, of_runs
+from . import Project, for_project, refusals
 
 
 @click.command("reproduce")
@@ -41,7 +41,7 @@ def command(
     if bool(run) == bool(version):
         raise click.UsageError("Give a run's id, or --version N.")
     config = project.config
-    with of_runs(config):
+    with refusals(config.server.uri, "gives no such run"):
         if version:
             if config.model is None:
                 raise TrackingError("mlflow.yml names no registered model: set model.name.")
