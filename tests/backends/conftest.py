@@ -11,7 +11,7 @@ import pytest
 from tests.support import answers, databases, stores
 from tests.support.databases import MariaDB, PostgreSQL
 from tests.support.old_databases import age
-from tests.support.project import Project, copy_of, install
+from tests.support.project import Project, copy_of, install, tracking_server
 from tests.support.servers import SECRETS, TrackingServer, by_command, by_compose, compose
 from tests.support.shared import shared
 from tests.support.stores import Store
@@ -101,6 +101,16 @@ def team_server(
     folder = tmp_path_factory.mktemp("team")
     with by_compose(installed, folder, postgresql.port, s3.variables, s3.destination) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def plain_server(
+    installed: Project, postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A server on PostgreSQL that lets everybody in."""
+    database = postgresql.create("plain")
+    with tracking_server(installed, tmp_path_factory.mktemp("plain"), database) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

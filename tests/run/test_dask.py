@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGINT, SIGTERM
+from signal import SIGINT
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,11 +18,12 @@ import tomli
 from mlflow.entities import Run
 
 from tests.support import answers
+from tests.support.dask_cluster import cluster
 from tests.support.machine import free_port
 from tests.support.machines import networks
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, copy_of
-from tests.support.shared import shared
+from tests.support.studies import packages
 from tests.support.tiny import journals, said, small
 
 # In memory: `one`, a table, a model. Two nodes read `one`; the figure is the catalog's.
@@ -112,18 +112,11 @@ def original(rendered: Project, template: Path, tmp_path_factory: pytest.TempPat
     answers.render(template, folder, {"orchestrator": "dask"})
     depends = tomli.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     (wanted,) = (name for name in depends if name.startswith("distributed"))
-
-    def install(packages: Path) -> None:
-        python = rendered.environment / "bin" / "python"
-        command = ["uv", "pip", "install", "--quiet", "--python", str(python)]
-        command += ["--target", str(packages)]
-        subprocess.run([*command, wanted], check=True)
-
-    packages = shared(tmp_path_factory, "dask", install)
+    installed = packages(rendered, tmp_path_factory, "dask", wanted)
     project = small(Project(folder, rendered.environment), "")
     project.write("conf/base/catalog.yml", CATALOG)
     project.write("conf/base/parameters.yml", "alpha: 3.0\nshare: 0.5\n")
-    found = OnDask(project, packages)
+    found = OnDask(project, installed)
     found.checking(CHECK)
     return found
 
@@ -308,43 +301,19 @@ PIPELINES = {"__default__": Pipeline(nodes)}
 
 
 @contextmanager
-def cluster(
+def hidden(
     dask: OnDask, prefixes: Sequence[Sequence[str]], host: str = "127.0.0.1"
 ) -> Iterator[str]:
-    """A scheduler on this host, and a worker for each prefix of its command; their address."""
-    address = f"tcp://{host}:{free_port()}"
-    scheduler = (
-        "-m",
-        "distributed.cli.dask_scheduler",
-        "--no-dashboard",
-        "--port",
-        address.rpartition(":")[2],
-    )
-    worker = ("-m", "distributed.cli.dask_worker", address, "--no-dashboard", "--nthreads", "1")
+    """A scheduler on this host, and a worker for each prefix of its command; their address.
+
+    The workers do not see the project's folder `.kedro_mlflow`.
+    """
     hide = ("sh", "-c", 'mount -t tmpfs none .kedro_mlflow && exec "$@"', "sh")
-    python = str(dask.project.environment / "bin" / "python")
-    workers = [(*prefix, *hide, python, *worker) for prefix in prefixes]
     (dask.project.folder / ".kedro_mlflow").mkdir(exist_ok=True)
-    started: list[subprocess.Popen[bytes]] = []
-    try:
-        for command in ((python, *scheduler), *workers):
-            with (dask.project.folder / f"screen-{len(started)}").open("w") as screen:
-                started.append(
-                    subprocess.Popen(
-                        command,
-                        cwd=dask.project.folder,
-                        env=dask.project.variables(dask.env),
-                        stdout=screen,
-                        stderr=screen,
-                        start_new_session=True,
-                    )
-                )
-        yield address
-    finally:
-        for process in started:
-            os.killpg(process.pid, SIGTERM)
-        for process in started:
-            process.wait(timeout=60)
+    with cluster(dask.project, dask.env, host) as found:
+        for prefix in prefixes:
+            found.work_in(dask.project, dask.env, (*prefix, *hide))
+        yield found.address
 
 
 of_root = pytest.mark.skipif(
@@ -357,7 +326,7 @@ of_root = pytest.mark.skipif(
 def test_workers_that_do_not_see_the_runs_folder_send_what_they_captured(
     dask: OnDask, sequential: dict[str, Any]
 ) -> None:
-    with cluster(dask, [("unshare", "--mount")] * 2) as address:
+    with hidden(dask, [("unshare", "--mount")] * 2) as address:
         for _ in range(2):  # The workers live on, and forget the run before.
             dask.run(DASK_SCHEDULER_ADDRESS=address)
             found = logged(dask.project)
@@ -375,7 +344,7 @@ def test_two_runs_at_once_on_machines_in_networks_of_their_own(
         "conf/base/catalog.yml", CATALOG.replace("data/checked", "data/${runtime_params:alpha,3.0}")
     )
     command = dask.command()
-    with networks(2) as (host, prefixes), cluster(dask, prefixes, host) as address:
+    with networks(2) as (host, prefixes), hidden(dask, prefixes, host) as address:
         env = {**dask.env, "DASK_SCHEDULER_ADDRESS": address}
         started = [
             dask.project.start(*command, *more, env=env) for more in ((), ("--params", "alpha=4.0"))

@@ -204,14 +204,14 @@ def listening(
 
 
 @contextmanager
-def tracking_server(project: Project, folder: Path) -> Iterator[str]:
-    """A real tracking server with database and artifacts in a folder of its own."""
+def tracking_server(project: Project, folder: Path, database: str = "") -> Iterator[str]:
+    """A real tracking server with artifacts in a folder of its own, and so its database."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with listening(
         project,
         *("mlflow", "server", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
+        *("--backend-store-uri", database or f"sqlite:///{folder}/server.db"),
         *("--artifacts-destination", str(folder / "artifacts")),
         url=f"{url}/health",
         env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},

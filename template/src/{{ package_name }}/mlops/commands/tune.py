@@ -1,12 +1,15 @@
 """`kedro mlflow tune`: searches for better parameters, as tuning.yml says."""
 
 import os
+from importlib.util import find_spec
 from typing import Any
 
 import click
 
 from ..errors import TrackingError
 from . import Project, for_project
+
+_ON_DASK = find_spec("..tuning.dask_workers", __package__) is not None
 
 
 @click.command("tune")
@@ -16,20 +19,44 @@ from . import Project, for_project
 @click.option("--timeout", type=click.FloatRange(1), help="Begin no trial after so many seconds.")
 @click.option("--resume", is_flag=True, help="Continue the newest study.")
 @click.option("--write", is_flag=True, help="Write the best values into parameters.yml.")
+@click.option(
+    "--scheduler",
+    envvar="DASK_SCHEDULER_ADDRESS" if _ON_DASK else None,
+    hidden=not _ON_DASK,
+    help="Address of a scheduler of Dask, whose workers run the trials.",
+)
 @click.option("--no-run", is_flag=True, help="Train and register nothing at the end.")
-def command(project: Project, resume: bool, write: bool, no_run: bool, **given: Any) -> None:
+def command(
+    project: Project,
+    resume: bool,
+    write: bool,
+    no_run: bool,
+    scheduler: str | None,
+    **given: Any,
+) -> None:
     """Search for better parameters.
 
     conf/base/tuning.yml says which ones, and for which metric. Each trial is a Kedro run, and a
     child run of the study's run in MLflow; it registers no model. The best values are shown as a
     change of parameters.yml, and a whole run with them registers the challenger.
     """
+    if scheduler and not _ON_DASK:
+        raise click.UsageError(
+            "This project has no workers of Dask: `uv run kedro mlflow update -d "
+            "orchestrator=dask` adds what runs trials there."
+        )
+    if scheduler and given["jobs"]:
+        raise click.UsageError(
+            "--jobs is for processes of this machine: Dask's workers run one trial each."
+        )
     from kedro.framework.project import settings
 
     from ..tuning import parameter_files
     from ..tuning.search import search, train
 
-    found = search(project.path, project.env, given, resume=resume, say=click.echo)
+    found = search(
+        project.path, project.env, given, resume=resume, say=click.echo, scheduler=scheduler
+    )
     metric, best = found.options.metric, found.best
     click.echo(f"Best: {metric} = {found.value:g} (baseline: {found.baseline:g})")
     if not found.is_better or not best:

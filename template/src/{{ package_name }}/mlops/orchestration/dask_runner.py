@@ -13,7 +13,7 @@ import os
 import pickle
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SCHEDULER = "DASK_SCHEDULER_ADDRESS"
+SCHEDULER = "DASK_SCHEDULER_ADDRESS"
 
 
 class DaskRunner(AbstractRunner):
@@ -59,7 +59,7 @@ class DaskRunner(AbstractRunner):
         hook_manager: "PluginManager | None" = None,
         run_id: str | None = None,
     ) -> None:
-        address = os.environ.get(_SCHEDULER)
+        address = os.environ.get(SCHEDULER)
         logs = None if address else dict(project.LOGGING)
         shared = Shared(catalog, self._is_async, run_id, logs)
         done: set[Node] = set()
@@ -84,31 +84,38 @@ class DaskRunner(AbstractRunner):
 
 
 @contextmanager
-def _workers(address: str | None, count: int, run_id: str | None) -> Iterator[Client]:
+def client_of(scheduler: "str | LocalCluster") -> Iterator[Client]:
+    """Connect to a scheduler; a TrackingError says that none answers."""
     for name in [
         name for name in logging.root.manager.loggerDict if name.startswith("distributed")
     ]:
         logging.getLogger(name).setLevel(logging.WARNING)
-    with ExitStack() as stack:
-        cluster = None
-        if not address:
-            # Without a limit of memory, for a node may need more than its share.
-            options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
-            cluster = stack.enter_context(LocalCluster(n_workers=count, **options))
-        try:
-            client = stack.enter_context(Client(address or cluster, set_as_default=False))
-        except OSError as error:
-            raise TrackingError(
-                f"No scheduler of Dask answers at {address} ({_SCHEDULER}): {one_line(error)}"
-            ) from error
-        if address and not client.scheduler_info()["workers"]:
-            logger.warning("The scheduler at %s has no workers: the run waits for one.", address)
-        try:
-            yield client
-        finally:
-            if address:  # They live on.
+    try:
+        client = Client(scheduler, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise TrackingError(
+            f"No scheduler of Dask answers at {scheduler} ({SCHEDULER}): {one_line(error)}"
+        ) from error
+    with client:
+        if not client.scheduler_info()["workers"]:
+            logger.warning("The scheduler at %s has no workers: it waits for one.", scheduler)
+        yield client
+
+
+@contextmanager
+def _workers(address: str | None, count: int, run_id: str | None) -> Iterator[Client]:
+    if address:
+        with client_of(address) as client:
+            try:
+                yield client
+            finally:  # They live on.
                 with suppress(Exception):
                     client.run(_leave, run_id)
+        return
+    # Without a limit of memory, for a node may need more than its share.
+    options = {"threads_per_worker": 1, "memory_limit": 0, "dashboard_address": None}
+    with LocalCluster(n_workers=count, **options) as cluster, client_of(cluster) as client:
+        yield client
 
 
 # --- In the process that has started the run ---
@@ -261,7 +268,7 @@ def _execute(
         except Exception as error:
             trace = traceback.format_exc()
             found = captured(work.node, catalog)
-            raise NodeError(work.node.name, _sendable(error), trace, found) from None
+            raise NodeError(work.node.name, sendable(error), trace, found) from None
         found = captured(work.node, catalog)
     if not work.kept:
         return Report(found)
@@ -278,7 +285,8 @@ def _capturing(run_id: str | None) -> AbstractContextManager[Any]:
     return nullcontext(lambda node, catalog: Captured())
 
 
-def _sendable(error: Exception) -> Exception:
+def sendable(error: Exception) -> Exception:
+    """Return an error that can be sent to another process."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -46,10 +46,9 @@ class ParentRun:
             return page(self.config.server.uri, self.experiment_id, self.run_id)
         return self.config.typed(f"ui --run-id {self.run_id}")
 
-    def tags_of(self, study: str, number: int | None) -> dict[str, str]:
+    def tags_of(self, study: str) -> dict[str, str]:
         """Return what makes a trial's run its child."""
-        tags = {"mlflow.parentRunId": self.run_id, STUDY: study}
-        return tags if number is None else {**tags, NUMBER: str(number)}
+        return {"mlflow.parentRunId": self.run_id, STUDY: study}
 
     def finish(
         self,
@@ -92,13 +91,13 @@ class ParentRun:
             self.client.log_batch(self.run_id, metrics[start : start + _BATCH])
 
     def _mark_stale(self, study: Study) -> None:
-        stale = {str(number) for number in study.stale()}
-        if not stale:
-            return
-        wanted = f"tags.`{STUDY}` = '{study.name}'"
-        for run in self.client.search_runs([self.experiment_id], wanted, max_results=1000):
-            if run.data.tags.get(NUMBER) in stale and STATE not in run.data.tags:
+        """Let no run of a trial that was given up count, or be under way for ever."""
+        for number in study.stale():
+            wanted = f"tags.`{STUDY}` = '{study.name}' and tags.`{NUMBER}` = '{number}'"
+            for run in self.client.search_runs([self.experiment_id], wanted):
                 self.client.set_tag(run.info.run_id, STATE, "FAIL")
+                if run.info.status == "RUNNING":
+                    self.client.set_terminated(run.info.run_id, "FAILED")
 
 
 def begin(project: OpenedProject, options: TuningOptions, study: Study) -> ParentRun:

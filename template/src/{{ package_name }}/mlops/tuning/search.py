@@ -1,22 +1,18 @@
 """The search: trials in one process or several, from the first to the best values."""
 
-import multiprocessing
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from kedro.framework.session import KedroServiceSession
 
 from ..backend.client import reason_of
 from ..config import KedroMlflowConfig, read_config
 from ..errors import TrackingError, one_line
-from ..mlflow_internals import forget_connections, import_mlflow
 from ..orchestration.project import OpenedProject, opened
 from ..project import State
 from ..tracking.capture.values import plain
@@ -27,7 +23,7 @@ from .options import FILE, TuningOptions, read_options
 from .slicing import Slices, needed_for, slices_of
 from .space import Space, nested, space_of
 from .study import Study
-from .trials import Runner, hook_of_project, quiet
+from .trials import NUMBER, Runner, hook_of_project, quiet
 
 Say = Callable[[str], None]
 
@@ -68,7 +64,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Search:
+class Search:
     """All that each process of a search knows."""
 
     path: Path
@@ -83,13 +79,15 @@ class _Search:
     say: Say
 
     def state(self) -> State:
+        """Return the project's state folder."""
         return State.of(self.path)
 
     def runner(self) -> Runner:
+        """Return what runs trials in this process."""
         session = KedroServiceSession.create(project_path=self.path, env=self.env)
         return Runner(session, self.config, self.options, self.dataset, self.slices)
 
-    def baseline(self, runner: Runner, study: Study, tags: Mapping[str, str]) -> float:
+    def baseline(self, runner: "CanRun", study: Study, tags: Mapping[str, str]) -> float:
         """Run what the project has now, unless the study has done so."""
         now = dict(self.space.current)
         known = study.optuna.user_attrs.get(_BASELINE)
@@ -112,29 +110,37 @@ class _Search:
                 "begin another one without --resume."
             )
 
-    def work(
-        self, runner: Runner, study: Study, tags_of: Callable[[int], Mapping[str, str]], stop: Any
-    ) -> None:
+    def goes_on(self) -> bool:
+        """Return whether there is time for another trial."""
+        return time.monotonic() < self.deadline
+
+    def work(self, runner: Runner, study: Study, tags: Mapping[str, str], stop: Any) -> None:
         """Run trials until there are enough, or time is up, or another process says stop."""
-        while time.monotonic() < self.deadline and not stop.is_set():
+        while self.goes_on() and not stop.is_set():
             if (trial := study.next()) is None:
                 return
+            outcome: float | Exception
             try:
-                values = self.space.draw(trial)
-                name = f"trial {trial.number}"
-                value = runner.run(name, values, tags_of(trial.number), trial)
+                values, number = self.space.draw(trial), str(trial.number)
+                outcome = runner.run(f"trial {number}", values, {**tags, NUMBER: number}, trial)
             except Exception as error:
-                self._failed(study, trial, error)
+                outcome = error
             except BaseException:  # Ctrl-C: it takes part again when the study is resumed.
                 study.give_up(trial.number)
                 raise
-            else:
-                study.tell(trial, "COMPLETE", value)
-                best = study.optuna.best_trial
-                self.say(
-                    f"Trial {trial.number}: {self.options.metric} = {value:g} "
-                    f"(best: {best.value:g}, trial {best.number})"
-                )
+            self.ended(study, trial, outcome)
+
+    def ended(self, study: Study, trial: Any, outcome: float | Exception) -> None:
+        """Tell what came of a trial: its metric, or what it has raised."""
+        if isinstance(outcome, Exception):
+            self._failed(study, trial, outcome)
+            return
+        study.tell(trial, "COMPLETE", outcome)
+        best = study.optuna.best_trial
+        self.say(
+            f"Trial {trial.number}: {self.options.metric} = {outcome:g} "
+            f"(best: {best.value:g}, trial {best.number})"
+        )
 
     def _failed(self, study: Study, trial: Any, error: Exception) -> None:
         from optuna import TrialPruned
@@ -152,13 +158,42 @@ class _Search:
             ) from error
 
 
+class CanRun(Protocol):
+    """What runs trials: this process, or workers elsewhere."""
+
+    def run(
+        self, name: str, values: Mapping[str, Any], tags: Mapping[str, str], trial: Any
+    ) -> float:
+        """Run a trial, and return its metric; it raises what its nodes raise."""
+
+
+class Team(Protocol):
+    """All processes that run trials of a search."""
+
+    @property
+    def runner(self) -> CanRun:
+        """What runs the baseline."""
+
+    def work(self, study: Study, tags: Mapping[str, str]) -> None:
+        """Run trials until there are enough."""
+
+    def end(self) -> None:
+        """Begin no other trial, and wait for those that were begun."""
+
+
 def search(
-    path: Path, env: str | None, given: Mapping[str, Any], *, resume: bool, say: Say
+    path: Path,
+    env: str | None,
+    given: Mapping[str, Any],
+    *,
+    resume: bool,
+    say: Say,
+    scheduler: str | None = None,
 ) -> Found:
     """Search the parameters that tuning.yml names; return what was found.
 
     What is given takes the place of keys of tuning.yml. A TrackingError says what is wrong with it,
-    before the first trial.
+    before the first trial. A scheduler of Dask has workers that run the trials.
     """
     if find_spec("optuna") is None:
         raise TrackingError("Optuna is not installed: `uv sync --group tuning` installs it.")
@@ -172,7 +207,7 @@ def search(
         slices = slices_of(needed, options.search)
         name = studies.latest(options, state) if resume else studies.new_name()
         seconds = options.timeout or float("inf")
-        plan = _Search(
+        plan = Search(
             path,
             env,
             project.config,
@@ -184,9 +219,16 @@ def search(
             begun + seconds,
             say,
         )
+        if scheduler:
+            from .dask_workers import workers
+
+            with workers(plan, scheduler) as team:
+                return _lead(plan, project, team, resume)
+        from .processes import processes
+
         # Before anything has opened a connection or started a thread.
-        with _helpers(plan) as helpers:
-            return _lead(plan, project, helpers, resume)
+        with processes(plan) as team:
+            return _lead(plan, project, team, resume)
 
 
 def _options(path: Path, env: str | None, given: Mapping[str, Any]) -> TuningOptions:
@@ -198,8 +240,8 @@ def _options(path: Path, env: str | None, given: Mapping[str, Any]) -> TuningOpt
     return options.model_copy(update=changed)
 
 
-def _lead(plan: _Search, project: OpenedProject, helpers: "_Helpers", resume: bool) -> Found:
-    """Run the study in this process, with the help of the others."""
+def _lead(plan: Search, project: OpenedProject, team: Team, resume: bool) -> Found:
+    """Run the study, with the help of the others."""
     study = Study(plan.options, plan.state(), plan.study)
     plan.require_same(study)
     if resume:
@@ -211,15 +253,11 @@ def _lead(plan: _Search, project: OpenedProject, helpers: "_Helpers", resume: bo
     plan.say(f"Study {study.name}, MLflow run {parent.run_id}. Its page: {parent.address}")
     status, baseline = "FAILED", None
     try:
-        runner = plan.runner()
-        baseline = plan.baseline(runner, study, parent.tags_of(study.name, None))
+        tags = parent.tags_of(study.name)
+        baseline = plan.baseline(team.runner, study, tags)
         plan.say(f"Baseline: {plan.options.metric} = {baseline:g}, with the project's parameters")
-        helpers.go(parent.tags_of(study.name, None))
         with study.alive():
-            plan.work(
-                runner, study, lambda number: parent.tags_of(study.name, number), helpers.stop
-            )
-        helpers.join()
+            team.work(study, tags)
         if not study.trials("COMPLETE"):
             raise TrackingError("No trial has come to its end: there is no best one.")
         status = "FINISHED"
@@ -228,7 +266,7 @@ def _lead(plan: _Search, project: OpenedProject, helpers: "_Helpers", resume: bo
         plan.say(f"Stopped. `{plan.config.typed('tune --resume')}` continues it.")
         raise
     finally:
-        helpers.end()
+        team.end()
         try:
             parent.finish(study, plan.options, status, baseline)
         except Exception as error:  # The trials are safe.
@@ -244,95 +282,3 @@ def train(path: Path, env: str | None, pipeline: str, values: Mapping[str, Any])
         session.run(pipeline_names=[pipeline], runtime_params=nested(values))
     finally:
         hook_of_project().end_open_runs()
-
-
-# --- More processes ---
-
-
-class _Helpers:
-    """The other processes: forked at the start, they begin when they are told to."""
-
-    def __init__(self, plan: _Search) -> None:
-        count = plan.options.jobs - 1
-        if count and "fork" not in multiprocessing.get_all_start_methods():
-            raise TrackingError(
-                "This system cannot fork processes: start `kedro mlflow tune`, and then "
-                "`kedro mlflow tune --resume` in other terminals."
-            )
-        context: Any = multiprocessing.get_context("fork" if count else None)
-        self.stop = context.Event()
-        self._pipes = [context.Pipe() for _ in range(count)]
-        if count:
-            import_mlflow()  # Once, for all of them.
-        self._processes = [
-            context.Process(target=_help, args=(plan, number + 1, pipe[1], self.stop, os.getpid()))
-            for number, pipe in enumerate(self._pipes)
-        ]
-        for process in self._processes:
-            process.start()
-
-    def go(self, tags: Mapping[str, str]) -> None:
-        """Let them begin."""
-        for ours, _ in self._pipes:
-            ours.send(dict(tags))
-
-    def join(self) -> None:
-        """Wait for the trials that they have begun."""
-        for process in self._processes:
-            process.join()
-
-    def end(self) -> None:
-        """Let them begin no other trial, and wait for those that they have begun."""
-        self.stop.set()
-        for ours, _ in self._pipes:
-            ours.send(None)
-        self.join()
-
-
-@contextmanager
-def _helpers(plan: _Search) -> Iterator[_Helpers]:
-    helpers = _Helpers(plan)
-    try:
-        yield helpers
-    finally:
-        helpers.end()
-
-
-def _help(plan: _Search, index: int, pipe: Any, stop: Any, parent: int) -> None:
-    from .trials import NUMBER
-
-    stop = _StopOrOrphaned(stop, parent)
-    forget_connections()
-    while not pipe.poll(1):
-        if stop.is_set():
-            return
-    if (tags := pipe.recv()) is None:
-        return
-    try:
-        runner = plan.runner()
-        study = Study(plan.options, plan.state(), plan.study, index)
-        with study.alive():
-            plan.work(
-                runner,
-                study,
-                lambda number: {**tags, NUMBER: str(number)},
-                stop,
-            )
-    except KeyboardInterrupt:
-        sys.exit(1)
-    except Exception as error:
-        stop.stop.set()
-        plan.say(one_line(error))
-        sys.exit(1)
-
-
-@dataclass(frozen=True)
-class _StopOrOrphaned:
-    """Says stop as well when the process that leads is gone."""
-
-    stop: Any
-    parent: int
-
-    def is_set(self) -> bool:
-        """Return whether to begin no other trial."""
-        return bool(self.stop.is_set()) or os.getppid() != self.parent

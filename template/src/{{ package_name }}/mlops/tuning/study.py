@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-# What a trial says of itself: the process that has it.
-_PROCESS = "process"
+# What a trial says of itself: the process that has it; the trial whose values it tries again.
+_PROCESS, _RETRIES = "process", "retries"
 # What the study says of a trial whose process is gone, before its number.
-_STALE = "stale/"
+STALE = "stale/"
 _SECONDS_TO_WAIT = 120.0
 
 
@@ -59,7 +59,7 @@ class Study:
     def stale(self) -> set[int]:
         """Return the numbers of the trials whose process was gone."""
         attributes = self.optuna.user_attrs
-        return {int(name.removeprefix(_STALE)) for name in attributes if name.startswith(_STALE)}
+        return {int(name.removeprefix(STALE)) for name in attributes if name.startswith(STALE)}
 
     def next(self) -> "optuna.Trial | None":
         """Begin a trial; none if there are as many as were wanted."""
@@ -81,10 +81,17 @@ class Study:
         """Mark a trial as failed that did not come to an end, and let another take its place."""
         from optuna.trial import TrialState
 
-        self.optuna.set_user_attr(f"{_STALE}{number}", True)
+        self.optuna.set_user_attr(f"{STALE}{number}", True)
         self.optuna.tell(number, state=TrialState.FAIL, skip_if_finished=True)
         params = self.optuna.get_trials(deepcopy=False)[number].params
-        self.optuna.enqueue_trial(params, user_attrs={"retries": number})
+        self.optuna.enqueue_trial(params, user_attrs={_RETRIES: number})
+
+    def tries(self, number: int) -> int:
+        """Count how often the values of a trial were tried, this time included."""
+        trials, count = self.optuna.get_trials(deepcopy=False), 1
+        while (number := trials[number].user_attrs.get(_RETRIES, -1)) >= 0:
+            count += 1
+        return count
 
     def give_up_stale(self) -> list[int]:
         """Give up the trials whose process on this machine is gone; return their numbers."""
@@ -118,6 +125,35 @@ class Study:
         finally:
             lock.release()
             path.unlink(missing_ok=True)
+
+
+class StudyElsewhere:
+    """A study, as a process sees it that runs trials and begins none."""
+
+    def __init__(self, options: TuningOptions, state: State, name: str) -> None:
+        """Open the study of this name; a TrackingError says that it is not there."""
+        import optuna
+
+        self._storage = open_storage(options, state)
+        if name not in optuna.get_all_study_names(self._storage):
+            raise TrackingError(
+                "the study is not where tuning.yml keeps it here: let `storage` name a database, "
+                "or Optuna's proxy of one, that all workers reach."
+            )
+        self._optuna = optuna.load_study(
+            study_name=name,
+            storage=self._storage,
+            sampler=optuna.samplers.RandomSampler(),  # It draws nothing.
+            pruner=_pruner(options),
+        )
+        self._id = self._storage.get_study_id_from_name(name)
+
+    def trial(self, number: int) -> "optuna.Trial":
+        """Open a trial that was begun, to report what comes of it."""
+        import optuna
+
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
+        return optuna.Trial(self._optuna, trial_id)
 
 
 def latest(options: TuningOptions, state: State) -> str:
@@ -177,7 +213,8 @@ def _sampler(options: TuningOptions, index: int) -> Any:
         return optuna.samplers.RandomSampler(seed)
     if options.sampler == "qmc":
         return optuna.samplers.QMCSampler(seed=options.seed, scramble=True)
-    return optuna.samplers.TPESampler(seed=seed, constant_liar=options.jobs > 1)
+    # Other processes and machines may take part.
+    return optuna.samplers.TPESampler(seed=seed, constant_liar=True)
 
 
 def _pruner(options: TuningOptions) -> Any:

@@ -22,6 +22,7 @@ from ..tracking.journal import all_records
 from .options import FILE, TuningOptions
 from .slicing import Slices
 from .space import nested
+from .study import STALE
 
 if TYPE_CHECKING:
     from kedro.io import DataCatalog
@@ -89,7 +90,9 @@ class _Trial(RunListener):
         for record in all_records(run.journal.folder):
             if record.kind == "metrics":
                 self.metrics.update({name: value for name, value, _ in record.data["values"]})
-        run.journal.append("tags", values={STATE: "COMPLETE"})
+        # Whoever leads the study may have given it up meanwhile.
+        is_stale = self.trial and f"{STALE}{self.trial.number}" in self.trial.study.user_attrs
+        run.journal.append("tags", values={STATE: "FAIL" if is_stale else "COMPLETE"})
 
     @property
     def key(self) -> str:
