@@ -22,6 +22,7 @@ from copier._cli import CopierApp
 from copier._main import Worker, _operation
 from copier._template import Template
 from packaging.version import Version
+from plumbum import local
 
 from tests.support import answers
 from tests.support.profiles import IS_WEEKLY
@@ -130,13 +131,19 @@ def edit(path: Path, old: str, new: str) -> str:
     return path.read_text("utf-8")
 
 
-def copy(template: Path, project: Path, tag: str, given: Mapping[str, str] | None = None) -> Path:
-    """Render a project from a version."""
+def copy(
+    template: Path,
+    project: Path,
+    tag: str,
+    given: Mapping[str, str] | None = None,
+    noted: Mapping[str, str] | None = None,
+) -> Path:
+    """Render a project from a version; `noted` is what answers files hold beside answers."""
     with answers.quick_copier():
         run_copy(
             str(template),
             project,
-            data=_known(given, tag),
+            data=_known(given, tag) | dict(noted or {}),
             vcs_ref=tag,
             **UNATTENDED,
         )
@@ -160,7 +167,9 @@ def update(project: Path, tag: str, given: Mapping[str, str] | None = None) -> A
 
 def run_copier(arguments: Sequence[str]) -> None:
     """The command line of copier; an answer that it refuses is an exception of its own."""
-    _, code = CopierApp.run(["copier", *arguments], exit=False)
+    origin = room("update.origin")
+    with local.env(**origin.environment(origin.PLAIN)):
+        _, code = CopierApp.run(["copier", *arguments], exit=False)
     assert not code, f"copier {' '.join(arguments)}: {code}"
 
 
@@ -185,7 +194,8 @@ def kept_templates() -> Iterator[None]:
         if folder.exists() and any(folder.iterdir()):
             render(worker)
             return
-        noted = worker.answers.combined.get("rules_file")  # Which is no answer.
+        # Which are no answers.
+        noted = [worker.answers.combined.get(key) for key in ("rules_file", "package_folder")]
         key = repr((worker._answers_to_remember(), noted, worker.all_exclusions, _operation.get()))
         if key not in rendered:
             render(worker)

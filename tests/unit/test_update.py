@@ -39,14 +39,14 @@ def commit(folder: Path) -> None:
 class Copier:
     """A stand-in: notes its calls, renders the old version, and updates as it is told."""
 
-    def __init__(self, project: Path, update: Callable[[Path], None]) -> None:
+    def __init__(self, update: Callable[[Path], None]) -> None:
         self.calls: list[list[str]] = []
-        self._project, self._update = project, update
+        self._update = update
 
     def __call__(self, arguments: Sequence[str]) -> None:
         self.calls.append(list(arguments))
         if arguments[0] == "update":
-            self._update(self._project)
+            self._update(Path(arguments[-1]))
             return
         rendered = Path(arguments[-1])
         (rendered / "deep/er").mkdir(parents=True)
@@ -61,7 +61,7 @@ def updated(mlops: Rooms, project: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     """Update the project by a function that does what copier would."""
 
     def run(update: Callable[[Path], None], *given: Any, **options: Any) -> tuple[Any, Copier]:
-        copier = Copier(project, update)
+        copier = Copier(update)
         monkeypatch.setattr(mlops("update"), "run_copier", copier)
         return mlops("update").update(project, *given, **options), copier
 
@@ -94,7 +94,8 @@ def test_what_the_owner_has_edited_stays_and_the_rest_goes(
     assert names == {ANSWERS, "kept.py", "edited.py", "own.py", "conflict.py", "new.py"}
     first, second = copier.calls
     trusted = ["--trust", "--skip-tasks", "--quiet"]
-    assert first == ["update", *trusted, "--skip-answered", "--defaults", str(project)]
+    assert first[:-1] == ["update", *trusted, "--skip-answered", "--defaults"]
+    assert Path(first[-1]).name == project.name
     assert second[:7] == ["copy", *trusted, "--defaults", "--vcs-ref", "v1.0.0"]
     assert second[-2] == "gh:acme/template"
     screen = done.screen()
@@ -138,6 +139,42 @@ def test_an_update_that_changes_nothing_says_so(updated: Callable[..., Any]) -> 
     assert (done.changed, done.old, done.new) == (False, "v1.0.0", "v1.0.0")
     assert done.title == "Render v1.0.0 of the template with other answers"
     assert done.screen() == "Nothing changes: the project is as v1.0.0 of its template renders it."
+
+
+def test_what_fails_midway_changes_nothing(project: Path, updated: Callable[..., Any]) -> None:
+    def update(copy: Path) -> None:
+        to_version_2(copy)
+        (copy / "kept.py").unlink()
+        raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        updated(update)
+    assert answers.git(project, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("told", ["--skip-worktree", "--assume-unchanged"])
+def test_changes_that_git_is_told_not_to_see_are_not_overwritten(
+    mlops: Rooms, project: Path, updated: Callable[..., Any], told: str
+) -> None:
+    for name in ("kept.py", "edited.py"):
+        answers.git(project, "update-index", told, name)
+    assert updated(to_version_2)[0].changed
+    commit(project)
+    (project / "edited.py").write_text("mine\n", "utf-8")
+    refused = mlops("update.origin").UpdateError
+    with pytest.raises(refused, match=r"^edited\.py has changes that git is told not to see"):
+        updated(to_version_2)
+    assert (project / "edited.py").read_text("utf-8") == "mine\n"
+
+
+def test_what_git_does_not_keep_is_not_overwritten(
+    project: Path, updated: Callable[..., Any]
+) -> None:
+    (project / ".gitignore").write_text("/new.py\n", "utf-8")
+    commit(project)
+    (project / "new.py").write_text("mine\n", "utf-8")
+    updated(lambda copy: (copy / "new.py").write_text("the template's\n", "utf-8"))
+    assert (project / "new.py").read_text("utf-8") == "mine\n"
 
 
 @pytest.mark.parametrize("change", ["edited", "new", "elsewhere"])
@@ -429,10 +466,10 @@ def test_what_libraries_let_yaml_read_is_not_read(
 def test_of_two_updates_at_once_the_second_changes_nothing(
     mlops: Rooms, project: Path, updated: Callable[..., Any]
 ) -> None:
-    def first(project: Path) -> None:
+    def first(copy: Path) -> None:
         with pytest.raises(mlops("update.origin").UpdateError, match="Another update is under way"):
             mlops("update").update(project)
-        to_version_2(project)
+        to_version_2(copy)
 
     done, copier = updated(first)
     assert (done.changed, len(copier.calls)) == (True, 1)

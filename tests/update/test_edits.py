@@ -26,7 +26,10 @@ Edit: TypeAlias = "Callable[[Path], None]"
 SHARES = st.floats(0, 1, exclude_max=True)
 # Every line is the user's own: no line of the template begins like this. Line breaks that git knows
 # are edits of their own; those that only Python knows (U+0085, U+2028, \x0b) belong into a line.
-LINES = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)
+TEXTS = st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"]), max_size=20)
+# Some are in no encoding.
+BYTES = st.binary(max_size=20).map(lambda line: line.translate(None, b"\r\n\0"))
+LINES = st.one_of(TEXTS.map(str.encode), BYTES)
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,13 @@ class Lines:
     file: float
     start: float
     count: int
-    new: list[str]
+    new: list[bytes]
 
     def __call__(self, project: Path) -> None:
         path = one_of(project, self.file)
         lines = path.read_bytes().splitlines(keepends=True)
         start = int(self.start * (len(lines) + 1))
-        mine = [f"mine {line}\n".encode() for line in self.new]
+        mine = [b"mine " + line + b"\n" for line in self.new]
         path.write_bytes(b"".join(lines[:start] + mine + lines[start + self.count :]))
 
 
@@ -91,12 +94,12 @@ class Added:
     """A file of the user's own; the next version of the template may have one of its name."""
 
     path: str
-    lines: list[str]
+    lines: list[bytes]
 
     def __call__(self, project: Path) -> None:
         path = project / self.path
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes("".join(f"mine {line}\n" for line in self.lines).encode())
+        path.write_bytes(b"".join(b"mine " + line + b"\n" for line in self.lines))
 
 
 def one_of(project: Path, share: float) -> Path:

@@ -18,14 +18,17 @@ from tempfile import TemporaryDirectory
 from ..disk import FileLock
 from .origin import (
     ANSWERS,
+    PLAIN,
     Origin,
     UpdateError,
     environment,
     git,
     meaning_of,
     origin,
+    paths_of,
     require_no_changes,
 )
+from .workspace import workspace
 
 _REQUIREMENTS = ["--from", "copier>=9.15,<10", "--with", "copier-template-extensions>=0.3,<1"]
 # Extensions run, which are the template's functions; its tasks do not.
@@ -96,7 +99,7 @@ def run_copier(arguments: Sequence[str]) -> None:
         raise UpdateError("uv is not on the PATH: an update runs copier with it.")
     command = [uv, "tool", "run", *_REQUIREMENTS, "copier", *arguments]
     result = subprocess.run(
-        command, env=environment(), stderr=subprocess.PIPE, text=True, check=False
+        command, env=environment(PLAIN), stderr=subprocess.PIPE, text=True, check=False
     )
     if result.returncode != 0:
         is_about_an_answer = re.search(r"for question|is required$", result.stderr.strip())
@@ -128,16 +131,16 @@ def _update(project: Path, version: str | None, answers: Sequence[str], ask: boo
     command += ["--vcs-ref", version] if version else []
     for answer in answers:
         command += ["--data", answer]
-    run_copier([*command, str(project)])
-    kept = _restore_edited(project, before)
-    return Update(
-        old=before.version,
-        new=origin(project).version,
-        address=before.address,
-        kept=kept,
-        changed=git(project, "status", "--porcelain", "--", ".") != "",
-        conflicts=_changed_paths(project, "--diff-filter=U"),
-    )
+    with workspace(project) as copy:
+        run_copier([*command, str(copy)])
+        return Update(
+            old=before.version,
+            new=origin(copy).version,
+            address=before.address,
+            kept=_restore_edited(copy, before),
+            changed=git(copy, "status", "--porcelain") != "",
+            conflicts=sorted(_changed_paths(copy, "--diff-filter=U")),
+        )
 
 
 def _restore_edited(project: Path, before: Origin) -> list[str]:
@@ -160,8 +163,7 @@ def _restore_edited(project: Path, before: Origin) -> list[str]:
 
 
 def _changed_paths(project: Path, *options: str) -> list[str]:
-    printed = git(project, "diff", "--name-only", "--relative", *options, "-z")
-    return [path for path in printed.split("\0") if path]
+    return paths_of(project, "diff", "--name-only", "--relative", *options, "-z")
 
 
 def _sentence_of(screen: str) -> str:

@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,16 @@ _SETTINGS = {
     "core.hooksPath": os.devnull,
     "commit.gpgSign": "false",
 }
+
+# Beside these, where copier merges: neither does what its user keeps for every repository count.
+PLAIN = _SETTINGS | {
+    "core.autocrlf": "false",
+    "core.excludesFile": os.devnull,
+    "core.attributesFile": os.devnull,
+}
+
+# For what needs an author and is nobody's work.
+SOMEBODY = ("-c", "user.name=kedro mlflow update", "-c", "user.email=update@localhost")
 
 
 class UpdateError(ClickException):
@@ -150,9 +160,8 @@ def move(project: Path, address: str) -> Origin:
     line = yaml.safe_dump({"_src_path": address}, width=1000).strip()
     file.write_bytes(re.sub(r"(?m)^_src_path:.*$", lambda _: line, text).encode())
     known = git(project, "config", "--default", "", "--get", "user.email").strip()
-    somebody = ["-c", "user.name=kedro mlflow update", "-c", "user.email=update@localhost"]
     commit = ["commit", "--quiet", "--message", f"Take the template from {address}", "--", ANSWERS]
-    git(project, *([] if known else somebody), *commit)
+    git(project, *(() if known else SOMEBODY), *commit)
     trust(project, after)
     return after
 
@@ -257,13 +266,21 @@ def _version(text: str) -> Version | None:
         return None
 
 
-def git(folder: Path, *arguments: str, seconds: float | None = None) -> str:
+def paths_of(folder: Path, *command: str) -> list[str]:
+    """Return what git lists in a folder with a zero behind each."""
+    return [path for path in git(folder, *command).split("\0") if path]
+
+
+def git(
+    folder: Path, *arguments: str, seconds: float | None = None, given: str | None = None
+) -> str:
     """Run git in a folder and return what it prints; an UpdateError says why it fails."""
     try:
         return subprocess.run(
             ["git", *arguments],
             cwd=folder,
             env=environment(),
+            input=given,
             capture_output=True,
             # A name or a line that is not in UTF-8 comes back as it was.
             encoding="utf-8",
@@ -280,13 +297,13 @@ def git(folder: Path, *arguments: str, seconds: float | None = None) -> str:
         raise UpdateError(f"git {arguments[0]} failed: {meaning_of(output)}", output) from error
 
 
-def environment() -> dict[str, str]:
+def environment(settings: Mapping[str, str] = _SETTINGS) -> dict[str, str]:
     """Return the environment of every git of an update, also of copier's: it asks nothing."""
     own = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-    settings = {"GIT_CONFIG_COUNT": str(own + len(_SETTINGS))}
-    for number, (key, value) in enumerate(_SETTINGS.items(), own):
-        settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return _ASK_NOTHING | os.environ | settings
+    given = {"GIT_CONFIG_COUNT": str(own + len(settings))}
+    for number, (key, value) in enumerate(settings.items(), own):
+        given |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+    return _ASK_NOTHING | os.environ | given
 
 
 def meaning_of(output: str) -> str:
