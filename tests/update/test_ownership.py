@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from copier import run_recopy
 from copier._main import _operation
 from copier._types import Operation
 
@@ -36,6 +37,31 @@ def test_yours_in_readme_is_what_an_update_does_not_render(
     assert left_alone == {
         path for path in answers.files(project) if any(Path(path).is_relative_to(y) for y in yours)
     }
+
+
+def test_a_project_that_is_copied_again_keeps_what_is_its_owners(
+    published: Path, tmp_path: Path
+) -> None:
+    project = versions.start(published, tmp_path / "project", versions.WORKING_TREE)
+    yours = answers.ownership(project)["yours"]
+    mine = [
+        path for path in answers.files(project) if any(Path(path).is_relative_to(y) for y in yours)
+    ]
+    for path in mine:
+        (project / path).write_text("mine\n", "utf-8")
+    (project / mine.pop()).unlink()
+    before = answers.files(project)
+    with answers.quick_copier():
+        run_recopy(project, vcs_ref=versions.NEXT, overwrite=True, **versions.UNATTENDED)
+    after = answers.files(project)
+    assert {path: after[path] for path in mine} == {path: before[path] for path in mine}
+    assert not [path for path in after.keys() - before.keys() if not path.endswith("next.py")]
+    assert versions.MARK in (project / "pyproject.toml").read_text("utf-8")
+    # Another project with these answers is a new one, and gets its own.
+    noted = {"package_folder": "diabetes_progression", "rules_file": "conf/base/promotion.yml"}
+    given = answers.recorded(project)
+    other = versions.copy(published, tmp_path / "other", versions.NEXT, given, noted)
+    assert set(mine) < answers.files(other).keys()
 
 
 def test_every_row_has_an_owner_that_copier_knows(published: Path, tmp_path: Path) -> None:

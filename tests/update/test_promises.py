@@ -81,25 +81,11 @@ def lived_in(
 def updated(published: Path, project: Path, new: str, sheet: dict[str, str]) -> Updated:
     before = answers.files(project)
     versions.update(project, new)
-    fresh = versions.copy(published, project.with_name("fresh"), new, sheet)
-    yours, after = answers.ownership(fresh)["yours"], answers.files(project)
-    expected = with_older_rules(answers.files(fresh), after)
-    return Updated(project, new, before, after, expected, yours)
-
-
-def with_older_rules(fresh: dict[str, bytes], after: dict[str, bytes]) -> dict[str, bytes]:
-    """A fresh copy, with the rules of promotion where the project has them: see test_rules.py."""
-    if NOTED.search(after[".copier-answers.yml"]):
-        return fresh
-    mlflow, noted = "conf/base/mlflow.yml", ".copier-answers.yml"
-    section = after[mlflow][after[mlflow].index(b"promotion: ") : after[mlflow].index(b"mirrors: ")]
-    expected = {
-        **fresh,
-        mlflow: POINTER.sub(lambda _: section, fresh[mlflow]),
-        noted: NOTED.sub(b"", fresh[noted]),
-    }
-    del expected["conf/base/promotion.yml"]
-    return expected
+    noted = {} if b"\nrules_file: " in before[".copier-answers.yml"] else OLDER
+    fresh = versions.copy(published, project.with_name("fresh"), new, sheet, noted)
+    # An older project has no `tests/data`, and its README names none.
+    yours, after = [*answers.ownership(fresh)["yours"], "tests/data"], answers.files(project)
+    return Updated(project, new, before, after, answers.files(fresh), yours)
 
 
 def write_what_git_ignores(project: Path) -> None:
@@ -119,9 +105,8 @@ def deleted(project: Path) -> list[str]:
     return ["conf/base/parameters.yml", "conf/logging.yml", f"{package}/__main__.py"]
 
 
-# What says in newer projects where their rules are.
-NOTED = re.compile(rb"^rules_file: .*\n", re.MULTILINE)
-POINTER = re.compile(rb"^# When a version becomes the champion .*\n\n", re.MULTILINE)
+# What the answers file of a project says that is older than `conf/base/promotion.yml`.
+OLDER = {"package_folder": "diabetes_progression"}
 # Only projects that began with version 1 have it.
 OLD_NAMES = "/mlops/old_names.py"
 
@@ -137,6 +122,13 @@ def test_untouched_files_become_those_of_a_fresh_copy(untouched: Updated) -> Non
         }
 
     assert of_the_template(untouched.after) == of_the_template(untouched.fresh)
+
+
+def test_what_agents_md_names_is_there(untouched: Updated) -> None:
+    named = re.findall(r"`([^`\s]+[./][^`\s]*)`", untouched.after["AGENTS.md"].decode("utf-8"))
+    assert len(named) > 10
+    missing = {path for path in named if not (untouched.project / path).exists()}
+    assert missing <= ({".env.example"} if untouched.version == versions.NEXT else set())
 
 
 def test_files_that_are_yours_stay_byte_for_byte(untouched: Updated) -> None:
