@@ -7,7 +7,9 @@ in docs/managed-services.md.
 
 from __future__ import annotations
 
+import re
 import ssl
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -16,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 import trustme
@@ -27,7 +30,8 @@ from tests.support.fronts import Door, bearer, identity, sigv4
 from tests.support.machine import free_port
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, install, listening
-from tests.support.proxy import proxy_of
+from tests.support.proxy import Proxy, proxy_of
+from tests.support.serving_endpoints import ServingEndpoints
 from tests.support.stores import Store, s3
 from tests.support.unity_catalog import UnityCatalog
 
@@ -58,6 +62,32 @@ def open_mlflow(folder: Path, files: str) -> Iterator[str]:
 def store(tmp_path: Path) -> Iterator[Store]:
     with s3(tmp_path / "s3") as made:
         yield made
+
+
+Standing: TypeAlias = tuple[dict[str, str], Door, Proxy, str]
+
+
+@contextmanager
+def sagemaker(folder: Path, store: Store) -> Iterator[Standing]:
+    """A stand-in: what its clients need, who is let in, where, and the server behind."""
+    key, secret = (
+        store.variables[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+    )
+    door = Door(sigv4(key, secret, REGION, "sagemaker-mlflow"))
+    with open_mlflow(folder, store.destination) as url, proxy_of(url, door) as front:
+        # Where the plugin looks instead of REGION.experiments.sagemaker.aws.
+        there = {"SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": front.url}
+        yield store.variables | there, door, front, url
+
+
+@contextmanager
+def databricks(folder: Path, store: Store, catalog: UnityCatalog) -> Iterator[Standing]:
+    """A stand-in: what its clients need, who is let in, where, and the server behind."""
+    door = Door(bearer("dapi-CANARYCANARY"))
+    with open_mlflow(folder, store.destination) as url, proxy_of(url, door) as front:
+        front.instead = catalog.answer
+        workspace = {"DATABRICKS_HOST": front.url, "DATABRICKS_TOKEN": "dapi-CANARYCANARY"}
+        yield store.variables | workspace, door, front, url
 
 
 def train_and_score(project: Project, variables: Mapping[str, str]) -> str:
@@ -121,14 +151,8 @@ def test_sagemaker_takes_calls_that_its_plugin_signs(
 ) -> None:
     given = {"tracking_preset": "sagemaker", "tracking_uri": ARN}
     project = Project(answers.render(template, tmp_path / "project", given), managed)
-    key, secret = (
-        store.variables[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
-    )
-    door = Door(sigv4(key, secret, REGION, "sagemaker-mlflow"))
-    with open_mlflow(tmp_path, store.destination) as url, proxy_of(url, door) as front:
-        # Where the plugin looks instead of REGION.experiments.sagemaker.aws.
-        there = {"SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": front.url}
-        train_and_score(project, store.variables | there)
+    with sagemaker(tmp_path, store) as (variables, door, front, url):
+        train_and_score(project, variables)
         assert not door.refused
         posted = [request for request in door.let_in if request.body][-1]
         assert door.guard(replace(posted, body=b"{}")) == 403
@@ -143,19 +167,16 @@ def test_databricks_takes_runs_and_unity_catalog_the_model(
 ) -> None:
     given = {"tracking_preset": "databricks"}
     project = Project(answers.render(template, tmp_path / "project", given), managed)
-    door = Door(bearer("dapi-CANARYCANARY"))
     catalog = UnityCatalog(tmp_path / "catalog")
-    with open_mlflow(tmp_path, store.destination) as url, proxy_of(url, door) as front:
-        front.instead = catalog.answer
-        workspace = {"DATABRICKS_HOST": front.url, "DATABRICKS_TOKEN": "dapi-CANARYCANARY"}
-        screen = train_and_score(project, store.variables | workspace)
+    with databricks(tmp_path, store, catalog) as (workspace, door, front, url):
+        screen = train_and_score(project, workspace)
         assert f"registered main.default.{PACKAGE} version 1 (champion)" in " ".join(screen.split())
         assert {request.path for request in door.refused} <= {"/.well-known/databricks-config"}
         assert_closed(front.url)
         assert_arrived(MlflowClient(url), f"/Shared/{PACKAGE}")
-        project.kedro("run", env=store.variables | workspace)
-        project.kedro("mlflow", "promote", env=store.variables | workspace)
-        move_from_laptop(project, store.variables | workspace)
+        project.kedro("run", env=workspace)
+        project.kedro("mlflow", "promote", env=workspace)
+        move_from_laptop(project, workspace)
     name = f"main.default.{PACKAGE}"
     version, promoted, moved = catalog.models[name]
     assert version["status"] == "READY"
@@ -164,6 +185,33 @@ def test_databricks_takes_runs_and_unity_catalog_the_model(
     assert moved["status"] == "READY"
     assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/3/MLmodel").is_file()
     assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/1/MLmodel").is_file()
+
+
+@weekly
+@pytest.mark.parametrize("service", ["databricks", "sagemaker"])
+def test_what_a_person_runs_on_the_service_runs_here(
+    service: str, tmp_path: Path, store: Store
+) -> None:
+    endpoints, catalog = ServingEndpoints(), UnityCatalog(tmp_path / "catalog")
+    if service == "databricks":
+        there = databricks(tmp_path, store, catalog)
+    else:
+        there = sagemaker(tmp_path, store)
+    with there as (variables, _, front, _):
+        if service == "databricks":
+            front.instead = lambda asked: endpoints.answer(asked) or catalog.answer(asked)
+        script = answers.REPOSITORY / f"scripts/try/{service}.sh"
+        (tmp_path / "try").mkdir()
+        given = {"TRY_FOLDER": str(tmp_path / "try"), "SAGEMAKER_TRACKING_ARN": ARN}
+        project = Project(tmp_path, Path(sys.prefix))
+        command = ["sh", str(script)]
+        env = project.variables(variables | given)
+        subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
+    report = (tmp_path / f"report-{service}.md").read_text("utf-8")
+    table = re.findall(r"^\| ([A-Z][^|]+) \| (ok|failed \(\d+\)) \|", report, re.MULTILINE)
+    assert len(table) > 8
+    assert [step for step, outcome in table if outcome != "ok"] == [], report
+    assert not leaky(report)
 
 
 @weekly
