@@ -54,6 +54,32 @@ def test_a_newer_release_is_found(
 
 
 @pytest.mark.parametrize(
+    ("at", "described", "newest"),
+    [
+        ("first", "", "v1.1.0"),
+        ("v1.0.0", "", "v1.1.0"),
+        # It was tagged later: the project has it.
+        ("v1.1.0", "", None),
+        ("v1.1.0", "v1.0.0-2-g", None),
+        ("last", "v1.0.0-3-g", None),
+        ("aside", "v1.0.0-1-g", "v1.1.0"),
+    ],
+)
+def test_what_is_in_a_commit_its_repository_says(
+    mlops: Rooms, tmp_path: Path, at: str, described: str, newest: str | None
+) -> None:
+    origin, template = mlops("update.origin"), template_with(tmp_path / "template", [])
+    for tag in ("first", "v1.0.0", "between", "v1.1.0", "last"):
+        answers.git(template, "commit", "--quiet", "--allow-empty", "--message", tag)
+        answers.git(template, "tag", tag)
+    answers.git(template, "checkout", "--quiet", "-b", "aside", "v1.0.0")
+    answers.git(template, "commit", "--quiet", "--allow-empty", "--message", "aside")
+    commit = answers.git(template, "rev-parse", "--short", at).strip()
+    ours = origin.Origin(str(template), f"{described}{commit}")
+    assert origin.newest_version(ours) == newest
+
+
+@pytest.mark.parametrize(
     ("tags", "newest"),
     [
         (["1.2.0", "1.10.0"], "1.10.0"),

@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -82,14 +82,11 @@ class Origin:
             return f"{_SERVICES[service]}/{repository.strip('/').removesuffix('.git')}.git"
         return self.address.removeprefix("git+")
 
-    def is_older_than(self, tag: str) -> bool:
-        """Return whether a release is newer than the project's version.
-
-        Where no tag is before the commit that a project was rendered from, copier writes the
-        commit's bare hash: each release came later.
-        """
-        ours, theirs = _version(self.version), _version(tag)
-        return theirs is not None and (ours is None or ours < theirs)
+    @property
+    def commit(self) -> str | None:
+        """The commit that the version is, as `git describe` writes it; none if it is a tag."""
+        described = re.search(r"(?:^|-\d+-g)([0-9a-f]{7,64})$", self.version)
+        return described[1] if described else None
 
 
 def origin(project: Path) -> Origin:
@@ -118,16 +115,28 @@ def newest_version(template: Origin, seconds: float = 20) -> str | None:
             error.output,
         ) from error
     tags = [line.partition("refs/tags/")[2] for line in listed.splitlines()]
-    newer = [tag for tag in tags if _is_release(tag) and template.is_older_than(tag)]
+    theirs, releases = _newest_in(template, seconds), filter(_is_release, tags)
+    newer = [tag for tag in releases if theirs is None or theirs < Version(tag)]
     return max(newer, key=Version, default=None)
+
+
+def _newest_in(template: Origin, seconds: float | None = None) -> Version | None:
+    """Return the newest version that is in what a project was rendered from; none before the first.
+
+    Of a commit the template's repository says it: a tag may have come later, or on another branch.
+    """
+    if template.commit is None:
+        return _version(template.version)
+    with suppress(UpdateError), _cloned(template, seconds) as clone:
+        tags = git(clone, "tag", "--merged", template.commit).split()
+        return max(filter(None, map(_version, tags)), default=None)
+    return _version(re.sub(r"(-\d+-g)?[0-9a-f]+$", "", template.version))
 
 
 def _is_release(tag: str) -> bool:
     """Return whether copier would update to it: a version of PEP 440 that is no prerelease."""
-    try:
-        return not Version(tag).is_prerelease
-    except InvalidVersion:
-        return False
+    version = _version(tag)
+    return version is not None and not version.is_prerelease
 
 
 def require_no_changes(project: Path) -> None:
@@ -144,11 +153,9 @@ def move(project: Path, address: str) -> Origin:
     before = origin(project)
     after = Origin(address, before.version)
     require_no_changes(project)
-    described = re.search(r"-\d+-g([0-9a-f]+)$", before.version)
-    old = described[1] if described else before.version
     with _cloned(after) as clone:
         try:
-            git(clone, "cat-file", "-e", f"{old}^{{commit}}")
+            git(clone, "cat-file", "-e", f"{before.commit or before.version}^{{commit}}")
         except UpdateError as error:
             raise UpdateError(
                 f"{address} has no version {before.version}, which this project is from: is it "
@@ -238,30 +245,28 @@ def changelog(template: Origin, upto: str) -> str:
             text = git(clone, "show", f"{upto}:CHANGELOG.md")
         except UpdateError:
             return ""
-    newest = Origin("", upto)
+    theirs, newest = _newest_in(template), Version(upto)
     new = []
     for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
-        version = "v" + "".join(re.findall(r"^## \[?v?(\d[\w.-]*)", section))
-        if template.is_older_than(version) and not newest.is_older_than(version):
+        version = _version("".join(re.findall(r"^## \[?(v?\d[\w.-]*)", section)))
+        if version and (theirs is None or theirs < version) and version <= newest:
             new.append(section.strip())
     return "\n\n".join(new)
 
 
 @contextmanager
-def _cloned(template: Origin) -> Iterator[Path]:
+def _cloned(template: Origin, seconds: float | None = None) -> Iterator[Path]:
     """Clone the template's history, without files: git fetches those that are asked for."""
     with TemporaryDirectory() as folder:
         clone = ["clone", "--quiet", "--no-checkout", "--filter=blob:none"]
-        git(Path(folder), *clone, "--", template.git_address, "template")
+        git(Path(folder), *clone, "--", template.git_address, "template", seconds=seconds)
         yield Path(folder, "template")
 
 
-def _version(text: str) -> Version | None:
-    """Read a tag, also that of `git describe` for a commit after it; none for a bare hash."""
-    if not text.startswith("v") and "." not in text:
-        return None
+def _version(tag: str) -> Version | None:
+    """Read a tag as copier does; none if it is no version."""
     try:
-        return Version(re.sub(r"-\d+-g[0-9a-f]+$", "", text))
+        return Version(tag)
     except InvalidVersion:
         return None
 
