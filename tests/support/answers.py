@@ -192,7 +192,7 @@ _compiled: dict[tuple[object, ...], Any] = {}
 def recorded(project: Path) -> dict[str, Any]:
     """What the answers file of a project says, as a command line gives it; no other keys."""
     content: dict[str, Any] = yaml.safe_load((project / ".copier-answers.yml").read_text("utf-8"))
-    no_answer = ("_", "package_folder", "rules_file")
+    no_answer = ("_", "package_folder", "rules_file", "adopting")
     return {key: as_text(value) for key, value in content.items() if not key.startswith(no_answer)}
 
 

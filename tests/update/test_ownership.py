@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from copier import run_recopy
+from copier import run_copy, run_recopy
 from copier._main import _operation
 from copier._types import Operation
 
@@ -13,6 +13,19 @@ from tests.support import answers, versions
 
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
 
+# What docs/adopting.md has an owner add to their own.
+SETTINGS = """# HOOKS = (ProjectHooks(),)
+
+from .mlops import MlflowHook, environment_variable
+
+HOOKS = (*globals().get("HOOKS", ()), MlflowHook())
+CONFIG_LOADER_ARGS = {
+    **globals().get("CONFIG_LOADER_ARGS", {}),
+    "config_patterns": {"mlflow": ["mlflow*", "mlflow*/**", "**/mlflow*"]},
+    "merge_strategy": {"mlflow": "soft"},
+    "custom_resolvers": {"oc.env": environment_variable},
+}
+"""
 SHEETS = versions.sheets(versions.WORKING_TREE)
 
 
@@ -62,6 +75,35 @@ def test_a_project_that_is_copied_again_keeps_what_is_its_owners(
     given = answers.recorded(project)
     other = versions.copy(published, tmp_path / "other", versions.NEXT, given, noted)
     assert set(mine) < answers.files(other).keys()
+
+
+def test_a_project_that_has_adopted_the_template_meets_no_conflict(
+    published: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    package = project / "src/old_study"
+    package.mkdir(parents=True)
+    own = {"__init__.py": '__version__ = "0.1"\n', "__main__.py": "main = print\n"}
+    for path, text in {**own, "settings.py": SETTINGS, "../../README.md": "# Ours\n"}.items():
+        (package / path).write_text(text, "utf-8")
+    run_copy(
+        str(published),
+        project,
+        data={"adopting": True, "package_name": "old_study"},
+        vcs_ref=versions.WORKING_TREE,
+        skip_if_exists=["**"],
+        **versions.UNATTENDED,
+    )
+    answers.git(project, "init", "--quiet")
+    versions.commit(project)
+    for _ in range(2):
+        assert versions.update(project, versions.NEXT).conflicts == []
+        versions.commit(project)
+    assert {path: (package / path).read_text("utf-8") for path in own} == own
+    assert "HOOKS = (*globals()" in (package / "settings.py").read_text("utf-8")
+    assert (project / "README.md").read_text("utf-8") == "# Ours\n"
+    assert "model: null" in (project / "conf/base/mlflow.yml").read_text("utf-8")
+    assert versions.MARK in (package / "mlops/hook.py").read_text("utf-8")
 
 
 def test_every_row_has_an_owner_that_copier_knows(published: Path, tmp_path: Path) -> None:
