@@ -177,8 +177,8 @@ def run_copier(arguments: Sequence[str]) -> None:
 def kept_templates() -> Iterator[None]:
     """Let copier clone a version and render it for some answers only once.
 
-    An update renders three times, each time from a fresh clone: two of these renderings go into
-    empty folders, to be compared with the project, and none of that depends on the project.
+    An update renders three times, each time from a fresh clone, and replaces what is in a folder:
+    none of that depends on the project.
     """
     templates: list[Template] = []
     rendered: dict[str, Path] = {}
@@ -191,18 +191,17 @@ def kept_templates() -> Iterator[None]:
 
     def render_once(worker: Worker) -> None:
         folder = worker.subproject.local_abspath
-        if folder.exists() and any(folder.iterdir()):
-            render(worker)
-            return
         # Which are no answers.
         noted = [worker.answers.combined.get(key) for key in ("rules_file", "package_folder")]
         key = repr((worker._answers_to_remember(), noted, worker.all_exclusions, _operation.get()))
-        if key not in rendered:
-            render(worker)
+        if key in rendered:
+            shutil.copytree(rendered[key], folder, dirs_exist_ok=True)
+            return
+        is_empty = not folder.exists() or not any(folder.iterdir())
+        render(worker)
+        if is_empty:
             rendered[key] = Path(store, str(len(rendered)))
             shutil.copytree(folder, rendered[key])
-        else:
-            shutil.copytree(rendered[key], folder, dirs_exist_ok=True)
 
     with (
         TemporaryDirectory() as store,

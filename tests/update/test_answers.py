@@ -9,6 +9,7 @@ import pytest
 from copier import run_update
 
 from tests.support import answers, versions
+from tests.support.profiles import weekly
 
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
 
@@ -24,6 +25,12 @@ CHANGES += [
     for key, question in answers.questions().items()
     for choice in answers.choices(question)[1:]
     if choice != "server"
+]
+# For each commit one choice of each question; all of them weekly.
+OFTEN = [
+    change
+    for number, change in enumerate(CHANGES)
+    if not any(change.keys() <= earlier.keys() for earlier in CHANGES[:number])
 ]
 SERVER = "src/diabetes_progression/mlops/serving/server.py"
 
@@ -51,7 +58,11 @@ def test_every_question_that_is_asked_is_changed_here() -> None:
     assert changed == asked - {"package_name"}
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=name_of)
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param(each, marks=() if each in OFTEN else weekly) for each in CHANGES],
+    ids=map(name_of, CHANGES),
+)
 def test_a_changed_answer_gives_a_fresh_copy_and_changed_back_the_old_one(
     change: dict[str, str], published: Path, tmp_path: Path
 ) -> None:

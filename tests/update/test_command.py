@@ -66,12 +66,13 @@ def test_the_newest_version_says_that_it_is(older: Project) -> None:
     )
 
 
-def test_an_answer_changes_without_a_newer_version(older: Project) -> None:
-    update(older)
-    versions.commit(older.folder)
-    update(older, "-d", "ci=gitlab")
-    assert (older.folder / ".gitlab-ci.yml").exists()
-    assert not (older.folder / ".github").exists()
+def test_an_answer_changes_without_a_newer_version(
+    published: Path, rendered: Project, tmp_path: Path
+) -> None:
+    folder = versions.start(published, tmp_path / "newest", versions.NEXT)
+    update(Project(folder, rendered.environment), "-d", "ci=gitlab")
+    assert (folder / ".gitlab-ci.yml").exists()
+    assert not (folder / ".github").exists()
 
 
 def test_checking_changes_nothing(older: Project) -> None:

@@ -9,10 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.support import answers, versions
+from tests.support.profiles import weekly
 
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
 
 CASES = [(old, new, sheet) for old, new in versions.steps() for sheet in versions.sheets(old)]
+# For each commit two presets of each version; all of them weekly.
+OFTEN = [case for case in CASES if case[2]["tracking_preset"] in ("local", "databricks")]
+PARAMS = [pytest.param(case, marks=() if case in OFTEN else weekly) for case in CASES]
 
 
 def name_of(case: tuple[str, str, dict[str, str]]) -> str:
@@ -46,7 +50,7 @@ class Updated:
         return path in IGNORED or any(Path(path).is_relative_to(owned) for owned in self.yours)
 
 
-@pytest.fixture(scope="module", params=CASES, ids=name_of)
+@pytest.fixture(scope="module", params=PARAMS, ids=list(map(name_of, CASES)))
 def untouched(
     request: pytest.FixtureRequest, published: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Updated:
@@ -58,7 +62,7 @@ def untouched(
     return updated(published, project, new, sheet)
 
 
-@pytest.fixture(scope="module", params=CASES, ids=name_of)
+@pytest.fixture(scope="module", params=PARAMS, ids=list(map(name_of, CASES)))
 def lived_in(
     request: pytest.FixtureRequest, published: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Updated:

@@ -10,6 +10,7 @@ import pytest
 from copier import run_update
 
 from tests.support import answers, versions
+from tests.support.profiles import weekly
 
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
 
@@ -67,7 +68,11 @@ def test_every_ordered_pair_of_presets_is_here() -> None:
     assert len(presets) == 5
 
 
-@pytest.mark.parametrize(("old", "new"), PAIRS, ids=map("-to-".join, PAIRS))
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [pytest.param(*pair, marks=() if "local" in pair[0] else weekly) for pair in PAIRS],
+    ids=map("-to-".join, PAIRS),
+)
 def test_a_switched_project_is_what_a_fresh_copy_is(
     old: str, new: str, projects: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from tests.support import answers, versions
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.serving import serving
 from tests.support.updates import ALONE
@@ -135,11 +136,13 @@ def test_a_batch_is_scored_as_before(lived: Lived) -> None:
     assert list(pd.read_csv(lived.folder / PREDICTIONS)["progression"]) == lived.scored
 
 
+@weekly
 def test_a_version_is_compared_with_the_champion(lived: Lived) -> None:
     screen = lived.kedro("mlflow", "promote", "--version", "2", "--dry-run", code=1).stdout
     assert "for the holdout of version 2" in screen
 
 
+@weekly
 def test_the_champion_is_served(lived: Lived, tmp_path: Path) -> None:
     rows = pd.read_csv(lived.folder / "data/05_model_input/instances.csv")
     with serving(lived, tmp_path) as served:
@@ -154,6 +157,7 @@ def test_a_waiting_run_is_delivered_with_its_model(lived: Lived) -> None:
     assert version.status == "READY"
 
 
+@weekly
 def test_the_owners_tests_pass(lived: Lived) -> None:
     # What skops does not trust no longer stops a training at its end: the changelog says so.
     changed = "tests/pipelines/test_datasets.py::test_an_untrusted_type_is_named_when_saved"
