@@ -14,6 +14,7 @@ from jinja2 import Environment
 
 from tests.support import answers
 from tests.support.answers import Render
+from tests.support.profiles import IS_WEEKLY
 
 OWN_WORKFLOWS = sorted((answers.REPOSITORY / ".github" / "workflows").glob("*.yml"))
 PYTHON_VERSIONS = answers.choices(answers.questions()["python_version"])
@@ -49,7 +50,7 @@ def training(
 ) -> dict[str, Path]:
     """A service's file for each of these."""
     files = {}
-    for preset, target in TRAINING.items():
+    for preset, target in [*TRAINING.items()][: None if IS_WEEKLY else 1]:
         project = tmp_path_factory.mktemp(request.param) / preset
         given = {"ci": request.param, "tracking_preset": preset, "serving_target": target}
         if preset in answers.TRACKING_URIS:

@@ -397,6 +397,7 @@ def test_what_is_still_the_examples_is_named(
         ("apps/study", {}, "warning", "lack those of apps/study or have older ones: ci.yml"),
         ("apps/study", {"ci.yml": "name: ci\n"}, "warning", "older ones: ci.yml"),
         ("apps/study", {"study-ci.yml": "name: ci\n"}, "warning", "older ones: ci.yml"),
+        ("apps/study", {"study-ci.yml": WORKFLOW}, "warning", "older ones: ci.yml"),
         ("apps/study", {"study-ci.yml": COPY.replace("ci", "old")}, "warning", "ones: ci.yml"),
         ("apps/study", {"study-ci.yml": COPY}, "ok", "check apps/study"),
     ],
