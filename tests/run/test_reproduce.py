@@ -78,21 +78,27 @@ def test_a_run_of_changed_files_is_reproduced_whatever_has_become_of_the_project
 
     asked = project.kedro("mlflow", "reproduce", run.info.run_id, code=1)
     assert f"src/{PACKAGE}/pipelines/mine.py" in said(asked.stdout)
-    shown = reproduce(project, run.info.run_id, "--yes", "--exact")
-    assert "was reproduced exactly" in shown
+    shown = reproduce(project, "--version", "1", "--yes", "--exact", "--keep")
+    assert f"The run {run.info.run_id} was reproduced exactly" in said(shown)
     assert f" python {series}.99 {platform.python_version()} NO " in said(shown)
-    assert len(project.runs()) == 1
+    (run,) = project.runs()
+    kept_on(run, project)
     assert (project.folder / "data/06_models/regressor.skops").read_text("utf-8") == "mine"
     assert (outside / "e.json").stat().st_mtime_ns == written
     assert mirror.stat().st_mtime_ns == mirrored
 
 
+def kept_on(run: Run, project: Project) -> None:
+    """Check that a run has the result of its reproduction."""
+    assert run.data.tags["reproduced"].startswith("exactly, 2")
+    (table,) = project.client.list_artifacts(run.info.run_id, "reproduction")
+    path = project.client.download_artifacts(run.info.run_id, table.path)
+    assert "| predictions |  |  | 1 of 1 |" in Path(path).read_text("utf-8")
+
+
+@weekly
 @pytest.mark.parametrize(
-    ("example", "other"),
-    [
-        pytest.param("classification", "model.trees=5", marks=weekly),
-        ("none", "split.seed=5"),
-    ],
+    ("example", "other"), [("classification", "model.trees=5"), ("none", "split.seed=5")]
 )
 def test_a_version_of_another_example_is_reproduced_and_says_so(
     example: str, other: str, rendered: Project, template: Path, tmp_path: Path
@@ -105,10 +111,7 @@ def test_a_version_of_another_example_is_reproduced_and_says_so(
     shown = reproduce(project, "--version", "1", "--keep")
     run = project.client.get_run(str(project.client.get_model_version(PACKAGE, "1").run_id))
     assert f"The run {run.info.run_id} was reproduced exactly" in said(shown)
-    assert run.data.tags["reproduced"].startswith("exactly, 2")
-    (table,) = project.client.list_artifacts(run.info.run_id, "reproduction")
-    path = project.client.download_artifacts(run.info.run_id, table.path)
-    assert "| predictions |  |  | 1 of 1 |" in Path(path).read_text("utf-8")
+    kept_on(run, project)
     assert len(project.runs()) == 2
 
 
@@ -127,17 +130,15 @@ def test_a_run_of_tasks_is_repeated_as_one_and_a_difference_is_named(project: Pr
 
 
 def test_what_is_no_longer_there_is_named_before_anything_runs(project: Project) -> None:
-    committed(project)
-    records = project.folder / "data/01_raw/diabetes.csv"
+    committed(training(project))
+    records = project.folder / "data/patients.csv"
     whole = records.read_text("utf-8")
-    records.write_text("\n".join(whole.splitlines()[:-20]) + "\n", "utf-8")
+    records.write_text(f"{whole}3.0,4.0\n", "utf-8")
     project.kedro("run")
     run = newest(project).info.run_id
     records.write_text(whole, "utf-8")
     shown = said(reproduce(project, run, code=1))
-    assert (
-        "other data than there are now: 'records' (data/01_raw/diabetes.csv has changed)" in shown
-    )
+    assert "other data than there are now: 'patients' (data/patients.csv has changed)" in shown
     project.client.set_tag(run, "mlflow.source.git.commit", "0" * 40)
     assert f"git does not have the commit {'0' * 40} here" in said(reproduce(project, run, code=1))
 
