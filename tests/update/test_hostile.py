@@ -271,7 +271,7 @@ def test_an_update_is_the_same_wherever_the_project_is(
     settings, prepare = WAYS[way]
     place = Place(tmp_path, committed(clean), settings)
     project = prepare(place)
-    windows, binary = on_windows(project), (project / "notebooks/mine.bin").read_bytes()
+    before, windows = answers.files(project), on_windows(project)
     plain = shutil.copytree(committed(clean), tmp_path / "plain")
     expected = versions.update(plain, versions.NEXT)
     assert expected.conflicts == ([] if clean else CONFLICTS)
@@ -283,8 +283,13 @@ def test_an_update_is_the_same_wherever_the_project_is(
     unmerged = place.git(project, "diff", "--name-only", "--relative", "--diff-filter=U")
     assert unmerged.splitlines() == expected.conflicts
     assert windows - on_windows(project) <= {".env.example"}  # Which is gone.
+    assert (project / "notebooks/mine.bin").read_bytes() == before["notebooks/mine.bin"]
+    for path in before.keys() & {*update.conflicts}:
+        merged = (project / path).read_bytes()
+        place.git(project, "checkout", "--ours", "--", path)
+        assert (project / path).read_bytes() == before[path]
+        (project / path).write_bytes(merged)
     assert contents(place, project) == contents(place, plain)
-    assert (project / "notebooks/mine.bin").read_bytes() == binary
     assert not list(tmp_path.rglob("*.rej"))
     assert not list(tmp_path.rglob("hooked"))
     if project.parent.name == "large":
