@@ -46,7 +46,8 @@ FEATURES = [
     "[tuning]",
     "[monitoring]",
     "[devcontainer]",
-    "[tuning, monitoring, devcontainer]",
+    "[notebook]",
+    "[tuning, monitoring, devcontainer, notebook]",
 ]
 
 # Presets that choose no store of their own.

@@ -517,6 +517,26 @@ def test_a_devcontainer_has_the_projects_python_and_forwards_its_servers(
     assert not serve.exists() or '"--port", default=8000' in serve.read_text("utf-8")
 
 
+def test_a_notebook_holds_nothing_but_code_and_words(render: Render) -> None:
+    project = render(features="[notebook]")
+    notebook = json.loads((project / "notebooks/explore.ipynb").read_text("utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert len(code) > 3
+    assert [cell["id"] for cell in code if cell["outputs"] or cell["execution_count"]] == []
+
+
+@pytest.mark.parametrize("example", ["regression", "classification", "none"])
+def test_kedro_viz_gets_layers_and_no_rows(example: str, render: Render) -> None:
+    catalog = yaml.safe_load((render(example=example) / "conf/base/catalog.yml").read_text("utf-8"))
+    viz = {name: entry["metadata"]["kedro-viz"] for name, entry in catalog.items()}
+    layers = {each["layer"] for each in viz.values()}
+    assert layers == {"raw", "models", "reporting", "model_input", "model_output"}
+    hidden = {name for name, each in viz.items() if each.get("preview") is False}
+    assert hidden == {name for name, entry in catalog.items() if entry["type"].startswith("pandas")}
+
+
 @pytest.mark.parametrize(
     ("given", "there"), [({}, True), ({"serving_target": "none"}, False)], ids=["mlflow", "none"]
 )

@@ -63,8 +63,16 @@ def test_ruff_exempts_nothing_else(own: dict[str, Any], rendered: dict[str, Any]
         "template/tests/**": tests,
         # What a rendered package is called is no matter of rules.
         "template/src/*/**": ["N999"],
+        "template/notebooks/**": ["F821"],
     }
     assert rendered["ruff"]["lint"]["per-file-ignores"].keys() == {"tests/**"}
+
+
+def test_a_notebook_may_use_what_its_extension_makes(own: dict[str, Any], render: Render) -> None:
+    rendered = read(render(features="[notebook]") / "pyproject.toml")
+    allowed = own["ruff"]["lint"]["per-file-ignores"]["template/notebooks/**"]
+    assert rendered["ruff"]["lint"]["per-file-ignores"]["notebooks/**"] == allowed == ["F821"]
+    assert "notebook" in rendered["uv"]["default-groups"]
 
 
 def test_mypy_holds_both_to_the_same_rules(own: dict[str, Any], rendered: dict[str, Any]) -> None:

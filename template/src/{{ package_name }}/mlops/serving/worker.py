@@ -182,8 +182,9 @@ class Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             http=partial(Connection, connections),  # type: ignore[arg-type]
-            # Windows' other loop cannot share a socket with other processes.
-            loop="asyncio:SelectorEventLoop" if sys.platform == "win32" else "auto",
+            # Windows' other loop cannot share a socket with other processes. Elsewhere not `auto`:
+            # that takes uvloop if another library has brought it, and nothing here was tried on it.
+            loop="asyncio:SelectorEventLoop" if sys.platform == "win32" else "asyncio",
             interface="asgi3",
             lifespan="off",
             ws="none",
