@@ -18,7 +18,7 @@ unexport PYTHONDONTWRITEBYTECODE
 unexport VIRTUAL_ENV
 unexport PYTHONPATH
 
-.PHONY: help demo test lint format docs bench compat lock release clean FORCE
+.PHONY: help demo test lint format docs pictures bench compat lock release clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -44,6 +44,10 @@ format: $(VENV)/ready ## put the Python sources in form
 
 docs: $(VENV)/ready ## build the pages as a site in build/site; a link that leads nowhere fails
 	@$(BIN)/python scripts/docs.py --uv $(UV)
+
+pictures: $(TOOLS)/ready ## take the pictures in docs/images of this version; needs Chromium and Prometheus
+	@$(UV) run --quiet --no-project --python "$$(cat $(TOOLS)/interpreter)" --with pillow==13.0.0 \
+	    --with playwright==1.65.2 python scripts/pictures.py --uv '$(CURDIR)/$(UV)' $(ARGS)
 
 bench: $(VENV)/ready ## measure what docs/benchmarks.md shows, beside plain Kedro and kedro-mlflow
 	@PATH="$(CURDIR)/$(BIN):$(CURDIR)/$(TOOLS)/bin:$$PATH" $(BIN)/python -m benchmarks $(ARGS)
