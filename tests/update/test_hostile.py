@@ -282,6 +282,9 @@ def test_an_update_is_the_same_wherever_the_project_is(
     assert (update.conflicts, update.kept) == (expected.conflicts, [])
     unmerged = place.git(project, "diff", "--name-only", "--relative", "--diff-filter=U")
     assert unmerged.splitlines() == expected.conflicts
+    if "sparse" in way:  # `git add .` leaves out what is not there.
+        left = place.git(project, "ls-files", "--modified", "--others", "--exclude-standard")
+        assert set(left.splitlines()) == set(expected.conflicts)
     assert windows - on_windows(project) <= {".env.example"}  # Which is gone.
     assert (project / "notebooks/mine.bin").read_bytes() == before["notebooks/mine.bin"]
     for path in before.keys() & {*update.conflicts}:
