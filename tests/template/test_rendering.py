@@ -28,6 +28,7 @@ from omegaconf import OmegaConf
 from tests.support import answers
 from tests.support.answers import Render, choices, pairwise, questions
 from tests.support.profiles import examples
+from tests.support.rooms import room
 
 # Questions with alternatives, and a text for each of the others.
 ALTERNATIVES = {
@@ -378,6 +379,29 @@ def test_every_variable_that_mlflow_yml_reads_stands_in_env_example(
     env_example = (project / ".env.example").read_text("utf-8")
     # In its head they are examples.
     assert {name for name in read if name != "NAME" and f"# {name}=\n" not in env_example} == set()
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize("preset", choices(questions()["tracking_preset"]))
+def test_the_examples_of_environments_work_once_they_are_uncommented(
+    preset: str, environment: str, render: Render
+) -> None:
+    serving = {"serving_target": "kubernetes"}
+    project = render(**answers.coherent({"tracking_preset": preset, **serving}))
+    text = (project / "conf" / environment / "mlflow.yml").read_text("utf-8")
+    assert yaml.safe_load(text) is None  # It changes nothing until then.
+    about, _, example = text.partition("\n\n")
+    assert environment in about
+    own = yaml.safe_load(re.sub("^# ?", "", example, flags=re.MULTILINE))
+    base = yaml.safe_load((project / "conf/base/mlflow.yml").read_text("utf-8"))
+    content: Any = OmegaConf.to_container(OmegaConf.merge(base, own), resolve=False)
+    del content["model"]["alias"]  # A variable's value.
+    config = room("config").parse_config(content)
+    assert environment in config.model.name
+    assert (environment.upper() in config.server.uri) == (preset not in ("local", "databricks"))
+    read = re.findall(r"\$\{oc\.env:([A-Z0-9_]+)", example)
+    env_example = (project / ".env.example").read_text("utf-8")
+    assert {name for name in read if f"# {name}=\n" not in env_example} == set()
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,22 @@ def test_variables_are_set_unless_they_are_and_go_again(
     assert "MISSING" not in os.environ
 
 
+def test_variables_of_mlflow_yml_win_and_no_other_login_goes_along(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "CANARY-of-ada")
+    monkeypatch.delenv("MLFLOW_TRACKING_TOKEN", raising=False)
+    before = dict(os.environ)
+    given = {"MLFLOW_TRACKING_TOKEN": "CANARY-of-production"}
+    server = mlops("config").ServerOptions(credentials=given)
+    with mlops("backend.access").signed_in(context_with(), server):
+        assert os.environ["MLFLOW_TRACKING_TOKEN"] == "CANARY-of-production"
+        assert not {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"} & os.environ.keys()
+        assert "CANARY" not in mlops("redaction").mask_text("it says CANARY-of-production")
+    assert dict(os.environ) == before
+
+
 def test_a_command_has_access_for_good(
     mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

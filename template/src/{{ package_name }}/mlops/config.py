@@ -148,7 +148,8 @@ class MirrorOptions(PlaceOptions):
 class ServerOptions(PlaceOptions):
     """The MLflow that runs and models go to, and how to authenticate there."""
 
-    credentials: str | None = None
+    # An entry of credentials.yml, or MLflow's variables themselves.
+    credentials: str | dict[str, str] | None = None
     request_header_provider: RequestHeaderProviderOptions = RequestHeaderProviderOptions()
 
 

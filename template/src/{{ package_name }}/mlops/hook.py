@@ -22,7 +22,7 @@ from .mlflow_internals import (
     tasks_watched,
     tell_runs_apart,
 )
-from .project import PACKAGE_FOLDER, State
+from .project import PACKAGE_FOLDER, State, require_environment
 from .redaction import KNOWN, credential_values, mask_error, redacted_log, secret_values
 from .tracking import process
 from .validation import refuse_in_words
@@ -72,6 +72,7 @@ class MlflowHook:
     @hook_impl
     def after_context_created(self, context: "KedroContext") -> None:
         """Remember the context, and give it ``context.mlflow``: mlflow.yml, read when asked for."""
+        require_environment(getattr(context, "config_loader", None))
         ask_for_all_pipelines()
         self._thread.context, self._thread.secrets = context, None
         if not hasattr(type(context), "mlflow"):
@@ -306,13 +307,13 @@ class MlflowHook:
         self, context: "KedroContext", config: "KedroMlflowConfig", pipeline: "Pipeline"
     ) -> None:
         """Make the changes to the process that the run needs; the last run to end undoes them."""
-        from .backend.access import credentials, exported, headers_provided
+        from .backend.access import headers_provided, signed_in
         from .tracking.active_run import uses_mlflow
         from .tracking.capture.values import plain
 
         change, server = self._process_state.change, config.server
         change("garbage collection", process.thawed_afterwards())
-        change("credentials", exported(credentials(context, server.credentials)))
+        change("credentials", signed_in(context, server))
         change("log", redacted_log())
         KNOWN.add(self.secrets() | secret_values(os.environ))
         KNOWN.add(secret_values(plain(dict(context.params)), config.redaction.patterns))

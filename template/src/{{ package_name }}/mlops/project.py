@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from .disk import FileLock
@@ -59,6 +59,22 @@ class State:
     def of_journal(cls, journal: Path) -> "State":
         """Return the state folder that holds a run's journal."""
         return cls(journal.parents[1])
+
+
+def require_environment(loader: Any) -> None:
+    """Raise a TrackingError that names the Kedro environments, if the chosen one has no folder.
+
+    Kedro fails at the first file that it reads of it; mlflow.yml would be that of no environment.
+    """
+    environment = getattr(loader, "env", None) or getattr(loader, "default_run_env", "")
+    folder = Path(getattr(loader, "conf_source", None) or os.devnull)
+    if environment and folder.is_dir() and not (folder / environment).is_dir():
+        names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+        raise TrackingError(
+            f"There is no Kedro environment '{environment}': {folder.name}/{environment} is "
+            f"missing. Choose another one with --env or KEDRO_ENV ({folder.name}/ has: "
+            f"{', '.join(names)}), or create this folder."
+        )
 
 
 def registered_pipeline(name: str, key: str) -> "Pipeline":

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..backend.access import credentials, exported, headers_provided
+from ..backend.access import exported, headers_provided, signed_in
 from ..backend.client import connect
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError
@@ -64,7 +64,7 @@ def follow(context: Any, shell: Any) -> None:
                 if os.environ.get(name) == uri:  # As if no project had been loaded before.
                     del os.environ[name]
             config: KedroMlflowConfig = context.mlflow
-        variables = credentials(context, config.server.credentials)
+        login = signed_in(context, config.server)
     except TrackingError as error:
         logger.warning("%s Until then the notebook's own calls of MLflow go elsewhere.", error)
         return
@@ -79,7 +79,8 @@ def follow(context: Any, shell: Any) -> None:
     changes, notebook = ExitStack(), Notebook(config)
     shell.kedro_mlflow = Followed(addresses, experiment, changes)
     for change in (
-        exported(variables | addresses),
+        login,
+        exported(addresses),
         headers_provided(server.request_header_provider, lambda: context),
         pointed_at(server.uri, server.mlflow_registry_uri, lambda has_own_run: notebook),
     ):
