@@ -53,6 +53,8 @@ RUN_BY = {
     "uv run kedro mlflow judge": MONITOR,
     "uv run kedro mlflow monitor": MONITOR,
     "uv run kedro mlflow promote": "registry/test_promotion.py",
+    "uv run kedro mlflow promote --to": "backends/test_environments.py",
+    "uv run kedro mlflow promote --env staging": "backends/test_environments.py",
     # In the lines of the rendered jobs.
     "uv run kedro mlflow promote --dry-run --version pull_request_12 --report": "deploy/test_ci.py",
     "uv run kedro mlflow prune": "registry/test_prune.py",

@@ -1,27 +1,39 @@
 """`kedro mlflow promote`: makes a version of the model the champion, or takes that back."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..backend.access import Environment, environment_of
 from ..backend.client import connect, if_exists
 from ..backend.pages import has_pages, page
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError
 from ..project import State
 from ..redaction import mask_text, secret_values
+from ..registry.environments import PromotionTo
 from ..registry.promote import Outcome, Promotion
 from ..registry.report import as_comment, on_screen
 from ..registry.rules import Verdict
 from . import Project, for_project, refusals
 
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
 
 @click.command("promote")
 @for_project
 @click.option("--version", "-v", metavar="N", help="The version. [default: the challenger]")
+@click.option(
+    "--to",
+    metavar="ENV",
+    help="Promote a version, the champion by default, into this Kedro environment.",
+)
 @click.option("--dry-run", is_flag=True, help="Print what would happen, and change nothing.")
 @click.option("--force", is_flag=True, help="Promote even if a rule does not hold; needs --reason.")
 @click.option(
@@ -37,6 +49,7 @@ from . import Project, for_project, refusals
 def command(
     project: Project,
     version: str | None,
+    to: str | None,
     dry_run: bool,
     force: bool,
     new_champion: bool,
@@ -48,6 +61,9 @@ def command(
 
     Batch scoring and serving use the champion. The rules are in conf/base/promotion.yml. Their
     results are printed, and stored on the version's run. Exits with 1 if a rule does not hold.
+
+    With --to, the version is copied into another Kedro environment, and judged by the rules of that
+    one against the champion there. --env is the environment that it comes from.
     """
     reason = mask_text((reason or "").strip(), secret_values(os.environ))
     if rollback and (version or new_champion or report):
@@ -60,30 +76,56 @@ def command(
     if new_champion and not reason:
         raise click.UsageError("--new-champion needs --reason: why it is not compared.")
 
-    config = project.config
-    promotion = Promotion(config, State.of(project.path))
-    with _rejections(config, report):
+    state = State.of(project.path)
+    forced, new = (reason if each else None for each in (force, new_champion))
+    if to and not rollback:
+        source, target = (environment_of(project.path, each) for each in (project.env, to))
+        with _rejections([source.config, target.config], report):
+            promotion_to = PromotionTo(source, target, state, _copy_between)
+            outcome = promotion_to.promote(version, forced, dry_run, new)
+            with target.admitted():
+                _keep(report, target.config, outcome)
+            _show(outcome, dry_run, f" --to {to}")
+        return
+    config = (replace(project, env=to) if to else project).config
+    promotion = Promotion(config, state)
+    with _rejections([config], report):
         if rollback:
             click.secho(promotion.roll_back(reason, dry_run, force), fg="green")
         else:
-            forced, new = (reason if each else None for each in (force, new_champion))
             outcome = promotion.promote(version, forced, dry_run, new)
-            if report:
-                run = _run_of(config, outcome.run_id)
-                _write(report, config, outcome.summary, outcome.verdict, run)
+            _keep(report, config, outcome)
             _show(outcome, dry_run)
 
 
+def _copy_between(source: Environment, target: Environment, *what: Any) -> "ModelVersion":
+    try:
+        from ..migration.transfer import copy_between
+    except ModuleNotFoundError as error:
+        raise TrackingError(
+            "--to: this project was rendered for runs in its own database, and copies no version "
+            "elsewhere. `uv run kedro mlflow update -d tracking_preset=…` says where runs go now."
+        ) from error
+    return copy_between(source, target, *what)
+
+
 @contextmanager
-def _rejections(config: KedroMlflowConfig, report: Path | None) -> Iterator[None]:
+def _rejections(configs: Sequence[KedroMlflowConfig], report: Path | None) -> Iterator[None]:
     """Say in a line what MLflow rejects; the report has it too."""
     try:
-        with refusals(config.server.registry_uri, "rejected the request"):
+        addresses = " or ".join(each.server.registry_uri for each in configs)
+        with refusals(addresses, "rejected the request"):
             yield
     except TrackingError as error:
         if report:
-            _write(report, config, str(error.message))
+            _write(report, configs[-1], str(error.message))
         raise
+
+
+def _keep(report: Path | None, config: KedroMlflowConfig, outcome: Outcome) -> None:
+    if report:
+        run = _run_of(config, outcome.run_id)
+        _write(report, config, outcome.summary, outcome.verdict, run)
 
 
 def _write(
@@ -106,7 +148,7 @@ def _run_of(config: KedroMlflowConfig, run_id: str) -> str:
     return f"[The run in MLflow]({page(uri, run.info.experiment_id, run_id)})"
 
 
-def _show(outcome: Outcome, dry_run: bool) -> None:
+def _show(outcome: Outcome, dry_run: bool, typed: str = "") -> None:
     """Print what came of a promotion; exit with 1 if it was refused."""
     if verdict := outcome.verdict:
         click.echo(f"{verdict.title}.")
@@ -122,6 +164,6 @@ def _show(outcome: Outcome, dry_run: bool) -> None:
             click.echo(verdict.note)
     click.secho(outcome.summary, fg="green" if outcome.promoted else "red")
     if verdict and outcome.promoted and verdict.champion and not dry_run:
-        click.echo("`uv run kedro mlflow promote --rollback` takes it back.")
+        click.echo(f"`uv run kedro mlflow promote{typed} --rollback` takes it back.")
     if not outcome.promoted:
         raise click.exceptions.Exit(1)

@@ -1,11 +1,13 @@
 """Both ends of a migration, and which thing of the source is which at the target."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import wraps
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from ..backend.access import Environment
 from ..backend.client import connect, is_transient, reason_of
 from ..backend.databases import file_of
 from ..config import ExperimentOptions, KedroMlflowConfig, ModelOptions, PlaceOptions
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 # Tags at the target: which run, model or version of the source something is.
 FROM_RUN = "kedro.moved_from_run"
 FROM_MODEL = "kedro.moved_from_model"
-FROM_VERSION = "moved_from_version"  # Unity Catalog takes no dots in the names of tags.
 
 PARENT_RUN = "mlflow.parentRunId"
 
@@ -39,6 +40,7 @@ class Endpoint:
 
     place: PlaceOptions
     client: "MlflowClient"
+    admitted: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def uri(self) -> str:
@@ -49,6 +51,33 @@ class Endpoint:
     def traces(self) -> "TracingClient":
         """The client of its traces."""
         return tracing_client(self.uri)
+
+    @classmethod
+    def of(cls, environment: Environment) -> "Endpoint":
+        """Open the MLflow of a Kedro environment, with the login of that at each call."""
+        place, admitted = environment.config.server, environment.admitted
+        with admitted():
+            client = connect(place)
+        return cls(place, cast("MlflowClient", _Admitted(client, admitted)), admitted)
+
+
+class _Admitted:
+    """MLflow's client, whose every call is made while it is let in."""
+
+    def __init__(
+        self, client: "MlflowClient", admitted: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._client, self._admitted = client, admitted
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._client, name)
+
+        @wraps(found)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._admitted():
+                return found(*args, **kwargs)
+
+        return call if callable(found) else found
 
 
 def open_source(uri: str) -> Endpoint:

@@ -53,9 +53,10 @@ class ModelFiles:
         from mlflow.artifacts import download_artifacts
 
         uri = f"{self.model.artifact_location.rstrip('/')}/{path}"
-        return Path(
-            download_artifacts(artifact_uri=uri, dst_path=into, tracking_uri=self.endpoint.uri)
-        )
+        with self.endpoint.admitted():
+            return Path(
+                download_artifacts(artifact_uri=uri, dst_path=into, tracking_uri=self.endpoint.uri)
+            )
 
     def put(self, file: Path, folder: str | None) -> None:
         """Add one file."""

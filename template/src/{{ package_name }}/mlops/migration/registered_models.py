@@ -1,14 +1,16 @@
 """A registered model: its versions in their order, and its aliases."""
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from ..backend.artifacts import knows_models
 from ..backend.client import is_transient
+from ..registry.environments import FROM_VERSION, version_key
 from ..registry.versions import make_registered_model
-from .endpoints import FROM_VERSION, Endpoint, Migration, pages, registered_name
+from .endpoints import Endpoint, Migration, pages, registered_name
 from .files import rename
 
 if TYPE_CHECKING:
@@ -69,12 +71,6 @@ def versions_of(endpoint: Endpoint, name: str) -> "list[ModelVersion]":
     return sorted(found, key=lambda version: int(version.version))
 
 
-def version_key(version: "ModelVersion") -> str:
-    """Name a version of the source like no other, also of another person's laptop."""
-    origin = version.model_id or version.run_id or version.creation_timestamp
-    return f"{origin}/{version.version}"
-
-
 def version_key_of(version: "ModelVersion") -> str | None:
     """Read which version of the source one of the target is; none if it was created there."""
     key: str | None = version.tags.get(FROM_VERSION) or version.tags.get(_FROM_VERSION_BEFORE)
@@ -97,34 +93,10 @@ def _create(
         found: its copy by an earlier migration that was stopped, with too low a number.
         number: what it must reach; 0 if any will do.
     """
-    from mlflow.exceptions import MlflowException
-
     client = migration.target.client
-    run_id = migration.ids.runs.get(version.run_id or "")
-    model_id = migration.ids.models.get(model_id_of(version) or "")
-    source = _source(migration, version, model_id, run_id)
-    if not knows_models(migration.target.place):
-        model_id = None
-    own_tags = {FROM_VERSION: version_key(version)}
-    create = partial(
-        client.create_model_version,
-        name,
-        source,
-        run_id,
-        description=version.description,
-        model_id=model_id,
-    )
+    tags = {**version.tags, FROM_VERSION: version_key(version)}
     while True:
-        try:
-            created = create(tags={**version.tags, **own_tags})
-        except MlflowException as error:
-            if is_transient(error) or not version.tags:
-                raise
-            # Some registries refuse some tags, and with them all: the comparison says which.
-            created = create(tags=own_tags)
-            for key, value in version.tags.items():
-                with suppress(MlflowException):
-                    client.set_model_version_tag(name, str(created.version), key, value)
+        created = create_version(migration, version, name, tags)
         if found:
             client.delete_model_version(name, found.version)
             if int(created.version) <= int(found.version):  # This registry reuses numbers.
@@ -134,6 +106,39 @@ def _create(
         found = created
     migration.tell(f"Copied {name} version {version.version} as version {created.version}.")
     return created
+
+
+def create_version(
+    migration: Migration, version: "ModelVersion", name: str, tags: Mapping[str, str]
+) -> "ModelVersion":
+    """Create a copy of a version; its run and its logged model are at the target."""
+    from mlflow.exceptions import MlflowException
+
+    client = migration.target.client
+    run_id = migration.ids.runs.get(version.run_id or "")
+    model_id = migration.ids.models.get(model_id_of(version) or "")
+    source = _source(migration, version, model_id, run_id)
+    if not knows_models(migration.target.place):
+        model_id = None
+    create = partial(
+        client.create_model_version,
+        name,
+        source,
+        run_id,
+        description=version.description,
+        model_id=model_id,
+    )
+    try:
+        return create(tags=dict(tags))
+    except MlflowException as error:
+        if is_transient(error) or len(tags) == 1:
+            raise
+        # Some registries refuse some tags, and with them all: the comparison says which.
+        created = create(tags={FROM_VERSION: tags[FROM_VERSION]})
+        for key, value in tags.items():
+            with suppress(MlflowException):
+                client.set_model_version_tag(name, str(created.version), key, value)
+        return created
 
 
 def model_id_of(version: "ModelVersion") -> str | None:

@@ -1,19 +1,25 @@
 """Everything is copied, each thing after what it refers to."""
 
+import logging
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ..backend.access import Environment
 from ..backend.client import if_exists
 from ..errors import TrackingError
 from ..project import is_database
-from .endpoints import ENDED, PARENT_RUN, Migration, experiment_name, noting, pages
+from ..registry.versions import make_registered_model
+from .endpoints import ENDED, PARENT_RUN, Endpoint, Migration, experiment_name, noting, pages
 from .logged_models import copy_model, copy_model_metrics
-from .registered_models import copy_registered_model, model_id_of, versions_of
+from .registered_models import copy_registered_model, create_version, model_id_of, versions_of
 from .traces import MODEL, RUN, copy_trace
 from .tracked_runs import begin_run, copy_values, finish_run, models_of, runs_in_tags
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-    from mlflow.entities.model_registry import RegisteredModel
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+logger = logging.getLogger(__name__)
 
 # MLflow creates this experiment itself, everywhere.
 _DEFAULT_EXPERIMENT = "0"
@@ -146,3 +152,30 @@ def _registered_model(migration: Migration, registered: "RegisteredModel") -> No
         if model_id := model_id_of(version):
             _model(migration, model_id)
     copy_registered_model(migration, registered)
+
+
+def copy_between(
+    source: Environment,
+    target: Environment,
+    version: "ModelVersion",
+    name: str,
+    tags: Mapping[str, str],
+) -> "ModelVersion":
+    """Copy one version to the server of another Kedro environment, after its run and its model.
+
+    What an earlier call has copied is found there. A TrackingError says that the version's run
+    stays.
+    """
+    migration = Migration(Endpoint.of(source), Endpoint.of(target), target.config, logger.info)
+    if _run(migration, str(version.run_id)) is None:
+        raise TrackingError(
+            f"Version {version.version} of {version.name} cannot be copied: its run "
+            f"({version.run_id}) has not ended, or is deleted."
+        )
+    if model_id := model_id_of(version):
+        _model(migration, model_id)
+        copy_model_metrics(migration, migration.source.client.get_logged_model(model_id))
+    for problem in migration.problems:
+        logger.warning("%s", problem)
+    make_registered_model(migration.target.client, name)
+    return create_version(migration, version, name, tags)

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..registry.environments import version_key
 from .endpoints import FROM_MODEL, Migration, noting, pages, registered_name
 from .files import Files, ModelFiles, RunFiles, differences, sizes
 from .logged_models import models_from, new_names
-from .registered_models import version_key, version_key_of, versions_of
+from .registered_models import version_key_of, versions_of
 from .traces import find_trace, spans_of
 from .tracked_runs import identity, models_of, runs_from, tags_of
 

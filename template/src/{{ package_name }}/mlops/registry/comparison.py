@@ -1,9 +1,10 @@
 """Two versions of the model, measured on one holdout by one function."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from kedro.pipeline.node import Node
 
@@ -29,6 +30,19 @@ _SECONDS_TO_PREDICT = 600
 _NO_LIMIT = MetricsOptions(max_names=sys.maxsize)
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """A version of another server, with what is needed to judge it: its run, and its files here."""
+
+    version: "ModelVersion"
+    run: "Run"
+    folder: Path
+
+
+# Returns the folder with a version's files.
+_Fetch: TypeAlias = "Callable[[ModelVersion], Path]"
+
+
 def judge_version(
     client: "MlflowClient",
     config: KedroMlflowConfig,
@@ -37,6 +51,7 @@ def judge_version(
     champion: "ModelVersion | None",
     forced: bool = False,
     new: bool = False,
+    elsewhere: Elsewhere | None = None,
 ) -> Verdict:
     """Judge a version by the rules and, if one compares with the champion, measure that as well.
 
@@ -44,7 +59,13 @@ def judge_version(
     champion, of another problem, is not compared.
     """
     options = config.promotion
-    run = client.get_run(str(version.run_id))
+    run = elsewhere.run if elsewhere else client.get_run(str(version.run_id))
+
+    folder = elsewhere.folder if elsewhere else None
+
+    def fetch(each: "ModelVersion") -> Path:
+        return folder if folder and each is version else download(each, config.server)
+
     metrics, rows = without_prefix(run.data.metrics, options), run.data.tags.get(ROWS_TAG)
     notes = unknown_names(options, registered_pipelines())
     if notes and not forced:
@@ -52,13 +73,18 @@ def judge_version(
     theirs: Metrics | None = None
     how = ""
     if champion:
-        reads = [columns_of_version(each, config.server) for each in (version, champion)]
+        reads = [
+            columns_of(folder) if folder else columns_of_version(version, config.server),
+            columns_of_version(champion, config.server),
+        ]
         notes += filter(None, [difference(reads, str(champion.version))])
         if new:
             notes.append(f"It was not compared with version {champion.version} (--new-champion).")
         elif options.improvement:
             try:
-                ours, theirs, how = _compare(client, config, state, run, version, champion, reads)
+                ours, theirs, how = _compare(
+                    client, config, state, run, version, champion, reads, fetch
+                )
                 metrics |= ours
             except TrackingError as error:
                 if not forced:
@@ -78,6 +104,7 @@ def _compare(
     version: "ModelVersion",
     champion: "ModelVersion",
     reads: Sequence[Columns | None],
+    fetch: _Fetch,
 ) -> tuple[Metrics, Metrics, str]:
     """Return metrics of both on the same holdout, and how they were measured, as a sentence.
 
@@ -96,7 +123,7 @@ def _compare(
     way = "`--force --reason TEXT` promotes it without that comparison."
     inputs = load_holdout(state, digest) if digest else None
     if digest and inputs is None:
-        inputs = load_shared(download(version, config.server), evaluating_node(options))
+        inputs = load_shared(fetch(version), evaluating_node(options))
     offered = columns_in(inputs.get(str(options.holdout))) if inputs else None
     if missing := lacking(reads[1], offered or reads[0]):
         raise TrackingError(
@@ -106,7 +133,7 @@ def _compare(
         )
     if digest is None or inputs is None or options.holdout not in inputs:
         raise TrackingError(f"{subject}{_why_no_holdout(options, run, number, inputs)} {way}")
-    folders = [download(each, config.server) for each in (version, champion)]
+    folders = [fetch(each) for each in (version, champion)]
     try:
         environment = config.model.environment if config.model else ()
         ours, theirs = evaluate_again(options, inputs, folders, environment)

@@ -14,7 +14,7 @@ from ..tracking import RunListener
 from ..tracking.shipping import Delivery
 from . import versions
 from .columns import lacking, listed
-from .comparison import columns_of_version, judge_version
+from .comparison import Elsewhere, columns_of_version, judge_version
 from .report import FORCED, NEW, PROMOTED, REFUSED, has_verdict, save_verdict
 from .rules import Verdict
 from .versions import CHALLENGER, CHAMPION, PROMOTED_FROM, REASON, find_version
@@ -52,25 +52,31 @@ class Promotion(RunListener):
         force: str | None = None,
         dry_run: bool = False,
         new: str | None = None,
+        elsewhere: Elsewhere | None = None,
     ) -> Outcome:
         """Judge a version, make it the champion if all rules hold, and keep the verdict on its run.
 
         `wanted` is its number or alias, the challenger if none is given; `force` is the reason to
         promote it even if a rule does not hold, and `new` why it is not compared with the champion.
-        With `dry_run` nothing changes or is kept. A TrackingError says that there is no such
+        With `dry_run` nothing changes or is kept; only then it may be a version
+        of `elsewhere`, which is not here yet. A TrackingError says that there is no such
         version, or that it cannot be compared.
         """
         name = self._name
         with self._one_at_a_time() as client:
             for _ in range(_MAX_TRIES):
-                version = find_version(name, self._server, wanted or CHALLENGER)
+                version = (
+                    elsewhere.version
+                    if elsewhere
+                    else find_version(name, self._server, wanted or CHALLENGER)
+                )
                 champion = versions.champion_of(client, name)
-                if _number(version) == _number(champion):
+                if not elsewhere and _number(version) == _number(champion):
                     if not dry_run:
                         self._complete(client, version)
                     summary = f"Version {version.version} of {name} is the champion already."
                     return Outcome(None, True, summary, str(version.run_id))
-                verdict = self._judge(client, version, champion, bool(force), bool(new))
+                verdict = self._judge(client, version, champion, bool(force), bool(new), elsewhere)
                 result, reason = REFUSED, verdict.broken
                 if verdict.holds:
                     result, reason = (NEW, new) if new else (PROMOTED, verdict.why)
@@ -172,9 +178,10 @@ class Promotion(RunListener):
         champion: "ModelVersion | None",
         forced: bool,
         new: bool,
+        elsewhere: Elsewhere | None = None,
     ) -> Verdict:
         return judge_version(
-            client, self._config, self._state, version, champion, forced=forced, new=new
+            client, self._config, self._state, version, champion, forced, new, elsewhere
         )
 
     @contextmanager

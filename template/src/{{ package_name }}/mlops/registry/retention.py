@@ -73,7 +73,9 @@ def find_old(config: KedroMlflowConfig, state: State, days: int) -> Iterator[Old
         yield Old("version", str(each.version), age, delete)
     for run in _runs(client, config):
         age = _days(now, (run.info.end_time or now * 1000) / 1000)
-        if age > days and run.info.run_id not in runs and PRUNED not in run.data.tags:
+        if age <= days or run.info.run_id in runs or PRUNED in run.data.tags:
+            continue
+        if not _is_used_elsewhere(client, config, run):
             name = f"{run.info.run_name} ({run.info.run_id})"
             yield Old("files of a run", name, age, partial(_delete_files, client, config, run))
 
@@ -131,6 +133,12 @@ def _runs(client: "MlflowClient", config: KedroMlflowConfig) -> "Iterator[Run]":
         )
         yield from page
         token = page.token or None
+
+
+def _is_used_elsewhere(client: "MlflowClient", config: KedroMlflowConfig, run: "Run") -> bool:
+    """Return whether another registered model has a version of this run, as by `promote --to`."""
+    found = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    return any(config.model is None or each.name != config.model.name for each in found)
 
 
 def _delete_files(client: "MlflowClient", config: KedroMlflowConfig, run: "Run") -> None:

@@ -101,8 +101,11 @@ def called(version: "ModelVersion") -> str:
 
 
 def champion_of(client: "MlflowClient", name: str) -> "ModelVersion | None":
-    """Return the champion, if the registered model has one."""
-    return if_exists(client.get_model_version_by_alias, name, CHAMPION)
+    """Return the champion, if there is the registered model and it has one."""
+    # For the alias of a model that is not there, a server with users denies the permission.
+    registered = if_exists(client.get_registered_model, name)
+    number = registered.aliases.get(CHAMPION) if registered else None
+    return client.get_model_version(name, str(number)) if number else None
 
 
 def promote_alias(

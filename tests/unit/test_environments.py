@@ -1,0 +1,254 @@
+"""A version into another Kedro environment: within one registry, and between two."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kedro.pipeline import Pipeline, node
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+
+from tests.support.rooms import Rooms
+
+RULES = {
+    "holdout": "rows",
+    "predictions": "predictions",
+    "thresholds": {"rmse": {"max": 60}},
+    "improvement": {"rmse": {"better": "lower"}},
+}
+EVALUATE = node(lambda rows, predictions: {}, ["rows", "predictions"], "evaluation", name="measure")
+# What of a promotion in staging must not come along: it would be the way back to a version there.
+OF_STAGING = {"promoted_from": "7", "promotion_reason": "all rules hold", "rolled_back_to": "5"}
+
+
+class Environments:
+    """Staging and production, each with its login; the same database, or one each."""
+
+    def __init__(self, mlops: Rooms, folder: Path, empty: Path, between: bool) -> None:
+        self.mlops, self.folder = mlops, folder
+        self.admitted: list[str] = []
+        self.ends = [self._end("staging", empty)]
+        self.ends.append(self._end("production", empty if between else None))
+        self.state = mlops("project").State(folder)
+        self.state.folder.mkdir(exist_ok=True)
+
+    def _end(self, name: str, empty: Path | None) -> Any:
+        database = self.folder / f"{name if empty else 'staging'}.db"
+        if empty:
+            shutil.copy(empty, database)
+        content = {
+            "server": {"mlflow_tracking_uri": f"sqlite:///{database}"},
+            "model": {"name": f"sales_{name}"},
+            "tracking": {"experiment": {"name": "study"}},
+            "promotion": RULES,
+        }
+        config = self.mlops("config").resolve(
+            self.mlops("config").parse_config(content), self.folder
+        )
+
+        @contextmanager
+        def admitted() -> Iterator[None]:
+            self.admitted.append(name)
+            yield
+            self.admitted.pop()
+
+        return self.mlops("backend.access").Environment(config.read_from(name, "local"), admitted)
+
+    @property
+    def staging(self) -> MlflowClient:
+        return self._client(0)
+
+    @property
+    def production(self) -> MlflowClient:
+        return self._client(1)
+
+    def _client(self, end: int) -> MlflowClient:
+        client: MlflowClient = self.mlops("backend.client").connect(self.ends[end].config.server)
+        return client
+
+    def train(self, rmse: float) -> str:
+        """Register a version in staging, its champion: the number."""
+        client, name = self.staging, "sales_staging"
+        experiment = client.get_experiment_by_name("study")
+        files = (self.folder / "files").as_uri()
+        made = experiment.experiment_id if experiment else client.create_experiment("study", files)
+        tags = {"holdout.digest": "d" * 32, "mlflow.source.git.commit": "c0ffee"}
+        run_id = client.create_run(made, tags=tags).info.run_id
+        model = client.create_logged_model(made, "pipeline", run_id)
+        measured = [Metric("evaluation/rmse", rmse, 1, 0, model.model_id)]
+        client.log_batch(run_id, measured)
+        folder = self.folder / run_id
+        folder.mkdir()
+        (folder / "MLmodel").write_text(f"run_id: {run_id}\nmodel_id: {model.model_id}\n")
+        (folder / "weights.txt").write_text(str(rmse))
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.finalize_logged_model(model.model_id, "READY")
+        client.set_terminated(run_id)
+        self.mlops("registry.versions").make_registered_model(client, name)
+        digest = {"model_digest": self.mlops("registry.digest").digest_of(folder)}
+        with self.mlops("mlflow_internals").registry_asks(client):
+            version = client.create_model_version(
+                name, f"models:/{model.model_id}", run_id, digest | OF_STAGING | {"owner": "eve"}
+            )
+        client.set_registered_model_alias(name, "champion", version.version)
+        return str(version.version)
+
+    def promote(self, **options: Any) -> Any:
+        copy_between = self.mlops("migration.transfer").copy_between
+        to = self.mlops("registry.environments").PromotionTo(*self.ends, self.state, copy_between)
+        return to.promote(**options)
+
+    def there(self) -> dict[str, Any]:
+        """What production has: versions with tags, and aliases."""
+        found = self.production.search_registered_models("name = 'sales_production'")
+        aliases = found[0].aliases if found else {}
+        versions = self.production.search_model_versions("name = 'sales_production'")
+        return {
+            "aliases": {key: str(number) for key, number in aliases.items()},
+            "versions": {str(each.version): each for each in versions},
+        }
+
+
+@pytest.fixture(params=["within", "between"])
+def environments(
+    request: pytest.FixtureRequest,
+    mlops: Rooms,
+    tmp_path: Path,
+    empty_database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Environments:
+    pipelines = {"training": Pipeline([EVALUATE])}
+    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: pipelines)
+    return Environments(mlops, tmp_path, empty_database, request.param == "between")
+
+
+def test_a_version_becomes_the_champion_there_and_says_where_it_was_trained(
+    mlops: Rooms, environments: Environments
+) -> None:
+    number = environments.train(50.0)
+    tried = environments.promote(dry_run=True)
+    assert "would be the champion" in tried.summary
+    assert environments.there() == {"aliases": {}, "versions": {}}
+
+    assert environments.promote().promoted
+    there = environments.there()
+    assert there["aliases"] == {"champion": "1"}
+    version, server = there["versions"]["1"], environments.ends[1].config.server
+    trained = environments.staging.get_model_version("sales_staging", number)
+    assert {key: value for key, value in version.tags.items() if key.startswith("training_")} == {
+        "training_server": environments.ends[0].config.server.uri,
+        "training_version": f"sales_staging/{number}",
+        "training_run": trained.run_id,
+        "training_commit": "c0ffee",
+    }
+    assert version.tags["owner"] == "eve"
+    assert not {"promoted_from", "rolled_back_to"} & version.tags.keys()
+    assert version.tags["promotion_reason"] == "its rule holds"
+    folder = mlops("registry.versions").download(version, server)  # By its digest.
+    assert (folder / "weights.txt").read_text() == "50.0"
+    run = environments.production.get_run(version.run_id)
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"evaluation/rmse": 50.0})
+
+    again = environments.promote()
+    assert "is the champion already" in again.summary
+    assert environments.there()["versions"].keys() == {"1"}
+
+
+def test_a_worse_one_is_the_challenger_there_and_a_rollback_is_of_there(
+    mlops: Rooms, environments: Environments
+) -> None:
+    for rmse in (50.0, 55.0, 40.0):
+        environments.train(rmse)
+    assert environments.promote(wanted="1").promoted
+    refused = environments.promote(wanted="2", dry_run=True)
+    assert "rmse against the champion is 55, and must be at most 50" in refused.summary
+    refused = environments.promote(wanted="2")
+    assert not refused.promoted
+    assert environments.there()["aliases"] == {"champion": "1", "challenger": "2"}
+    assert environments.promote().promoted
+    assert environments.there()["aliases"]["champion"] == "3"
+    promotion = mlops("registry.promote").Promotion(environments.ends[1].config, environments.state)
+    assert "Version 1 of sales_production is the champion again" in promotion.roll_back("oh")
+    assert environments.there()["aliases"]["champion"] == "1"
+    assert environments.promote(wanted="2", force="a whim").promoted
+    assert environments.there()["versions"].keys() == {"1", "2", "3"}
+
+
+def test_one_that_is_stopped_at_any_call_goes_on_and_nothing_half_done_is_in_use(
+    environments: Environments,
+) -> None:
+    environments.train(50.0)
+    calls = 0
+    while True:
+        with _stopped_before(calls) as writes:
+            try:
+                environments.promote()
+                break
+            except KeyboardInterrupt:
+                calls += 1
+        there = environments.there()
+        if "champion" in there["aliases"]:
+            tags = there["versions"][there["aliases"]["champion"]].tags
+            assert {"training_run", "moved_from_version", "model_digest"} <= tags.keys()
+    assert calls > 5, writes
+    there = environments.there()
+    assert (there["aliases"], list(there["versions"])) == ({"champion": "1"}, ["1"])
+    assert len(environments.production.search_logged_models(["1"])) == 1
+
+
+@contextmanager
+def _stopped_before(call: int) -> Iterator[list[str]]:
+    """Interrupt before a write of MLflow's client, the first of which is 0."""
+    writes: list[str] = []
+
+    def interrupting(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def write(*args: Any, **kwargs: Any) -> Any:
+            writes.append(name)
+            if len(writes) > call:
+                raise KeyboardInterrupt(name)
+            return original(*args, **kwargs)
+
+        return write
+
+    names = [
+        *("create_run", "create_logged_model", "create_registered_model", "create_model_version"),
+        *("log_batch", "log_model_artifact", "finalize_logged_model", "set_terminated"),
+        *("copy_model_version", "set_model_version_tag", "delete_model_version_tag"),
+        *("set_registered_model_alias", "delete_registered_model_alias", "log_text"),
+    ]
+    with pytest.MonkeyPatch.context() as patched:
+        for name in names:
+            original = getattr(MlflowClient, name)
+            patched.setattr(MlflowClient, name, interrupting(name, original))
+        yield writes
+
+
+def test_files_that_another_environment_uses_are_not_pruned(
+    mlops: Rooms, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipelines = {"training": Pipeline([EVALUATE])}
+    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: pipelines)
+    environments = Environments(mlops, tmp_path, empty_database, between=False)
+    for rmse in (50.0, 55.0, 40.0):
+        environments.train(rmse)
+    assert environments.promote(wanted="1").promoted
+    found = list(
+        mlops("registry.retention").find_old(environments.ends[0].config, environments.state, -1)
+    )
+    assert [each.name for each in found if each.kind == "version"] == ["2", "1"]
+    (files,) = [each.name for each in found if each.kind == "files of a run"]
+    assert environments.staging.get_model_version("sales_staging", "2").run_id in files
+
+
+def test_one_model_of_one_server_is_no_other_environment(
+    mlops: Rooms, tmp_path: Path, empty_database: Path
+) -> None:
+    environments = Environments(mlops, tmp_path, empty_database, between=False)
+    environments.ends[1] = environments.ends[0]
+    with pytest.raises(mlops("errors").TrackingError, match="the same registered model"):
+        environments.promote()
