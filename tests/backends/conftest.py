@@ -12,7 +12,16 @@ from tests.support import answers, databases, stores
 from tests.support.databases import MariaDB, PostgreSQL
 from tests.support.old_databases import age
 from tests.support.project import Project, copy_of, install, tracking_server
-from tests.support.servers import SECRETS, TrackingServer, by_command, by_compose, compose
+from tests.support.receiver import Receiver, receiving
+from tests.support.servers import (
+    SECRETS,
+    WEBHOOKS,
+    TrackingServer,
+    by_command,
+    by_compose,
+    compose,
+    webhook_of,
+)
 from tests.support.shared import shared
 from tests.support.stores import Store
 
@@ -114,15 +123,26 @@ def plain_server(
 
 
 @pytest.fixture(scope="session")
+def receiver() -> Iterator[Receiver]:
+    """What the webhook of `other_server` calls."""
+    with receiving() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def other_server(
     installed: Project,
     mariadb: MariaDB,
     azure: Store,
+    receiver: Receiver,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TrackingServer]:
-    """The server of `kedro mlflow server`, on MariaDB and Azure's emulator."""
+    """The server of `kedro mlflow server`, on MariaDB and Azure's emulator, with a webhook."""
     project = copy_of(installed, tmp_path_factory.mktemp("command"))
-    variables = azure.variables | {
+    webhooks = f"  webhooks: [{webhook_of(receiver.url)}]"
+    project.edit("conf/base/mlflow.yml", "  webhooks: []", webhooks)
+    variables = azure.variables | WEBHOOKS
+    variables |= {
         "MLFLOW_BACKEND_STORE_URI": mariadb.create("mlflow"),
         "MLFLOW_ARTIFACTS_DESTINATION": azure.destination,
     }

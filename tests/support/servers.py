@@ -29,6 +29,21 @@ SECRETS = {
     "DATABASE_PASSWORD": PASSWORD,
 }
 
+WEBHOOK_SECRET = "CANARY-webhook-secret"
+# Webhooks may call this machine, and have a key for their secrets.
+WEBHOOKS = {
+    "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY": f"{'A' * 43}=",
+    "MLFLOW_WEBHOOK_ALLOWED_SCHEMES": "https,http",
+    "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS": "true",
+    "DEPLOY_WEBHOOK_SECRET": WEBHOOK_SECRET,
+}
+
+
+def webhook_of(url: str) -> str:
+    """A webhook as mlflow.yml has it."""
+    events = "[registered_model.created]"
+    return f"{{name: deploy, url: '{url}', events: {events}, secret_env: DEPLOY_WEBHOOK_SECRET}}"
+
 
 @dataclass
 class TrackingServer:

@@ -7,7 +7,7 @@ the working directory: the volume `/data` in the image, `data/` beside this file
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from configparser import ConfigParser
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -49,7 +49,7 @@ class RefusalError(Exception):
     """Why the server does not start: one sentence that says what to do."""
 
 
-def main() -> None:
+def main(before_serving: Callable[[], None] = lambda: None) -> None:
     """Check the variables, bring both databases up to date, and serve until stopped."""
     auth = "--no-auth" not in sys.argv[1:]
     # Runs judges of language models in the background: 13 processes that nobody here asks for.
@@ -68,6 +68,7 @@ def main() -> None:
             if auth:
                 config = Path(until_stopped.enter_context(TemporaryDirectory())) / "basic_auth.ini"
                 prepare_users(database, config)
+            before_serving()
             from mlflow.cli import cli
         except RefusalError as refusal:
             sys.exit(str(refusal))

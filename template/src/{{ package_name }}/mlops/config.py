@@ -145,12 +145,33 @@ class MirrorOptions(PlaceOptions):
         return self
 
 
+class WebhookOptions(Options):
+    """An address that a team's server calls when something happens in its registry."""
+
+    name: str = Field(min_length=1)
+    url: str
+    events: list[str] = Field(min_length=1)
+    secret_env: str | None = Field(None, pattern=r"^[A-Za-z_]\w*$")  # The variable that holds it.
+
+
 class ServerOptions(PlaceOptions):
     """The MLflow that runs and models go to, and how to authenticate there."""
 
     # An entry of credentials.yml, or MLflow's variables themselves.
     credentials: str | dict[str, str] | None = None
     request_header_provider: RequestHeaderProviderOptions = RequestHeaderProviderOptions()
+    webhooks: list[WebhookOptions] = []
+
+    @model_validator(mode="after")
+    def _has_a_server(self) -> "ServerOptions":
+        if self.webhooks and not (TEMPLATE_FOLDER / "backend" / "webhooks.py").is_file():
+            raise ValueError(
+                "webhooks is for `kedro mlflow server`, which this project does not have: "
+                "`uv run kedro mlflow update -d tracking_preset=server` brings it"
+            )
+        if len({each.name for each in self.webhooks}) < len(self.webhooks):
+            raise ValueError("webhooks has a name twice: give each its own")
+        return self
 
 
 class _DisableTrackingOptions(Options):

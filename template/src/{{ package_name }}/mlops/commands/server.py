@@ -4,31 +4,72 @@ import os
 import runpy
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from dotenv import load_dotenv
-from kedro.framework.startup import ProjectMetadata
 
+from ..backend.access import environment_of
+from ..backend.client import connect
+from ..backend.webhooks import register, require_key
 from ..errors import TrackingError
+from . import Project, for_project
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from ..config import WebhookOptions
 
 _FOLDER = Path("deploy") / "tracking-server"
 
 
 @click.command("server")
+@for_project
 @click.option("--host", help="Address to listen on. [default: MLFLOW_HOST, or 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on. [default: MLFLOW_PORT, or 5000]")
 @click.option("--no-auth", is_flag=True, help="Disable sign-in; for this machine only.")
-@click.pass_obj
-def command(metadata: ProjectMetadata, host: str | None, port: int | None, no_auth: bool) -> None:
-    """Run the team's tracking server, from the variables of its compose file."""
-    folder = Path(metadata.project_path) / _FOLDER
+@click.option(
+    "--webhooks-only",
+    is_flag=True,
+    help="Start none: register the webhooks of mlflow.yml at the server that it names.",
+)
+def command(
+    project: Project, host: str | None, port: int | None, no_auth: bool, webhooks_only: bool
+) -> None:
+    """Run the team's tracking server, from the variables of its compose file.
+
+    Before it answers, the webhooks that mlflow.yml names are registered (server.webhooks).
+    """
+    folder = project.path / _FOLDER
     if not (folder / "start.py").is_file():
         raise TrackingError(f"{folder}/start.py is missing: restore it with git.")
     load_dotenv(folder / ".env", override=False)
+    environment = environment_of(project.path, project.env)
+    webhooks = environment.config.server.webhooks
+    if webhooks_only:
+        with environment.admitted():
+            _register(connect(environment.config.server), webhooks)
+        return
+    require_key(webhooks)
     given = {"MLFLOW_HOST": host, "MLFLOW_PORT": port and str(port)}
     os.environ.update({name: value for name, value in given.items() if value})
     data = folder / "data"
     data.mkdir(mode=0o700, exist_ok=True)
     os.chdir(data)
     sys.argv = [str(folder / "start.py"), *(["--no-auth"] if no_auth else [])]
-    runpy.run_path(sys.argv[0], run_name="__main__")
+    start = runpy.run_path(sys.argv[0])
+    start["main"](lambda: _register_here(webhooks))
+
+
+def _register_here(webhooks: "list[WebhookOptions]") -> None:
+    """Register them in the database of the server that starts."""
+    if webhooks:
+        from mlflow import MlflowClient
+
+        uri = os.environ["MLFLOW_BACKEND_STORE_URI"]
+        _register(MlflowClient(uri, uri), webhooks)
+
+
+def _register(client: "MlflowClient", webhooks: "list[WebhookOptions]") -> None:
+    for line in register(client, webhooks):
+        click.echo(line)
