@@ -194,7 +194,8 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
     image = "registry.example.com/team/study"
     project.edit("conf/base/mlflow.yml", "  image: null  ", f"  image: {image}  ")
     (project.folder / "conf/production").mkdir(exist_ok=True)
-    project.write("conf/production/mlflow.yml", "deployment:\n  overlay: production\n")
+    there = f"model:\n  name: {service.model}_production\ndeployment:\n  overlay: production\n"
+    project.write("conf/production/mlflow.yml", there)
     trained = service.run("champion", tmp_path / "champion", login)
     assert trained.code == 0, trained.screen
     assert service.aliases == {"champion": "1", "main": "1"}
@@ -225,6 +226,10 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
         production = service.run("production", tmp_path / "production", secrets, variables)
         assert production.code == 0, production.screen
         assert "overlays/production" in project.read("deploy/kubernetes/release/kustomization.yaml")
+        in_production = MlflowClient(service.server.url).get_registered_model(
+            f"{service.model}_production"
+        )
+        assert {alias: str(n) for alias, n in in_production.aliases.items()} == {"champion": "1"}
         for secret in ("CANARY-registry", "CANARY-token", PASSWORD):
             assert secret not in staging.screen + production.screen + "".join(stand_ins.calls())
 

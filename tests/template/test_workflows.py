@@ -36,12 +36,13 @@ def github(python_version: str, template: Path, tmp_path_factory: pytest.TempPat
 
 
 # Presets whose service gets runs from CI, each with a serving target.
-TRAINING = {
-    "server": "kubernetes",
-    "databricks": "databricks",
-    "sagemaker": "sagemaker",
-    "azureml": "docker",
-}
+TRAINING = [
+    ("server", "kubernetes"),
+    ("server", "none"),
+    ("databricks", "databricks"),
+    ("sagemaker", "sagemaker"),
+    ("azureml", "docker"),
+]
 
 
 @pytest.fixture(scope="module", params=["github", "gitlab"])
@@ -50,14 +51,14 @@ def training(
 ) -> dict[str, Path]:
     """A service's file for each of these."""
     files = {}
-    for preset, target in [*TRAINING.items()][: None if IS_WEEKLY else 1]:
-        project = tmp_path_factory.mktemp(request.param) / preset
+    for preset, target in TRAINING if IS_WEEKLY else TRAINING[:2]:
+        project = tmp_path_factory.mktemp(request.param) / "project"
         given = {"ci": request.param, "tracking_preset": preset, "serving_target": target}
         if preset in answers.TRACKING_URIS:
             given["tracking_uri"] = answers.TRACKING_URIS[preset]
         answers.render(template, project, given)
         name = ".github/workflows/ci.yml" if request.param == "github" else ".gitlab-ci.yml"
-        files[preset] = project / name
+        files[target] = project / name
     return files
 
 
@@ -207,9 +208,11 @@ def test_all_actions_are_pinned_to_one_commit_with_its_version(github: Path) -> 
 def test_jobs_that_train_and_deploy_are_sound_and_have_what_they_need_alone(
     training: dict[str, Path],
 ) -> None:
-    for path in training.values():
+    for target, path in training.items():
         content = load(path)
         jobs = content.get("jobs", content)
+        deploying = {"production"} if target == "none" else {"staging", "production"}
+        assert jobs.keys() & {"staging", "production"} == deploying
         assert list(jobs).index("candidate") < list(jobs).index("production")
         comment = str(jobs["comment"])
         # What has the token runs nothing of the project's.
@@ -217,8 +220,8 @@ def test_jobs_that_train_and_deploy_are_sound_and_have_what_they_need_alone(
         assert "actions/checkout" not in comment
         if "jobs" not in content:
             check("check-jsonschema", "--builtin-schema", "vendor.gitlab-ci", path)
-            assert [jobs["production"]["rules"][0].get("when")] == ["manual"]
-            assert "when" not in jobs["staging"]["rules"][0]
+            manual = {name for name in deploying if "when" in jobs[name]["rules"][0]}
+            assert manual == {"production"}
             continue
         assert_github_workflow_is_sound(path)
         assert content["permissions"] == {}
@@ -230,18 +233,12 @@ def test_jobs_that_train_and_deploy_are_sound_and_have_what_they_need_alone(
             "comment": {"pull-requests": "write"},
             "not-trained": {},
             "champion": reads,
-            "staging": reads,
+            **({"staging": reads} if "staging" in deploying else {}),
             "production": reads | {"actions": "read"},
         }
-        assert [
-            jobs[name].get("environment") for name in ("champion", "staging", "production")
-        ] == [
-            None,
-            "staging",
-            "production",
-        ]
+        assert {name for name, job in jobs.items() if "environment" in job} == deploying
         # Secrets are in one step of a job: neither in actions nor in what builds libraries.
-        for name in ("candidate", "champion", "staging", "production"):
+        for name in ("candidate", "champion", *deploying):
             (step,) = [step for step in jobs[name]["steps"] if "secrets." in str(step)]
             assert "uv run --no-sync kedro" in step["run"]
         assert "secrets." not in str(jobs["test"]) + comment
