@@ -14,6 +14,7 @@ from tests.support.old_databases import age
 from tests.support.project import Project, copy_of, install, tracking_server
 from tests.support.receiver import Receiver, receiving
 from tests.support.servers import (
+    PROXY_PASSWORD,
     SECRETS,
     WEBHOOKS,
     TrackingServer,
@@ -137,7 +138,10 @@ def other_server(
     receiver: Receiver,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TrackingServer]:
-    """The server of `kedro mlflow server`, on MariaDB and Azure's emulator, with a webhook."""
+    """The server of `kedro mlflow server`, on MariaDB and Azure's emulator.
+
+    It has a webhook, and believes a proxy.
+    """
     project = copy_of(installed, tmp_path_factory.mktemp("command"))
     webhooks = f"  webhooks: [{webhook_of(receiver.url)}]"
     project.edit("conf/base/mlflow.yml", "  webhooks: []", webhooks)
@@ -145,6 +149,7 @@ def other_server(
     variables |= {
         "MLFLOW_BACKEND_STORE_URI": mariadb.create("mlflow"),
         "MLFLOW_ARTIFACTS_DESTINATION": azure.destination,
+        "MLFLOW_PROXY_PASSWORD": PROXY_PASSWORD,
     }
     with by_command(project, variables) as server:
         yield server

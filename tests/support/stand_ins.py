@@ -9,6 +9,9 @@ from typing import TypeAlias
 
 from tests.support.project import Project
 
+# By which the registry of the stand-in knows every image.
+DIGEST = f"sha256:{'0' * 64}"
+
 # Renders a project with this serving target.
 Deployable: TypeAlias = Callable[[str], Project]
 

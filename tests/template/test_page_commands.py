@@ -37,6 +37,7 @@ RUN_BY = {
     "sh scripts/try/databricks.sh": "backends/test_managed.py",
     "promtool check rules": "serve/test_monitoring.py",
     "prometheus --config.file": "serve/test_monitoring.py",
+    "uv run --group server kedro mlflow server": "support/servers.py",
     "uv run dask": "support/dask_cluster.py",
     "DASK_SCHEDULER_ADDRESS": "run/test_dask.py",
     "export MLFLOW_RUN_ID=$(uv run kedro mlflow run begin": "run/test_tasks.py",

@@ -32,6 +32,7 @@ NEEDED_WITH_AUTH = {
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "give a long random text that stays the same, for example "
     "what `openssl rand -hex 32` prints",
 }
+SHORTEST_PROXY_PASSWORD = 32
 NEEDED_BEYOND_LOOPBACK = {
     "MLFLOW_SERVER_ALLOWED_HOSTS": "list the names, with their port if it is not the usual one, by "
     "which clients call this server, for example mlflow.example.com,127.0.0.1:5000",
@@ -98,6 +99,12 @@ def refusals(variables: Mapping[str, str], auth: bool) -> Iterator[str]:
     for name, remedy in needed.items():
         if not variables.get(name):
             yield f"{name} is not set: {remedy}."
+    proxy = variables.get("MLFLOW_PROXY_PASSWORD")
+    if proxy and len(proxy) < SHORTEST_PROXY_PASSWORD:
+        yield (
+            "MLFLOW_PROXY_PASSWORD is short: with it the proxy signs in as anybody. Give a long "
+            "random text, for example what `openssl rand -hex 32` prints."
+        )
     scheme = variables.get("MLFLOW_ARTIFACTS_DESTINATION", "").partition("://")[0]
     if scheme in LIBRARIES and not is_installed(LIBRARIES[scheme][0]):
         yield (
@@ -219,24 +226,40 @@ def prepare_users(database: "URL", config: Path) -> None:
 
 
 def write_auth_config(database: "URL", path: Path) -> None:
-    """Complete basic_auth.ini with the database of the users, unless it names one itself.
+    """Complete basic_auth.ini with the database of the users, and who is let in."""
+    config = basic_auth()
+    config["mlflow"]["database_uri"] = users_uri(database).replace("%", "%%")
+    if os.environ.get("MLFLOW_PROXY_PASSWORD"):
+        config["mlflow"]["authorization_function"] = "proxy_auth:authenticate"
+        # Where the processes that answer find it.
+        paths = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+        os.environ["PYTHONPATH"] = os.pathsep.join(paths)
+        sys.path.insert(0, str(HERE))
+    with path.open("w", encoding="utf-8") as file:
+        config.write(file)
+
+
+def basic_auth() -> ConfigParser:
+    """Read basic_auth.ini."""
+    config = ConfigParser()
+    config.read(HERE / "basic_auth.ini")
+    return config
+
+
+def users_uri(database: "URL") -> str:
+    """Return the address of the users' database, without a password: basic_auth.ini may name it.
 
     MLflow takes this address from a file alone, where no password may be. So PostgreSQL's goes into
     the variable that its client reads, and users are kept beside the runs; the client of MySQL
     reads none, and users are kept in a file.
     """
-    config = ConfigParser()
-    config.read(HERE / "basic_auth.ini")
-    section = config["mlflow"]
-    if "database_uri" not in section:
-        uri = "sqlite:///basic_auth.db"
-        if database.get_backend_name() == "postgresql":
-            if database.password:
-                os.environ["PGPASSWORD"] = str(database.password)
-            uri = database._replace(password=None).render_as_string()  # `set` takes no None.
-        section["database_uri"] = uri.replace("%", "%%")
-    with path.open("w", encoding="utf-8") as file:
-        config.write(file)
+    if uri := basic_auth()["mlflow"].get("database_uri"):
+        return uri
+    if database.get_backend_name() != "postgresql":
+        return "sqlite:///basic_auth.db"
+    if database.password:
+        os.environ["PGPASSWORD"] = str(database.password)
+    return database._replace(password=None).render_as_string()  # `set` takes no None.
 
 
 if __name__ == "__main__":

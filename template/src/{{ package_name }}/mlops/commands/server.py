@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 _FOLDER = Path("deploy") / "tracking-server"
 
 
-@click.command("server")
+@click.command("server", context_settings={"ignore_unknown_options": True})
 @for_project
+@click.argument("words", metavar="[COMMAND]...", nargs=-1, type=click.UNPROCESSED)
 @click.option("--host", help="Address to listen on. [default: MLFLOW_HOST, or 127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on. [default: MLFLOW_PORT, or 5000]")
 @click.option("--no-auth", is_flag=True, help="Disable sign-in; for this machine only.")
@@ -34,16 +36,29 @@ _FOLDER = Path("deploy") / "tracking-server"
     help="Start none: register the webhooks of mlflow.yml at the server that it names.",
 )
 def command(
-    project: Project, host: str | None, port: int | None, no_auth: bool, webhooks_only: bool
+    project: Project,
+    words: tuple[str, ...],
+    host: str | None,
+    port: int | None,
+    no_auth: bool,
+    webhooks_only: bool,
 ) -> None:
     """Run the team's tracking server, from the variables of its compose file.
 
     Before it answers, the webhooks that mlflow.yml names are registered (server.webhooks).
+
+    With a COMMAND, do what its administrator does instead: backup, restore BACKUP, gc, nightly,
+    users. `kedro mlflow server users -- --help` describes one.
     """
     folder = project.path / _FOLDER
     if not (folder / "start.py").is_file():
         raise TrackingError(f"{folder}/start.py is missing: restore it with git.")
     load_dotenv(folder / ".env", override=False)
+    data = folder / "data"
+    data.mkdir(mode=0o700, exist_ok=True)
+    if words:
+        admin = [sys.executable, str(folder / "admin.py"), *words]
+        raise SystemExit(subprocess.run(admin, cwd=data, check=False).returncode)
     environment = environment_of(project.path, project.env)
     webhooks = environment.config.server.webhooks
     if webhooks_only:
@@ -53,8 +68,6 @@ def command(
     require_key(webhooks)
     given = {"MLFLOW_HOST": host, "MLFLOW_PORT": port and str(port)}
     os.environ.update({name: value for name, value in given.items() if value})
-    data = folder / "data"
-    data.mkdir(mode=0o700, exist_ok=True)
     os.chdir(data)
     sys.argv = [str(folder / "start.py"), *(["--no-auth"] if no_auth else [])]
     start = runpy.run_path(sys.argv[0])

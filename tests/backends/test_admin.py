@@ -1,0 +1,384 @@
+"""The administrator of the team's server: backups that come back, deleted runs that go, users."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import sys
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
+from mlflow.entities.model_registry import ModelVersionTag
+from mlflow.server import auth
+from mlflow.server.auth.config import read_auth_config
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
+from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
+
+from tests.support.answers import REPOSITORY
+from tests.support.databases import MariaDB, PostgreSQL
+from tests.support.profiles import weekly
+from tests.support.project import PACKAGE, Project
+from tests.support.servers import SECRETS, TrackingServer, by_command
+from tests.support.stores import Store
+
+FOLDER = REPOSITORY / "template" / "deploy" / "tracking-server"
+PASSWORD = "CANARY-of-a-person"
+MODULES = ("start", "admin", "backup", "proxy_auth")
+DAY = 86_400_000
+
+
+@dataclass
+class Admin:
+    """The administrator's program, in this process, with a server's variables."""
+
+    module: Any
+    folder: Path
+    capture: pytest.CaptureFixture[str]
+    patch: pytest.MonkeyPatch
+
+    def says(self, *words: str, typed: str = "") -> str:
+        """What a command prints that ends well."""
+        assert self.ends(*words, typed=typed) in (0, None)
+        return self.capture.readouterr().out.strip()
+
+    def refuses(self, *words: str, typed: str = "") -> str:
+        """The sentence of a command that cannot be done."""
+        sentence = str(self.ends(*words, typed=typed))
+        assert sentence.count("\n") == 0
+        assert "CANARY" not in sentence
+        return sentence
+
+    def ends(self, *words: str, typed: str = "") -> object:
+        """The exit code of a command, or the sentence in its place."""
+        self.capture.readouterr()
+        self.patch.setattr(sys, "stdin", io.StringIO(typed))
+        self.patch.setenv("MLFLOW_AUTH_CONFIG_PATH", "")
+        with pytest.raises(SystemExit) as end:
+            self.module.main(words)
+        return end.value.code
+
+    def open(self, database: str, files: str) -> None:
+        """Turn to another server's database and store."""
+        self.patch.setenv("MLFLOW_BACKEND_STORE_URI", database)
+        self.patch.setenv("MLFLOW_ARTIFACTS_DESTINATION", files)
+        # Where a registry looks a logged model up.
+        self.patch.setenv("MLFLOW_TRACKING_URI", database)
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables: making them takes seconds."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    Runs(f"sqlite:///{path}", "mlflow-artifacts:/").engine.dispose()
+    return path
+
+
+def sqlite(empty: Path, folder: Path, name: str) -> str:
+    """An empty database; MLflow keeps one open by its address, so it is a whole path."""
+    return f"sqlite:///{shutil.copy(empty, folder / f'{name}.db')}"
+
+
+@pytest.fixture
+def admin(
+    empty: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Admin]:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PGPASSWORD", "")  # So that it is put back.
+    monkeypatch.delenv("PGPASSWORD")
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.chdir(tmp_path)
+    module = __import__("admin")
+    write_auth_config = module.start.write_auth_config
+
+    def write(database: Any, path: Path) -> None:
+        """Write the configuration, and read it as the first import in a process does."""
+        write_auth_config(database, path)
+        monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", str(path))
+        monkeypatch.setattr(auth, "auth_config", read_auth_config())
+
+    monkeypatch.setattr(module.start, "write_auth_config", write)
+    made = Admin(module, tmp_path, capsys, monkeypatch)
+    made.open(sqlite(empty, tmp_path, "mlflow"), str(tmp_path / "artifacts"))
+    mask = os.umask(0o022)
+    yield made
+    os.umask(mask)
+    for name in MODULES:
+        sys.modules.pop(name, None)
+
+
+def fill(database: str, files: str) -> None:
+    """Put into a server's database and store one of what is hard to copy."""
+    runs, registry = Runs(database, "mlflow-artifacts:/"), Registry(database)
+    experiment = runs.create_experiment("ünïcode '\"\n")
+    for number, value in enumerate([0.1, 1e-300, float("nan"), float("inf"), -float("inf")]):
+        run = runs.create_run(experiment, "ada", number, [RunTag("a", "b" * 5000)], f"r{number}")
+        run_id = run.info.run_id
+        runs.log_batch(run_id, [Metric("m", value, 1, step) for step in range(700)], [], [])
+        runs.log_batch(run_id, [], [Param("p", "\\n\t😀")], [])
+    model = runs.create_logged_model(experiment, "model", run_id, [], [], "sklearn")
+    runs.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    registry.create_registered_model("model")
+    tags = [ModelVersionTag("a", "")]
+    registry.create_model_version("model", f"models:/{model.model_id}", run_id, tags)
+    registry.set_registered_model_alias("model", "champion", "1")
+    with Path("file").open("wb") as file:
+        file.write(bytes(range(256)) * 1000)
+    for place in ("1/run/artifacts", "1/run/artifacts/a b/ü", f"1/models/{model.model_id}"):
+        get_artifact_repository(files).log_artifact("file", place)
+
+
+def rows(uri: str) -> dict[str, list[Any]]:
+    """All rows of a database, by their tables."""
+    engine = sqlalchemy.create_engine(uri)
+    tables = sqlalchemy.MetaData()
+    tables.reflect(engine)
+    for table in tables.tables.values():
+        for column in table.columns:
+            if isinstance(column.type, sqlalchemy.Float):
+                column.type.asdecimal = False  # MySQL's, which would be rounded.
+    with engine.connect() as connection:
+        return {
+            table.name: sorted(map(repr, connection.execute(table.select())))
+            for table in tables.sorted_tables
+        }
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    """All files below a folder."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+PLACES = [
+    "postgresql-s3",
+    pytest.param("sqlite-folder", marks=weekly),
+    pytest.param("mysql-s3", marks=weekly),
+]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_destroyed_is_restored_to_the_last_row_and_byte(
+    place: str, empty: Path, admin: Admin, request: pytest.FixtureRequest
+) -> None:
+    kind, where = place.split("-")
+    if kind == "sqlite":
+        uri, again = (sqlite(empty, admin.folder, name) for name in ("doomed", "risen"))
+    else:
+        fixture = {"postgresql": "postgresql", "mysql": "mariadb"}[kind]
+        server: PostgreSQL | MariaDB = request.getfixturevalue(fixture)
+        uri, again = server.create("doomed"), server.create("risen")
+    files, store = str(admin.folder / "artifacts"), admin.folder / "artifacts"
+    if where == "s3":
+        s3: Store = request.getfixturevalue("s3")
+        for name, value in s3.variables.items():
+            admin.patch.setenv(name, value)
+        files, store = f"s3://mlflow/{kind}", s3.folder / kind
+    admin.open(uri, files)
+    admin.says("users", "add", "ada", typed=PASSWORD)
+    fill(uri, files)
+    admin.says("users", "grant", "ada", "EDIT", "--model", "model")
+    before, stored = rows(uri), files_of(store)
+    users = admin.says("users", "list")
+    assert users.splitlines() == ["ada: EDIT on registered_model model", "admin: admin"]
+    said = admin.says("backup", "--folder", "backups")
+    assert f"{len(stored)} files of {256_000 * len(stored)} bytes" in said
+
+    shutil.rmtree(store)
+    Path("basic_auth.db").unlink(missing_ok=True)
+    admin.open(again, files)
+    (backup,) = Path("backups").iterdir()
+    admin.says("restore", str(backup))
+    assert rows(again) == before
+    assert files_of(store) == stored
+    assert admin.says("users", "list") == users
+    # What comes after it gets numbers of its own, and is not overwritten by mistake.
+    assert Runs(again, "mlflow-artifacts:/").create_experiment("new") == "2"
+    admin.says("users", "add", "grace", typed=PASSWORD)
+    assert "--replace" in admin.refuses("restore", str(backup))
+    assert {path.stat().st_mode & 0o077 for path in backup.rglob("*")} == {0}
+
+
+@pytest.fixture
+def backed_up(admin: Admin) -> Path:
+    """A backup of a small server."""
+    uri = f"sqlite:///{admin.folder}/mlflow.db"
+    fill(uri, str(admin.folder / "artifacts"))
+    admin.says("backup", "--folder", "backups")
+    (backup,) = Path("backups").iterdir()
+    return backup
+
+
+def test_a_backup_that_is_not_whole_or_of_another_mlflow_is_refused_and_nothing_is_lost(
+    admin: Admin, empty: Path, backed_up: Path
+) -> None:
+    manifest = json.loads((backed_up / "backup.json").read_text())
+    dump = (backed_up / "runs.jsonl.gz").read_bytes()
+    other = sqlite(empty, admin.folder, "other")
+    admin.open(other, "elsewhere")
+    older = {**manifest, "mlflow": "3.0", "revisions": {"alembic_version": "older"}}
+    (backed_up / "backup.json").write_text(json.dumps(older))
+    assert "is of a database of MLflow 3.0" in admin.refuses("restore", str(backed_up))
+    (backed_up / "backup.json").write_text(json.dumps(manifest))
+    (backed_up / "runs.jsonl.gz").write_bytes(dump[:-100])
+    assert "cannot be read" in admin.refuses("restore", str(backed_up))
+    assert not admin.module.copies.holds_runs(sqlalchemy.create_engine(other))
+    (backed_up / "runs.jsonl.gz").write_bytes(dump)
+    next(path for path in (backed_up / "files").rglob("file")).unlink()
+    assert "all of its files" in admin.refuses("restore", str(backed_up))
+    assert "is no backup" in admin.refuses("restore", str(backed_up.parent))
+
+
+def test_a_backup_that_fails_leaves_nothing_and_old_ones_go(admin: Admin, backed_up: Path) -> None:
+    admin.patch.setattr(admin.module.time, "strftime", lambda *_: "2099-01-01T000000Z")
+    admin.says("nightly", "--once", "--folder", "backups", "--keep", "1", "--no-files")
+    assert [path.name for path in Path("backups").iterdir()] == ["2099-01-01T000000Z"]
+    assert admin.says("healthy", "--folder", "backups") == ""
+    admin.open("postgresql+psycopg://u:CANARY@127.0.0.1:1/x", "artifacts")
+    assert "cannot be opened" in admin.refuses("nightly", "--once", "--folder", "other")
+    assert [*Path("other").iterdir()] == []
+    assert "no backup" in admin.refuses("healthy", "--folder", "other")
+
+
+def test_what_users_have_deleted_goes_and_what_a_version_is_made_of_stays(admin: Admin) -> None:
+    uri, files = f"sqlite:///{admin.folder}/mlflow.db", admin.folder / "artifacts"
+    runs, registry = Runs(uri, "mlflow-artifacts:/"), Registry(uri)
+    registry.create_registered_model("model")
+    made: dict[str, tuple[str, str, str]] = {}
+
+    def make(name: str) -> None:
+        """An experiment with a run and a logged model, each with a file."""
+        experiment = runs.create_experiment(name)
+        run = runs.create_run(experiment, "ada", 0, [], name).info.run_id
+        model = runs.create_logged_model(experiment, name, run, [], [], "sklearn").model_id
+        made[name] = experiment, run, model
+        for place in (f"{experiment}/{run}/artifacts", f"{experiment}/models/{model}/artifacts"):
+            (files / place).mkdir(parents=True)
+            (files / place / "file").touch()
+
+    for name in ("kept", "run", "model", "experiment", "new", "by-run", "by-model", "by-file"):
+        make(name)
+    experiment, run, _ = made["by-file"]
+    registry.create_model_version("model", "elsewhere", made["by-run"][1])
+    registry.create_model_version("model", f"models:/{made['by-model'][2]}")
+    registry.create_model_version("model", f"mlflow-artifacts:/{experiment}/{run}/artifacts")
+    for name in ("run", "by-run", "by-file"):
+        runs.delete_run(made[name][1])
+    for name in ("model", "by-model"):
+        runs.delete_logged_model(made[name][2])
+    for name in ("experiment", "by-file"):
+        runs.delete_experiment(made[name][0])
+    with runs.engine.begin() as connection:
+        for change in (
+            "update runs set deleted_time = deleted_time - :day where lifecycle_stage = 'deleted'",
+            "update logged_models set last_updated_timestamp_ms = last_updated_timestamp_ms - :day",
+            "update experiments set last_update_time = last_update_time - :day",
+        ):
+            connection.execute(sqlalchemy.text(change), {"day": DAY})
+    runs.delete_run(made["new"][1])
+
+    due = {f"run {made['run'][1]}", f"model {made['model'][2]}"}
+    due |= {
+        f"{kind} {made['experiment'][i]}" for i, kind in enumerate(("experiment", "run", "model"))
+    }
+    listed = admin.says("gc", "--older-than", "1d").splitlines()
+    assert {*listed[:-1]} == due
+    assert listed[-1].startswith("5 in all. Nothing is gone yet")
+    assert len(files_of(files)) == 2 * len(made)
+    admin.says("gc", "--older-than", "1d", "--yes")
+    gone = [*made["experiment"][1:], made["run"][1], made["model"][2]]
+    left = files_of(files)
+    assert len(left) == 2 * len(made) - len(gone)
+    assert not [path for path in left for name in gone if name in path]
+    assert admin.says("gc", "--older-than", "1d") == "Nothing was deleted more than 1d ago."
+    assert admin.says("gc", "--older-than", "1s").startswith(f"run {made['new'][1]}")
+    assert "1d" not in admin.says("gc", "--older-than", "30d").replace("30d", "")
+
+
+def signs_in(server: TrackingServer, name: str, password: str) -> bool:
+    """Whether the server lets somebody in."""
+    word = b64encode(f"{name}:{password}".encode()).decode()
+    address = f"{server.url}/api/2.0/mlflow/experiments/get?experiment_id=0"
+    request = urllib.request.Request(address, headers={"Authorization": f"Basic {word}"})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return bool(response.status == 200)
+    except urllib.error.HTTPError as refusal:
+        if refusal.code != 401:
+            raise
+        return False
+
+
+def test_a_user_comes_and_goes_and_no_password_is_an_argument(
+    admin: Admin, team_server: TrackingServer, postgresql: PostgreSQL, s3: Store
+) -> None:
+    admin.open(postgresql.uri("mlflow"), s3.destination)
+    assert "at least 12 characters" in admin.refuses("users", "add", "short", typed="CANARY")
+    admin.says("users", "add", "turing", typed=f"{PASSWORD}\n")
+    assert "already exists" in admin.refuses("users", "add", "turing", typed=PASSWORD)
+    assert signs_in(team_server, "turing", PASSWORD)
+    assert not signs_in(team_server, "turing", "another")
+    admin.says("users", "grant", "turing", "EDIT", "--experiment", "Default")
+    assert "turing: EDIT on experiment 0" in admin.says("users", "list").splitlines()
+    assert "nowhere" in admin.refuses("users", "grant", "turing", "EDIT", "--experiment", "nowhere")
+    assert "nowhere" in admin.refuses("users", "grant", "turing", "EDIT", "--model", "nowhere")
+    admin.says("users", "grant", "turing", "none", "--experiment", "Default")
+    admin.says("users", "password", "turing", typed=f"{PASSWORD}-2")
+    assert signs_in(team_server, "turing", f"{PASSWORD}-2")
+    assert "turing: reads" in admin.says("users", "list").splitlines()
+    admin.says("users", "remove", "turing")
+    assert not signs_in(team_server, "turing", f"{PASSWORD}-3")
+    assert "turing not found" in admin.refuses("users", "password", "turing", typed=PASSWORD)
+    for words in (["add", "eve", PASSWORD], ["password", "admin", PASSWORD]):
+        assert admin.ends("users", *words) == 2
+        assert "unexpected extra argument" in admin.capture.readouterr().err
+
+
+@weekly
+@pytest.mark.parametrize("place", ["postgresql-s3", "sqlite-folder"])
+def test_a_whole_server_is_destroyed_and_restored_by_its_commands(
+    place: str,
+    project: Project,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the processes that an owner starts: the server, the backup, the restoring."""
+    data = project.folder / "deploy/tracking-server/data"
+    variables = {**SECRETS, "MLFLOW_ARTIFACTS_DESTINATION": "artifacts"}
+    if place == "postgresql-s3":
+        postgresql, s3 = (request.getfixturevalue(name) for name in ("postgresql", "s3"))
+        variables |= s3.variables | {"MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow/whole"}
+        uris, files = [postgresql.create("whole"), postgresql.create("again")], s3.folder / "whole"
+    else:
+        uris, files = ["sqlite:///runs.db"] * 2, data / "artifacts"
+    with by_command(project, {**variables, "MLFLOW_BACKEND_STORE_URI": uris[0]}) as server:
+        project.kedro("run", env=server.login())
+        backup = ("mlflow", "server", "backup", "--folder", str(project.folder / "backups"))
+        said = project.kedro(*backup, env=variables | {"MLFLOW_BACKEND_STORE_URI": uris[0]})
+        assert "CANARY" not in said.stdout + said.stderr
+    shutil.rmtree(files)
+    shutil.rmtree(data)
+    variables["MLFLOW_BACKEND_STORE_URI"] = uris[1]
+    (folder,) = (project.folder / "backups").iterdir()
+    project.kedro("mlflow", "server", "restore", str(folder), env=variables)
+    with by_command(project, variables) as server:
+        project.kedro("run", "--pipelines", "inference", env=server.login())
+        project.kedro("run", env=server.login())
+        for name, value in server.login().items():
+            monkeypatch.setenv(name, value)
+        versions = server.client.search_model_versions(f"name = '{PACKAGE}'")
+        assert {str(version.version) for version in versions} == {"1", "2"}
