@@ -37,7 +37,7 @@ def measure(repetitions: int, rendered: Project) -> Table:
     _mlflow(trained, "artifacts", "download", "-u", MODEL, "-d", model)
     _run(
         *(*BUILD, "--file", "deploy/docker/Dockerfile", "--target", "baked"),
-        *("--build-arg", f"PYTHON={version}", "--tag", "bench-ours", "."),
+        *("--build-arg", f"BASE=python:{version}-slim-bookworm", "--tag", "bench-ours", "."),
         folder=trained.folder,
     )
     _run(*BUILD, "--tag", "bench-theirs", ".", folder=theirs)

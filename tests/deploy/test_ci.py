@@ -191,7 +191,7 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
     service: Service, stand_ins: StandIns, tmp_path: Path
 ) -> None:
     project, login = service.project, service.server.login()
-    image = "registry.example.com/team/study"
+    image, release = "registry.example.com/team/study", "deploy/kubernetes/release"
     project.edit("conf/base/mlflow.yml", "  image: null  ", f"  image: {image}  ")
     (project.folder / "conf/production").mkdir(exist_ok=True)
     there = f"model:\n  name: {service.model}_production\ndeployment:\n  overlay: production\n"
@@ -214,9 +214,10 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
         assert staging.code == 0, staging.screen
         assert '"model_version": "1"' in staging.screen
         kinds = [" ".join(call.split()[:2]) for call in stand_ins.calls()]
-        assert kinds == ["docker login", "docker build", "docker push", "kubectl apply"]
+        docker = [f"docker {word}" for word in ("login", "build", "push", "image")]
+        assert kinds == [*docker, "kubectl apply"]
         assert stand_ins.calls()[2] == f"docker push {image}:1"
-        assert "overlays/staging" in project.read("deploy/kubernetes/release/kustomization.yaml")
+        assert f'newTag: "{version}"' in project.read(f"{release}/staging/kustomization.yaml")
         if service.name == "github":  # On GitLab the job itself is started by hand.
             unasked = service.run("production", tmp_path / "unasked", secrets, variables)
             assert unasked.code
@@ -225,7 +226,7 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
             service.comments.reviewers = ["required_reviewers"]
         production = service.run("production", tmp_path / "production", secrets, variables)
         assert production.code == 0, production.screen
-        assert "overlays/production" in project.read("deploy/kubernetes/release/kustomization.yaml")
+        assert f'newTag: "{version}"' in project.read(f"{release}/production/kustomization.yaml")
         in_production = MlflowClient(service.server.url).get_registered_model(
             f"{service.model}_production"
         )

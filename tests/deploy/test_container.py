@@ -93,8 +93,8 @@ def container(
     image, port = f"localhost/{PACKAGE}:test", free_port()
     build = [
         *("buildah", "build", "--quiet", "--isolation", "chroot", "--format", "docker"),
-        *("--file", "deploy/docker/Dockerfile", "--build-arg", f"PYTHON={PYTHON}"),
-        *("--target", "baked", "--tag", image, "."),
+        *("--file", "deploy/docker/Dockerfile", "--build-arg", f"BASE={BASE}"),
+        *("--target", "baked", "--label", "org.mlflow.model.version=1", "--tag", image, "."),
     ]
     run = [
         *(*PODMAN, "run", "--detach", "--name", PACKAGE, "--read-only", "--tmpfs", "/tmp"),
@@ -171,6 +171,17 @@ def test_nothing_is_in_it_that_serving_does_not_need(container: Container) -> No
         container.says("sh", "-c", f"! command -v {tool}")
     for library in ("pyarrow", "flask", "sqlalchemy"):
         container.says("python", "-c", f"import {library}", code=1)
+
+
+def test_it_tells_what_is_in_it(container: Container) -> None:
+    bill = json.loads(container.says("cat", "/opt/sbom.cdx.json"))
+    told = {each["name"]: each["version"] for each in bill["components"]}
+    code = "import json; from importlib.metadata import distributions; "
+    code += "print(json.dumps({each.name: each.version for each in distributions()}))"
+    assert told == json.loads(container.says("/opt/venv/bin/python", "-c", code))
+    asked = ["podman", "inspect", "--format", "{{json .Config.Labels}}", container.name]
+    labels = json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
+    assert labels["org.mlflow.model.version"] == "1"
 
 
 def test_its_health_check_says_that_it_is_well(container: Container) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 import yaml
 
-from tests.support.stand_ins import Deployable, StandIns
+from tests.support.profiles import weekly
+from tests.support.project import Project
+from tests.support.stand_ins import DIGEST, Deployable, StandIns
 
 IMAGE = "registry.example.com/team/study"
 
@@ -38,6 +41,7 @@ def test_docker_fetches_a_version_and_starts_an_image_that_holds_it(
     assert not (model / "code" / "old.py").exists()
     assert "IMAGE=diabetes-progression:2" in start
     assert start.endswith(stand_ins.calls()[0])
+    assert "LABEL_MLFLOW_MODEL_VERSION=2" in start
     assert "CANARY" not in real
 
 
@@ -55,22 +59,89 @@ def test_kubernetes_pushes_the_champion_and_gives_it_its_share(
     dry = project.kedro(*deploy, "--dry-run", env=stand_ins.variables).stdout
     assert stand_ins.calls() == []
     assert project.kedro(*deploy, env=stand_ins.variables).stdout == dry
-    build, push, apply = stand_ins.calls()
+    build, push, inspect, apply = stand_ins.calls()
     assert build.endswith(f"--tag {IMAGE}:1 .")
+    assert "--build-arg=BASE=python:" in build
+    assert "--label=org.mlflow.model.version=1 " in build
     assert push == f"docker push {IMAGE}:1"
-    assert apply == "kubectl apply --kustomize deploy/kubernetes/release"
+    assert apply == "kubectl apply --kustomize deploy/kubernetes/release/production"
     assert [step for step in steps(dry) if step in stand_ins.calls()] == [build, push, apply]
-    written = project.folder / "deploy/kubernetes/release/kustomization.yaml"
+    assert inspect.endswith(f"{IMAGE}:1")
+    written = project.folder / "deploy/kubernetes/release/production/kustomization.yaml"
     release = yaml.safe_load(written.read_text(encoding="utf-8"))
-    assert release["resources"] == ["../overlays/production"]
-    assert yaml.safe_load(release["patches"][0]["patch"]) == [
-        {"op": "add", "path": "/spec/predictor/canaryTrafficPercent", "value": 10},
-        {
-            "op": "add",
-            "path": "/spec/predictor/containers/0/env/-",
-            "value": {"name": "KEDRO_ENV", "value": "production"},
-        },
+    assert release["resources"] == ["../../overlays/production"]
+    assert release["images"][0]["digest"] == DIGEST
+    variable = [
+        {"op": "add", "path": path, "value": {"name": "KEDRO_ENV", "value": "production"}}
+        for path in (
+            "/spec/predictor/containers/0/env/-",
+            "/spec/template/spec/containers/0/env/-",
+        )
     ]
+    share = {"op": "add", "path": "/spec/predictor/canaryTrafficPercent", "value": 10}
+    patches = [yaml.safe_load(patch["patch"]) for patch in release["patches"]]
+    assert patches == [[share], [variable[0]], [variable[1]]]
+
+
+def test_what_is_to_run_is_a_commit_of_its_own(deployable: Deployable, stand_ins: StandIns) -> None:
+    project = deployable("kubernetes")
+    project.edit("conf/base/mlflow.yml", "  image: null ", f"  image: {IMAGE} ")
+    for words in (
+        ["init", "--quiet"],
+        ["config", "user.name", "ada"],
+        ["config", "user.email", "ada@example.com"],
+        ["add", "--all"],
+        ["commit", "--quiet", "--message", "all"],
+        ["remote", "add", "origin", "https://ada:CANARY@git.example.com/team/study.git"],
+    ):
+        git(project, *words)
+    head = git(project, "rev-parse", "HEAD").strip()
+    project.write("README.md", "changed, and not to be committed\n")
+    git(project, "add", "README.md")
+    deploy = ("mlflow", "deploy", "--commit")
+    dry = project.kedro(*deploy, "--dry-run", env=stand_ins.variables).stdout
+    assert project.kedro(*deploy, env=stand_ins.variables).stdout == dry
+    assert "CANARY" not in dry
+    assert not [call for call in stand_ins.calls() if call.startswith("kubectl")]
+    labels = dict(re.findall(r"--label=(\S+?)=(\S+)", stand_ins.calls()[0]))
+    assert labels["org.opencontainers.image.source"] == "https://git.example.com/team/study.git"
+    assert labels["org.opencontainers.image.revision"] == f"{head}-dirty"
+    assert git(project, "log", "-1", "--format=%s").strip() == (
+        "deploy: diabetes_progression version 1 to staging"
+    )
+    release = "deploy/kubernetes/release/staging/kustomization.yaml"
+    assert git(project, "show", "--name-only", "--format=").split() == [release]
+    assert DIGEST in git(project, "show", f"HEAD:{release}")
+    # The same again is no commit.
+    project.kedro(*deploy, env=stand_ins.variables)
+    assert git(project, "rev-list", "--count", "HEAD").strip() == "2"
+
+
+def git(project: Project, *words: str) -> str:
+    """Run git in a project."""
+    result = subprocess.run(
+        ["git", *words], cwd=project.folder, check=True, capture_output=True, text=True
+    )
+    return result.stdout
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("kubernetes", ["--version", "7"]), pytest.param("docker", [], marks=weekly)],
+)
+def test_a_plan_needs_no_server(
+    target: str, words: list[str], deployable: Deployable, stand_ins: StandIns
+) -> None:
+    project = deployable(target)
+    project.edit("conf/base/mlflow.yml", "  image: ", f"  image: {IMAGE} # ")
+    (project.folder / "mlflow.db").unlink()
+    variables = stand_ins.variables | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
+    deploy = ("mlflow", "deploy", *words)
+    plan = project.kedro(*deploy, "--dry-run", env=variables).stdout
+    assert "could not be asked" in plan
+    assert f"{IMAGE}:{(words or ['CHAMPION'])[-1]}" in plan
+    project.kedro(*deploy, env=variables, code=1)
+    assert stand_ins.calls() == []
 
 
 @pytest.mark.parametrize(
@@ -86,6 +157,12 @@ def test_kubernetes_pushes_the_champion_and_gives_it_its_share(
             ("  image: null ", f"  image: {IMAGE}\n  overlay: moon #"),
             {},
             ["overlay", "moon", "production, staging"],
+        ),
+        (
+            "docker",
+            ("  index_url: null", "  index_url: https://ada:CANARY@pypi.example.com/simple"),
+            {},
+            ["deployment.index_url", "image's history"],
         ),
     ],
 )
@@ -109,6 +186,7 @@ def test_what_cannot_be_deployed_is_refused_in_a_sentence_before_anything_is_don
     text = " ".join((refused.stdout + refused.stderr).split())
     assert [word for word in words if word not in text] == []
     assert "Traceback" not in text
+    assert "CANARY" not in text
     assert stand_ins.calls() == []
 
 

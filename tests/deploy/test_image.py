@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +80,7 @@ def test_sagemakers_image_is_started_as_serve(render: Render) -> None:
     ]
     assert os.access(project / copied, os.X_OK)
     assert f"!{copied}" in (project / ".dockerignore").read_text("utf-8").splitlines()
-    assert [path.name for path in file.parent.iterdir()] == ["Dockerfile"]
+    assert {path.name for path in file.parent.iterdir()} == {"Dockerfile", "sbom.py"}
 
 
 def test_a_container_may_nothing_and_asks_for_a_token(projects: dict[str, Path]) -> None:
@@ -132,6 +134,36 @@ def test_nothing_but_code_configuration_and_model_can_get_into_the_image(
     # What stands later counts: these stay out of what is let in.
     for secret in ("conf/local/*", "**/credentials*", "**/.env*"):
         assert ignored.index(secret) > ignored.index("!conf")
+
+
+def test_the_bill_of_materials_lists_every_library_as_cyclonedx_wants_it() -> None:
+    program = answers.REPOSITORY / "template/deploy/docker/sbom.py"
+    printed = subprocess.run([sys.executable, program], check=True, capture_output=True).stdout
+    bill = json.loads(printed)
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    names = {each["name"]: each for each in bill["components"]}
+    installed = {each.name: each.version for each in distributions()}
+    assert {name: each["version"] for name, each in names.items()} == installed
+    assert names["scikit-learn"]["purl"] == (f"pkg:pypi/scikit-learn@{installed['scikit-learn']}")
+    references = [each["bom-ref"] for each in bill["components"]]
+    assert len(references) == len({*references})
+    known = {"type", "bom-ref", "name", "version", "purl", "licenses"}
+    assert all(each.keys() <= known for each in bill["components"])
+
+
+def test_compose_takes_each_label_that_deploy_knows(projects: dict[str, Path]) -> None:
+    (service,) = yaml.safe_load(read(projects["local"], "compose.yaml"))["services"].values()
+    assert service["build"]["labels"] == {
+        name: f"${{LABEL_{re.sub('[^A-Z]', '_', short.upper())}:-}}"
+        for name in LABELS
+        for short in [name.removeprefix("org.opencontainers.").removeprefix("org.")]
+    }
+
+
+LABELS = [
+    *(f"org.opencontainers.image.{name}" for name in ("source", "revision", "version")),
+    *("org.mlflow.model.name", "org.mlflow.model.version", "org.mlflow.run.id"),
+]
 
 
 @pytest.mark.parametrize("ci", ["github", "gitlab"])

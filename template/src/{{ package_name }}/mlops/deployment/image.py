@@ -1,6 +1,8 @@
 """The image of deploy/docker: a version of the model is put into its build context, and built."""
 
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,12 +48,83 @@ def build_image(deployment: Deployment, engine: str, image: str) -> Step:
     """Plan the build of the image that holds the model."""
     # The default format of the others has no health check.
     form = [] if engine == "docker" else ["--format", "docker"]
+    arguments = [f"--build-arg={name}={value}" for name, value in arguments_of(deployment).items()]
+    labels = [f"--label={name}={value}" for name, value in labels_of(deployment).items()]
     return program_step(
         "Build the image.",
         *(engine, "build", *form, "--file", (FOLDER / "Dockerfile").as_posix()),
-        *("--target", "baked", "--build-arg", f"PYTHON={PYTHON}", "--tag", image, "."),
+        *("--target", "baked", *arguments, *labels, "--tag", image, "."),
         folder=deployment.project,
     )
+
+
+def arguments_of(deployment: Deployment) -> dict[str, str]:
+    """Return the build's arguments: the image to build on, and the index of the libraries."""
+    options = deployment.options
+    base = options.base_image or f"python:{PYTHON}-slim-bookworm"
+    return {"BASE": base} | ({"INDEX_URL": options.index_url} if options.index_url else {})
+
+
+def labels_of(deployment: Deployment) -> dict[str, str]:
+    """Return what the image tells of itself: its code, and its version of the model.
+
+    Source: the annotations of the OCI's image specification.
+    """
+    version, folder = deployment.version, deployment.project
+    commit, origin = _git(folder, "rev-parse", "HEAD"), _git(folder, "remote", "get-url", "origin")
+    changed = "-dirty" if commit and _git(folder, "status", "--porcelain", "--", ".") else ""
+    known = {
+        "org.opencontainers.image.source": re.sub(r"(?<=://)[^/]*@", "", origin),
+        "org.opencontainers.image.revision": commit + changed,
+        "org.opencontainers.image.version": str(version.version),
+        "org.mlflow.model.name": version.name,
+        "org.mlflow.model.version": str(version.version),
+        "org.mlflow.run.id": str(version.run_id or ""),
+    }
+    return {name: value for name, value in known.items() if value}
+
+
+def _git(folder: Path, *words: str) -> str:
+    """Ask git; empty where there is none, or no repository."""
+    try:
+        asked = subprocess.run(["git", *words], cwd=folder, capture_output=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return asked.stdout.decode(errors="replace").strip()
+
+
+def push_image(deployment: Deployment, engine: str, image: str) -> list[Step]:
+    """Plan to push the image; the registry's digest of it is in a file afterwards."""
+    file, folder = FOLDER / "digest", deployment.project
+    if engine != "docker":
+        push = (engine, "push", "--digestfile", file.as_posix(), image)
+        return [program_step("Push the image.", *push, folder=folder)]
+
+    words = ("docker", "image", "inspect", "--format", '{{join .RepoDigests " "}}', image)
+
+    def note() -> None:
+        asked = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+        name = image.rpartition(":")[0]
+        digests = re.findall(rf"(?<!\S){re.escape(name)}@(sha256:\w+)", asked.stdout)
+        (folder / file).write_text("".join(digests[-1:]), encoding="utf-8")
+
+    return [
+        program_step("Push the image.", "docker", "push", image, folder=folder),
+        Step("Ask for the digest by which the registry knows it.", shlex.join(words), note),
+    ]
+
+
+def digest_of_push(project: Path) -> str:
+    """Read the digest of the image that was pushed last.
+
+    Raises:
+        TrackingError: the push has left none.
+    """
+    file = project / FOLDER / "digest"
+    digest = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+    if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+        raise TrackingError("The registry has told no digest of the image: push it once more.")
+    return digest
 
 
 def first_available(*candidates: Sequence[str]) -> list[str]:

@@ -31,7 +31,22 @@ class _Target(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class DockerOptions(_Target):
+class _Image(_Target):
+    """What an image is built from: null for Docker's official Python, and PyPI."""
+
+    base_image: str | None = None
+    index_url: str | None = None
+
+    @field_validator("index_url")
+    @classmethod
+    def _is_no_secret(cls, url: str | None) -> str | None:
+        if url and "@" in url.partition("://")[2].partition("/")[0]:
+            # Not the value: it is the secret itself.
+            raise ValueError("it holds a login, which everybody with the image's history can read")
+        return url
+
+
+class DockerOptions(_Image):
     """A container on this machine."""
 
     target: Literal["docker"]
@@ -40,8 +55,8 @@ class DockerOptions(_Target):
     port: int = 8080
 
 
-class KubernetesOptions(_Target):
-    """KServe on Kubernetes."""
+class KubernetesOptions(_Image):
+    """Kubernetes, with KServe or without."""
 
     target: Literal["kubernetes"]
     image: str | None = None

@@ -26,6 +26,7 @@ class Deployment:
         options: what it says of the target, as the target's own class.
         version: the version of the registered model.
         env: the Kedro environment; none for the default one.
+        commit: whether to commit what is to run, and leave it to the cluster to fetch that.
     """
 
     project: Path
@@ -33,6 +34,7 @@ class Deployment:
     options: Any
     version: "ModelVersion"
     env: str | None
+    commit: bool = False
 
 
 @dataclass(frozen=True)
