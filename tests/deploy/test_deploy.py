@@ -51,7 +51,7 @@ def test_kubernetes_pushes_the_champion_and_gives_it_its_share(
     project = deployable("kubernetes")
     project.edit("conf/base/mlflow.yml", "  image: null ", f"  image: {IMAGE} ")
     folder = project.folder / "conf/production"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     project.write(
         "conf/production/mlflow.yml", "deployment: {overlay: production, canary_percent: 10}\n"
     )
