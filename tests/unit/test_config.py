@@ -78,6 +78,27 @@ def test_a_project_that_deploys_nothing_knows_the_key_and_ignores_it(
         parse_config({"ui": {"prt": 5001}})
 
 
+@pytest.mark.parametrize(
+    ("left", "is_there"),
+    [
+        ("monitoring/__init__.py", True),
+        ("monitoring.py", True),
+        ("monitoring/__pycache__/traffic.cpython-311.pyc", False),
+        ("other.py", False),
+    ],
+)
+def test_a_room_is_there_if_its_code_is(
+    left: str, is_there: bool, mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Git leaves Python's cache where an answer has taken a room away."""
+    project = mlops("project")
+    path = tmp_path / "serving" / left
+    path.parent.mkdir(parents=True)
+    path.touch()
+    monkeypatch.setattr(project, "TEMPLATE_FOLDER", tmp_path)
+    assert project.is_rendered("serving.monitoring") is is_there
+
+
 def test_all_that_is_wrong_is_named_at_once(mlops: Rooms) -> None:
     with pytest.raises(mlops("errors").TrackingError) as refusal:
         mlops("config").parse_config({"a": 1, "ui": {"b": 2}})

@@ -117,7 +117,7 @@ def test_mlflow_yml_holds_no_secret_and_no_name_twice(
 def test_a_project_without_the_server_says_what_brings_it(
     mlops: Rooms, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
-    monkeypatch.setattr(mlops("config"), "TEMPLATE_FOLDER", tmp_path)
+    monkeypatch.setattr(mlops("project"), "TEMPLATE_FOLDER", tmp_path)
     with pytest.raises(mlops("errors").TrackingError, match="-d tracking_preset=server"):
         mlops("config").parse_config({"server": {"webhooks": [HOOK]}})
 

@@ -24,7 +24,7 @@ from kedro.io import DatasetError
 from . import commands
 from .errors import TrackingError
 from .hook import MlflowHook
-from .project import registered_pipelines
+from .project import is_rendered, registered_pipelines
 from .redaction import KNOWN, mask_error, mask_text, redacted_log, secret_values
 
 _Callback = Callable[..., Any]
@@ -123,7 +123,7 @@ def _tracked(callback: _Callback) -> _Callback:
 
 
 def _path_of_dask_runner() -> str:
-    if find_spec(f"{__package__}.orchestration.dask_runner") is None:
+    if not is_rendered("orchestration.dask_runner"):
         raise TrackingError(
             f"This project has no {_DASK_RUNNER}: "
             "`uv run kedro mlflow update -d orchestrator=dask` adds it."

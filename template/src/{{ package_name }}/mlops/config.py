@@ -26,7 +26,7 @@ from pydantic import (
 
 from .directions import direction_of
 from .errors import TrackingError, one_line
-from .project import PACKAGE, TEMPLATE_FOLDER, anchor, is_database
+from .project import PACKAGE, anchor, is_database, is_rendered
 
 if TYPE_CHECKING:
     from kedro.framework.context import KedroContext
@@ -164,7 +164,7 @@ class ServerOptions(PlaceOptions):
 
     @model_validator(mode="after")
     def _has_a_server(self) -> "ServerOptions":
-        if self.webhooks and not (TEMPLATE_FOLDER / "backend" / "webhooks.py").is_file():
+        if self.webhooks and not is_rendered("backend.webhooks"):
             raise ValueError(
                 "webhooks is for `kedro mlflow server`, which this project does not have: "
                 "`uv run kedro mlflow update -d tracking_preset=server` brings it"
@@ -389,7 +389,7 @@ def read_config(context: "KedroContext", project_path: Path) -> KedroMlflowConfi
 
 def _monitoring(loader: Any) -> Any:
     """Read and check monitoring.yml, where an answer asks for it."""
-    if not (TEMPLATE_FOLDER / "monitoring").is_dir():
+    if not is_rendered("monitoring"):
         return None
     schema = import_module(".monitoring.options", __package__).MonitoringOptions
     try:

@@ -77,6 +77,15 @@ def require_environment(loader: Any) -> None:
         )
 
 
+def is_rendered(module: str) -> bool:
+    """Return whether an answer asks for a module or room of `mlops/`, such as "monitoring".
+
+    A folder alone does not count: Python's cache stays where an answer has taken a room away.
+    """
+    path = TEMPLATE_FOLDER.joinpath(*module.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
 def registered_pipeline(name: str, key: str) -> "Pipeline":
     """Return the pipeline that a key of mlflow.yml names; a `TrackingError` if there is none."""
     pipelines = registered_pipelines(name)

@@ -20,7 +20,14 @@ from ..config import KedroMlflowConfig, ModelOptions
 from ..disk import atomic, link, refusal
 from ..errors import AS_IT_IS, TrackingError
 from ..mlflow_internals import quieten_mlflow
-from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, State, registered_pipeline
+from ..project import (
+    PACKAGE,
+    PACKAGE_FOLDER,
+    TEMPLATE_FOLDER,
+    State,
+    is_rendered,
+    registered_pipeline,
+)
 from ..redaction import Patterns, mask
 from ..tracking import PackagedModel, RunListener, RunStart
 from ..tracking.capture.values import read_parameters
@@ -337,7 +344,7 @@ def _predictions(options: ModelOptions, predict: Callable[[Any], Any], rows: Any
         ) from error
     try:
         encoded(records(predictions))
-        if (TEMPLATE_FOLDER / "serving" / "v2_protocol.py").is_file():
+        if is_rendered("serving.v2_protocol"):
             tensors(predictions)
     except (TypeError, ValueError) as error:
         raise TrackingError(

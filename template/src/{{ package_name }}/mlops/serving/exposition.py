@@ -5,21 +5,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from ..errors import TrackingError
+from ..project import is_rendered
 
 if TYPE_CHECKING:
     from .server import Supervisor
 
 _MOST_AT_ONCE = 16
 _SECONDS_TO_ASK = 5.0
-# Where an answer asks for it.
-_IS_WATCHED = find_spec("..monitoring", __package__) is not None
 
 
 class _SupervisorCollector:
@@ -38,7 +36,7 @@ class _SupervisorCollector:
             reloads.add_metric([outcome], count)
         restarts = self._supervisor.restarts
         yield from (info, reloads)
-        if served and _IS_WATCHED:
+        if served and is_rendered("monitoring"):
             traffic = import_module("..monitoring.traffic", __package__)
             yield from traffic.reference_metrics(served.folder, served.name, served.version)
         yield Counter("serving_worker_restarts", "Workers that have died.", restarts)

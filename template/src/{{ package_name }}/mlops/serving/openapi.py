@@ -4,12 +4,12 @@ A client can be generated of `/openapi.json`. It is made from the model's schema
 """
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from ..model.columns import Column
 from ..model.predictions import DATATYPES, encoded
 from ..model.tensor_schema import TensorSchema
+from ..project import is_rendered
 from .app import Route
 from .model import Model
 
@@ -78,7 +78,7 @@ def described(column: Column) -> dict[str, Any]:
 def document(model: Model) -> dict[str, Any]:
     """Return the description of all routes."""
     paths = {"/invocations": {"post": _invocations(model)}}
-    if find_spec(f"{__package__}.v2_protocol"):
+    if is_rendered("serving.v2_protocol"):
         paths[f"/v2/models/{model.name}/infer"] = {"post": _infer(model)}
     for path, text in {
         "/ping": "Whether the server is up.",

@@ -31,7 +31,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -40,6 +39,7 @@ import uvicorn
 
 from ..errors import shortened
 from ..model.environment import give_up_tracing
+from ..project import is_rendered
 from .app import App, Route
 from .connections import SECONDS_IDLE, Connection, Connections
 from .metrics import FOLDER, RequestMetrics
@@ -79,8 +79,7 @@ def main() -> None:
         logging.getLogger(__name__).exception("Loading %s version %s failed.", name, version)
         channel.reply({"failed": shortened(f"{type(error).__name__}: {error}", 300)})
         sys.exit(1)
-    # Where an answer asks for it, and somebody asks for metrics.
-    if metrics and find_spec("..monitoring", __package__):
+    if metrics and is_rendered("monitoring"):
         traffic = import_module("..monitoring.traffic", __package__)
         watched = traffic.watched(model.predict, Path(order["folder"]), name, version)
         vars(model)["predict"] = watched
@@ -100,9 +99,9 @@ def main() -> None:
 def routes_of(model: Model) -> dict[str, Route]:
     """Return the routes of each protocol whose module was rendered, by path."""
     routes: dict[str, Route] = {}
-    for protocol in (f"{__package__}.{name}" for name in _PROTOCOLS):
-        if find_spec(protocol):
-            routes |= import_module(protocol).routes(model)
+    for protocol in _PROTOCOLS:
+        if is_rendered(f"serving.{protocol}"):
+            routes |= import_module(f".{protocol}", __package__).routes(model)
     return routes
 
 
