@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,12 +43,20 @@ def joined(machines: Machines, run: str) -> list[str]:
 
 
 @pytest.mark.parametrize("orchestrator", answers.choices(answers.questions()["orchestrator"]))
+@pytest.mark.parametrize("features", ["[]", "[monitoring]"])
 def test_an_orchestrator_gets_its_own_few_lines_and_no_other(
-    orchestrator: str, render: Render
+    features: str, orchestrator: str, render: Render
 ) -> None:
-    project = render(**answers.coherent({"orchestrator": orchestrator}))
+    project = render(
+        **answers.coherent({"orchestrator": orchestrator, "serving_target": "none"}),
+        features=features,
+    )
     rendered = {path.name for path in (project / "deploy").glob("*")}
     assert rendered == {FOLDERS[orchestrator]} if orchestrator in FOLDERS else not rendered
+    again = list((project / "deploy").glob("*/retraining*.py"))
+    assert len(again) == (1 if rendered and features != "[]" else 0)
+    if again:
+        assert again[0].name in (project / "README.md").read_text("utf-8")
     for path in (project / "deploy").rglob("*"):
         assert path.is_dir() or len(path.read_text("utf-8").splitlines()) <= 60, path.name
         if path.suffix == ".py":
@@ -98,6 +107,40 @@ def test_argo_takes_the_names_and_resources_of_any_nodes(project: Project) -> No
     assert limits[2] == {}
 
 
+def test_the_pods_of_argo_train_if_the_data_have_drifted(project: Project) -> None:
+    *workflow, cron = manifests(training(project), "retraining")
+    assert tuple(workflow) == manifests(project)
+    assert (cron["kind"], cron["spec"]["suspend"]) == ("CronWorkflow", True)
+    assert cron["metadata"]["name"] == f"{workflow[1]['metadata']['name']}-retraining"
+    retrain, kedro, create = cron["spec"]["workflowSpec"]["templates"]
+    assert kedro in workflow[0]["spec"]["templates"]
+    (score,), (asked,), (train,) = retrain["steps"]
+    line = score["arguments"]["parameters"][0]["value"]
+    assert line == "kedro run --pipelines inference"
+    # What the condition compares is what the line prints, whatever the command has printed.
+    assert train["when"] == "{{steps.has-drifted.outputs.result}} == yes"
+    line = asked["arguments"]["parameters"][0]["value"]
+    assert {code: printed_by(line, project, code) for code in (0, 1, 2)} == {
+        **{0: (0, "no\n"), 1: (0, "yes\n"), 2: (2, "")}
+    }
+    created = json.loads(create["resource"]["manifest"])
+    name = created["spec"]["workflowTemplateRef"]["name"]
+    assert (train["template"], name) == ("create", workflow[0]["metadata"]["name"])
+
+
+def printed_by(line: str, project: Project, code: int) -> tuple[int, str]:
+    """What a line for a shell prints, and its exit code, where the command ends with a code."""
+    programs = project.folder / "programs"
+    programs.mkdir(exist_ok=True)
+    for name in ("kedro", "uv"):
+        (programs / name).write_text(f"#!/bin/sh\necho 'Run 1'\nexit {code}\n")
+        (programs / name).chmod(0o755)
+    command = ["sh", "-c", f"exec {line}" if line.startswith("sh ") else line]
+    env = {"PATH": f"{programs}:/usr/bin:/bin"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout
+
+
 # --- Databricks ---
 
 STATE = """\
@@ -131,6 +174,65 @@ def test_the_tasks_of_a_databricks_job_make_the_run_of_one_process(machines: Mac
     assert job["schedule"]["pause_status"] == "PAUSED"
     (cluster,) = (each["new_cluster"] for each in job["job_clusters"])
     assert cluster["spark_env_vars"]["DATABRICKS_TOKEN"] == "{{secrets/${var.secret_scope}/token}}"
+
+
+# The part of Databricks' runtime that a task reports by.
+RUNTIME = """\
+class dbutils:
+    class jobs:
+        class taskValues:
+            @staticmethod
+            def set(key, value):
+                print(f"{key}={value}")
+"""
+KEDRO = """\
+import os, sys
+print(sys.argv, "MLFLOW_RUN_ID" in os.environ)
+sys.exit(int(os.environ["CODE"]))
+"""
+
+
+def test_the_tasks_of_databricks_train_if_the_data_have_drifted(
+    project: Project, tmp_path: Path
+) -> None:
+    trains, retrains = bundle(training(project), "retraining")["resources"]["jobs"].values()
+    assert [trains] == [*bundle(project)["resources"]["jobs"].values()]
+    assert retrains["name"] == f"{trains['name']}_retraining"
+    assert retrains["schedule"]["pause_status"] == "PAUSED"
+    score, monitor, drifted, train = retrains["tasks"]
+    left = drifted["condition_task"]["left"]
+    assert (left, drifted["condition_task"]["right"]) == (
+        "{{tasks.monitor.values.has_drifted}}",
+        "true",
+    )
+    assert train["depends_on"] == [{"task_key": "has-drifted", "outcome": "true"}]
+    assert train["run_job_task"] == {"job_id": f"${{resources.jobs.{PACKAGE}.id}}"}
+    assert drifted["depends_on"] == [{"task_key": "monitor"}]
+    assert monitor["depends_on"] == [{"task_key": "score"}]
+    # A task of it is part of no run, and the monitor's exit code is what it reports.
+    for path, source in {"kedro/__main__.py": KEDRO, "databricks/sdk/runtime.py": RUNTIME}.items():
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(source, "utf-8")
+        for package in (tmp_path / path).relative_to(tmp_path).parents[:-1]:
+            (tmp_path / package / "__init__.py").touch()
+    said = {}
+    for task, code in ((score, 0), (score, 1), (monitor, 0), (monitor, 1), (monitor, 2)):
+        _, *words = task["spark_python_task"]["parameters"]
+        command = [sys.executable, "deploy/databricks-job/task.py", str(tmp_path), *words]
+        env = {"PYTHONPATH": str(tmp_path), "CODE": str(code), "TASKS_DATA": str(tmp_path)}
+        done = subprocess.run(
+            command, cwd=project.folder, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.stdout.splitlines()[0].endswith(" False")
+        reported = re.findall("has_drifted=(.*)", done.stdout)
+        said[words[-1], code] = (done.returncode, *reported)
+    assert said == {
+        ("inference", 0): (0,),
+        ("inference", 1): (1,),
+        ("monitor", 0): (0, "False"),
+        ("monitor", 1): (0, "True"),
+        ("monitor", 2): (1,),
+    }
 
 
 # --- Airflow ---

@@ -14,11 +14,12 @@ from signal import SIGTERM
 from types import MappingProxyType
 from typing import Any
 
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
 from tests.support import answers
-from tests.support.machine import free_port
+from tests.support.machine import environment, free_port
 from tests.support.machines import Machines, differing, with_orchestrator
 from tests.support.orchestrators import bundle, lines_of, manifests, run_pods
 from tests.support.profiles import weekly
@@ -29,14 +30,6 @@ from tests.support.tiny import runs
 from tests.support.training import training
 
 pytestmark = weekly
-
-
-def environment(folder: Path, *packages: str) -> Path:
-    """The programs of an environment with these packages and nothing of the project."""
-    subprocess.run(["uv", "venv", "--quiet", folder], check=True)
-    install = ["uv", "pip", "install", "--quiet", "--python", str(folder), *packages]
-    subprocess.run(install, check=True)
-    return folder / "bin"
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +61,8 @@ def run(
     return text
 
 
-def run_airflow(
-    programs: Path, project: Project, code: int = 0, more: Mapping[str, str] = MappingProxyType({})
-) -> str:
-    """Run the DAG once, without a scheduler."""
+def in_airflow(programs: Path, project: Project, *command: str, code: int = 0, **more: str) -> str:
+    """Run a command of Airflow's, which knows the project's DAGs; what it says."""
     home = project.folder.parent / "airflow"
     variables = {
         **more,
@@ -81,14 +72,22 @@ def run_airflow(
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
     }
     if not home.exists():
-        with_orchestrator(project, "airflow")
-        project.edit("deploy/airflow/training_dag.py", "minutes=1", "seconds=1")
+        folder = project.folder / "deploy/airflow"
+        if not folder.exists():
+            with_orchestrator(project, "airflow")
         (home / "dags").mkdir(parents=True)
-        (home / "dags/training_dag.py").symlink_to(
-            project.folder / "deploy/airflow/training_dag.py"
-        )
+        for path in folder.glob("*.py"):
+            path.write_text(path.read_text("utf-8").replace("minutes=1", "seconds=1"), "utf-8")
+            (home / "dags" / path.name).symlink_to(path)
         run([programs / "airflow", "db", "migrate"], project, variables)
-    return run([programs / "airflow", "dags", "test", PACKAGE], project, variables, code)
+    return run([programs / "airflow", *command], project, variables, code)
+
+
+def run_airflow(
+    programs: Path, project: Project, code: int = 0, more: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Run the DAG once, without a scheduler."""
+    return in_airflow(programs, project, "dags", "test", PACKAGE, code=code, **more)
 
 
 def give_flow(project: Project) -> None:
@@ -97,15 +96,19 @@ def give_flow(project: Project) -> None:
 
 
 def run_prefect(
-    programs: Path, project: Project, code: int = 0, more: Mapping[str, str] = MappingProxyType({})
+    programs: Path,
+    project: Project,
+    code: int = 0,
+    more: Mapping[str, str] = MappingProxyType({}),
+    flow: str = "flow.py",
 ) -> str:
-    """Run the flow once, with a server of its own."""
+    """Run a flow once, with a server of its own."""
     if not (project.folder / "deploy/prefect").exists():
         give_flow(project)
     variables = {**more, "PREFECT_HOME": str(project.folder.parent / "prefect")}
     variables["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] = "true"
     variables["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "120"
-    return run([programs / "python", "deploy/prefect/flow.py"], project, variables, code)
+    return run([programs / "python", f"deploy/prefect/{flow}"], project, variables, code)
 
 
 @pytest.mark.parametrize("name", ["airflow", "prefect"])
@@ -129,6 +132,45 @@ def test_an_orchestrators_run_is_that_of_one_process_though_a_task_is_killed(
     assert failed.info.status == "FAILED"
     assert failed.data.tags["kedro.failure"] == "node 'train': ValueError: as told"
     assert len(project.runs()) == 3
+
+
+@pytest.fixture(params=["airflow", "prefect"])
+def watched(
+    request: pytest.FixtureRequest, rendered: Project, template: Path, tmp_path: Path
+) -> tuple[str, Path, Project]:
+    """An orchestrator, its programs, and a project with monitoring for it, trained once."""
+    name = request.param
+    given = {"features": "[monitoring]", "orchestrator": name}
+    folder = answers.render(template, tmp_path / "project", given)
+    project = Project(folder, rendered.environment)
+    project.kedro("run")
+    return name, request.getfixturevalue(name), project
+
+
+def test_an_orchestrator_trains_if_the_data_have_drifted(
+    watched: tuple[str, Path, Project],
+) -> None:
+    name, programs, project = watched
+    trained = []
+    for by in (1, 1.3):
+        rows = pd.read_csv(project.folder / "data/01_raw/diabetes.csv").drop(columns="progression")
+        rows["bmi"] = (rows["bmi"] * by).round(1)
+        rows.to_csv(project.folder / "data/05_model_input/instances.csv", index=False)
+        if name == "airflow":
+            in_airflow(programs, project, "dags", "test", f"{PACKAGE}_retraining")
+            asked = ("dags", "list-runs", PACKAGE, "--output", "json")
+            listed = in_airflow(programs, project, *asked)
+            trained.append(listed.count("queued"))  # There is no scheduler here that takes it.
+        else:
+            run_prefect(programs, project, flow="retraining_flow.py")
+            trained.append(len(project.client.search_model_versions()) - 1)
+    assert trained == [0, 1]
+    runs = project.runs()
+    assert {each.info.status for each in runs} == {"FINISHED"}
+    scored = [each.data.tags["drift"] for each in runs if "drift" in each.data.tags]
+    assert len(scored) == 2
+    assert scored[0].startswith("bmi psi")
+    assert scored[1] == "none"
 
 
 class Away:
@@ -262,12 +304,12 @@ def test_the_models_of_argo_and_databricks_take_what_is_printed(
     project: Project, schemas: Path
 ) -> None:
     template, cron = manifests(training(project))
-    assert refused(schemas, ARGO, template, cron) == ""
+    assert refused(schemas, ARGO, template, cron, *manifests(project, "retraining")) == ""
     template["spec"]["templates"][0]["dag"]["tasks"][1]["dependancies"] = []
     assert "AssertionError" in refused(schemas, ARGO, template)
     with_orchestrator(project, "databricks")
-    (job,) = bundle(project)["resources"]["jobs"].values()
-    assert refused(schemas, DATABRICKS, job) == ""
+    job, retraining = bundle(project, "retraining")["resources"]["jobs"].values()
+    assert refused(schemas, DATABRICKS, job, retraining) == ""
     job["tasks"][0]["max_retrys"] = 1
     assert "max_retrys" in refused(schemas, DATABRICKS, job)
 

@@ -34,6 +34,14 @@ def program(name: str, package: str) -> str:
     return found
 
 
+def environment(folder: Path, *packages: str) -> Path:
+    """The programs of an environment with these packages and nothing of the project."""
+    subprocess.run(["uv", "venv", "--quiet", folder], check=True)
+    install = ["uv", "pip", "install", "--quiet", "--python", str(folder), *packages]
+    subprocess.run(install, check=True)
+    return folder / "bin"
+
+
 def may_install() -> bool:
     """Whether packages can be installed without asking anybody: on a machine of CI, as root."""
     return os.geteuid() == 0 and shutil.which("apt-get") is not None

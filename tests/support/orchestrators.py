@@ -7,22 +7,27 @@ from typing import Any
 
 import yaml
 
-from tests.support.machines import Machines, with_orchestrator
+from tests.support.machines import FOLDERS, Machines, with_orchestrator
 from tests.support.project import Project
 
 IMAGE = "registry.example.com/team/training:1"
 
 
-def manifests(project: Project) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The WorkflowTemplate and the CronWorkflow that workflow.py prints."""
-    with_orchestrator(project, "argo")
-    process = project.fork(
-        "python", "deploy/argo/workflow.py", IMAGE, env=Machines(project, project.folder).variables
-    )
+def manifests(project: Project, program: str = "workflow") -> tuple[dict[str, Any], ...]:
+    """The WorkflowTemplate and the CronWorkflows that a program prints."""
+    return tuple(yaml.safe_load_all(_printed(project, "argo", f"{program}.py", IMAGE)))
+
+
+def _printed(project: Project, orchestrator: str, program: str, *arguments: str) -> str:
+    """What a program prints that is rendered for an orchestrator."""
+    folder = project.folder / "deploy" / FOLDERS[orchestrator]
+    if not folder.exists():
+        with_orchestrator(project, orchestrator)
+    env = Machines(project, project.folder).variables
+    process = project.fork("python", str(folder / program), *arguments, env=env)
     out, err = process.communicate()
     assert process.poll() == 0, err
-    template, cron = yaml.safe_load_all(out)
-    return template, cron
+    return out
 
 
 def lines_of(template: dict[str, Any]) -> tuple[dict[str, str], dict[str, list[str]], str]:
@@ -42,13 +47,9 @@ def lines_of(template: dict[str, Any]) -> tuple[dict[str, str], dict[str, list[s
     )
 
 
-def bundle(project: Project) -> dict[str, Any]:
-    """The bundle that job.py prints."""
-    env = Machines(project, project.folder).variables
-    process = project.fork("python", "deploy/databricks-job/job.py", env=env)
-    out, err = process.communicate()
-    assert process.poll() == 0, err
-    content: dict[str, Any] = yaml.safe_load(out)
+def bundle(project: Project, program: str = "job") -> dict[str, Any]:
+    """The bundle that a program prints."""
+    content: dict[str, Any] = yaml.safe_load(_printed(project, "databricks", f"{program}.py"))
     return content
 
 

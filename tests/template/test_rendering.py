@@ -355,7 +355,8 @@ def test_an_answer_brings_the_variables_and_packages_that_it_needs_and_no_others
     project = render(**answers.coherent(given))
     env_example = (project / ".env.example").read_text("utf-8")
     named = set(re.findall(r"^# ([A-Z0-9_]+)=$", env_example, re.MULTILINE))
-    assert named - {"MLFLOW_TRACKING_URI", "KEDRO_ENV", "SERVING_TOKEN"} == variables
+    always = {"MLFLOW_TRACKING_URI", "KEDRO_ENV", "KEDRO_SERVER_TOKEN", "SERVING_TOKEN"}
+    assert named - always == variables
     depends = pyproject(project)["project"]["dependencies"]
     brought = {re.split(r"[=<>]", line)[0].replace("[binary]", "") for line in depends}
     assert {name for name in brought if name in ANYTHING_BROUGHT} == packages

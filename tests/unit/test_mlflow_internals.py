@@ -13,10 +13,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -629,6 +630,24 @@ def test_two_runs_that_begin_in_one_millisecond_would_have_one_id(
     internals.tell_runs_apart()
     modules = (session, service_session, session)
     assert [module.generate_timestamp() for module in modules] == ["first", "second", "third"]
+
+
+def test_kedros_server_names_its_application_to_uvicorn(
+    internals: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from kedro.framework.cli.server import server_cli
+
+    served = list[tuple[str, Any]]()
+    monkeypatch.setattr("uvicorn.run", lambda app, **options: served.append((app, options)))
+    monkeypatch.setenv("KEDRO_PROJECT_PATH", "")  # The command sets it.
+    metadata = SimpleNamespace(project_path=tmp_path)
+    start = partial(server_cli.commands["start"].main, obj=metadata, standalone_mode=False)
+    with internals.kedro_serves("ours:app"):
+        start(["--port", "1"])
+    start(["--port", "2"])
+    (ours, options), (kedros, _) = served
+    assert (ours, options["factory"], options["port"]) == ("ours:app", True, 1)
+    assert kedros == "kedro.server.http_server:create_http_server"
 
 
 def test_the_arrays_of_a_tables_columns_are_found(internals: ModuleType) -> None:

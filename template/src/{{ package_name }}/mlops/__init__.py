@@ -15,6 +15,7 @@
     model/              the inference pipeline as a model
     tracking/           a run: captured, written to its journal, shipped to MLflow
     backend/            access to MLflow
+    run_server.py  callers.py   Kedro's HTTP server; who may call a server
     validation/         tables and parameters, checked and refused in words
     config.py           mlflow.yml
     old_names.py        names of version 1, which work until version 3

@@ -18,6 +18,7 @@ from kedro.framework.cli.jupyter import jupyter as kedro_jupyter
 from kedro.framework.cli.pipeline import pipeline as kedro_pipeline
 from kedro.framework.cli.project import ipython as kedro_ipython
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.server import server_cli as kedro_server
 from kedro.framework.project import settings
 from kedro.io import DatasetError
 
@@ -163,6 +164,19 @@ def _needing(module: str, callback: _Callback) -> _Callback:
     return call
 
 
+def _guarded(callback: _Callback) -> _Callback:
+    """Let Kedro's server ask its callers for a token, and run one pipeline at a time."""
+
+    @wraps(callback)
+    def call(*args: Any, host: str, port: int, **kwargs: Any) -> Any:
+        from .run_server import guarded
+
+        with guarded(host, port):
+            return callback(*args, host=host, port=port, **kwargs)
+
+    return call
+
+
 def _creating(callback: _Callback) -> _Callback:
     """Create a pipeline that passes the project's checks, and say if the registry misses it."""
 
@@ -202,5 +216,6 @@ jupyter = _with(
 )
 pipeline = _with(kedro_pipeline, {"create": _creating})
 run = _changed(kedro_run, _tracked)
-for command in (run, ipython, jupyter, pipeline):
+server = _with(kedro_server, {"start": _guarded})
+for command in (run, ipython, jupyter, pipeline, server):
     cli.add_command(command)

@@ -636,3 +636,15 @@ def _strict_lines(
 def before_thread_pools_end(function: Callable[[], None]) -> None:
     """Call a function at exit while thread pools still work; `atexit` comes after their end."""
     getattr(threading, "_register_atexit", atexit.register)(function)
+
+
+@contextmanager
+def kedro_serves(app: str) -> Iterator[None]:
+    """Let `kedro server start` serve this factory: its command names Kedro's own to uvicorn."""
+    uvicorn: Any = import_module("uvicorn")  # MLflow brings it.
+    run = uvicorn.run
+    uvicorn.run = lambda _, **options: run(app, **options)
+    try:
+        yield
+    finally:
+        uvicorn.run = run

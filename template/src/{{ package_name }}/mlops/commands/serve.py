@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from ..callers import token_of
 from ..errors import TrackingError
 from ..model.environment import hide_from_children, variables
 from ..registry.versions import CHAMPION
@@ -24,7 +25,7 @@ from ..tracking.process import frozen_afterwards
 from . import Project, for_project
 
 _TOKEN = "SERVING_TOKEN"
-_SHORTEST_TOKEN = 16
+_OTHERWISE = ", or say --no-token if something in front asks them"
 
 
 @click.command("serve")
@@ -132,18 +133,10 @@ def _url_of(listener: socket.socket) -> str:
 
 def _take_token(listener: socket.socket, is_asked: bool) -> str | None:
     """Return the token that callers must show, and remove it from the environment."""
-    token = os.environ.pop(_TOKEN, "")
-    if not is_asked:
-        return None
-    if len(token) < _SHORTEST_TOKEN and not ip_address(listener.getsockname()[0]).is_loopback:
-        raise TrackingError(
-            f"Other machines reach {_url_of(listener)}: give {_TOKEN} in the environment or in "
-            f".env a value of at least {_SHORTEST_TOKEN} characters that callers must show, or say "
-            "--no-token if something in front asks them."
-        )
-    if not (token.isascii() and all("!" <= character <= "~" for character in token)):
-        raise TrackingError(
-            f"{_TOKEN} holds a space, a line break or a letter beyond ASCII, which no header can: "
-            "choose another one."
-        )
-    return token or None
+    try:
+        if not is_asked:
+            return None
+        is_local = ip_address(listener.getsockname()[0]).is_loopback
+        return token_of(_TOKEN, _url_of(listener), is_local, _OTHERWISE)
+    finally:
+        os.environ.pop(_TOKEN, None)

@@ -10,11 +10,11 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from hmac import compare_digest
 from http import HTTPStatus
 from time import perf_counter
 from typing import Any, NamedTuple
 
+from ..callers import shows
 from ..errors import shortened, shown
 from .metrics import RequestMetrics
 
@@ -185,7 +185,7 @@ class App:
         """Refuse a request by its head."""
         connection = scope.get("state", {}).get("connection")
         if not (route and route.is_open):
-            if self.token and not _shows(self.token, headers):
+            if self.token and not shows(self.token, headers.get(b"authorization", b"")):
                 return RefusalError("Unauthorized.", 401, ((b"www-authenticate", b"Bearer"),))
             if connection and connection.is_surplus:
                 text = "All connections are taken: serving.max_connections in mlflow.yml."
@@ -237,11 +237,6 @@ class App:
         ]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.content})
-
-
-def _shows(token: str, headers: Headers) -> bool:
-    scheme, _, shown_token = headers.get(b"authorization", b"").partition(b" ")
-    return scheme.lower() == b"bearer" and compare_digest(shown_token.strip(), token.encode())
 
 
 def _error(path: str, status: int, text: str, headers: HeaderList = ()) -> Answer:
