@@ -44,7 +44,7 @@ RUN_BY = {
     "uv run kedro run --env tasks --nodes": "run/test_tasks.py",
     "uv run kedro run --pipelines inference": "model/test_batch.py",
     "uv run kedro run --pipelines inference --params model_version=working": "model/test_frozen.py",
-    "uv run kedro run --pipelines inference && uv run kedro mlflow monitor": MONITOR,
+    "uv run kedro run --pipelines inference --fail-on-drift": MONITOR,
     "uv run kedro run --runner DaskRunner": "run/test_dask.py",
     "uv run kedro run": "run/test_run.py",
     "uv run kedro mlflow deploy": "deploy/test_databricks.py",
@@ -67,6 +67,10 @@ RUN_BY = {
     "uv run kedro mlflow tasks": "run/test_tasks.py",
     "uv run kedro mlflow tune": "run/test_tuning.py",
     "uv run kedro mlflow update": UPDATE,
+    "uv run --no-project --with evidently": MONITOR,
+    "export KEDRO_SERVER_TOKEN": "run/test_retraining.py",
+    "uv run kedro server start": "run/test_retraining.py",
+    "curl http://127.0.0.1:8000/run": "run/test_retraining.py",
 }
 # What no test runs, and why.
 NOT_RUN = {

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.rooms import room
@@ -34,6 +34,7 @@ TEXTS = st.lists(st.sampled_from(["a", "b", "c", None, *"defghij"]), max_size=12
 
 
 @given(NUMBERS)
+@example([float(number) for number in range(100)])  # Short numbers, each of one row.
 @settings(max_examples=200)
 def test_no_number_of_few_rows_and_no_small_bucket_is_in_it(values: list[float]) -> None:
     column = pd.Series(values, dtype=float)

@@ -123,6 +123,21 @@ def _tracked(callback: _Callback) -> _Callback:
     return call
 
 
+def _failing_on_drift(callback: _Callback) -> _Callback:
+    """Let `kedro run` end with a code of its own if the data that it has scored have drifted."""
+    callback = _tracked(callback)
+
+    @wraps(callback)
+    def call(*args: Any, fail_on_drift: bool = False, **kwargs: Any) -> Any:
+        result = callback(*args, **kwargs)
+        if fail_on_drift:
+            drift = import_module(".monitoring.exit_code", __package__)
+            drift.require_no_drift(drift.noted())
+        return result
+
+    return call
+
+
 def _path_of_dask_runner() -> str:
     if not is_rendered("orchestration.dask_runner"):
         raise TrackingError(
@@ -138,6 +153,7 @@ def _path_of_dask_runner() -> str:
 def _changed(command: _Command, change: _Change) -> _Command:
     """Copy a command of Kedro's, and give the copy another callback."""
     command = copy(command)
+    command.params = list(command.params)
     command.callback = change(cast("_Callback", command.callback))
     return command
 
@@ -215,7 +231,7 @@ jupyter = _with(
     kedro_jupyter, {name: partial(_needing, module) for name, module in _NOTEBOOKS.items()}
 )
 pipeline = _with(kedro_pipeline, {"create": _creating})
-run = _changed(kedro_run, _tracked)
+run = commands.may_fail_on_drift(_changed(kedro_run, _failing_on_drift))
 server = _with(kedro_server, {"start": _guarded})
 for command in (run, ipython, jupyter, pipeline, server):
     cli.add_command(command)

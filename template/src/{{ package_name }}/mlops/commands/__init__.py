@@ -7,14 +7,19 @@ from copy import copy
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.startup import ProjectMetadata
 
+from ..errors import TrackingError
+from ..project import is_rendered
+
 if TYPE_CHECKING:
     from ..config import KedroMlflowConfig
+
+_Command = TypeVar("_Command", bound=click.Command)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,6 @@ def refusals(uri: str, what: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
 
     from ..backend.client import reason_of
-    from ..errors import TrackingError
     from ..redaction import mask
 
     try:
@@ -84,3 +88,23 @@ def of_kedro(*names: str) -> Callable[[click.Command], click.Command]:
         return command
 
     return add
+
+
+def may_fail_on_drift(command: _Command) -> _Command:
+    """Add the option --fail-on-drift to a command; where no answer asks for it, it is refused."""
+    is_there = is_rendered("monitoring")
+
+    def check(ctx: click.Context, option: click.Parameter, value: bool) -> bool:
+        if value and not is_there:
+            raise TrackingError(
+                "--fail-on-drift: this project does not measure drift: "
+                '`uv run kedro mlflow update -d "features=[monitoring]"` adds it.'
+            )
+        return value
+
+    text = "Exit with 3 if the data have drifted, with 4 if that was not measured."
+    option = click.Option(
+        ["--fail-on-drift"], is_flag=True, callback=check, hidden=not is_there, help=text
+    )
+    command.params.append(option)
+    return command

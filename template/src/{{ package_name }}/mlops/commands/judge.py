@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from datetime import date, datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -12,6 +14,17 @@ from ..backend.client import connect
 from ..config import KedroMlflowConfig
 from ..errors import TrackingError, listed
 from ..model.batch import VERSION_TAG
+from ..monitoring.judgements import (
+    DATE_TAG,
+    FOLDER,
+    PROMISED,
+    ROWS_TAG,
+    TRUTH,
+    Measured,
+    judgements_of,
+    table_of,
+    write_judgements,
+)
 from ..redaction import mask
 from ..registry.comparison import evaluating_node, measure, without_prefix
 from ..registry.rules import Metrics, judge
@@ -42,12 +55,21 @@ class Judgement(NamedTuple):
     "--truth", type=_FILE, required=True, help="What came true, with the groups' columns."
 )
 @click.option("--on", multiple=True, metavar="COLUMN", help="Joins them. [default: their order]")
+@click.option(
+    "--date",
+    "day",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="Day that the predictions are of. [default: today]",
+)
 @for_project
-def command(project: Project, predictions: Path, truth: Path, on: tuple[str, ...]) -> None:
+def command(
+    project: Project, predictions: Path, truth: Path, on: tuple[str, ...], day: datetime | None
+) -> None:
     """Evaluate predictions by the project's own evaluation, once the truth is known.
 
     Each version among them gets a run with its metrics, over all rows and by group, beside those of
-    its training. Exits with 1 if a limit of promotion.yml does not hold on the truth.
+    its training, and all judgements of the version by date. Exits with 1 if a limit of
+    promotion.yml does not hold on the truth.
     """
     config = project.config
     if config.model is None:
@@ -57,13 +79,17 @@ def command(project: Project, predictions: Path, truth: Path, on: tuple[str, ...
     inputs = _inputs(project, config)
     broken = False
     for judged in _judge(client, config, table, columns, inputs):
-        run_id = _log(client, config, judged)
+        run_id, history = _log(client, config, judged, (day or datetime.now(timezone.utc)).date())
         click.echo(
             f"Version {judged.version.version} of {judged.version.name}, on {judged.rows} rows "
             f"(run {run_id}):"
         )
         for line in _table(judged):
             click.echo(line)
+        if len({each.run_id for each in history}) > 1:
+            click.echo(f"All judgements of version {judged.version.version}:")
+            for line in table_of(history):
+                click.echo(line)
         for check in judge(config.promotion, judged.found):
             if not check.holds:
                 broken = True
@@ -151,8 +177,13 @@ def _judge(
         yield Judgement(version, len(rows), promised, found)
 
 
-def _log(client: "MlflowClient", config: KedroMlflowConfig, judged: Judgement) -> str:
-    """Log a run below that of the version's training, with the champion of now; return its id."""
+def _log(
+    client: "MlflowClient", config: KedroMlflowConfig, judged: Judgement, day: date
+) -> tuple[str, list[Measured]]:
+    """Log a run below that of the version's training, with the champion of now.
+
+    Return its id, and what was measured of the version until now.
+    """
     from mlflow.entities import Metric
 
     version, name = judged.version, config.tracking.experiment.name
@@ -162,7 +193,8 @@ def _log(client: "MlflowClient", config: KedroMlflowConfig, judged: Judgement) -
         raise TrackingError(f"MLflow at {mask('', config.server.uri)} has no experiment '{name}'.")
     tags = {
         "mlflow.parentRunId": str(version.run_id),  # Below the training of the version.
-        "judge.rows": str(judged.rows),
+        ROWS_TAG: str(judged.rows),
+        DATE_TAG: day.isoformat(),
         "judge.champion": str(champion.version) if champion else "",
         "model.name": version.name,
         VERSION_TAG: str(version.version),
@@ -172,15 +204,18 @@ def _log(client: "MlflowClient", config: KedroMlflowConfig, judged: Judgement) -
         experiment.experiment_id, tags=tags, run_name=f"judge version {version.version}"
     )
     now = int(time.time() * 1000)
-    parts = (("truth", judged.found), ("promised", judged.promised))
+    parts = ((TRUTH, judged.found), (PROMISED, judged.promised))
     metrics = [
-        Metric(f"{part}/{key}", value, now, 0)
-        for part, each in parts
-        for key, value in each.items()
+        Metric(f"{part}{key}", value, now, 0) for part, each in parts for key, value in each.items()
     ]
-    client.log_batch(run.info.run_id, metrics)
-    client.set_terminated(run.info.run_id)
-    return str(run.info.run_id)
+    run_id = str(run.info.run_id)
+    client.log_batch(run_id, metrics)
+    history = judgements_of(client, experiment.experiment_id, version)
+    with TemporaryDirectory() as folder:
+        write_judgements(history, Path(folder))
+        client.log_artifacts(run_id, folder, FOLDER)
+    client.set_terminated(run_id)
+    return run_id, history
 
 
 def _table(judged: Judgement) -> Iterator[str]:

@@ -11,7 +11,8 @@ import click
 from ..backend.client import connect, if_exists
 from ..errors import TrackingError
 from ..model.batch import VERSION_TAG
-from ..monitoring.batches import DRIFT_TAG, FOLDER, NO_DRIFT
+from ..monitoring.batches import FOLDER
+from ..monitoring.exit_code import DRIFT_TAG, NO_DRIFT
 from . import Project, for_project
 
 if TYPE_CHECKING:

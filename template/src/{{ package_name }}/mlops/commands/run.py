@@ -4,13 +4,15 @@ import json
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from importlib import import_module
 from typing import Any
 
 import click
 
+from ..backend.client import connect
 from ..errors import TrackingError
 from ..tracking.run import ENDED
-from . import Project, for_tasks, of_kedro
+from . import Project, for_tasks, may_fail_on_drift, of_kedro
 
 
 @click.group("run")
@@ -49,6 +51,7 @@ def begin(
     click.echo(json.dumps(content) if as_json else begun.run_id)
 
 
+@may_fail_on_drift
 @command.command("end")
 @for_tasks
 @click.argument("run", metavar="[RUN]", envvar="MLFLOW_RUN_ID", required=False)
@@ -65,7 +68,12 @@ def begin(
     help="How long to wait for what tasks have not delivered yet. [default: shipping.deadline]",
 )
 def end(
-    project: Project, run: str | None, key: str | None, status: str | None, wait: float | None
+    project: Project,
+    run: str | None,
+    key: str | None,
+    status: str | None,
+    wait: float | None,
+    fail_on_drift: bool,
 ) -> None:
     """Register the run's model, and end it.
 
@@ -91,3 +99,7 @@ def end(
     click.echo(f"MLflow run {run} has {ENDED[str(outcome.status)]}{registered}{why}.")
     if outcome.status == "FAILED":
         raise click.exceptions.Exit(1)
+    if fail_on_drift:
+        drift = import_module("..monitoring.exit_code", __package__)
+        found = connect(project.config.server).get_run(run).data.tags.get(drift.DRIFT_TAG)
+        drift.require_no_drift([found] if found else [])

@@ -16,6 +16,7 @@ from ..project import registered_pipeline, registered_pipelines
 from ..tracking import PackagedModel, RunListener, RunStart
 from ..tracking.capture.values import valid_name
 from ..tracking.journal import Journal
+from .exit_code import DRIFT_TAG, NO_DRIFT, note
 
 if TYPE_CHECKING:
     from ..tracking.capture import RunCapture
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Of a scoring run: the rules that are broken, as "age psi, sex unseen".
-DRIFT_TAG, NO_DRIFT = "drift", "none"
 FOLDER = "drift"
 # Of training data of more rows so many are described; for so many the model predicts.
 _MOST_ROWS, _MOST_PREDICTIONS = 1_000_000, 10_000
@@ -147,7 +146,8 @@ class Monitoring(RunListener):
             ]
             broken = [f"{each.name} {rule}" for each in findings for rule in each.broken]
             run.journal.append("metrics", "", values=metrics)
-            run.journal.append("tags", values={DRIFT_TAG: ", ".join(broken) or NO_DRIFT})
+            tag = ", ".join(broken) or NO_DRIFT
+            run.journal.append("tags", values={DRIFT_TAG: tag})
             for path in write_report(findings, run.journal.files / FOLDER):
                 run.journal.append("artifact", "", path=str(path), folder=FOLDER)
             if broken:
@@ -156,6 +156,7 @@ class Monitoring(RunListener):
                     "how far.",
                     listed(broken, 5, str),
                 )
+            note(tag)
 
     def _findings(self, catalog: DataCatalog) -> "Iterator[Finding]":
         from .reference import as_columns, as_table_of

@@ -17,11 +17,12 @@ from ..config import KedroMlflowConfig
 from ..disk import FileLock
 from ..errors import TrackingError, listed
 from ..mlflow_internals import environment_restored, latest_points
+from ..model.batch import VERSION_TAG
 from ..model.packaging import Packaging
 from ..project import State, is_database
 from ..registry import listeners_of
 from ..registry.holdout import HoldoutCapture
-from ..tracking import RunListener
+from ..tracking import RunListener, RunStart
 from ..tracking.capture import RunCapture
 from ..tracking.journal import Record
 from ..tracking.progress import describe_failure
@@ -30,6 +31,7 @@ from ..tracking.shipping import Delivery
 from ..tracking.shipping.parts import BEGIN, BEGUN_TAG, FOLDER
 from ..tracking.shipping.summary import last_records
 from ..tracking.shipping.sync import Outcome, deliver
+from ..tracking.start import pipeline_names
 from .parts import Parts
 from .project import OpenedProject, opened
 
@@ -169,7 +171,7 @@ def _write_journal(
     run.journal.append("tags", values=values)
     if ended.data["status"] == "FINISHED":
         with mlflow_elsewhere(project.config.server.uri):
-            _complete(run, project, parts)
+            _complete(run, project, VERSION_TAG in known.data.tags)
     for record in last_records(folder, ended, with_times=False):
         run.journal.append(record.kind, **record.data)
     run.journal.append("run_ended", **ended.data)
@@ -193,7 +195,7 @@ def _reason(parts: Parts) -> str | None:
     return listed(reasons, 3, str)
 
 
-def _complete(run: RunCapture, project: OpenedProject, parts: Parts) -> None:
+def _complete(run: RunCapture, project: OpenedProject, scores: bool) -> None:
     """Let listeners add what they add to a finished run, with what its tasks have read."""
     for listener in run.listeners:
         with run.journal.capturing(listener.subject):
@@ -201,5 +203,11 @@ def _complete(run: RunCapture, project: OpenedProject, parts: Parts) -> None:
                 listener.expect(project.pipeline)
             if isinstance(listener, HoldoutCapture):
                 listener.restore(project.pipeline, project.catalog)
+    if scores and project.config.monitoring:  # With which version, is in the run's tags.
+        names, pipeline = pipeline_names(project.run_params), project.pipeline
+        start = RunStart(project.run_params, names, pipeline, project.catalog)
+        for listener in run.listeners:
+            with run.journal.capturing(listener.subject):
+                listener.run_starts(start)
     for listener in run.listeners:
         listener.run_ends(run, project.catalog)
