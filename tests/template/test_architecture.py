@@ -23,7 +23,7 @@ from tests.support.rooms import EXAMPLES, PACKAGE, SOURCE, mlops
 FOLDER = SOURCE / PACKAGE
 
 # For the default answers, Python files alone: every feature that comes is paid for here.
-MOST_FILES, MOST_LINES = 143, 22_730
+MOST_FILES, MOST_LINES = 143, 22_810
 MOST_LINES_OF_OWNERS = 520
 OWNERS = ("pipelines", "pipeline_registry.py")
 

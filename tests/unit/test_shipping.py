@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ class Collecting:
     """A stand-in for a server: keeps what it takes, and fails when it is told to."""
 
     place = "nowhere"
+    ends_last = False
 
     def __init__(
         self,
@@ -80,6 +82,31 @@ def test_all_that_was_appended_is_delivered_and_then_the_end(mlops: Rooms, tmp_p
     assert sink.begun == ["run"]
     assert sink.numbers == list(range(500))
     assert sink.ended == ["FINISHED"]
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_a_sink_may_end_once_mlflow_has_all_or_is_given_up(
+    is_given_up: bool, mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, last = Collecting(mlops, tmp_path), Collecting(mlops, tmp_path)
+    last.ends_last, answers = True, threading.Event()
+    monkeypatch.setattr(first, "begin", lambda started: answers.wait(20))
+    journal = mlops("tracking.journal").Journal(tmp_path)
+    journal.append("run_started", name="run")
+    journal.append("run_ended", status="FINISHED")
+    one, two = mlops("tracking.shipping.shipper").shippers_of([first, last])
+    for shipper in (one, two):
+        shipper.start()
+        shipper.finish()
+    two.join(0.3)
+    assert last.ended == []
+    if is_given_up:
+        assert not one.drain(time.monotonic())
+    else:
+        answers.set()
+    assert two.drain(time.monotonic() + 20)
+    assert (last.ended, first.ended) == (["FINISHED"], [] if is_given_up else ["FINISHED"])
+    answers.set()
 
 
 def test_a_long_journal_is_delivered_without_pauses_and_ends_with_its_process(

@@ -132,11 +132,15 @@ class Promotion(RunListener):
         """
         for version in filter(None, delivery.versions.values()):
             name, number, _ = version
-            if name == self._name and self._promote_at_end(number):
-                version[2] = CHAMPION
+            if name == self._name:
+                outcome = self._promote_at_end(number)
+                if outcome.promoted:
+                    version[2] = CHAMPION
+                else:
+                    delivery.not_promoted[number] = outcome.summary
                 delivery.save()
 
-    def _promote_at_end(self, version: str) -> bool:
+    def _promote_at_end(self, version: str) -> Outcome:
         try:
             outcome = self.promote(version)
         except Exception as error:
@@ -145,11 +149,13 @@ class Promotion(RunListener):
             if isinstance(cause, Exception) and is_transient(cause):
                 raise cause from None
             reason = error.message if isinstance(error, TrackingError) else reason_of(error)
-            logger.warning("Version %s of %s is not promoted: %s", version, self._name, reason)
-            return False
+            outcome = Outcome(
+                None, False, f"Version {version} of {self._name} is not promoted: {reason}"
+            )
+            logger.warning("%s", outcome.summary)
         if outcome.verdict:  # The first version is the champion from the start.
             logger.info("%s", outcome.summary)
-        return outcome.promoted
+        return outcome
 
     @property
     def _name(self) -> str:

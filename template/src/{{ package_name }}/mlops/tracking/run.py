@@ -37,7 +37,7 @@ from .progress import describe_failure, why_failed
 from .shipping import Delivery
 from .shipping.mlflow_sink import MlflowSink
 from .shipping.parts import BEGIN, task_name
-from .shipping.shipper import Shipper, sinks_of
+from .shipping.shipper import Shipper, shippers_of, sinks_of
 from .shipping.spill import spill
 from .shipping.summary import last_records
 from .shipping.sync import put_away, sync
@@ -101,7 +101,7 @@ class TrackedRun(RunCapture):
             self._lock.release()
             shutil.rmtree(folder)
             raise
-        self._shippers = [Shipper(sink) for sink in sinks]
+        self._shippers = shippers_of(sinks)
         for shipper in self._shippers:
             shipper.start()
         self.watch_system()

@@ -41,6 +41,8 @@ class Delivery:
     models: dict[str, str] = field(default_factory=dict)  # Ids, by the folders they are saved in.
     # Name, number and alias of the registered versions, by the model's id.
     versions: dict[str, list[str]] = field(default_factory=dict)
+    # Why registered versions did not become the champion, by their numbers.
+    not_promoted: dict[str, str] = field(default_factory=dict)
     refused: int = 0  # How many records the server has refused for good.
     gone: bool = False  # Whether the server does not have the run: nothing can be delivered.
     # Parameters that a continued run keeps: their value there, and this time's.
@@ -91,6 +93,7 @@ class Sink(ABC):
     """
 
     place: str  # What messages call it.
+    ends_last = False  # Whether `end` waits until MLflow has all, or does not take it.
     name: str  # Of its own files in the run's journal.
     folder: Path  # The run's journal, where it may keep files of its own.
     delivery: Delivery  # How far it has got; saved there.
@@ -118,6 +121,11 @@ class Sink(ABC):
     def is_well(self) -> bool:
         """Return whether it answers as if nothing was wrong with it; if unsure, it does not."""
         return False
+
+    @property
+    def mlflow(self) -> Delivery:
+        """What MLflow has of the run by now: its id there, its versions."""
+        return Delivery.load(self.folder, "server")
 
     @property
     def notes(self) -> list[str]:

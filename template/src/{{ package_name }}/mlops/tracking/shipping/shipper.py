@@ -32,9 +32,9 @@ _PATIENCE = 6
 class Shipper(threading.Thread):
     """Delivers one run's journal to one sink, in a thread, until the run's end."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, first: "Shipper | None" = None) -> None:
         super().__init__(name=f"mlflow-shipper-{sink.folder.name}", daemon=True)
-        self.sink = sink
+        self.sink, self._first = sink, first
         self.error: Exception | None = None  # Why the last try has failed; none while all is well.
         self._failing_since = 0.0
         self._reader = JournalReader(sink.folder, sink.delivery.offsets)
@@ -58,6 +58,7 @@ class Shipper(threading.Thread):
                     self._deliver(records)
                 elif finishing:
                     if end := self._end or self._known_end:
+                        self._wait_for_first()
                         self._retry(lambda patient: self.sink.end(end, patient))
                     if not self._stopped.is_set():
                         self._end_delivery()
@@ -72,6 +73,17 @@ class Shipper(threading.Thread):
             self._end_delivery()
         except Exception as error:
             self.error = error
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its delivery has come to an end, or was given up."""
+        return self._stopped.is_set() or not self.is_alive()
+
+    def _wait_for_first(self) -> None:
+        """Let MLflow's delivery come to its end, if the sink wants that, or be given up."""
+        first = self._first if self.sink.ends_last else None
+        while first and not (first.is_over or self.is_over):
+            first.join(0.05)
 
     def finish(self, end: Record | None = None) -> None:
         """Stop waiting for more records; the disk may have refused the run's end to the journal."""
@@ -132,6 +144,14 @@ class Shipper(threading.Thread):
             failures += 1
             self._stopped.wait(backoff)
             backoff = min(2 * backoff, _LONGEST_BACKOFF_SECONDS)
+
+
+def shippers_of(sinks: Sequence[Sink]) -> list[Shipper]:
+    """Make a shipper of each sink; those of the others know the first one's."""
+    shippers: list[Shipper] = []
+    for sink in sinks:
+        shippers.append(Shipper(sink, shippers[0] if shippers else None))
+    return shippers
 
 
 def sinks_of(

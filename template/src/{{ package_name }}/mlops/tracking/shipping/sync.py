@@ -15,7 +15,7 @@ from ...project import State
 from .. import RunListener
 from ..journal import Record, all_records, first_record
 from . import Delivery
-from .shipper import Shipper, sinks_of
+from .shipper import shippers_of, sinks_of
 from .summary import last_records
 
 
@@ -84,8 +84,8 @@ def deliver(
     config = config.model_copy(update={"tracking": config.tracking.model_copy(update=experiment)})
     status = _complete(folder, config.tracking.capture.node_times)
     sinks = sinks_of(folder, config, listeners, resumed=True)
-    waiting = [sink for sink in sinks if not sink.delivery.done]
-    shippers = [Shipper(sink) for sink in waiting if sink.name not in away]
+    waiting = [shipper for shipper in shippers_of(sinks) if not shipper.sink.delivery.done]
+    shippers = [shipper for shipper in waiting if shipper.sink.name not in away]
     errors = ["it does not answer"] * (len(waiting) - len(shippers))
     for shipper in shippers:
         shipper.start()
