@@ -354,8 +354,11 @@ def test_an_answer_brings_the_variables_and_packages_that_it_needs_and_no_others
 ) -> None:
     project = render(**answers.coherent(given))
     env_example = (project / ".env.example").read_text("utf-8")
-    named = set(re.findall(r"^# ([A-Z0-9_]+)=$", env_example, re.MULTILINE))
-    always = {"MLFLOW_TRACKING_URI", "KEDRO_ENV", "KEDRO_SERVER_TOKEN", "SERVING_TOKEN"}
+    # Those of an environment are the same again.
+    variable = r"^# (?:STAGING_|PRODUCTION_)?([A-Z0-9_]+)=$"
+    named = set(re.findall(variable, env_example, re.MULTILINE))
+    always = {"MLFLOW_TRACKING_URI", "MODEL_ALIAS", "KEDRO_ENV"}
+    always |= {"KEDRO_SERVER_TOKEN", "SERVING_TOKEN"}
     assert named - always == variables
     depends = pyproject(project)["project"]["dependencies"]
     brought = {re.split(r"[=<>]", line)[0].replace("[binary]", "") for line in depends}
