@@ -149,6 +149,8 @@ def test_a_receiver_harms_no_run(
 ) -> None:
     project = Project(tmp_path / "project", alerting.environment)
     shutil.copytree(alerting.folder, project.folder, ignore=shutil.ignore_patterns("mlflow.db"))
+    rows = pd.read_csv(project.folder / "data/01_raw/diabetes.csv")
+    rows.drop(columns="progression").to_csv(project.folder / INSTANCES, index=False)
     receiver.status = 500
     with hanging() as silent:
         port = {"fails": receiver.server_address[1], "hangs": silent, "is away": 1}[wrong]
