@@ -21,6 +21,9 @@ from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
 from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.server import auth
 from mlflow.server.auth.config import read_auth_config
+from mlflow.store.artifact.artifact_repository_registry import (
+    _artifact_repository_registry as stores,
+)
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
@@ -98,6 +101,8 @@ def admin(
     monkeypatch.setenv("PGPASSWORD", "")  # So that it is put back.
     monkeypatch.delenv("PGPASSWORD")
     monkeypatch.syspath_prepend(str(FOLDER))
+    # `gc` reads files where the server does: for all of this process.
+    monkeypatch.setattr(stores, "_registry", dict(stores._registry))
     monkeypatch.chdir(tmp_path)
     module = __import__("admin")
     write_auth_config = module.start.write_auth_config
