@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from jinja2 import Environment
+from jinja2 import Environment, FileSystemLoader
 
 from tests.support import answers
 from tests.support.answers import Render
@@ -180,8 +180,9 @@ def test_rendered_weekly_workflow_is_sound_and_keeps_its_token_from_what_runs_co
 )
 def test_the_weekly_jobs_name_the_template_that_they_merge(address: str, named: str) -> None:
     given = {"_copier_answers": {"_src_path": address}, "python_version": "3.11"}
+    environment = Environment(loader=FileSystemLoader(answers.REPOSITORY))
     texts = {
-        path.name: Environment().from_string(path.read_text("utf-8")).render(given)
+        path.name: environment.from_string(path.read_text("utf-8")).render(given)
         for pattern in ("*/workflows/template-update.yml.jinja", "*gitlab-ci*")
         for path in (answers.REPOSITORY / "template").glob(pattern)
     }
