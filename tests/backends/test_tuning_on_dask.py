@@ -19,6 +19,7 @@ from tests.support.machine import free_port
 from tests.support.processes import Service, listens
 from tests.support.profiles import weekly
 from tests.support.project import Project, copy_of
+from tests.support.serving import wait_until
 from tests.support.studies import OPTUNA, Searched, packages, searching
 from tests.support.tiny import journals, said
 
@@ -72,7 +73,7 @@ def machines(
     leads.edit("conf/base/mlflow.yml", "sqlite:///mlflow.db", "${oc.env:MLFLOW_TRACKING_URI}")
     name = f"    name: {request.node.name}\n"
     leads.edit("conf/base/mlflow.yml", "    name: diabetes_progression\n", name)
-    leads.edit("conf/base/parameters.yml", "slow: 0.0", "slow: 0.2")
+    leads.edit("conf/base/parameters.yml", "slow: 0.0", "slow: 0.7")
     leads.edit("conf/base/tuning.yml", "seed: 3", "seed: 3\npruner: none")
     work = [copy_of(leads, tmp_path / name) for name in ("second", "third")]
     return Machines(leads, work, ":".join(map(str, folders)), {"MLFLOW_TRACKING_URI": plain_server})
@@ -93,6 +94,12 @@ def proxy(place: Project, env: dict[str, str], address: str) -> Iterator[str]:
         yield f"grpc://127.0.0.1:{port}"
     finally:
         service.stop(SIGTERM)
+
+
+def both_are_at_work(searched: Searched) -> bool:
+    """Whether each of two workers has a trial that it has not ended."""
+    trials = searched.study().trials
+    return sum(t.state.name == "RUNNING" and "worker" in t.user_attrs for t in trials) == 2
 
 
 @weekly
@@ -117,6 +124,7 @@ def test_no_trial_is_lost_or_counted_twice_whoever_dies(
             # One of the workers, and then the process that leads.
             process = leads.start(*options, env=env)
             searched.wait_for(2, processes=2, attribute="worker")
+            wait_until(lambda: both_are_at_work(searched))
             dask.kill_worker(1)
             searched.wait_for(3, given_up=1)
             os.killpg(process.pid, SIGKILL)

@@ -379,7 +379,7 @@ def test_a_mirror_that_is_away_is_found(guarded: GuardedServer, shared: Project)
 
 def test_the_environment_decides_which_place_is_looked_at(project: Project) -> None:
     away = f"http://127.0.0.1:{free_port()}"
-    (project.folder / "conf/staging").mkdir()
+    (project.folder / "conf/staging").mkdir(exist_ok=True)
     project.write("conf/staging/mlflow.yml", f"server:\n  mlflow_tracking_uri: {away}\n")
     assert project.kedro("mlflow", "doctor").stdout.splitlines()[0].endswith("mlflow.db")
     screen = project.kedro("mlflow", "doctor", "--env", "staging", code=1).stdout

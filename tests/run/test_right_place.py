@@ -74,7 +74,7 @@ def placed(
     little(project)
     config = CONFIG.partition("tracking:")[2].replace(PACKAGE, name)
     if place.env:
-        (project.folder / "conf" / place.env).mkdir()
+        (project.folder / "conf" / place.env).mkdir(exist_ok=True)
         project.write(f"conf/{place.env}/mlflow.yml", addresses)
         addresses = "server:\n  mlflow_tracking_uri: http://127.0.0.1:9\n"  # Nothing is there.
     project.write("conf/base/mlflow.yml", f"{addresses}tracking:{config}")
@@ -133,7 +133,7 @@ def test_the_model_that_is_served_is_fetched_there(placed: Placed) -> None:
 
 def test_a_run_waits_for_its_own_environment(project: Project) -> None:
     little(project)
-    (project.folder / "conf/staging").mkdir()
+    (project.folder / "conf/staging").mkdir(exist_ok=True)
     addresses = "server:\n  mlflow_tracking_uri: {}\n"
     project.write("conf/staging/mlflow.yml", addresses.format("http://127.0.0.1:9"))
     staging = ("--env", "staging")

@@ -40,7 +40,7 @@ def test_an_environment_of_kedro_changes_the_keys_that_it_names_and_no_others(
     project: Project,
 ) -> None:
     project.edit("conf/base/mlflow.yml", "name: null   ", "name: of base")
-    (project.folder / "conf/staging").mkdir()
+    (project.folder / "conf/staging").mkdir(exist_ok=True)
     staging = {
         "server": {"mlflow_tracking_uri": "sqlite:///staging.db"},
         "tracking": {"experiment": {"name": "staging"}},
