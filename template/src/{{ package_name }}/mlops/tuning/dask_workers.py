@@ -153,8 +153,8 @@ class Workers:
             study.give_up(trial.number)
             raise outcome
         if outcome is None and study.tries(trial.number) < _MOST_TRIES:
-            study.give_up(trial.number)
             self._plan.say(f"Trial {trial.number}: its worker is gone; its values are tried again.")
+            study.give_up(trial.number)
             return
         died = RuntimeError(f"{_MOST_TRIES} workers have died of these values")
         self._plan.ended(study, trial, died if outcome is None else outcome)
