@@ -14,6 +14,7 @@ from tests.support.old_databases import age
 from tests.support.project import Project, copy_of, install, tracking_server
 from tests.support.receiver import Receiver, receiving
 from tests.support.servers import (
+    ADMIN_PASSWORD,
     PROXY_PASSWORD,
     SECRETS,
     WEBHOOKS,
@@ -96,6 +97,13 @@ def azure(installed: Project, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("stores") / "azure"
     with stores.azure(folder, installed.environment / "bin" / "python") as store:
         yield store
+
+
+@pytest.fixture
+def as_admin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the test itself look at the servers as their admin."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
 
 
 @pytest.fixture(scope="session")

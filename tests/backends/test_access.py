@@ -11,17 +11,12 @@ import trustme
 from tests.support.fronts import Tokens, tls_of
 from tests.support.project import Project
 from tests.support.proxy import proxy_of
-from tests.support.servers import ADMIN_PASSWORD, TrackingServer
+from tests.support.servers import TrackingServer
 from tests.support.tiny import FIGURE, SLOW, journals, refused, runs, said, tiny
 
+pytestmark = pytest.mark.usefixtures("as_admin")
+
 PASSWORD = "CANARY-of-a-person"
-
-
-@pytest.fixture(autouse=True)
-def _admin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests themselves look at the server as its admin."""
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
 
 
 def delivers(project: Project, server: TrackingServer, experiment: str, **login: str) -> None:

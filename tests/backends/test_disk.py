@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.project import Project
-from tests.support.servers import ADMIN_PASSWORD, TrackingServer
+from tests.support.servers import TrackingServer
 from tests.support.stores import Store
 from tests.support.tiny import FIGURE, journals, refused, runs, said, tiny
 
@@ -33,14 +33,10 @@ def full(s3: Store, experiment_id: str) -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
 
 
+@pytest.mark.usefixtures("as_admin")
 def test_files_that_find_no_room_are_kept_until_there_is_some(
-    project: Project,
-    team_server: TrackingServer,
-    s3: Store,
-    monkeypatch: pytest.MonkeyPatch,
+    project: Project, team_server: TrackingServer, s3: Store
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
     tiny(project, "full", FIGURE)
     config = (project.folder / "conf/base/mlflow.yml").read_text(encoding="utf-8")
     project.write("conf/base/mlflow.yml", f"{config}shipping: {{deadline: 5}}\n")

@@ -10,8 +10,10 @@ import pytest
 from tests.support.little import predicted
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
-from tests.support.servers import ADMIN_PASSWORD, TrackingServer
+from tests.support.servers import TrackingServer
 from tests.support.training import training
+
+pytestmark = pytest.mark.usefixtures("as_admin")
 
 STAGING, PRODUCTION = "CANARY-of-staging", "CANARY-of-production"
 MODEL = f"{PACKAGE}_production"
@@ -19,13 +21,6 @@ TO = ("mlflow", "promote", "--env", "staging", "--to", "production")
 PREDICTED = """\
 (rows, state):
     return (rows["y"] * 0 + state["mean"]).to_frame("prediction")"""
-
-
-@pytest.fixture(autouse=True)
-def _admin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests themselves look at the servers as their admin."""
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
 
 
 def with_environments(project: Project, experiment: str) -> Project:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.project import Project
-from tests.support.servers import ADMIN_PASSWORD, TrackingServer
+from tests.support.servers import TrackingServer
 from tests.support.tiny import SESSION, journals, runs, tiny
 
 PROCESSES, RUNS_EACH = 4, 5
@@ -40,11 +40,8 @@ with ThreadPoolExecutor({RUNS_EACH}) as pool:
 )
 
 
-def test_twenty_runs_at_once_are_complete(
-    project: Project, team_server: TrackingServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
+@pytest.mark.usefixtures("as_admin")
+def test_twenty_runs_at_once_are_complete(project: Project, team_server: TrackingServer) -> None:
     tiny(project, "twenty", PIPELINES)
     project.write("together.py", TOGETHER)
     login = team_server.login()

@@ -17,14 +17,9 @@ from tests.support.proxy import proxy_of
 from tests.support.servers import ADMIN_PASSWORD, PROXY_PASSWORD, TrackingServer
 from tests.support.tiny import FIGURE, journals, runs, tiny
 
+pytestmark = pytest.mark.usefixtures("as_admin")
+
 ADA = "ada@example.com"
-
-
-@pytest.fixture(autouse=True)
-def _admin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests themselves look at the server as its admin."""
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
 
 
 def test_who_brings_a_token_is_a_user_from_the_first_call(

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.servers import ADMIN_PASSWORD, TrackingServer
+from tests.support.servers import TrackingServer
+
+pytestmark = pytest.mark.usefixtures("as_admin")
 
 PASSWORD = "CANARY-of-a-person"
 
@@ -43,13 +45,6 @@ class User:
         status, answer = self.call(method, f"api/2.0/mlflow/{path}", content)
         assert status == 200, answer
         return answer
-
-
-@pytest.fixture(autouse=True)
-def _admin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests themselves create users as the admin."""
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
 
 
 def experiment_of(user: User, name: str) -> tuple[str, str]:

@@ -17,14 +17,9 @@ from tests.support.servers import ADMIN_PASSWORD, TrackingServer, arguments_of
 from tests.support.stores import Store
 from tests.support.tiny import SLOW, journals, refused, runs, tiny
 
+pytestmark = pytest.mark.usefixtures("as_admin")
+
 SERVERS = ["team_server", "other_server"]
-
-
-@pytest.fixture(autouse=True)
-def _admin(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests themselves look at the servers as their admin."""
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
 
 
 def status(server: TrackingServer, path: str, **headers: str) -> int:

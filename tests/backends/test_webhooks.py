@@ -6,17 +6,13 @@ import pytest
 
 from tests.support.project import Project
 from tests.support.receiver import Receiver
-from tests.support.servers import ADMIN_PASSWORD, WEBHOOK_SECRET, TrackingServer, webhook_of
+from tests.support.servers import WEBHOOK_SECRET, TrackingServer, webhook_of
 
 
+@pytest.mark.usefixtures("as_admin")
 def test_it_is_called_signed_and_again_and_changes_without_a_start(
-    project: Project,
-    other_server: TrackingServer,
-    receiver: Receiver,
-    monkeypatch: pytest.MonkeyPatch,
+    project: Project, other_server: TrackingServer, receiver: Receiver
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", ADMIN_PASSWORD)
     client = other_server.client
     client.create_registered_model("called")
     calls = receiver.about("called", 2)
