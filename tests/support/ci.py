@@ -8,17 +8,17 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from tests.support.answering import answering
 from tests.support.project import Project
 
 PAGE = 100  # Comments on a page of both services, as the jobs ask for.
@@ -84,14 +84,8 @@ def stand_in_of_comments() -> Iterator[StandInOfComments]:
             self.end_headers()
             self.wfile.write(json.dumps(content).encode())
 
-        def log_message(self, format: str, *values: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        kept.url = f"http://127.0.0.1:{server.server_port}"
+    with answering(Api) as kept.url:
         yield kept
-        server.shutdown()
 
 
 @dataclass(frozen=True)

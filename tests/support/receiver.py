@@ -6,13 +6,14 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.support.answering import answering
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def receiving() -> Iterator[Receiver]:
     """Answer 503 to the first call of each delivery, and 200 to the next."""
     receiver = Receiver()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             delivery = self.headers["X-MLflow-Delivery-Id"]
@@ -73,13 +74,6 @@ def receiving() -> Iterator[Receiver]:
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+    with answering(Hook) as url:
+        receiver.url = f"{url}/hook"
         yield receiver
-        server.shutdown()
-        thread.join()

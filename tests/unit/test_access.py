@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 from kedro.config import MissingConfigException
 from mlflow.tracking.request_header.abstract_request_header_provider import RequestHeaderProvider
 
+from tests.support.answering import answering
 from tests.support.machine import free_port
 from tests.support.rooms import Rooms
 
@@ -192,27 +193,18 @@ def test_what_gives_no_headers_is_refused_in_a_sentence(
 
 
 @contextmanager
-def answering(status: int) -> Iterator[tuple[str, list[str]]]:
+def answering_all(status: int) -> Iterator[tuple[str, list[str]]]:
     """A server that answers each request alike; its address, and which paths were asked."""
     asked: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Alike(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *_: Any) -> None:
-            """Print nothing."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"127.0.0.1:{server.server_port}", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(Alike) as url:
+        yield url.removeprefix("http://"), asked
 
 
 def server_at(mlops: Rooms, uri: str) -> Any:
@@ -226,7 +218,7 @@ def test_a_server_is_there_unless_it_fails_itself(
     mlops: Rooms, status: int, is_there: bool
 ) -> None:
     client = mlops("backend.client")
-    with answering(status) as (address, asked):
+    with answering_all(status) as (address, asked):
         for uri in (f"http://{address}", f"http://me:CANARY@{address}/base/"):
             assert client.is_reachable(server_at(mlops, uri)) is is_there
         if is_there:

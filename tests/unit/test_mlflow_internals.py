@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from http.server import BaseHTTPRequestHandler
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +35,7 @@ from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset
 from kedro_datasets.partitions import PartitionedDataset
 
+from tests.support.answering import answering
 from tests.support.rooms import PACKAGE, SOURCE, Rooms
 
 
@@ -301,23 +303,15 @@ def test_databricks_would_get_no_timeline(internals: ModuleType) -> None:
 def test_the_doctor_could_ask_no_server(
     internals: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-
-    class Handler(BaseHTTPRequestHandler):
+    class Guarded(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(403 if self.headers["Authorization"] is None else 200)
             self.end_headers()
             self.wfile.write(self.path.encode())
 
-        def log_message(self, *args: object) -> None:
-            """Say nothing."""
-
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "abc")
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        uri = f"http://127.0.0.1:{server.server_port}"
+    with answering(Guarded) as uri:
         answer = internals.get_response(uri, "/version", 5)
-        server.shutdown()
     assert (answer.status_code, answer.text) == (200, "/version")
 
 

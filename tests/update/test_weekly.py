@@ -11,10 +11,9 @@ import json
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -22,6 +21,7 @@ import pytest
 import yaml
 
 from tests.support import answers, versions
+from tests.support.answering import answering
 from tests.support.profiles import weekly
 from tests.support.project import Project
 from tests.support.updates import ALONE, conflict, out_of_reach
@@ -255,14 +255,9 @@ def gitlab(published: Path, rendered: Project, tmp_path: Path) -> Iterator[Servi
             self.send_response(201)
             self.end_headers()
 
-        def log_message(self, format: str, *values: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Api) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        service.api = f"http://127.0.0.1:{server.server_port}/api/v4"
+    with answering(Api) as url:
+        service.api = f"{url}/api/v4"
         yield service
-        server.shutdown()
 
 
 def week(service: Service, folder: str = "", **given: str) -> str:
