@@ -25,7 +25,8 @@ from tests.support.proxy import Proxy, basic_auth, proxy_of
 PARAMS = ("--params", "db.password=CANARYCANARY-params,split.seed=7")
 
 
-# Variables that say where something is: they stand in tags and links, user and password aside.
+# Variables that say where something is, or its name: they stand in tags and links, user and
+# password aside.
 PLACES = {
     "DATABRICKS_HOST",
     "DATABRICKS_MODEL_SCHEMA",
@@ -34,6 +35,7 @@ PLACES = {
     "MLFLOW_EXPERIMENT_NAME",
     "MLFLOW_REGISTRY_URI",
     "MLFLOW_S3_ENDPOINT_URL",
+    "MODEL_ALIAS",
 }
 
 
