@@ -57,6 +57,8 @@ from tests.support.rooms import Rooms
         ),
         ({"model": {"name": "m", "alias": "champion"}}, ["model.alias", "`kedro mlflow promote`"]),
         ({"model": {"name": "m", "alias": "7"}}, ["model.alias", "letters, digits and under"]),
+        ({"model": {"name": "m", "alias": "Latest"}}, ["model.alias", "is not 'latest'"]),
+        ({"model": {"name": "m", "alias": "v12"}}, ["model.alias", "is not 'latest'"]),
     ],
 )
 def test_what_is_wrong_is_named_with_its_remedy(

@@ -131,6 +131,7 @@ def test_a_version_becomes_the_champion_there_and_says_where_it_was_trained(
     mlops: Rooms, environments: Environments
 ) -> None:
     number = environments.train(50.0)
+    environments.staging.set_model_version_tag("sales_staging", number, "deployed_at", "2026")
     tried = environments.promote(dry_run=True)
     assert "would be the champion" in tried.summary
     assert environments.there() == {"aliases": {}, "versions": {}}
@@ -147,7 +148,7 @@ def test_a_version_becomes_the_champion_there_and_says_where_it_was_trained(
         "training_commit": "c0ffee",
     }
     assert version.tags["owner"] == "eve"
-    assert not {"promoted_from", "rolled_back_to"} & version.tags.keys()
+    assert not {"promoted_from", "rolled_back_to", "deployed_at"} & version.tags.keys()
     assert version.tags["promotion_reason"] == "its rule holds"
     folder = mlops("registry.versions").download(version, server)  # By its digest.
     assert (folder / "weights.txt").read_text() == "50.0"
@@ -157,6 +158,22 @@ def test_a_version_becomes_the_champion_there_and_says_where_it_was_trained(
     again = environments.promote()
     assert "is the champion already" in again.summary
     assert environments.there()["versions"].keys() == {"1"}
+
+
+def test_a_version_of_the_same_name_and_number_there_is_another_one(
+    mlops: Rooms, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipelines = {"training": Pipeline([EVALUATE])}
+    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: pipelines)
+    environments = Environments(mlops, tmp_path, empty_database, between=True)
+    environments.train(50.0)
+    client = environments.production
+    client.create_registered_model("sales_staging")
+    with mlops("mlflow_internals").registry_asks(client):
+        client.create_model_version("sales_staging", str(tmp_path))
+        client.copy_model_version("models:/sales_staging/1", "sales_production")
+    assert environments.promote(new="the other one is of another study").promoted
+    assert environments.there()["aliases"]["champion"] == "2"
 
 
 def test_a_worse_one_is_the_challenger_there_and_a_rollback_is_of_there(
@@ -240,7 +257,7 @@ def test_files_that_another_environment_uses_are_not_pruned(
     found = list(
         mlops("registry.retention").find_old(environments.ends[0].config, environments.state, -1)
     )
-    assert [each.name for each in found if each.kind == "version"] == ["2", "1"]
+    assert [each.name for each in found if each.kind == "version"] == ["1", "2"]
     (files,) = [each.name for each in found if each.kind == "files of a run"]
     assert environments.staging.get_model_version("sales_staging", "2").run_id in files
 

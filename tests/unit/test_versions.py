@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.entities.model_registry.model_version_search import ModelVersionSearch
+from mlflow.store.entities import PagedList
 
 from tests.support.rooms import Rooms
 
@@ -58,6 +61,23 @@ def test_a_version_is_found_by_its_number_and_by_an_alias(
 
 def test_without_a_number_it_is_the_champion(mlops: Rooms, server: Any, client: Any) -> None:
     assert str(mlops("registry.versions").find_version("sales", server).version) == "1"
+
+
+def test_all_pages_of_unity_catalogs_search_are_read_and_versions_have_their_tags(
+    mlops: Rooms, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.set_model_version_tag("sales", "2", "owner", "eve")
+
+    def search(asked: str, *, max_results: int, page_token: str = "3") -> PagedList[ModelVersion]:
+        assert (asked, max_results > 1) == ("name = 'sales'", True)
+        found: list[ModelVersion] = [ModelVersionSearch("sales", page_token, 0)]
+        return PagedList(found, {"3": "2", "2": "1"}.get(page_token))
+
+    monkeypatch.setattr(client, "search_model_versions", search)
+    found = mlops("registry.versions").versions_of(client, "sales")
+    assert [(str(each.version), each.tags) for each in found] == [
+        *(("1", {}), ("2", {"owner": "eve"}), ("3", {}))
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""Who may call a server of this project: those who show its token."""
+"""Who may call a server of this project: this machine, and those who show its token."""
 
 import os
 from hmac import compare_digest
+from ipaddress import ip_address
 
 from .errors import TrackingError
 
@@ -26,6 +27,14 @@ def token_of(variable: str, address: str, is_local: bool, otherwise: str = "") -
             "can: choose another one."
         )
     return token or None
+
+
+def is_this_machine(host: str) -> bool:
+    """Return whether a host is the machine itself."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def shows(token: str, authorization: bytes) -> bool:

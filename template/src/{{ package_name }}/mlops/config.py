@@ -296,10 +296,12 @@ class ModelOptions(Options):
     @field_validator("alias")
     @classmethod
     def _names_no_champion(cls, alias: str) -> str:
-        if alias == "champion" or not re.fullmatch(r"[A-Za-z_]\w*", alias):
+        if alias == "champion":
+            raise ValueError("`kedro mlflow promote` gives that one")
+        # MLflow keeps the latter for itself.
+        if not re.fullmatch(r"[A-Za-z_]\w*", alias) or re.fullmatch(r"(?i)latest|v\d+", alias):
             raise ValueError(
-                "it is a name of letters, digits and underscores, and not 'champion': "
-                "`kedro mlflow promote` gives that one"
+                "an alias has letters, digits and underscores, and is not 'latest' or like 'v1'"
             )
         return alias
 
@@ -311,9 +313,7 @@ class _UiOptions(Options):
 
 class _ShippingOptions(Options):
     on_unreachable: Literal["offline", "fail"] = "offline"
-    on_undelivered: Literal["keep", "fail"] | None = (
-        None  # None: fail in a task and where CI is set
-    )
+    on_undelivered: Literal["keep", "fail"] | None = None  # None: fail in a task and in CI.
     deadline: float = Field(default=60, gt=0)
     spill: str | None = None  # A folder of an object store.
     abandoned_after_hours: float = Field(default=24, gt=0)  # A run that was begun for tasks.

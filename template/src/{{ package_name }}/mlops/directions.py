@@ -19,8 +19,6 @@ def direction_of(metric: str) -> str | None:
     name = re.sub(r"([a-z])([A-Z])", r"\1_\2", metric).lower()
     words = set(re.findall(r"[a-z]+\d?|\d+", name))
     found = [direction for direction, known in _WORDS.items() if words.intersection(known.split())]
-    if re.search(
-        r"(^|/)neg(ative)?[^a-z/]", name
-    ):  # Turned round, or of a class that is called so.
+    if re.search(r"(^|/)neg(ative)?[^a-z/]", name):  # Turned round, or of a class of that name.
         return "higher" if "neg" in words and found == ["lower"] else None
     return found[0] if len(found) == 1 else None

@@ -8,10 +8,9 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
-from ipaddress import ip_address
 from typing import Any
 
-from .callers import shows, token_of
+from .callers import is_this_machine, shows, token_of
 from .mlflow_internals import kedro_serves
 from .redaction import KNOWN
 
@@ -22,11 +21,7 @@ _OPEN = "/health"
 @contextmanager
 def guarded(host: str, port: int) -> Iterator[None]:
     """Let Kedro's command serve `create_app`; a TrackingError says that it needs a token."""
-    try:
-        is_local = ip_address(host).is_loopback
-    except ValueError:
-        is_local = host == "localhost"
-    token_of(TOKEN, f"http://{host}:{port}", is_local)
+    token_of(TOKEN, f"http://{host}:{port}", is_this_machine(host))
     with kedro_serves(f"{__name__}:{create_app.__name__}"):
         yield
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException, responses
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
 
@@ -23,10 +23,12 @@ from .pages import public
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.store.entities import PagedList
 
 _T = TypeVar("_T")
 
 _SECONDS_TO_ANSWER = 5
+_PAGE = 100
 _UNAUTHENTICATED = 401
 # Not now: the request took too long, came too early, or there are too many.
 _NOT_NOW = (408, 425, 429)
@@ -97,6 +99,16 @@ def require_reachable(server: PlaceOptions) -> None:
             f"MLflow at {mask('', uri)} cannot be reached{f' ({reason})' if reason else ''}. Start "
             "it, or set shipping.on_unreachable to 'offline' in mlflow.yml to run without it."
         )
+
+
+def pages(search: "Callable[..., PagedList[_T]]", *args: Any, **kwargs: Any) -> Iterator[_T]:
+    """Yield what a search of MLflow's client finds, page by page: it may not fit into memory."""
+    kwargs.setdefault("max_results", _PAGE)
+    page = search(*args, **kwargs)
+    yield from page
+    while page.token:
+        page = search(*args, page_token=page.token, **kwargs)
+        yield from page
 
 
 # --- What errors mean ---

@@ -8,6 +8,7 @@ from ..config import WebhookOptions
 from ..errors import TrackingError, one_line
 from ..project import PACKAGE
 from ..redaction import mask
+from .client import pages
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -86,12 +87,8 @@ def _all(client: "MlflowClient") -> "Iterator[Webhook]":
     from cryptography.fernet import InvalidToken
     from mlflow.exceptions import MlflowException
 
-    token = None
     try:
-        while token != "":
-            page = client.list_webhooks(page_token=token)
-            yield from page
-            token = page.token or ""
+        yield from pages(client.list_webhooks)
     except InvalidToken as error:
         raise TrackingError(
             f"The webhooks of this server were encrypted by another key: give it back to {_KEY}."

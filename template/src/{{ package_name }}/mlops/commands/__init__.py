@@ -80,6 +80,12 @@ def refusals(uri: str, what: str) -> Iterator[None]:
         raise TrackingError(f"MLflow at {mask('', uri)} {what}: {reason_of(error)}.") from error
 
 
+def require_rendered(module: str, otherwise: str) -> None:
+    """Raise a TrackingError if no answer has asked for a module or room of `mlops/`."""
+    if not is_rendered(module):
+        raise TrackingError(otherwise)
+
+
 def of_kedro(*names: str) -> Callable[[click.Command], click.Command]:
     """Add options of `kedro run` to a command, which reads them as Kedro does."""
 

@@ -20,7 +20,7 @@ from ..registry.environments import PromotionTo
 from ..registry.promote import Outcome, Promotion
 from ..registry.report import as_comment, on_screen
 from ..registry.rules import Verdict
-from . import Project, for_project, refusals
+from . import Project, for_project, refusals, require_rendered
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -99,13 +99,13 @@ def command(
 
 
 def _copy_between(source: Environment, target: Environment, *what: Any) -> "ModelVersion":
-    try:
-        from ..migration.transfer import copy_between
-    except ModuleNotFoundError as error:
-        raise TrackingError(
-            "--to: this project was rendered for runs in its own database, and copies no version "
-            "elsewhere. `uv run kedro mlflow update -d tracking_preset=…` says where runs go now."
-        ) from error
+    require_rendered(
+        "migration",
+        "--to: this project was rendered for runs in its own database, and copies no version to "
+        "another server. `uv run kedro mlflow update -d tracking_preset=server` adds what does.",
+    )
+    from ..migration.transfer import copy_between
+
     return copy_between(source, target, *what)
 
 

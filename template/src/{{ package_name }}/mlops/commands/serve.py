@@ -9,12 +9,11 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 
 import click
 
-from ..callers import token_of
+from ..callers import is_this_machine, token_of
 from ..errors import TrackingError
 from ..model.environment import hide_from_children, variables
 from ..registry.versions import CHAMPION
@@ -136,7 +135,7 @@ def _take_token(listener: socket.socket, is_asked: bool) -> str | None:
     try:
         if not is_asked:
             return None
-        is_local = ip_address(listener.getsockname()[0]).is_loopback
+        is_local = is_this_machine(listener.getsockname()[0])
         return token_of(_TOKEN, _url_of(listener), is_local, _OTHERWISE)
     finally:
         os.environ.pop(_TOKEN, None)

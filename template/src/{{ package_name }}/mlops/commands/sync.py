@@ -10,7 +10,7 @@ from ..redaction import mask
 from ..registry import listeners_of
 from ..tracking.shipping.spill import fetch
 from ..tracking.shipping.sync import give_up, reopen, sync
-from . import Project, for_project
+from . import Project, for_project, require_rendered
 
 _ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "was stopped"}
 
@@ -72,13 +72,12 @@ def _end_abandoned(project: Project) -> None:
 
 
 def _migrate(project: Project, source: str) -> None:
-    try:
-        from ..migration import migrate
-    except ModuleNotFoundError as error:
-        raise TrackingError(
-            "--from: this project was rendered for runs in its own database, to which none are "
-            "migrated. Answer where runs go now: `uv run kedro mlflow update -d tracking_preset=…`."
-        ) from error
+    require_rendered(
+        "migration",
+        "--from: this project was rendered for runs in its own database, to which none are "
+        "migrated. Answer where runs go now: `uv run kedro mlflow update -d tracking_preset=…`.",
+    )
+    from ..migration import migrate
 
     report = migrate(source, project.config, project.path, click.echo)
     click.echo("\n".join(report.lines))

@@ -1,15 +1,15 @@
 """`kedro mlflow tune`: searches for better parameters, as tuning.yml says."""
 
 import os
-from importlib.util import find_spec
 from typing import Any
 
 import click
 
 from ..errors import TrackingError
+from ..project import is_rendered
 from . import Project, for_project
 
-_ON_DASK = find_spec("..tuning.dask_workers", __package__) is not None
+_ON_DASK = is_rendered("tuning.dask_workers")
 
 
 @click.command("tune")
@@ -47,7 +47,8 @@ def command(
         )
     if scheduler and given["jobs"]:
         raise click.UsageError(
-            "--jobs is for processes of this machine: Dask's workers run one trial each."
+            "--jobs is for processes of this machine, and --scheduler or DASK_SCHEDULER_ADDRESS "
+            "names Dask's workers, which run one trial each: choose one."
         )
     from kedro.framework.project import settings
 

@@ -4,9 +4,9 @@ import json
 import os
 import re
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from ..callers import is_this_machine
 from ..errors import one_line
 from ..project import is_server
 from .setup import Case, Finding, Setup, ask, failed, first_of, ok, warning
@@ -111,14 +111,6 @@ def encryption(setup: Setup) -> Finding:
         message = "the certificate is not checked, because of MLFLOW_TRACKING_INSECURE_TLS"
         return warning(message, _AUTHORITY)
     return ok("the certificate is good")
-
-
-def is_this_machine(host: str) -> bool:
-    """Return whether a host is the machine itself."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 # Beyond the first, runs are out of order; beyond the second, clouds and tokens refuse requests.

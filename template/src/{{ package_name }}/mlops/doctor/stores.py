@@ -14,11 +14,11 @@ from uuid import uuid4
 
 from ..backend.client import if_exists
 from ..backend.databases import driver_message, opened
+from ..callers import is_this_machine
 from ..config import KedroMlflowConfig
 from ..disk import FileLock, vanished
 from ..errors import one_line
 from ..project import State, is_database, is_server
-from .connection import is_this_machine
 from .setup import MARK, Case, Finding, Setup, failed, first_of, ok, warning
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from ..project import is_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.store.entities import PagedList
     from mlflow.tracing.client import TracingClient
 
 # Tags at the target: which run, model or version of the source something is.
@@ -28,8 +27,6 @@ PARENT_RUN = "mlflow.parentRunId"
 
 # A run with one of these does not change any more.
 ENDED = ("FINISHED", "FAILED", "KILLED")
-
-_PAGE = 100
 
 _T = TypeVar("_T")
 
@@ -151,17 +148,6 @@ def registered_name(name: str, options: ModelOptions | None) -> str:
     """Name a registered model at the target: where names have a schema, in the project's own."""
     schema = options.name.rpartition(".")[0] if options else ""
     return f"{schema}.{name}" if schema and "." not in name else name
-
-
-def pages(search: "Callable[..., PagedList[_T]]", *args: Any, **kwargs: Any) -> Iterator[_T]:
-    """Yield what a search of MLflow's client finds, page by page: it may not fit into memory."""
-    token = None
-    while True:
-        page = search(*args, max_results=_PAGE, page_token=token, **kwargs)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def chunks(items: Iterable[_T], size: int) -> Iterator[list[_T]]:

@@ -2,9 +2,10 @@
 
 from typing import TYPE_CHECKING
 
+from ..backend.client import pages
 from ..errors import TrackingError
 from ..tracking.shipping.batches import LIMITS
-from .endpoints import FROM_MODEL, Endpoint, Migration, chunks, pages
+from .endpoints import FROM_MODEL, Endpoint, Migration, chunks
 from .files import ModelFiles, copy_files, sizes
 from .tracked_runs import identity
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ..backend.artifacts import knows_models
 from ..backend.client import is_transient
 from ..registry.environments import FROM_VERSION, version_key
-from ..registry.versions import make_registered_model
-from .endpoints import Endpoint, Migration, pages, registered_name
+from ..registry.versions import make_registered_model, versions_of
+from .endpoints import Migration, registered_name
 from .files import rename
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def copy_registered_model(migration: Migration, registered: "RegisteredModel") -
     there = _versions_there(migration, name)
     keeps_numbers = None not in there
     numbers = {}
-    for version in versions_of(migration.source, registered.name):
+    for version in versions_of(migration.source.client, registered.name):
         key, number = version_key(version), int(version.version) if keeps_numbers else 0
         found = there.get(key)
         if found is None or int(found.version) < number:
@@ -51,24 +51,12 @@ def _versions_there(migration: Migration, name: str) -> "dict[str | None, ModelV
     replace it.
     """
     there: dict[str | None, ModelVersion] = {}
-    for version in versions_of(migration.target, name):
+    for version in versions_of(migration.target.client, name):
         key = version_key_of(version)
         if key is not None and key in there:
             migration.target.client.delete_model_version(name, there[key].version)
         there[key] = version
     return there
-
-
-def versions_of(endpoint: Endpoint, name: str) -> "list[ModelVersion]":
-    """List the versions of a registered model, the oldest first."""
-    found = [
-        # Unity Catalog's search leaves the tags out.
-        each
-        if isinstance(each.tags, dict)
-        else endpoint.client.get_model_version(name, each.version)
-        for each in pages(endpoint.client.search_model_versions, f"name = '{name}'")
-    ]
-    return sorted(found, key=lambda version: int(version.version))
 
 
 def version_key_of(version: "ModelVersion") -> str | None:

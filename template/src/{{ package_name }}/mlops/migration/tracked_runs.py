@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..backend.client import is_transient, reason_of
+from ..backend.client import is_transient, pages, reason_of
 from ..tracking.shipping.batches import LIMITS
 from ..tracking.shipping.lineage import output_ids
-from .endpoints import FROM_RUN, PARENT_RUN, Endpoint, Migration, chunks, pages
+from .endpoints import FROM_RUN, PARENT_RUN, Endpoint, Migration, chunks
 from .files import RunFiles, copy_files
 
 if TYPE_CHECKING:

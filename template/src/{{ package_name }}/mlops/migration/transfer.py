@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..backend.access import Environment
-from ..backend.client import if_exists
+from ..backend.client import if_exists, pages
 from ..errors import TrackingError
 from ..project import is_database
-from ..registry.versions import make_registered_model
-from .endpoints import ENDED, PARENT_RUN, Endpoint, Migration, experiment_name, noting, pages
+from ..registry.versions import make_registered_model, versions_of
+from .endpoints import ENDED, PARENT_RUN, Endpoint, Migration, experiment_name, noting
 from .logged_models import copy_model, copy_model_metrics
-from .registered_models import copy_registered_model, create_version, model_id_of, versions_of
+from .registered_models import copy_registered_model, create_version, model_id_of
 from .traces import MODEL, RUN, copy_trace
 from .tracked_runs import begin_run, copy_values, finish_run, models_of, runs_in_tags
 
@@ -146,7 +146,7 @@ def _trace(migration: Migration, trace_id: str, experiment_id: str) -> None:
 
 
 def _registered_model(migration: Migration, registered: "RegisteredModel") -> None:
-    for version in versions_of(migration.source, registered.name):
+    for version in versions_of(migration.source.client, registered.name):
         if version.run_id:
             _run(migration, version.run_id)
         if model_id := model_id_of(version):
@@ -164,7 +164,7 @@ def copy_between(
     """Copy one version to the server of another Kedro environment, after its run and its model.
 
     What an earlier call has copied is found there. A TrackingError says that the version's run
-    stays.
+    or model stays.
     """
     migration = Migration(Endpoint.of(source), Endpoint.of(target), target.config, logger.info)
     if _run(migration, str(version.run_id)) is None:
@@ -173,7 +173,11 @@ def copy_between(
             f"({version.run_id}) has not ended, or is deleted."
         )
     if model_id := model_id_of(version):
-        _model(migration, model_id)
+        if _model(migration, model_id) is None:
+            raise TrackingError(
+                f"Version {version.version} of {version.name} cannot be copied: its model "
+                f"({model_id}) is deleted, or was never finished."
+            )
         copy_model_metrics(migration, migration.source.client.get_logged_model(model_id))
     for problem in migration.problems:
         logger.warning("%s", problem)

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ..backend.client import pages
 from ..registry.environments import version_key
-from .endpoints import FROM_MODEL, Migration, noting, pages, registered_name
+from ..registry.versions import versions_of
+from .endpoints import FROM_MODEL, Migration, noting, registered_name
 from .files import Files, ModelFiles, RunFiles, differences, sizes
 from .logged_models import models_from, new_names
-from .registered_models import version_key_of, versions_of
+from .registered_models import version_key_of
 from .traces import find_trace, spans_of
 from .tracked_runs import identity, models_of, runs_from, tags_of
 
@@ -149,8 +151,8 @@ def _of_registered(
     migration: Migration, registered: "RegisteredModel", counts: Counter[str]
 ) -> Iterator[str]:
     name = registered_name(registered.name, migration.config.model)
-    there = versions_of(migration.target, name)
-    for version in versions_of(migration.source, registered.name):
+    there = versions_of(migration.target.client, name)
+    for version in versions_of(migration.source.client, registered.name):
         counts["versions"] += 1
         found = [each for each in there if version_key_of(each) == version_key(version)]
         if len(found) != 1:

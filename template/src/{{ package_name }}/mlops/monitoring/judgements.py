@@ -6,6 +6,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..backend.client import pages
 from ..model.batch import VERSION_TAG
 
 if TYPE_CHECKING:
@@ -40,13 +41,8 @@ def judgements_of(
         f"tags.`{ROWS_TAG}` LIKE '%' AND tags.`{VERSION_TAG}` = '{version.version}' "
         f"AND tags.`model.run_id` = '{version.run_id}'"
     )
-    runs, token = list["Run"](), None
-    while True:
-        page = client.search_runs([experiment_id], of_version, page_token=token)
-        runs += page
-        if not (token := page.token):
-            break
-    runs.sort(key=lambda run: (_date_of(run), run.info.start_time))
+    found = pages(client.search_runs, [experiment_id], of_version)
+    runs = sorted(found, key=lambda run: (_date_of(run), run.info.start_time))
     return [each for run in runs for each in _measured(run)]
 
 

@@ -19,7 +19,7 @@ from ..project import State, is_database
 from ..redaction import mask
 from .comparison import Elsewhere
 from .promote import Outcome, Promotion
-from .versions import CHALLENGER, champion_of, download, find_version
+from .versions import CHALLENGER, champion_of, download, find_version, versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,8 +35,8 @@ CopyBetween: TypeAlias = Callable[
 FROM_VERSION = "moved_from_version"
 # How the tags begin that lead back to where a version was trained, through all environments.
 TRAINING = "training_"
-# How those begin that are about promotions in the environment that a version comes from.
-_OF_PROMOTION = ("promoted_", "promotion_", "rolled_back_", "rollback_")
+# How those begin that are about the environment that a version comes from.
+_OF_ENVIRONMENT = ("promoted_", "promotion_", "rolled_back_", "rollback_", "deployed_")
 _COMMIT = "mlflow.source.git.commit"
 _MAX_VALUE = 250
 _SECONDS_TO_WAIT = 120.0
@@ -118,7 +118,7 @@ class PromotionTo:
             "commit": run.data.tags.get(_COMMIT),
         }
         tags = {f"{TRAINING}{key}": value[:_MAX_VALUE] for key, value in training.items() if value}
-        kept = {k: v for k, v in version.tags.items() if not k.startswith(_OF_PROMOTION)}
+        kept = {k: v for k, v in version.tags.items() if not k.startswith(_OF_ENVIRONMENT)}
         return tags | kept | {FROM_VERSION: version_key(version)}
 
     def _copy_within(
@@ -139,11 +139,11 @@ def _find_copy(client: "MlflowClient", name: str, version: "ModelVersion") -> "M
     """Find the copy of a version that an earlier promotion has made, completely or not."""
     if if_exists(client.get_registered_model, name) is None:
         return None
-    for each in client.search_model_versions(f"name = '{name}'"):
-        # Unity Catalog's search leaves the tags out.
-        found = each if each.tags else client.get_model_version(name, each.version)
-        if found.tags.get(FROM_VERSION) == version_key(version) or each.source == _address(version):
-            return found
+    # Another server's version has the same name and number, and another run.
+    key, source = version_key(version), (_address(version), version.run_id)
+    for each in versions_of(client, name):
+        if each.tags.get(FROM_VERSION) == key or (each.source, each.run_id) == source:
+            return each
     return None
 
 

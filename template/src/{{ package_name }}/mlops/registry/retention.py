@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..backend.client import connect, if_exists
+from ..backend.client import connect, if_exists, pages
 from ..config import KedroMlflowConfig
 from ..project import State
 from .holdout import DIGEST_TAG
-from .versions import PROMOTED_FROM
+from .versions import PROMOTED_FROM, versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,7 +49,7 @@ class Old:
 def find_old(config: KedroMlflowConfig, state: State, days: int) -> Iterator[Old]:
     """Find what is older than so many days and may go."""
     client, now = connect(config.server), time.time()
-    found = _versions_of(client, config)
+    found = versions_of(client, config.model.name) if config.model else []
     kept = _kept(client, config, state, found)
     runs = {str(each.run_id) for each in found if str(each.version) in kept}
     needed = {
@@ -115,24 +115,10 @@ def _kept(
     return kept
 
 
-def _versions_of(client: "MlflowClient", config: KedroMlflowConfig) -> "list[ModelVersion]":
-    if config.model is None:
-        return []
-    return list(client.search_model_versions(f"name = '{config.model.name}'"))
-
-
 def _runs(client: "MlflowClient", config: KedroMlflowConfig) -> "Iterator[Run]":
-    experiment = client.get_experiment_by_name(config.tracking.experiment.name)
-    token: str | None = "" if experiment else None
-    while experiment and token is not None:
-        page = client.search_runs(
-            [experiment.experiment_id],
-            "attributes.status != 'RUNNING'",
-            max_results=_PAGE,
-            page_token=token or None,
-        )
-        yield from page
-        token = page.token or None
+    if experiment := client.get_experiment_by_name(config.tracking.experiment.name):
+        ended = "attributes.status != 'RUNNING'"
+        yield from pages(client.search_runs, [experiment.experiment_id], ended, max_results=_PAGE)
 
 
 def _is_used_elsewhere(client: "MlflowClient", config: KedroMlflowConfig, run: "Run") -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ..backend import artifacts
-from ..backend.client import connect, if_exists, is_missing, reason_of
+from ..backend.client import connect, if_exists, is_missing, pages, reason_of
 from ..backend.databases import UnreachableError
 from ..config import KedroMlflowConfig, ServerOptions
 from ..errors import TrackingError
@@ -72,6 +72,16 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
             otherwise = f"has the alias '{wanted}': give a version's number."
             problem = f"No version of the model '{name}' {_MISSING.get(wanted, otherwise)}"
         raise TrackingError(problem) from error
+
+
+def versions_of(client: "MlflowClient", name: str) -> "list[ModelVersion]":
+    """List the versions of a registered model, the oldest first."""
+    found = [
+        # Unity Catalog's search leaves the tags out.
+        each if isinstance(each.tags, dict) else client.get_model_version(name, each.version)
+        for each in pages(client.search_model_versions, f"name = '{name}'")
+    ]
+    return sorted(found, key=lambda version: int(version.version))
 
 
 def download(version: "ModelVersion", server: ServerOptions, file: str = "") -> Path:

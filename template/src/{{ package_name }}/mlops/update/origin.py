@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -115,19 +115,19 @@ def newest_version(template: Origin, seconds: float = 20) -> str | None:
             error.output,
         ) from error
     tags = [line.partition("refs/tags/")[2] for line in listed.splitlines()]
-    theirs, releases = _newest_in(template, seconds), filter(_is_release, tags)
-    newer = [tag for tag in releases if theirs is None or theirs < Version(tag)]
+    theirs = _newest_in(template, _cloned(template, seconds))
+    newer = [tag for tag in filter(_is_release, tags) if theirs is None or theirs < Version(tag)]
     return max(newer, key=Version, default=None)
 
 
-def _newest_in(template: Origin, seconds: float | None = None) -> Version | None:
+def _newest_in(template: Origin, known: AbstractContextManager[Path]) -> Version | None:
     """Return the newest version that is in what a project was rendered from; none before the first.
 
-    Of a commit the template's repository says it: a tag may have come later, or on another branch.
+    Of a commit the template's clone says it: a tag may have come later, or on another branch.
     """
     if template.commit is None:
         return _version(template.version)
-    with suppress(UpdateError), _cloned(template, seconds) as clone:
+    with suppress(UpdateError), known as clone:
         tags = git(clone, "tag", "--merged", template.commit).split()
         return max(filter(None, map(_version, tags)), default=None)
     return _version(re.sub(r"(-\d+-g)?[0-9a-f]+$", "", template.version))
@@ -245,7 +245,7 @@ def changelog(template: Origin, upto: str) -> str:
             text = git(clone, "show", f"{upto}:CHANGELOG.md")
         except UpdateError:
             return ""
-    theirs, newest = _newest_in(template), Version(upto)
+        theirs, newest = _newest_in(template, nullcontext(clone)), Version(upto)
     new = []
     for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
         version = _version("".join(re.findall(r"^## \[?(v?\d[\w.-]*)", section)))

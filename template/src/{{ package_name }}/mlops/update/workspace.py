@@ -16,7 +16,7 @@ from .origin import SOMEBODY, UpdateError, git, paths_of
 # What stands in files is what git keeps.
 _RAW = "* -text -filter -ident -working-tree-encoding\n"
 
-# Bytes that are no UTF-8, and the characters of nobody's that stand for them.
+# Bytes that are no UTF-8, and the characters of no language that stand for them.
 _ESCAPED = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
 _BYTES = {new: old for old, new in _ESCAPED.items()}
 
@@ -56,7 +56,7 @@ def _fill(copy: Path, project: Path) -> None:
     git(project, "init", "--quiet", "--template=", str(copy))
     (copy / ".git/info").mkdir()
     (copy / ".git/info/attributes").write_text(_RAW, encoding="utf-8")
-    if git(project, "config", "--default", "", "--get", "extensions.partialClone"):
+    if git(project, "config", "--default", "", "--get", "extensions.partialClone").strip():
         # What was left at the server comes, all of it at once.
         git(project, "diff", "--numstat", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "HEAD", ".")
     objects = project / git(project, "rev-parse", "--git-path", "objects").strip()
