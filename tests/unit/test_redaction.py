@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import builtins
 import json
+import logging
 import os
 import pickle
 import re
@@ -407,6 +408,22 @@ def test_the_known_values_of_this_process_are_masked_everywhere_until_they_are_c
         assert mlops("errors").one_line(ValueError("CANARY-1")) == "********"
         assert mlops("errors").TrackingError("CANARY-1").message == "********"
     assert redaction.mask_text("CANARY-1") == "CANARY-1"
+
+
+def test_a_run_within_a_command_forgets_what_it_has_learnt_alone(
+    mlops: Rooms, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`kedro mlflow tune` has many, and goes on."""
+    redaction = mlops("redaction")
+    with redaction.redacted_log():
+        redaction.KNOWN.add({"CANARY-1"})
+        for number in (2, 3):
+            with redaction.redacted_log():
+                redaction.KNOWN.add({f"CANARY-{number}"})
+            assert redaction.KNOWN.values == {"CANARY-1"}
+        logging.getLogger("any").warning("of %s", "CANARY-1")
+    assert caplog.messages == ["of ********"]
+    assert not redaction.KNOWN.values
 
 
 def test_the_journal_holds_no_secret_and_its_names_stay(mlops: Rooms, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from .values import KNOWN, is_masked, mask, mask_text
 
 @contextmanager
 def redacted_log(secrets: Collection[str] = ()) -> Iterator[None]:
-    """Mask secrets in every log message, of any logger; all are forgotten at the end."""
-    make = logging.getLogRecordFactory()
+    """Mask secrets in every log message, of any logger; what is learnt within is then forgotten."""
+    make, known = logging.getLogRecordFactory(), set(KNOWN.values)
 
     def make_redacted(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record = make(*args, **kwargs)
@@ -29,6 +29,7 @@ def redacted_log(secrets: Collection[str] = ()) -> Iterator[None]:
         yield
     finally:
         KNOWN.clear()
+        KNOWN.add(known)  # Of a command that goes on after a run within it.
         if logging.getLogRecordFactory() is make_redacted:
             logging.setLogRecordFactory(make)
 
