@@ -25,6 +25,7 @@ class Asked:
         if kind is not None:
             headers["Content_Type"] = kind
         scope = {
+            "type": "http",
             "path": path,
             "method": method or ("GET" if body is None else "POST"),
             "headers": [

@@ -57,6 +57,8 @@ class Guard:
 
 async def _refuse(send: Any) -> None:
     body = json.dumps({"detail": f"Show the token: Authorization: Bearer ${TOKEN}"}).encode()
-    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
+    length = str(len(body)).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+    headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": 401, "headers": headers})
     await send({"type": "http.response.body", "body": body})
