@@ -51,7 +51,9 @@ def find_old(config: KedroMlflowConfig, state: State, days: int) -> Iterator[Old
     client, now = connect(config.server), time.time()
     found = versions_of(client, config.model.name) if config.model else []
     kept = _kept(client, config, state, found)
-    runs = {str(each.run_id) for each in found if str(each.version) in kept}
+    ages = {str(each.version): _days(now, each.creation_timestamp / 1000) for each in found}
+    goes = {number for number, age in ages.items() if age > days and number not in kept}
+    runs = {str(each.run_id) for each in found if str(each.version) not in goes}
     needed = {
         run.data.tags.get(DIGEST_TAG) for each in runs if (run := if_exists(client.get_run, each))
     }
@@ -65,12 +67,9 @@ def find_old(config: KedroMlflowConfig, state: State, days: int) -> Iterator[Old
         if path.stem not in needed and (age := _days(now, path.stat().st_mtime)) > days:
             yield Old("holdout", path.stem, age, path.unlink)
     for each in found:
-        age = _days(now, each.creation_timestamp / 1000)
-        if age <= days or str(each.version) in kept:
-            runs.add(str(each.run_id))
-            continue
-        delete = partial(client.delete_model_version, each.name, str(each.version))
-        yield Old("version", str(each.version), age, delete)
+        if (number := str(each.version)) in goes:
+            delete = partial(client.delete_model_version, each.name, number)
+            yield Old("version", number, ages[number], delete)
     for run in _runs(client, config):
         age = _days(now, (run.info.end_time or now * 1000) / 1000)
         if age <= days or run.info.run_id in runs or PRUNED in run.data.tags:
