@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..backend.client import connect
 from ..config import KedroMlflowConfig
-from ..errors import TrackingError, listed
+from ..errors import TrackingError, listed, one_line
 from ..model.batch import VERSION_TAG
 from ..monitoring.judgements import (
     DATE_TAG,
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-VERSION = "model_version"  # The column that a batch's predictions have.
+VERSION = "model_version"
+_OF_A_BATCH = (VERSION, "model_run_id")  # What its predictions have beside what was predicted.
 _READERS = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -112,18 +113,18 @@ def _joined(
 
     There it is called `predicted …`, since the truth may have a column of its name.
     """
-    keys = list(on)
+    keys, truth = list(on), truth.drop(columns=list(_OF_A_BATCH), errors="ignore")
     for name, table in (("--predictions", predictions), ("--truth", truth)):
         if missing := [key for key in keys if key not in table.columns]:
             raise TrackingError(f"{name} has no column {listed(missing, 10, str)} to join on.")
-        if keys and table.duplicated(keys).any():
+        if keys and table.dropna(subset=keys).duplicated(keys).any():
             raise TrackingError(f"{name} has several rows of the same {listed(keys, 10, str)}.")
     if VERSION not in predictions.columns:
         raise TrackingError(
             f"--predictions has no column {VERSION}, which a scoring run adds (model.traced in "
             "mlflow.yml): it does not say which version has predicted."
         )
-    columns = [name for name in predictions.columns if name not in {*keys, VERSION, "model_run_id"}]
+    columns = [name for name in predictions.columns if name not in {*keys, *_OF_A_BATCH}]
     renamed = predictions.rename(columns={name: _predicted(name) for name in columns})
     renamed = renamed[[*keys, VERSION, *map(_predicted, columns)]]
     if not keys and len(truth) != len(predictions):
@@ -131,10 +132,13 @@ def _joined(
             f"--predictions has {len(predictions)} rows and --truth {len(truth)}: name the columns "
             "that join them by --on."
         )
-    if keys:
-        joined = truth.merge(renamed, on=keys)
-    else:
-        joined = pd.concat([truth.reset_index(drop=True), renamed], axis=1)
+    # By their place: Parquet keeps an index. A row without a key is nobody's, and has no truth.
+    sides = [each.dropna(subset=keys).reset_index(drop=True) for each in (truth, renamed)]
+    try:
+        joined = pd.merge(*sides, on=keys) if keys else pd.concat(sides, axis=1)
+    except ValueError as error:
+        why = one_line(error).partition(".")[0]
+        raise TrackingError(f"--predictions and --truth cannot be joined: {why}.") from error
     if joined.empty:
         raise TrackingError("No row of --predictions has its truth.")
     if left := len(predictions) - len(joined):
