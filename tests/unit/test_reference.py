@@ -88,9 +88,14 @@ def test_one_row_more_or_less_is_not_seen_in_any_name(data: st.DataObject) -> No
         assert bound not in set(with_one["income"])
 
 
-def written(table: pd.DataFrame, kinds: dict[str, str], slices: tuple[str, ...] = ()) -> str:
-    schema_room, columns_room = room("model.schema"), room("model.columns")
-    columns = [columns_room.Column(name, kind, "object") for name, kind in kinds.items()]
+def written(
+    table: pd.DataFrame,
+    kinds: dict[str, str],
+    slices: tuple[str, ...] = (),
+    ids: tuple[str, ...] = (),
+) -> str:
+    schema_room, column = room("model.schema"), room("model.columns").Column
+    columns = [column(name, kind, "object", is_id=name in ids) for name, kind in kinds.items()]
     schema = schema_room.Schema(columns)
     made = reference.reference_of(reference.as_columns(table), schema, {}, slices)
     with TemporaryDirectory() as folder:
@@ -108,7 +113,87 @@ def test_a_small_group_is_no_slice_nor_known_by_subtraction() -> None:
     assert content["groups"]["sex=f"]["columns"]["age"]["bounds"]
 
 
+def test_nothing_in_it_has_more_than_two_digits() -> None:
+    """The difference of two references would tell of the rows that one has more."""
+    random = np.random.default_rng(5)
+    numbers = random.normal(0, 1, 1013)
+    numbers[:137], numbers[200:217] = math.nan, 1e6
+    table = pd.DataFrame({"x": numbers, "s": random.choice(["a", "b", "c"], 1013)})
+    content = json.loads(written(table, {"x": "double", "s": "string"}, ("s",)))["groups"]
+    assert len(content) == 4
+    for about in content.values():
+        found = [about["rows"]]
+        for column in about["columns"].values():
+            found += [*column["shares"], column["missing"], column["outside"]]
+        assert [float(f"{each:.2g}") for each in found] == found
+    of_all = content[""]["columns"]["x"]
+    assert (of_all["missing"], of_all["outside"]) == (0.14, 0.019)
+
+
+def test_an_id_is_not_described_nor_what_is_no_prediction() -> None:
+    table = pd.DataFrame({"patient": ["a"] * 50, "x": np.arange(50.0)})
+    content = json.loads(written(table, {"patient": "string", "x": "double"}, ids=("patient",)))
+    assert [*content["groups"][""]["columns"]] == ["x"]
+    predicted = table.assign(y=1.0, model_version=1, model_run_id="a")
+    rows = reference.as_columns(table)
+    found = reference.predictions_by_group(reference.as_columns(predicted), rows, (), ["patient"])
+    assert [*found[""]] == ["x", "y"]
+
+
+@pytest.mark.parametrize("kind", ["double", "string", "datetime"])
+@pytest.mark.parametrize(
+    ("missing", "known", "share"),
+    [(9, 91, 0.0), (10, 90, 0.1), (90, 10, 0.9), (91, 9, 1.0), (5, 5, 0.0), (10, 0, 1.0)],
+)
+def test_gaps_are_told_where_neither_they_nor_the_others_are_few(
+    kind: str, missing: int, known: int, share: float
+) -> None:
+    values = {"double": 1.5, "string": "a", "datetime": pd.Timestamp("2020-01-01")}
+    column = pd.Series([None] * missing + [values[kind]] * known, dtype=object)
+    assert reference.distribution_of(column, kind).missing == share
+
+
+@pytest.mark.parametrize(("beyond", "share"), [(9, 0.0), (10, 0.0099), (50, 0.048)])
+def test_few_numbers_beyond_the_fence_are_not_told(beyond: int, share: float) -> None:
+    column = pd.Series([*np.linspace(0, 1, 1000), *[50.0 + n for n in range(beyond)]])
+    assert reference.distribution_of(column, "double").outside == share
+
+
+def test_a_category_that_is_a_secret_is_masked(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = room("redaction").KNOWN
+    known.add({"CANARY-of-a-customer"})
+    try:
+        table = pd.DataFrame({"s": ["CANARY-of-a-customer"] * 20})
+        assert "CANARY" not in written(table, {"s": "string"}, ("s",))
+    finally:
+        known.clear()
+
+
 # --- what it is good for ---
+
+
+def test_what_the_training_had_already_is_no_drift() -> None:
+    """Rare texts, numbers far outside and gaps, in as many of a hundred rows as before."""
+    options = room("monitoring.options").MonitoringOptions()
+    rare = [f"rare {n}" for n in range(200)]
+    texts = pd.Series(["a"] * 400 + ["b"] * 300 + rare + [None] * 100, dtype=object)
+    far = np.linspace(0, 1, 800).tolist() + [50.0 + n for n in range(70)] + [math.nan] * 130
+    for column, kind, share in [
+        (texts, "string", "unseen"),
+        (pd.Series(far), "double", "out_of_range"),
+    ]:
+        found = reference.distribution_of(column, kind)
+        measured = found.drift(1000, found.count(column))
+        assert min(measured[share], measured["missing"]) > 0.07
+        assert options.broken("x", measured, found.before, 1000) == {}
+        assert {*options.broken("x", measured, {}, 1000)} == {"missing", share}
+
+
+def test_the_twenty_most_frequent_categories_have_a_name() -> None:
+    values = [text for n in range(30) for text in [f"c{n:02}"] * (40 - n)]
+    found = reference.distribution_of(pd.Series(values, dtype=object), "string")
+    assert found.names == [f"c{n:02}" for n in range(20)]
+    assert found.buckets[-1] == "(other)"
 
 
 def test_numbers_are_cut_into_deciles_at_short_numbers() -> None:
@@ -136,6 +221,7 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
 KINDS = [
     ([1.0, 2.0, math.nan, 1e9], Distribution([0.5, 0.5], 0, [1.5]), [1, 2], 1, 0),
     ([1, "2", None, "x"], Distribution([0.5, 0.5], 0, [1.5]), [1, 1], 2, 0),
+    ([1.5, 1.5, 1.4], Distribution([0.5, 0.5], 0, [1.5]), [1, 2], 0, 0),  # "from 1.5"
     ([-9.0, 5.0, 99.0], Distribution([0.2, 0.6, 0.2], 0, [4, 6]), [1, 1, 1], 0, 2),
     (["a", "b", None, "z"], Distribution([0.5] * 3, 0, (), ["a", "b"]), [1, 1, 1], 1, 1),
     ([True, False, None], Distribution([0.5] * 3, 0, (), ["true", "false"]), [1, 1, 0], 1, 0),
