@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from tests.support import answers
 from tests.support.databases import Database, PostgreSQL
 from tests.support.machine import free_port
+from tests.support.processes import wait_until
 from tests.support.project import PACKAGE, Project
 from tests.support.stores import Store
 from tests.support.tiny import FIGURE, SLOW, journals, refused, runs, said, tiny
@@ -114,7 +115,7 @@ def test_a_database_that_goes_and_comes_back_in_a_run_gets_everything(
 ) -> None:
     tiny(project, "gone", SLOW)
     process = project.fork("kedro", "run", env={"MLFLOW_TRACKING_URI": direct})
-    wait_for(project.folder / "waiting")
+    wait_until((project.folder / "waiting").exists)
     postgresql.vanish()
     time.sleep(2)
     postgresql.service.start()
@@ -127,13 +128,6 @@ def test_a_database_that_goes_and_comes_back_in_a_run_gets_everything(
     assert run.info.status == "FINISHED"
     assert run.data.metrics.items() >= {"one/score": 0.5, "two/score": 1.0}.items()
     assert not refused(project)
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
 
 
 def test_a_bucket_that_refuses_its_keys_gets_the_files_later(

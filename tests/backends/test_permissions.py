@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from base64 import b64encode
 from typing import Any
 
 import pytest
 
+from tests.support.proxy import basic
 from tests.support.servers import TrackingServer
 
 pytestmark = pytest.mark.usefixtures("as_admin")
@@ -23,8 +23,7 @@ class User:
     def __init__(self, server: TrackingServer, name: str) -> None:
         self.name, self.url = name, server.url
         server.users.create_user(name, PASSWORD)
-        word = b64encode(f"{name}:{PASSWORD}".encode()).decode()
-        self._headers = {"Authorization": f"Basic {word}"}
+        self._headers = {"Authorization": basic(name, PASSWORD)}
 
     def call(self, method: str, path: str, content: Any = None) -> tuple[int, Any]:
         """The status and the content of an answer; JSON goes out for anything but bytes."""

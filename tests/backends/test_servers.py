@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-import urllib.error
-import urllib.request
-from base64 import b64encode
 from stat import S_IMODE
 
 import pytest
@@ -20,16 +17,6 @@ from tests.support.tiny import SLOW, journals, refused, runs, tiny
 pytestmark = pytest.mark.usefixtures("as_admin")
 
 SERVERS = ["team_server", "other_server"]
-
-
-def status(server: TrackingServer, path: str, **headers: str) -> int:
-    """What the server answers to a GET."""
-    request = urllib.request.Request(server.url + path, headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        return error.code
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -97,16 +84,12 @@ def test_strangers_and_strange_names_are_turned_away(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     server: TrackingServer = request.getfixturevalue(name)
-    path = "/api/2.0/mlflow/experiments/get?experiment_id=0"
-    right, wrong = (
-        f"Basic {b64encode(f'admin:{password}'.encode()).decode()}"
-        for password in (ADMIN_PASSWORD, "wrong")
-    )
-    assert status(server, "/health") == 200
-    assert status(server, path) == 401
-    assert status(server, path, Authorization=wrong) == 401
-    assert status(server, path, Authorization=right) == 200
-    assert status(server, path, Authorization=right, Host="elsewhere.example.com") == 403
+    right, wrong = ("admin", ADMIN_PASSWORD), ("admin", "wrong")
+    assert server.status("/health") == 200
+    assert server.status() == 401
+    assert server.status(login=wrong) == 401
+    assert server.status(login=right) == 200
+    assert server.status(login=right, Host="elsewhere.example.com") == 403
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -20,9 +20,11 @@ from optuna.storages import get_storage
 
 from tests.support import answers
 from tests.support.databases import PASSWORD, PostgreSQL
+from tests.support.pages import commands_of, page
 from tests.support.profiles import weekly
 from tests.support.project import Project, call_it
-from tests.support.studies import OPTUNA, Searched, packages
+from tests.support.shared import packages
+from tests.support.studies import OPTUNA, Searched
 from tests.support.tiny import said
 
 # By the page: its commands, and what the tests of this file give in the place of a part of them;
@@ -47,17 +49,17 @@ COMMANDS: dict[str, dict[str, tuple[str, str] | None]] = {
 NAME = "studied"
 
 
-def commands_of(page: str) -> set[str]:
+def shown_by(name: str) -> set[str]:
     """The commands of the project's own that a page shows, in blocks or in a sentence."""
-    text = (answers.REPOSITORY / "docs" / page).read_text("utf-8")
-    blocks = "\n".join(re.findall(r"```(?:sh|console)\n(.*?)```", text, re.DOTALL))
-    shown = re.findall(r"^(?:\$ )?uv run (kedro mlflow .*)$", blocks, re.MULTILINE)
-    return {*shown, *re.findall(r"`(kedro mlflow reproduce [A-Z]+)`", text)}
+    text = page(f"docs/{name}")
+    shown = {each.removeprefix("uv run ") for each in commands_of(text)}
+    found = {each for each in shown if each.startswith("kedro mlflow ")}
+    return {*found, *re.findall(r"`(kedro mlflow reproduce [A-Z]+)`", text)}
 
 
-@pytest.mark.parametrize("page", COMMANDS)
-def test_every_command_of_the_page_is_run(page: str) -> None:
-    assert commands_of(page) == COMMANDS[page].keys()
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_of_the_page_is_run(name: str) -> None:
+    assert shown_by(name) == COMMANDS[name].keys()
 
 
 class Studied(NamedTuple):

@@ -16,11 +16,11 @@ from tests.support import answers
 from tests.support.dask_cluster import Cluster, cluster
 from tests.support.databases import PostgreSQL
 from tests.support.machine import free_port
-from tests.support.processes import Service, listens
+from tests.support.processes import Service, listens, wait_until
 from tests.support.profiles import weekly
 from tests.support.project import Project, copy_of
-from tests.support.serving import wait_until
-from tests.support.studies import OPTUNA, Searched, packages, searching
+from tests.support.shared import packages
+from tests.support.studies import OPTUNA, Searched, searching
 from tests.support.tiny import journals, said
 
 PROXY = """\

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ import yaml
 
 from tests.support import answers
 from tests.support.answers import Render
+from tests.support.rooms import room
 
 # One sheet for each set of variables that a container may have to be told.
 SHEETS = {
@@ -151,19 +153,20 @@ def test_the_bill_of_materials_lists_every_library_as_cyclonedx_wants_it() -> No
     assert all(each.keys() <= known for each in bill["components"])
 
 
-def test_compose_takes_each_label_that_deploy_knows(projects: dict[str, Path]) -> None:
+def test_compose_takes_each_label_that_deploy_gives(
+    projects: dict[str, Path], tmp_path: Path
+) -> None:
+    for words in (["init"], ["commit", "--allow-empty", "--message", "all"]):
+        answers.git(tmp_path, *words, "--quiet")
+    answers.git(tmp_path, "remote", "add", "origin", "https://git.example.com/team/study.git")
+    version = SimpleNamespace(version="7", name="study", run_id="0123")
+    deployment = SimpleNamespace(project=tmp_path, version=version)
+    given = room("deployment.docker")._labels(deployment, baked=True)
     (service,) = yaml.safe_load(read(projects["local"], "compose.yaml"))["services"].values()
-    assert service["build"]["labels"] == {
-        name: f"${{LABEL_{re.sub('[^A-Z]', '_', short.upper())}:-}}"
-        for name in LABELS
-        for short in [name.removeprefix("org.opencontainers.").removeprefix("org.")]
-    }
-
-
-LABELS = [
-    *(f"org.opencontainers.image.{name}" for name in ("source", "revision", "version")),
-    *("org.mlflow.model.name", "org.mlflow.model.version", "org.mlflow.run.id"),
-]
+    labels = service["build"]["labels"]
+    taken = {name: given.get(text[2:].removesuffix(":-}")) for name, text in labels.items()}
+    assert taken == room("deployment.image").labels_of(deployment)
+    assert len(taken) == len(given)
 
 
 @pytest.mark.parametrize("ci", ["github", "gitlab"])

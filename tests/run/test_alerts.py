@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import socket
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ import pytest
 from tests.support import answers
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
+from tests.support.shared import packages
 from tests.support.slow import journals
 from tests.support.tiny import said
 
@@ -34,14 +34,10 @@ INSTANCES = "data/05_model_input/instances.csv"
 SCORE = ("run", "--pipelines", "inference")
 
 
-@pytest.fixture(scope="session")
-def packages(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Apprise and what it needs, in a folder of their own: the project does without."""
-    folder = tmp_path_factory.mktemp("apprise") / "packages"
-    python = str(rendered.environment / "bin" / "python")
-    command = ["uv", "pip", "install", "--quiet", "--python", python, "--target", str(folder)]
-    subprocess.run([*command, "apprise==2.2.0"], check=True)
-    return folder
+@pytest.fixture(scope="module")
+def apprise(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Apprise and what it needs: the project does without."""
+    return packages(rendered, tmp_path_factory, "apprise", "apprise==2.2.0")
 
 
 @pytest.fixture(scope="module")
@@ -106,14 +102,14 @@ def hanging() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def variables(packages: Path, port: int) -> dict[str, str]:
-    return {"APPRISE_URLS": f"json://127.0.0.1:{port}/", "PYTHONPATH": str(packages)}
+def variables(apprise: Path, port: int) -> dict[str, str]:
+    return {"APPRISE_URLS": f"json://127.0.0.1:{port}/", "PYTHONPATH": str(apprise)}
 
 
 def test_what_a_run_has_come_to_is_posted_once(
-    alerting: Project, packages: Path, receiver: Receiver
+    alerting: Project, apprise: Path, receiver: Receiver
 ) -> None:
-    env = variables(packages, receiver.server_address[1])
+    env = variables(apprise, receiver.server_address[1])
 
     def alert(*command: str, code: int = 0) -> tuple[str, list[str]]:
         alerting.kedro(*command, env=env, code=code)
@@ -145,7 +141,7 @@ def test_what_a_run_has_come_to_is_posted_once(
 
 @pytest.mark.parametrize("wrong", ["fails", "hangs", "is away"])
 def test_a_receiver_harms_no_run(
-    wrong: str, alerting: Project, packages: Path, receiver: Receiver, tmp_path: Path
+    wrong: str, alerting: Project, apprise: Path, receiver: Receiver, tmp_path: Path
 ) -> None:
     project = Project(tmp_path / "project", alerting.environment)
     shutil.copytree(alerting.folder, project.folder, ignore=shutil.ignore_patterns("mlflow.db"))
@@ -154,7 +150,7 @@ def test_a_receiver_harms_no_run(
     receiver.status = 500
     with hanging() as silent:
         port = {"fails": receiver.server_address[1], "hangs": silent, "is away": 1}[wrong]
-        done = project.kedro("run", env=variables(packages, port) | {"CI": "true"})
+        done = project.kedro("run", env=variables(apprise, port) | {"CI": "true"})
     screen = said(done.stdout + done.stderr)
     assert "Alerts refuses the alert for good" in screen
     assert "a receiver has not taken it" in screen
@@ -164,7 +160,7 @@ def test_a_receiver_harms_no_run(
     # Once it answers, it can have what it has missed.
     receiver.status = 200
     receiver.posted.clear()
-    env = variables(packages, receiver.server_address[1])
+    env = variables(apprise, receiver.server_address[1])
     project.kedro("mlflow", "sync", "--refused", env=env)
     assert [each["type"] for each in receiver.posted] == ["success"]
 

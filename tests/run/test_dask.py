@@ -23,7 +23,7 @@ from tests.support.machine import free_port
 from tests.support.machines import networks
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, copy_of
-from tests.support.studies import packages
+from tests.support.shared import packages
 from tests.support.tiny import journals, said, small
 
 # In memory: `one`, a table, a model. Two nodes read `one`; the figure is the catalog's.

@@ -15,6 +15,7 @@ import pytest
 
 from tests.support import answers
 from tests.support.machines import Machines
+from tests.support.pages import commands_of, page
 from tests.support.profiles import weekly
 from tests.support.project import Project, files_of
 
@@ -315,11 +316,9 @@ def test_the_commands_of_the_pages_do_what_these_say(watched: tuple[str, Project
     if example != "regression":
         pytest.skip("the pages are about the regression")
     lines = []
-    for page in ("monitoring", "retraining", "governance"):
-        text = (answers.REPOSITORY / f"docs/{page}.md").read_text("utf-8")
-        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
-            found = [line.partition("  #")[0].strip() for line in block.splitlines()]
-            lines += [line for line in found if not line.startswith(ELSEWHERE)]
+    for name in ("monitoring", "retraining", "governance"):
+        lines += commands_of(page(f"docs/{name}.md"))
+    lines = [line for line in lines if not line.startswith(ELSEWHERE)]
     assert {*lines} == {*COMMANDS}
     rows = shifted(example, project)
     score(project, rows)

@@ -19,13 +19,13 @@ from tests.support import answers
 from tests.support.forked_kedro import Forked
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, copy_of
+from tests.support.shared import packages
 from tests.support.studies import (
     OPTUNA,
     PARAMETERS,
     STUDIES,
     TUNING,
     Searched,
-    packages,
     searching,
 )
 

@@ -16,6 +16,7 @@ from wandb.proto import wandb_internal_pb2
 
 from tests.support.answers import REPOSITORY
 from tests.support.project import PACKAGE, Project
+from tests.support.shared import packages
 from tests.support.slow import journals
 
 EXAMPLE = REPOSITORY / "docs" / "examples" / "wandb_sink.py"
@@ -59,23 +60,14 @@ def register_pipelines():
 
 
 @pytest.fixture(scope="session")
-def packages(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """wandb and what it needs, in a folder of their own: the project does without."""
-    folder = tmp_path_factory.mktemp("wandb") / "packages"
+def wandb(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """wandb and what it needs: the project does without."""
     python = str(rendered.environment / "bin" / "python")
-    pip = ["uv", "pip", "--quiet"]
-    pinned = subprocess.run(
-        [*pip, "freeze", "--exclude-editable", "--python", python],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    folder.with_name("constraints.txt").write_text(pinned.stdout)
-    constraints = ["--constraint", str(folder.with_name("constraints.txt"))]
-    target = ["--python", python, "--target", str(folder)]
-    wandb = f"wandb=={version('wandb')}"
-    subprocess.run([*pip, "install", *target, *constraints, wandb], check=True)
-    return folder
+    freeze = ["uv", "pip", "--quiet", "freeze", "--exclude-editable", "--python", python]
+    constraints = tmp_path_factory.mktemp("wandb") / "constraints.txt"
+    constraints.write_bytes(subprocess.check_output(freeze))
+    wanted = ("--constraint", str(constraints), f"wandb=={version('wandb')}")
+    return packages(rendered, tmp_path_factory, "wandb", *wanted)
 
 
 @pytest.fixture
@@ -99,7 +91,7 @@ mirrors:
     return project
 
 
-def offline(project: Project, packages: Path) -> dict[str, str]:
+def offline(project: Project, wandb: Path) -> dict[str, str]:
     """The variables of a machine without a network."""
     places = {
         name: str(project.folder.parent / name)
@@ -108,7 +100,7 @@ def offline(project: Project, packages: Path) -> dict[str, str]:
     return places | {
         "WANDB_MODE": "offline",
         "WANDB_ERROR_REPORTING": "false",
-        "PYTHONPATH": str(packages),
+        "PYTHONPATH": str(wandb),
     }
 
 
@@ -175,8 +167,8 @@ def records(path: Path) -> Iterator[Any]:
             data = b""
 
 
-def test_weights_and_biases_gets_what_mlflow_gets(mirrored: Project, packages: Path) -> None:
-    screen = mirrored.kedro("run", env=offline(mirrored, packages)).stdout
+def test_weights_and_biases_gets_what_mlflow_gets(mirrored: Project, wandb: Path) -> None:
+    screen = mirrored.kedro("run", env=offline(mirrored, wandb)).stdout
     assert "Weights & Biases" not in screen
     assert not journals(mirrored)
     (run,) = mirrored.runs()
@@ -195,9 +187,9 @@ def test_weights_and_biases_gets_what_mlflow_gets(mirrored: Project, packages: P
 
 
 def test_a_run_that_was_killed_is_completed_under_the_same_id(
-    mirrored: Project, packages: Path
+    mirrored: Project, wandb: Path
 ) -> None:
-    variables = offline(mirrored, packages)
+    variables = offline(mirrored, wandb)
     mirrored.kedro("run", env=variables | {"KILLED": "1"}, code=-9)
     assert Offline(mirrored).exit_codes == []
     mirrored.kedro("mlflow", "sync", env=variables)
@@ -215,7 +207,7 @@ def test_a_run_that_was_killed_is_completed_under_the_same_id(
 
 
 def test_without_its_library_it_says_so_and_mlflow_has_the_run(
-    mirrored: Project, packages: Path
+    mirrored: Project, wandb: Path
 ) -> None:
     screen = " ".join(mirrored.kedro("run").stdout.split())
     assert (
@@ -225,7 +217,7 @@ def test_without_its_library_it_says_so_and_mlflow_has_the_run(
     (run,) = mirrored.runs()
     assert run.info.status == "FINISHED"
     assert run.data.metrics["last"] == 7
-    mirrored.kedro("mlflow", "sync", env=offline(mirrored, packages))
+    mirrored.kedro("mlflow", "sync", env=offline(mirrored, wandb))
     assert Offline(mirrored).summary["last"] == 7
     assert len(mirrored.runs()) == 1
     assert not journals(mirrored)

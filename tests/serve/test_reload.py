@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.processes import wait_until
 from tests.support.project import PACKAGE, Project, Trained, answers_at
-from tests.support.serving import Served, serving, wait_until
+from tests.support.serving import Served, serving
 
 
 @pytest.fixture(scope="module")

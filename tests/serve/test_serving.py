@@ -28,10 +28,11 @@ from schemathesis.checks import CHECKS
 
 from tests.support.answers import REPOSITORY
 from tests.support.machine import free_port
+from tests.support.processes import wait_until
 from tests.support.profiles import examples
 from tests.support.project import PACKAGE, Project, Trained, answers_at, copy_of
 from tests.support.rooms import PACKAGE as NAME
-from tests.support.serving import JSON, Answer, Served, serving, wait_until
+from tests.support.serving import JSON, Answer, Served, serving
 
 TOKEN = "CANARYCANARY-a-token"
 SHOWN = {"Authorization": f"Bearer {TOKEN}"}

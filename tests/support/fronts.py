@@ -10,7 +10,6 @@ import json
 import re
 import ssl
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.support import issuer
-from tests.support.proxy import Answerer, Guard, Request, proxy_of
+from tests.support.proxy import Answerer, Guard, Request, basic, proxy_of
 from tests.support.servers import ADMIN_PASSWORD, PROXY_PASSWORD, TrackingServer
 
 _SIGNED = re.compile(
@@ -107,8 +106,7 @@ class Tokens:
         if request.headers.get("Authorization") != f"Bearer {self.accepted}":
             return 401
         del request.headers["Authorization"]
-        admin = b64encode(f"admin:{ADMIN_PASSWORD}".encode()).decode()
-        request.headers["Authorization"] = f"Basic {admin}"
+        request.headers["Authorization"] = basic("admin", ADMIN_PASSWORD)
         return None
 
 
@@ -125,8 +123,7 @@ def oauth2_proxy(folder: Path) -> Guard:
             return status
         name = issuer.subject(request.headers["Authorization"].partition(" ")[2])
         del request.headers["Authorization"]
-        login = b64encode(f"{name}:{PROXY_PASSWORD}".encode()).decode()
-        request.headers["Authorization"] = f"Basic {login}"
+        request.headers["Authorization"] = basic(name, PROXY_PASSWORD)
         return None
 
     return guard

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import urllib.request
@@ -13,6 +12,7 @@ from typing import Any
 
 from tests.support.machine import free_port
 from tests.support.project import Project, listening
+from tests.support.proxy import basic
 
 PASSWORD = "CANARY-pass-phrase"
 
@@ -81,11 +81,10 @@ class GuardedServer:
 
     def call(self, method: str, path: str, **content: Any) -> Any:
         """Call the server as its admin."""
-        word = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
         request = urllib.request.Request(
             f"{self.url}/api/{path}",
             json.dumps(content).encode() if method != "GET" else None,
-            {"Authorization": f"Basic {word}", "Content-Type": "application/json"},
+            {"Authorization": basic("admin", PASSWORD), "Content-Type": "application/json"},
             method=method,
         )
         with urllib.request.urlopen(request, timeout=30) as response:

@@ -44,11 +44,8 @@ class Service:
                 user=self._user,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 120
-        while not self._ready():
-            assert self._process.poll() is None, self.log.read_text(errors="replace")[-4000:]
-            assert time.monotonic() < deadline, f"{self.command[0]} does not come up"
-            time.sleep(0.1)
+        wait_until(lambda: self._is_over() or self._ready())
+        assert not self._is_over(), self.log.read_text(errors="replace")[-4000:]
 
     def stop(self, number: Signals = SIGINT) -> None:
         """Stop all of its processes and wait for the first one's end."""
@@ -63,6 +60,9 @@ class Service:
                 self._process.wait(timeout=10)
         self._process = None
 
+    def _is_over(self) -> bool:
+        return self._process is None or self._process.poll() is not None
+
     @property
     def group(self) -> int:
         """The number of its process group."""
@@ -75,3 +75,11 @@ def listens(port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 120) -> None:
+    """Wait for something that comes about in a moment, and much later on a busy machine."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come about"
+        time.sleep(0.1)

@@ -185,7 +185,12 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+def basic(user: str, password: str) -> str:
+    """The header by which somebody signs in."""
+    return f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
 def basic_auth(user: str, password: str) -> Guard:
     """Let one user through, with this password."""
-    expected = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+    expected = basic(user, password)
     return lambda request: None if request.headers.get("Authorization") == expected else 401

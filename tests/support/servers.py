@@ -6,6 +6,8 @@ import json
 import os
 import re
 import subprocess
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,7 @@ from tests.support.databases import PASSWORD
 from tests.support.machine import free_port
 from tests.support.processes import Service
 from tests.support.project import Project, answers_at
+from tests.support.proxy import basic
 
 ADMIN_PASSWORD = "CANARY-admin-password"
 # What a proxy shows that signs people in.
@@ -30,6 +33,9 @@ SECRETS = {
     "MLFLOW_FLASK_SERVER_SECRET_KEY": "CANARY-secret-key",
     "DATABASE_PASSWORD": PASSWORD,
 }
+
+# What all who are let in may read.
+FIRST = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 
 WEBHOOK_SECRET = "CANARY-webhook-secret"
 # Webhooks may call this machine, and have a key for their secrets.
@@ -68,6 +74,18 @@ class TrackingServer:
             "MLFLOW_TRACKING_USERNAME": user,
             "MLFLOW_TRACKING_PASSWORD": password,
         }
+
+    def status(
+        self, path: str = FIRST, login: tuple[str, str] | None = None, **headers: str
+    ) -> int:
+        """What it answers to a GET by somebody, or by a stranger."""
+        headers |= {"Authorization": basic(*login)} if login else {}
+        request = urllib.request.Request(self.url + path, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
 
     @property
     def users(self) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.machine import free_port
+from tests.support.processes import wait_until
 from tests.support.project import Project, answers_at
 
 JSON = "application/json"
@@ -136,10 +136,3 @@ def _started(
         with suppress(ProcessLookupError):
             os.killpg(process.pid, SIGKILL)
         process.wait(timeout=30)
-
-
-def wait_until(condition: Any, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it has not come about"
-        time.sleep(0.1)

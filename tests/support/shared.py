@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests.support.project import Project
 
 
 def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
@@ -29,3 +32,18 @@ def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], ob
             make(folder)
             ready.touch()
     return folder
+
+
+def packages(project: Project, factory: pytest.TempPathFactory, name: str, *wanted: str) -> Path:
+    """A folder of packages that a project's environment lacks, made once for all processes.
+
+    Args:
+        wanted: what `uv pip install` is to install there.
+    """
+
+    def install(folder: Path) -> None:
+        command = ["uv", "pip", "install", "--quiet", "--target", str(folder)]
+        command += ["--python", str(project.environment / "bin" / "python")]
+        subprocess.run([*command, *wanted], check=True)
+
+    return shared(factory, name, install)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna import Study, get_all_study_names, load_study
 
+from tests.support.processes import wait_until
 from tests.support.project import Project
-from tests.support.shared import shared
 from tests.support.tiny import small
 
 # `rows` is above all that is searched; `broken` never ends well, `slow` takes its time.
@@ -66,19 +61,7 @@ trials: 12
 """
 STUDIES = ".kedro_mlflow/tuning/studies.log"
 
-
 OPTUNA = ("--no-deps", "optuna>=5,<6", "colorlog", "tqdm")
-
-
-def packages(rendered: Project, factory: pytest.TempPathFactory, name: str, *wanted: str) -> Path:
-    """A folder of packages that the environment of the tests' projects lacks."""
-
-    def install(folder: Path) -> None:
-        command = ["uv", "pip", "install", "--quiet", "--target", str(folder)]
-        command += ["--python", str(rendered.environment / "bin" / "python")]
-        subprocess.run([*command, *wanted], check=True)
-
-    return shared(factory, name, install)
 
 
 def searching(project: Project) -> Project:
@@ -142,18 +125,18 @@ class Searched:
         self, complete: int, processes: int = 1, attribute: str = "process", given_up: int = 0
     ) -> None:
         """Wait until so many trials are complete, and so many processes have taken part."""
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            with suppress(Exception):  # There is no study yet, or a trial is being begun.
-                study = self.study()
-                trials = study.trials
-                stale = sum(name.startswith("stale/") for name in study.user_attrs)
-                done = sum(trial.state.name == "COMPLETE" for trial in trials)
-                seen = {trial.user_attrs.get(attribute) for trial in trials} - {None}
-                if done >= complete and len(seen) >= processes and stale >= given_up:
-                    return
-            time.sleep(0.05)
-        pytest.fail("the search does not begin")
+
+        def has_come() -> bool:
+            if not get_all_study_names(self.storage):
+                return False
+            study = self.study()
+            trials = study.trials
+            stale = sum(name.startswith("stale/") for name in study.user_attrs)
+            done = sum(trial.state.name == "COMPLETE" for trial in trials)
+            seen = {trial.user_attrs.get(attribute) for trial in trials} - {None}
+            return done >= complete and len(seen) >= processes and stale >= given_up
+
+        wait_until(has_come)
 
     def lost_nothing(self, trials: int) -> set[int]:
         """Check that so many trials count, each once; the numbers of those that were given up."""

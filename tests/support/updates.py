@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support import answers, versions
@@ -13,6 +14,15 @@ ALONE = {
     "XDG_CONFIG_HOME": "/nonexistent",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+
+
+# Examples of environments, which are their owner's from the beginning: only new projects get them.
+EXAMPLES = ("conf/production/", "conf/staging/")
+
+
+def is_in(path: str, folders: Iterable[str]) -> bool:
+    """Whether a path is one of these files, or in one of these folders."""
+    return any(Path(path).is_relative_to(each) for each in folders)
 
 
 def status(project: Project) -> str:

@@ -1,18 +1,21 @@
 """Each command that a page shows is run by a test, or says here why it is not.
 
-A command is looked up by its first words. The file of the test that runs it has its options too, or
-takes the commands from the page.
+A command is looked up by its first words. The file of the test that runs it, or what helps it, has
+these words and all options of the command; or it takes the commands from the page.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.support import answers
+from tests.support.pages import DOCS, commands_of
 
-PAGES = [answers.REPOSITORY / "README.md", *sorted((answers.REPOSITORY / "docs").glob("*.md"))]
+TESTS = answers.REPOSITORY / "tests"
+PAGES = [answers.REPOSITORY / "README.md", *DOCS]
 
 UPDATE, MONITOR = "update/test_command.py", "run/test_monitoring.py"
 # The first words of a command, and the test that runs it. The longest that fit count.
@@ -48,7 +51,7 @@ RUN_BY = {
     "uv run kedro run --runner DaskRunner": "run/test_dask.py",
     "uv run kedro run": "run/test_run.py",
     "uv run kedro mlflow deploy": "deploy/test_databricks.py",
-    "uv run kedro mlflow deploy --version 3": "deploy/test_deploy.py",
+    "uv run kedro mlflow deploy --version": "deploy/test_deploy.py",
     "uv run kedro mlflow deploy --env": "deploy/test_deploy.py",
     "uv run kedro mlflow doctor": "run/test_doctor.py",
     "uv run kedro mlflow judge": MONITOR,
@@ -72,6 +75,16 @@ RUN_BY = {
     "uv run kedro server start": "run/test_retraining.py",
     "curl http://127.0.0.1:8000/run": "run/test_retraining.py",
 }
+# How a test says what it does not say as the page does.
+SAID_AS = {
+    "uvx --with copier-template-extensions copier copy": "copier copy",
+    "for name in ci template-update": "template-update.yml",
+    "sed 's|^    shell: bash|": "working-directory: ",
+    # As the screen says.
+    "git checkout HEAD -- . && git clean": "Or take it back: ",
+    "uv run dask": "distributed.cli.dask_",
+    "uv run kedro mlflow promote --dry-run --version pull_request_12 --report": "service.judge",
+}
 # What no test runs, and why.
 NOT_RUN = {
     "curl": "tests/serve/test_serving.py sends the same request by Python",
@@ -81,19 +94,6 @@ NOT_RUN = {
     "cp -r production challenger": "it prepares what needs a cluster",
     "sed --in-place 's/^namespace": "it prepares what needs a cluster",
 }
-# A line of .env.
-VARIABLE = re.compile(r"[A-Z_]+=\S*")
-
-
-def commands_of(text: str) -> list[str]:
-    """The commands of a page: lines of its blocks for a shell, and those after a prompt."""
-    found = re.findall(r"^```console\n\$ (.*)$", text, re.MULTILINE)
-    for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        whole = re.sub(r"(<< 'END').*?^END$", r"\1", block.replace("\\\n", ""), flags=re.M | re.S)
-        found += [re.split(r"\s+#\s", line)[0].strip() for line in whole.splitlines()]
-    return [line for line in found if line and not VARIABLE.fullmatch(line)]
-
-
 COMMANDS = [(page.name, each) for page in PAGES for each in commands_of(page.read_text("utf-8"))]
 
 
@@ -112,10 +112,21 @@ def test_pages_have_commands() -> None:
 def test_a_command_is_run_by_a_test_or_says_why_not(page: str, command: str) -> None:
     key = first_words(command)
     assert key, f"No test runs `{command}`: add one to RUN_BY, or a reason to NOT_RUN"
-    if key in RUN_BY:
-        test = (answers.REPOSITORY / "tests" / RUN_BY[key]).read_text("utf-8")
-        options = re.findall(r"(?<=\s)--[\w-]+", command.removeprefix(key))
-        assert page in test or [each for each in options if f'"{each}"' not in test] == []
+    if key in NOT_RUN or page in (TESTS / RUN_BY[key]).read_text("utf-8"):
+        return
+    words = re.split(r"\s(?=--)", SAID_AS.get(key, key.rpartition("kedro ")[2]))
+    options = re.findall(r"(?<=\s)--[\w-]+", command.removeprefix(key))
+    said = words_of(TESTS / RUN_BY[key])
+    assert [each for each in [*words, *options] if each not in said] == []
+
+
+def words_of(test: Path) -> str:
+    """All words of a test and of what it imports from `tests/support/`, with a space between."""
+    text = test.read_text("utf-8")
+    imported = " ".join(re.findall(r"^from tests\.support\b(.*)", text, re.MULTILINE))
+    helpers = [TESTS / "support" / f"{name}.py" for name in re.findall(r"\w+", imported)]
+    texts = [text, *(each.read_text("utf-8") for each in helpers if each.exists())]
+    return re.sub(r'[",\s]+', " ", " ".join(texts))
 
 
 def test_the_table_has_nothing_that_no_page_shows() -> None:

@@ -9,15 +9,11 @@ import pytest
 
 from tests.support import answers
 from tests.support.answers import Render
+from tests.support.pages import DOCS, commands_of, page
 from tests.support.rooms import EXAMPLES
 
-DOCS = sorted((answers.REPOSITORY / "docs").glob("*.md"))
 PAGES = [*sorted(answers.REPOSITORY.glob("*.md")), *DOCS]
 WRITTEN = [path for path in PAGES if path.name != "CHANGELOG.md"]
-
-
-def page(name: str) -> str:
-    return (answers.REPOSITORY / name).read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -199,9 +195,10 @@ def test_the_words_are_plain() -> None:
 
 
 def test_an_adopted_project_gets_the_libraries_of_a_rendered_one(render: Render) -> None:
-    (command,) = re.findall(r"^uv add (.*)$", page("docs/adopting.md"), re.MULTILINE)
+    shown = commands_of(page("docs/adopting.md"))
+    (command,) = (each for each in shown if each.startswith("uv add "))
     rendered = (render() / "pyproject.toml").read_text(encoding="utf-8")
-    assert [name for name in command.split() if f"    {name},\n" not in rendered] == []
+    assert [name for name in command.split()[2:] if f"    {name},\n" not in rendered] == []
 
 
 def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:

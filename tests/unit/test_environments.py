@@ -9,19 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kedro.pipeline import Pipeline, node
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 
+from tests.support.promoting import PIPELINES, RULES
 from tests.support.rooms import Rooms
 
-RULES = {
-    "holdout": "rows",
-    "predictions": "predictions",
-    "thresholds": {"rmse": {"max": 60}},
-    "improvement": {"rmse": {"better": "lower"}},
-}
-EVALUATE = node(lambda rows, predictions: {}, ["rows", "predictions"], "evaluation", name="measure")
 # What of a promotion in staging must not come along: it would be the way back to a version there.
 OF_STAGING = {"promoted_from": "7", "promotion_reason": "all rules hold", "rolled_back_to": "5"}
 
@@ -122,8 +115,7 @@ def environments(
     empty_database: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Environments:
-    pipelines = {"training": Pipeline([EVALUATE])}
-    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: pipelines)
+    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: PIPELINES)
     return Environments(mlops, tmp_path, empty_database, request.param == "between")
 
 
@@ -248,8 +240,7 @@ def _stopped_before(call: int) -> Iterator[list[str]]:
 def test_files_that_another_environment_uses_are_not_pruned(
     mlops: Rooms, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipelines = {"training": Pipeline([EVALUATE])}
-    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: pipelines)
+    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: PIPELINES)
     environments = Environments(mlops, tmp_path, empty_database, between=False)
     for rmse in (50.0, 55.0, 40.0):
         environments.train(rmse)

@@ -11,18 +11,8 @@ import pytest
 from kedro.pipeline import Pipeline, node
 from mlflow import MlflowClient
 
+from tests.support.promoting import PIPELINES, RULES
 from tests.support.rooms import Rooms
-
-RULES = {
-    "holdout": "rows",
-    "predictions": "predictions",
-    "thresholds": {"rmse": {"max": 60}},
-    "improvement": {"rmse": {"better": "lower"}},
-}
-
-
-EVALUATE = node(lambda rows, predictions: {}, ["rows", "predictions"], "evaluation", name="measure")
-PIPELINES = {"training": Pipeline([EVALUATE])}
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ import prometheus_client.multiprocess
 import pytest
 
 from tests.support.asgi import Asked
+from tests.support.processes import wait_until
 from tests.support.rooms import Rooms
-from tests.support.serving import wait_until
 
 # Speaks as worker.py does, and does what its folder's name says.
 WORKER = """

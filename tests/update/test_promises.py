@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import answers, versions
 from tests.support.profiles import weekly
+from tests.support.updates import EXAMPLES, is_in
 
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
 
@@ -47,7 +48,7 @@ class Updated:
     yours: list[str]
 
     def is_yours(self, path: str) -> bool:
-        return path in IGNORED or any(Path(path).is_relative_to(owned) for owned in self.yours)
+        return is_in(path, [*IGNORED, *self.yours])
 
 
 @pytest.fixture(scope="module", params=PARAMS, ids=list(map(name_of, CASES)))
@@ -113,8 +114,6 @@ def deleted(project: Path) -> list[str]:
 OLDER = {"package_folder": "diabetes_progression"}
 # Only projects that began with version 1 have it.
 OLD_NAMES = "/mlops/old_names.py"
-# Examples, which are their owner's from the beginning: only new projects get them.
-EXAMPLES = ("conf/production/", "conf/staging/")
 
 # --- a project that nobody has edited ---
 

@@ -11,6 +11,7 @@ from copier import run_update
 
 from tests.support import answers, versions
 from tests.support.profiles import weekly
+from tests.support.updates import EXAMPLES
 
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
 
@@ -19,7 +20,6 @@ SHEETS = {
     preset: answers.coherent({"tracking_preset": preset})
     for preset in answers.choices(answers.questions()["tracking_preset"])
 }
-EXAMPLES = ("conf/production/", "conf/staging/")
 PAIRS = list(itertools.permutations(SHEETS, 2))
 SHEETS |= {
     f"{preset}-{database}-{store}": {

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -22,6 +21,7 @@ import yaml
 
 from tests.support import answers, versions
 from tests.support.answering import answering
+from tests.support.ci import shell
 from tests.support.profiles import weekly
 from tests.support.project import Project
 from tests.support.updates import ALONE, conflict, out_of_reach
@@ -67,25 +67,13 @@ class Service:
         shutil.rmtree(self.folder, ignore_errors=True)
         clone = ["clone", "--quiet", "--depth", "1", self.remote.as_uri(), str(self.folder)]
         answers.git(self.remote, *clone)
-        tools = self.remote.with_name("tools")
         project = Project(self.folder, self.environment)
-        variables = project.variables(ALONE | dict(env))
-        variables["PATH"] = f"{tools}{os.pathsep}{variables['PATH']}"
-        # `uv run` finds the environment that is there.
-        variables["UV_PROJECT_ENVIRONMENT"] = str(self.environment)
+        path = f"{self.remote.with_name('tools')}{os.pathsep}{os.environ['PATH']}"
         screen = ""
         for script in scripts:
-            result = subprocess.run(
-                ["bash", "-eo", "pipefail", "-c", script],
-                cwd=self.folder / cwd,
-                env=variables,
-                capture_output=True,
-                text=True,
-                timeout=300,
-                check=False,
-            )
-            screen += result.stdout + result.stderr
-            assert result.returncode == 0, screen
+            code, shown = shell(project, script, {**ALONE, **env, "PATH": path}, cwd)
+            screen += shown
+            assert code == 0, screen
         return screen
 
 
