@@ -8,17 +8,36 @@ import shutil
 import socket
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+# Lower than what the kernel gives to connections, and to servers that take any.
+PORTS = range(15_000, 32_000)
+LAST_PORT = Path(tempfile.gettempdir()) / f"tests-last-port-{os.geteuid()}"
+
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    """A port that nobody listens on, and that no other test or connection gets meanwhile.
+
+    The processes that run tests take one after the other, from a file that they share.
+    """
+    with LAST_PORT.open("a+") as shared:
+        fcntl.flock(shared, fcntl.LOCK_EX)
+        shared.seek(0)
+        last = int(shared.read() or PORTS.start)
+        port: int = next(each for each in (*range(last + 1, PORTS.stop), *PORTS) if _is_free(each))
+        shared.truncate(0)
+        shared.write(str(port))
     return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe, suppress(OSError):
+        probe.bind(("", port))
+        return True
+    return False
 
 
 def program(name: str, package: str) -> str:
