@@ -155,8 +155,7 @@ def test_a_version_becomes_the_champion_there_and_says_where_it_was_trained(
 def test_a_version_of_the_same_name_and_number_there_is_another_one(
     mlops: Rooms, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipelines = {"training": Pipeline([EVALUATE])}
-    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: pipelines)
+    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: PIPELINES)
     environments = Environments(mlops, tmp_path, empty_database, between=True)
     environments.train(50.0)
     client = environments.production
