@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from ..errors import TrackingError, shortened
-from ..redaction import mask_text
 from ..tracking.capture.inputs import digest_of
 from ..tracking.capture.sources import LOCK, LOCK_FILE, lock_digest
 
@@ -129,7 +128,7 @@ def called(
     if result.returncode and check:
         end = "\n".join((result.stdout + result.stderr).strip().splitlines()[-20:])
         shown = shortened(" ".join(command), 120)
-        raise TrackingError(f"`{shown}` failed with {result.returncode}:\n{mask_text(end)}")
+        raise TrackingError(f"`{shown}` failed with {result.returncode}:\n{end}")
     return "" if result.returncode else result.stdout
 
 
