@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,9 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from tests.support.answers import REPOSITORY
 from tests.support.rooms import room
 
 reference = room("monitoring.reference")
@@ -35,6 +40,8 @@ TEXTS = st.lists(st.sampled_from(["a", "b", "c", None, *"defghij"]), max_size=12
 
 @given(NUMBERS)
 @example([float(number) for number in range(100)])  # Short numbers, each of one row.
+@example([*map(float, range(60)), *[math.inf, -math.inf] * 60])
+@example([number * 1e306 for number in range(-90, 90)])  # No float holds how far they are apart.
 @settings(max_examples=200)
 def test_no_number_of_few_rows_and_no_small_bucket_is_in_it(values: list[float]) -> None:
     column = pd.Series(values, dtype=float)
@@ -227,6 +234,7 @@ KINDS = [
     ([True, False, None], Distribution([0.5] * 3, 0, (), ["true", "false"]), [1, 1, 0], 1, 0),
     # As JSON and as pandas have it.
     ([1, 1.0, "1", 3], Distribution([0.5, 0.5], 0, (), ["1"]), [3, 1], 0, 1),
+    ([1.0, 1.0, 3.0], Distribution([0.5, 0.5], 0, (), ["1"]), [2, 1], 0, 1),  # Without a gap.
     ([["a"], {"b": 1}], Distribution([0.5, 0.5], 0, (), ["a"]), [0, 2], 0, 2),
     ([pd.Timestamp("2020-01-01"), None], Distribution(), [1], 1, 0),
 ]
@@ -241,6 +249,26 @@ def test_each_kind_of_value_is_counted(
     assert len(distribution.buckets) == len(distribution.shares)
 
 
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (pd.Series([True, False]), "category"),
+        (pd.Series(["a", "b"], dtype="category"), "category"),
+        (pd.Series([1, 2]), "double"),
+        (pd.Series([1, None], dtype="Int64"), "double"),
+        (pd.Series(["a", None]), "string"),
+        (pd.Series(["a", "b"], dtype="string"), "string"),
+        (pd.Series(["a", 1], dtype=object), ""),
+        (pd.Series([["a"], ["b"]]), ""),
+        (pd.Series([date(2020, 1, 1)] * 2), ""),
+        (pd.to_datetime(pd.Series(["2020-01-01"])), ""),
+    ],
+    ids=lambda each: str(each.dtype) if isinstance(each, pd.Series) else each,
+)
+def test_predictions_are_described_by_what_they_are(values: pd.Series[Any], kind: str) -> None:
+    assert reference.kind_of(values) == kind
+
+
 def test_a_shift_is_measured_and_the_same_data_are_not_one() -> None:
     random = np.random.default_rng(3)
     before = pd.Series(random.normal(0, 1, 1000))
@@ -253,6 +281,22 @@ def test_a_shift_is_measured_and_the_same_data_are_not_one() -> None:
     assert moved["p_value"] < 1e-6
 
 
+def test_the_rules_of_a_new_project_are_those_without_a_file() -> None:
+    path = REPOSITORY / "template/conf/base/monitoring.yml.jinja"
+    content = yaml.safe_load(re.sub(r"{{.*}}", "[]", path.read_text("utf-8")))
+    options = room("monitoring.options").MonitoringOptions()
+    assert options.model_dump() == content
+    assert type(options).model_validate({"rules": None, "columns": None}) == options
+
+
+def test_a_rule_that_nobody_knows_is_refused() -> None:
+    options = room("monitoring.options").MonitoringOptions
+    cases: list[Any] = [{"rules": {"ps": 1}}, {"columns": {"a": {"ps": 1}}}, {"rule": {}}]
+    for wrong in cases:
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            options.model_validate(wrong)
+
+
 def test_rules_that_are_broken() -> None:
     options = room("monitoring.options").MonitoringOptions(
         rules={"psi": 0.2}, columns={"b": {"missing": 0.5}, "c": {"psi": None}}
@@ -263,6 +307,9 @@ def test_rules_that_are_broken() -> None:
     assert "unseen" not in options.broken("a", far, {"unseen": 0.18}, 1000)
     assert options.broken("b", far, {}, 1000) == {"psi": 0.2, "unseen": 0.05}
     assert options.broken("c", far, {}, 1000) == {"missing": 0.05, "unseen": 0.05}
+    # A limit is the most that may be, and what the training did not have at all is none.
+    assert "psi" not in options.broken("a", {**far, "psi": 0.2}, {}, 1000)
+    assert options.broken("a", {"missing": 1.0}, {"missing": 1.0}, 1000) == {}
     # Ten rows look like a shift now and then, and one of them is more than five in a hundred.
     few = {"psi": 0.3, "p_value": 0.2, "missing": 0.1, "unseen": 0.1}
     assert options.broken("a", few, {}, 10) == {}

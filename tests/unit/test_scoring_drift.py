@@ -80,8 +80,8 @@ def scoring(
 def test_the_same_rows_are_no_drift_in_any_column_or_group(
     scoring: Callable[..., Scoring],
 ) -> None:
-    made = scoring()
-    metrics, tag = made.score(BEFORE, PREDICTED)
+    made, index = scoring(), [7] * len(BEFORE)  # Whatever the tables are labelled with.
+    metrics, tag = made.score(BEFORE.set_axis(index), PREDICTED.set_axis(index))
     assert tag == "none"
     psi = {name for name in metrics if name.endswith("/psi")}
     columns = ("x", "s", "predictions/y")
@@ -128,6 +128,13 @@ def test_what_is_not_there_is_not_measured(scoring: Callable[..., Scoring], case
     found = {name.removeprefix("drift/").removesuffix("/psi") for name in metrics if "psi" in name}
     assert found & {"predictions/y", "s_f/predictions/y", "x", "s_f/x"} == measured
     assert tag == "none"
+
+
+def test_predictions_that_are_no_table_are_said_to_be_none(
+    scoring: Callable[..., Scoring], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert scoring().score(BEFORE, {"mean": 1.0}) == ({}, None)
+    assert "The drift of the data is not tracked: predictions of dict are no table" in caplog.text
 
 
 def test_the_first_table_of_the_inputs_name_counts(scoring: Callable[..., Scoring]) -> None:

@@ -269,7 +269,6 @@ def predictions_by_group(
 def as_columns(table: Any) -> Columns:
     """Return the columns of a table of pandas or Polars."""
     if isinstance(table, pd.DataFrame):
-        table = table.reset_index(drop=True)
         return {str(name): table.iloc[:, place] for place, name in enumerate(table.columns)}
     return {str(name): pd.Series(table[name].to_list()) for name in table.columns}
 
