@@ -314,6 +314,23 @@ def test_a_check_that_hangs_ends_in_seconds(mlops: Rooms) -> None:
     assert "no answer within 0.1 seconds" in finding.message
 
 
+def test_the_import_of_mlflow_is_none_of_a_servers_time(
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    doctor, order = mlops("doctor"), list[str]()
+    monkeypatch.setattr(doctor, "import_mlflow", lambda: order.append("import"))
+
+    def check(setup: Any) -> Any:
+        order.append("check")
+        return mlops("doctor.setup").ok("fine")
+
+    setup = mlops("doctor.setup").Setup(Path(), mlops("config").KedroMlflowConfig())
+    assert [name for name, _ in doctor.diagnose([doctor.Check("sign-in", check)], setup)] == [
+        "sign-in"
+    ]
+    assert order == ["import", "check"]
+
+
 def test_what_needs_a_failed_check_is_skipped_and_says_which(mlops: Rooms) -> None:
     doctor, finding = mlops("doctor"), mlops("doctor.setup")
     looks = {

@@ -103,11 +103,10 @@ def require_reachable(server: PlaceOptions) -> None:
 
 def pages(search: "Callable[..., PagedList[_T]]", *args: Any, **kwargs: Any) -> Iterator[_T]:
     """Yield what a search of MLflow's client finds, page by page: it may not fit into memory."""
-    kwargs.setdefault("max_results", _PAGE)
-    page = search(*args, **kwargs)
+    page = search(*args, max_results=_PAGE, **kwargs)
     yield from page
     while page.token:
-        page = search(*args, page_token=page.token, **kwargs)
+        page = search(*args, max_results=_PAGE, page_token=page.token, **kwargs)
         yield from page
 
 

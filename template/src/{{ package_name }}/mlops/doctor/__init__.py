@@ -12,6 +12,7 @@ from threading import enumerate as enumerate_threads
 from ..backend.access import project_config
 from ..config import KedroMlflowConfig, MirrorOptions, ServerOptions
 from ..errors import TrackingError, one_line
+from ..mlflow_internals import import_mlflow
 from ..project import State, is_database, is_server
 from ..redaction import mask, secret_values
 from ..tracking.shipping.shipper import custom_sink
@@ -22,7 +23,6 @@ from .setup import Finding, Setup, failed, ok, skipped, warning
 from .workflows import workflows
 
 SECONDS = 15
-
 _THREAD = "kedro mlflow doctor"
 
 
@@ -119,6 +119,7 @@ def _mirror(number: int, options: MirrorOptions, setup: Setup) -> Finding:
 
 def diagnose(checks: Sequence[Check], setup: Setup) -> Iterator[tuple[str, Finding]]:
     """Run checks one after the other; at the end, remove what they have written."""
+    import_mlflow()  # The first time takes seconds, which are none of a server's.
     why_skipped: dict[str, str] = {}
     with setup.cleanup:
         for check in checks:

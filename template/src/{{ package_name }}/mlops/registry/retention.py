@@ -33,7 +33,6 @@ _OF_REQUEST = re.compile(r"(pull|merge)_request_\d+")
 # How files of a deployment name a version.
 _NAMED = re.compile(r"""(?:newTag|model_version)["']?: ["']?(\d+)""")
 _DAY = 86_400
-_PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def _kept(
 def _runs(client: "MlflowClient", config: KedroMlflowConfig) -> "Iterator[Run]":
     if experiment := client.get_experiment_by_name(config.tracking.experiment.name):
         ended = "attributes.status != 'RUNNING'"
-        yield from pages(client.search_runs, [experiment.experiment_id], ended, max_results=_PAGE)
+        yield from pages(client.search_runs, [experiment.experiment_id], ended)
 
 
 def _is_used_elsewhere(client: "MlflowClient", config: KedroMlflowConfig, run: "Run") -> bool:
@@ -131,7 +130,8 @@ def _delete_files(client: "MlflowClient", config: KedroMlflowConfig, run: "Run")
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     server, run_id = config.server, str(run.info.run_id)
-    models = client.search_logged_models([run.info.experiment_id], f"source_run_id = '{run_id}'")
+    of_run = ([run.info.experiment_id], f"source_run_id = '{run_id}'")
+    models = list(pages(client.search_logged_models, *of_run))
     places = [run.info.artifact_uri, *(model.artifact_location for model in models)]
     for place in filter(None, places):
         with suppress(FileNotFoundError):
