@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from tests.support.rooms import Rooms
 
@@ -77,6 +78,34 @@ def test_again_changes_what_has_changed_and_nothing_of_others(
     assert line in lines[0]
     assert state(client) == THEIRS | ({then} if then else set())
     assert "CANARY" not in str(lines)
+
+
+def test_a_change_that_was_killed_leaves_one_webhook_and_a_refused_one_a_sentence(
+    mlops: Rooms,
+    client: MlflowClient,
+    register: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def killed(webhook_id: str) -> None:
+        raise KeyboardInterrupt
+
+    register(HOOK)
+    for change, then in (({"secret_env": None}, {(*OURS[:3], None)}), (None, set())):
+        wanted = [HOOK | change] if change else []
+        with monkeypatch.context() as patched:
+            patched.setattr(client, "delete_webhook", killed)
+            with pytest.raises(KeyboardInterrupt):
+                register(*wanted)
+        register(*wanted)
+        assert state(client) == THEIRS | then
+    register(HOOK)
+
+    def refused(webhook_id: str) -> None:
+        raise MlflowException("Permission denied.")
+
+    monkeypatch.setattr(client, "delete_webhook", refused)
+    with pytest.raises(mlops("errors").TrackingError, match=r"deploy .*: Permission denied\."):
+        register()
 
 
 @pytest.mark.parametrize(

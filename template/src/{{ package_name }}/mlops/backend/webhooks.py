@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_args
 
 from ..config import WebhookOptions
@@ -48,35 +49,49 @@ def register(client: "MlflowClient", wanted: Sequence[WebhookOptions]) -> Iterat
         if unknown := [event for event in each.events if event not in events]:
             raise _refusal(each, f"there is no event {unknown[0]} (there are: {', '.join(events)})")
         _secret_of(each)
-    ours = {hook.name: hook for hook in _all(client) if _is_ours(hook)}
+    ours: dict[str, list[Webhook]] = {}
+    for hook in filter(_is_ours, list(_all(client))):
+        ours.setdefault(hook.name, []).append(hook)
     for each in wanted:
-        yield f"Webhook {each.name} {_register(client, each, ours.pop(each.name, None))}."
-    for name, hook in ours.items():
-        client.delete_webhook(hook.webhook_id)
+        found, *others = ours.pop(each.name, [None])
+        with _refusals(each):
+            done = _register(client, each, found)
+            for hook in filter(None, others):  # Of a change that was killed.
+                client.delete_webhook(hook.webhook_id)
+        yield f"Webhook {each.name} {done}."
+    for name, hooks in ours.items():
+        for hook in hooks:
+            with _refusals(hook):
+                client.delete_webhook(hook.webhook_id)
         yield f"Webhook {name} deleted: mlflow.yml does not name it any more."
 
 
 def _register(client: "MlflowClient", wanted: WebhookOptions, found: "Webhook | None") -> str:
-    from mlflow.exceptions import MlflowException
-
     secret = _secret_of(wanted)
     about = f"{_OURS}{_SIGNED if secret else ''}"
     given: dict[str, Any] = {"url": wanted.url, "events": list(wanted.events), "secret": secret}
+    if found is None:
+        client.create_webhook(wanted.name, description=about, **given)
+        return "registered"
+    if found.description != about:  # An update cannot take a secret away.
+        client.create_webhook(wanted.name, description=about, **given)
+        client.delete_webhook(found.webhook_id)
+        return "changed"
+    same = (found.url, {str(event) for event in found.events}) == (wanted.url, {*wanted.events})
+    if secret or not same:  # A server does not tell its secrets.
+        client.update_webhook(found.webhook_id, **given)
+    return "as before" if same else "changed"
+
+
+@contextmanager
+def _refusals(hook: "WebhookOptions | Webhook") -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
     try:
-        if found is None:
-            client.create_webhook(wanted.name, description=about, **given)
-            return "registered"
-        if found.description != about:  # An update cannot take a secret away.
-            client.create_webhook(wanted.name, description=about, **given)
-            client.delete_webhook(found.webhook_id)
-            return "changed"
-        same = (found.url, {str(event) for event in found.events}) == (wanted.url, {*wanted.events})
-        if secret or not same:  # A server does not tell its secrets.
-            client.update_webhook(found.webhook_id, **given)
-        return "as before" if same else "changed"
+        yield
     except MlflowException as error:
         raise _refusal(
-            wanted,
+            hook,
             f"{one_line(error).rstrip('.')}. The server takes plain HTTP with "
             "MLFLOW_WEBHOOK_ALLOWED_SCHEMES=https,http and addresses of its own network with "
             "MLFLOW_WEBHOOK_ALLOW_PRIVATE_IPS=true",
@@ -108,9 +123,9 @@ def _secret_of(wanted: WebhookOptions) -> str | None:
     raise _refusal(wanted, f"its secret, the environment variable {wanted.secret_env}, is not set")
 
 
-def _refusal(wanted: WebhookOptions, reason: str) -> TrackingError:
-    url = mask("", wanted.url)
-    return TrackingError(f"mlflow.yml: server.webhooks: {wanted.name} ({url}): {reason}.")
+def _refusal(hook: "WebhookOptions | Webhook", reason: str) -> TrackingError:
+    url = mask("", hook.url)
+    return TrackingError(f"mlflow.yml: server.webhooks: {hook.name} ({url}): {reason}.")
 
 
 def _is_ours(hook: "Webhook") -> bool:
