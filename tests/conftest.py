@@ -101,10 +101,10 @@ def trained(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Trai
 
 
 def train(rendered: Project, folder: Path) -> None:
-    """Train, train again, score; each in a process of its own, whose screen is kept."""
+    """Train, as from the shell, train again, score; the screen of each is kept."""
     project = copy_of(rendered, folder)
     for number, arguments in enumerate([(), (), ("--pipelines", "inference")]):
-        result = project.run("kedro", "run", *arguments)
+        result = project.kedro("run", *arguments) if number else project.run("kedro", "run")
         (folder / f"screen-{number}").write_text(result.stdout + result.stderr, "utf-8")
         if number == 0:
             model = files_of(project, "champion")

@@ -28,7 +28,7 @@ from tests.support import answers
 from tests.support.canary import leaky, traces
 from tests.support.fronts import Door, bearer, identity, sigv4
 from tests.support.machine import free_port
-from tests.support.profiles import weekly
+from tests.support.profiles import IS_WEEKLY, weekly
 from tests.support.project import PACKAGE, Project, install, listening
 from tests.support.proxy import Proxy, proxy_of
 from tests.support.serving_endpoints import ServingEndpoints
@@ -176,15 +176,16 @@ def test_databricks_takes_runs_and_unity_catalog_the_model(
         assert_arrived(MlflowClient(url), f"/Shared/{PACKAGE}")
         project.kedro("run", env=workspace)
         project.kedro("mlflow", "promote", env=workspace)
-        move_from_laptop(project, workspace)
+        if IS_WEEKLY:  # tests/run/test_migration.py moves each time.
+            move_from_laptop(project, workspace)
     name = f"main.default.{PACKAGE}"
-    version, promoted, moved = catalog.models[name]
+    version, promoted, *moved = catalog.models[name]
     assert version["status"] == "READY"
     assert catalog.aliases == {(name, "champion"): "2"}
     assert {"key": "promoted_from", "value": "1"} in promoted["tags"]
-    assert moved["status"] == "READY"
-    assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/3/MLmodel").is_file()
-    assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/1/MLmodel").is_file()
+    assert [each["status"] for each in moved] == ["READY"] * IS_WEEKLY
+    for number in range(1, 3 + IS_WEEKLY):
+        assert (tmp_path / f"catalog/Models/main/default/{PACKAGE}/{number}/MLmodel").is_file()
 
 
 @weekly

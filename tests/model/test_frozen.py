@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from tests.support.frozen import CODE, EXPECTED, FILES, STEPS, VALUES, frozen
-from tests.support.profiles import examples
+from tests.support.profiles import IS_WEEKLY
 from tests.support.project import PACKAGE, Project, copy_of, files_of
 from tests.support.rooms import PACKAGE as ROOMS
 from tests.support.rooms import SOURCE
@@ -155,7 +155,8 @@ def numbers_of_every_way(project: Project, folder: Path) -> dict[str, list[float
 
 
 @settings(
-    max_examples=examples(commit=1, weekly=40),
+    max_examples=40,
+    phases=list(Phase) if IS_WEEKLY else [Phase.explicit],  # All changes at once.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @example(set(range(len(VALUES + CODE))))

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from tests.support.machine import free_port
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, Trained, answers_at, listening
 
 # A file of the owner's.
@@ -62,8 +63,13 @@ def test_the_page_of_the_runs_opens(trained: Trained) -> None:
         assert f"{url} already: choose another --port" in result.stderr
 
 
-def test_the_projects_own_tests_and_checks_pass(rendered: Project) -> None:
+@weekly
+def test_the_projects_own_tests_pass(rendered: Project) -> None:
+    """On its own data; tests/run/test_examples.py runs them without, for each commit."""
     rendered.run("pytest", "--quiet", "-p", "no:cacheprovider")
+
+
+def test_the_projects_own_checks_pass(rendered: Project) -> None:
     rendered.run("ruff", "check", "--no-cache")
     rendered.run("ruff", "format", "--check", "--no-cache")
 

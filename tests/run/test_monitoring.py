@@ -42,6 +42,14 @@ def watched(
     return request.param, project
 
 
+# For each commit the classification, which has classes and gaps as well; weekly all examples.
+ONE = pytest.mark.parametrize(
+    "watched",
+    [pytest.param("regression", marks=weekly), "classification"],
+    indirect=True,
+)
+
+
 def raw(example: str, project: Project) -> pd.DataFrame:
     return pd.read_csv(project.folder / f"data/01_raw/{TABLES[example]}.csv")
 
@@ -80,6 +88,7 @@ def test_the_model_keeps_shares_of_its_training_and_no_row(watched: tuple[str, P
             assert all(texts[each] >= 10 for each in column["names"])
 
 
+@ONE
 def test_data_like_the_trainings_break_no_rule(watched: tuple[str, Project]) -> None:
     example, project = watched
     rows = raw(example, project).drop(columns=PREDICTED[example])
@@ -109,6 +118,7 @@ def test_a_shift_is_a_tag_a_warning_and_an_exit_code(watched: tuple[str, Project
     assert f"input {number}, 200 rows: psi" in shown
 
 
+@ONE
 @pytest.mark.parametrize(
     "runner", ["SequentialRunner", pytest.param("ParallelRunner", marks=weekly)]
 )
@@ -131,6 +141,7 @@ def test_fail_on_drift_ends_the_command_and_not_the_run(
     assert len(pd.read_csv(predictions)) == len(rows)
 
 
+@ONE
 def test_fail_on_drift_wants_something_measured(
     watched: tuple[str, Project], project: Project
 ) -> None:
@@ -169,6 +180,7 @@ def test_tasks_measure_the_drift_as_one_process_does(watched: tuple[str, Project
     assert measured[0] == measured[1] != {}
 
 
+@ONE
 def test_few_rows_are_no_drift(watched: tuple[str, Project]) -> None:
     example, project = watched
     rows = raw(example, project).drop(columns=PREDICTED[example]).dropna()
@@ -239,6 +251,7 @@ def test_the_truth_is_judged_by_the_projects_own_evaluation(watched: tuple[str, 
     assert (Path(path) / "judgements.png").stat().st_size > 10_000
 
 
+@ONE
 def test_a_promise_that_the_truth_breaks_is_an_exit_code(watched: tuple[str, Project]) -> None:
     example, project = watched
     target = PREDICTED[example]
@@ -251,6 +264,7 @@ def test_a_promise_that_the_truth_breaks_is_an_exit_code(watched: tuple[str, Pro
     assert "and must be at least" in shown
 
 
+@ONE
 def test_what_cannot_be_joined_is_one_sentence(watched: tuple[str, Project]) -> None:
     _, project = watched
     project.write("p.csv", "key,y,model_version\n1,2,1\n1,3,1\n")

@@ -17,6 +17,7 @@ import yaml
 
 from tests.support.answers import REPOSITORY
 from tests.support.canary import leaky, traces
+from tests.support.forked_kedro import Forked
 from tests.support.machine import free_port
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, answers_at, tracking_server
@@ -164,7 +165,8 @@ def run(
     One that goes on for ever is stopped once the address `until` answers.
     """
     variables |= {"SALES_API_KEY": "CANARYCANARY-key"}
-    process = project.start(*command, env=variables)
+    begin = project.start if until or "spawn" in variables.values() else project.fork
+    process = begin(*command, env=variables)
     with command_lines(process) as seen:
         if until:
             while not answers_at(until):
@@ -179,7 +181,7 @@ def run(
 
 
 @contextmanager
-def command_lines(process: subprocess.Popen[str]) -> Iterator[set[str]]:
+def command_lines(process: subprocess.Popen[str] | Forked) -> Iterator[set[str]]:
     """The command lines, over time, of all processes in a process's session."""
     seen: set[str] = set()
     done = threading.Event()

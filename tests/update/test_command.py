@@ -66,6 +66,7 @@ def test_the_newest_version_says_that_it_is(older: Project) -> None:
     )
 
 
+@weekly
 def test_an_answer_changes_without_a_newer_version(
     published: Path, rendered: Project, tmp_path: Path
 ) -> None:

@@ -160,7 +160,7 @@ def lines_of(content: bytes) -> set[bytes]:
 
 
 @settings(
-    max_examples=examples(6, weekly=500),
+    max_examples=examples(4, weekly=500),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -6,7 +6,9 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -229,6 +231,18 @@ def committed(published: Path, memory: Path) -> Callable[[bool], Path]:
     return make
 
 
+@pytest.fixture(scope="module")
+def updated(committed: Callable[[bool], Path], memory: Path) -> Callable[[bool], tuple[Path, Any]]:
+    """That project updated where nothing is special, and what the update says."""
+
+    @cache
+    def update(clean: bool) -> tuple[Path, Any]:
+        plain = shutil.copytree(committed(clean), memory / f"plain-{clean}")
+        return plain, versions.update(plain, versions.NEXT)
+
+    return update
+
+
 CONFLICTS = [
     "conf/base/mlflow.yml",
     "deploy/docker/Dockerfile",
@@ -263,6 +277,7 @@ def on_windows(project: Path) -> set[str]:
 @pytest.mark.parametrize(("way", "clean"), CASES)
 def test_an_update_is_the_same_wherever_the_project_is(
     committed: Callable[[bool], Path],
+    updated: Callable[[bool], tuple[Path, Any]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     way: str,
@@ -272,8 +287,7 @@ def test_an_update_is_the_same_wherever_the_project_is(
     place = Place(tmp_path, committed(clean), settings)
     project = prepare(place)
     before, windows = answers.files(project), on_windows(project)
-    plain = shutil.copytree(committed(clean), tmp_path / "plain")
-    expected = versions.update(plain, versions.NEXT)
+    plain, expected = updated(clean)
     assert expected.conflicts == ([] if clean else CONFLICTS)
     for name, value in configured(tmp_path, settings).items():
         monkeypatch.setenv(name, value)

@@ -204,6 +204,7 @@ def test_without_a_newer_version_nothing_happens(published: Path, github: GitHub
     assert github.calls("pr", "create") == []
 
 
+@weekly
 def test_a_template_out_of_reach_is_said(github: GitHub) -> None:
     work = github.folder.with_name("project")
     out_of_reach(work)
@@ -214,6 +215,7 @@ def test_a_template_out_of_reach_is_said(github: GitHub) -> None:
     assert github.remote.with_name("calls").read_text("utf-8") == ""
 
 
+@weekly
 def test_another_template_is_not_merged(published: Path, github: GitHub, tmp_path: Path) -> None:
     answers.git(tmp_path, "clone", "--quiet", str(published), "other")
     work = github.folder.with_name("project")
