@@ -187,8 +187,9 @@ class dbutils:
 """
 KEDRO = """\
 import os, sys
-print(sys.argv, "MLFLOW_RUN_ID" in os.environ)
-sys.exit(int(os.environ["CODE"]))
+print(sys.argv, "MLFLOW_RUN_ID" in os.environ, flush=True)
+code = int(os.environ["CODE"])
+sys.exit(code) if code >= 0 else os.kill(os.getpid(), -code)
 """
 
 
@@ -216,7 +217,8 @@ def test_the_tasks_of_databricks_train_if_the_data_have_drifted(
         for package in (tmp_path / path).relative_to(tmp_path).parents[:-1]:
             (tmp_path / package / "__init__.py").touch()
     said = {}
-    for task, code in ((score, 0), (score, 1), (monitor, 0), (monitor, 1), (monitor, 2)):
+    codes = [(score, 0), (score, 1), *((monitor, code) for code in (0, 1, 2, -9))]
+    for task, code in codes:
         _, *words = task["spark_python_task"]["parameters"]
         command = [sys.executable, "deploy/databricks-job/task.py", str(tmp_path), *words]
         env = {"PYTHONPATH": str(tmp_path), "CODE": str(code), "TASKS_DATA": str(tmp_path)}
@@ -232,6 +234,7 @@ def test_the_tasks_of_databricks_train_if_the_data_have_drifted(
         ("monitor", 0): (0, "False"),
         ("monitor", 1): (0, "True"),
         ("monitor", 2): (1,),
+        ("monitor", -9): (1,),  # A machine without memory has killed it.
     }
 
 

@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 
 from tests.support import answers
+from tests.support.machine import free_port
 from tests.support.machines import Machines
 from tests.support.pages import commands_of, page
 from tests.support.profiles import weekly
-from tests.support.project import Project, files_of
+from tests.support.project import Project, copy_of, files_of
 
 TABLES = {"regression": "diabetes", "classification": "penguins"}
 PREDICTED = {"regression": "progression", "classification": "species"}
@@ -116,6 +117,22 @@ def test_a_shift_is_a_tag_a_warning_and_an_exit_code(watched: tuple[str, Project
     assert run.info.status == "FINISHED"
     shown = project.kedro("mlflow", "monitor", code=1).stdout
     assert f"input {number}, 200 rows: psi" in shown
+
+
+@ONE
+def test_a_monitor_that_fails_has_not_seen_a_drift(
+    watched: tuple[str, Project], tmp_path: Path
+) -> None:
+    project = copy_of(watched[1], tmp_path)
+    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    said = project.kedro("mlflow", "monitor", env=away, code=2).stderr
+    assert "does not give the newest scoring run" in said
+    assert "Traceback" not in said
+    config = project.read("conf/base/mlflow.yml")
+    project.write("conf/base/mlflow.yml", "trackin: {}\n")
+    assert "trackin" in project.kedro("mlflow", "monitor", code=2).stderr
+    project.write("conf/base/mlflow.yml", config)
+    assert "No scoring run" in project.kedro("mlflow", "monitor", code=2).stderr
 
 
 @ONE
@@ -311,7 +328,7 @@ COMMANDS = {
     " --on patient_id": 0,
     "uv run kedro mlflow prune --older-than 90d": 0,
     "uv run kedro mlflow prune --older-than 90d --yes": 0,
-    "uv run kedro mlflow monitor || test $? -eq 2 || uv run kedro run": 0,
+    "uv run kedro mlflow monitor || case $? in 1) uv run kedro run;; *) exit 2;; esac": 0,
 }
 # These are in tests of their own, with a Prometheus, with evidently, with a server.
 ELSEWHERE = (

@@ -26,7 +26,7 @@ with TemporaryDirectory() as folder:
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=copy, env=env, stdout=screen, text=True, check=False
     )
-if command[:3] == ["kedro", "mlflow", "monitor"] and done.returncode < 2:
+if command[:3] == ["kedro", "mlflow", "monitor"] and done.returncode in (0, 1):
     from databricks.sdk.runtime import dbutils
 
     dbutils.jobs.taskValues.set(key="has_drifted", value=bool(done.returncode))

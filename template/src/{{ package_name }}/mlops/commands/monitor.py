@@ -4,38 +4,55 @@ import csv
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..backend.client import connect, if_exists
-from ..errors import TrackingError
+from ..errors import TrackingError, one_line
 from ..model.batch import VERSION_TAG
 from ..monitoring.batches import FOLDER
 from ..monitoring.exit_code import DRIFT_TAG, NO_DRIFT
-from . import Project, for_project
+from . import Project, for_project, refusals
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 
-class _NothingMeasuredError(TrackingError):
+class _FailedError(TrackingError):
     exit_code = 2
 
 
-@click.command("monitor")
+class _Command(click.Command):
+    """Exits with 2 if it fails, where others exit with 1: that is how schedules see a drift."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.UsageError):
+            raise
+        except Exception as error:
+            is_sentence = isinstance(error, click.ClickException)
+            line = one_line(error) if is_sentence else f"{type(error).__name__}: {one_line(error)}"
+            raise _FailedError(line) from error
+
+
+@click.command("monitor", cls=_Command)
 @for_project
 def command(project: Project) -> None:
     """Check whether the newest scoring run broke a rule of monitoring.yml.
 
-    Prints what has drifted since the training. Exits with 1 if a rule is broken, and with 2 if no
-    scoring run has been measured.
+    Prints what has drifted since the training. Exits with 1 if a rule is broken, and with 2 if the
+    command fails or no scoring run has been measured.
     """
-    client = connect(project.config.server)
-    run = _newest(client, project.config.tracking.experiment.name)
+    server = project.config.server
+    with refusals(server.uri, "does not give the newest scoring run"):
+        client = connect(server)
+        run = _newest(client, project.config.tracking.experiment.name)
     if run is None:
-        raise _NothingMeasuredError(
+        raise TrackingError(
             "No scoring run has been measured: `kedro run --pipelines inference` is, with a "
             "version that was trained with monitoring."
         )
