@@ -151,6 +151,13 @@ def test_the_bill_of_materials_lists_every_library_as_cyclonedx_wants_it() -> No
     assert len(references) == len({*references})
     known = {"type", "bom-ref", "name", "version", "purl", "licenses"}
     assert all(each.keys() <= known for each in bill["components"])
+    # As the library says it: an expression, a word, or by its classifiers.
+    assert {name: names[name]["licenses"] for name in ("click", "PyYAML", "scipy", "sniffio")} == {
+        "click": [{"expression": "BSD-3-Clause"}],
+        "PyYAML": [{"license": {"name": "MIT"}}],
+        "scipy": [{"license": {"name": "BSD License"}}],
+        "sniffio": [{"license": {"name": "MIT OR Apache-2.0"}}],
+    }
 
 
 def test_compose_takes_each_label_that_deploy_gives(
