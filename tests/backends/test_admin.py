@@ -6,10 +6,13 @@ import io
 import json
 import os
 import shutil
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import pytest
@@ -220,29 +223,86 @@ def backed_up(admin: Admin) -> Path:
     """A backup of a small server."""
     uri = f"sqlite:///{admin.folder}/mlflow.db"
     fill(uri, str(admin.folder / "artifacts"))
+    admin.says("users", "add", "ada", typed=PASSWORD)
     admin.says("backup", "--folder", "backups")
     (backup,) = Path("backups").iterdir()
     return backup
 
 
-def test_a_backup_that_is_not_whole_or_of_another_mlflow_is_refused_and_nothing_is_lost(
+def test_a_backup_that_is_not_whole_or_of_another_mlflow_is_refused_and_nothing_is_written(
     admin: Admin, empty: Path, backed_up: Path
 ) -> None:
     manifest = json.loads((backed_up / "backup.json").read_text())
-    dump = (backed_up / "runs.jsonl.gz").read_bytes()
     other = sqlite(empty, admin.folder, "other")
     admin.open(other, "elsewhere")
+    for name, damaged, sentence in [
+        ("backup.json", json.dumps({**manifest, "users": 7}).encode(), "is not whole"),
+        ("backup.json", b"{", "is no backup"),
+        ("runs.jsonl.gz", (backed_up / "runs.jsonl.gz").read_bytes()[:-100], "cannot be read"),
+        ("users.jsonl.gz", b"", "is not whole"),
+        ("users.jsonl.gz", None, "cannot be read"),
+        ("files/1/run/artifacts/file", None, "all of its files"),
+    ]:
+        path = backed_up / name
+        whole = path.read_bytes()
+        path.write_bytes(damaged) if damaged is not None else path.unlink()
+        before = files_of(admin.folder)
+        assert sentence in admin.refuses("restore", str(backed_up)), name
+        assert files_of(admin.folder) == before
+        path.write_bytes(whole)
+    assert "is no backup" in admin.refuses("restore", str(backed_up.parent))
     older = {**manifest, "mlflow": "3.0", "revisions": {"alembic_version": "older"}}
     (backed_up / "backup.json").write_text(json.dumps(older))
     assert "is of a database of MLflow 3.0" in admin.refuses("restore", str(backed_up))
-    (backed_up / "backup.json").write_text(json.dumps(manifest))
-    (backed_up / "runs.jsonl.gz").write_bytes(dump[:-100])
-    assert "cannot be read" in admin.refuses("restore", str(backed_up))
     assert not admin.module.copies.holds_runs(sqlalchemy.create_engine(other))
-    (backed_up / "runs.jsonl.gz").write_bytes(dump)
-    next(path for path in (backed_up / "files").rglob("file")).unlink()
-    assert "all of its files" in admin.refuses("restore", str(backed_up))
-    assert "is no backup" in admin.refuses("restore", str(backed_up.parent))
+    (backed_up / "backup.json").write_text(json.dumps(manifest))
+    admin.says("restore", str(backed_up))
+
+
+def test_a_backup_that_is_stopped_leaves_nothing(empty: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as store:  # It never answers.
+        variables = {
+            "MLFLOW_BACKEND_STORE_URI": sqlite(empty, tmp_path, "mlflow"),
+            "MLFLOW_ARTIFACTS_DESTINATION": "s3://mlflow",
+            "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{store.getsockname()[1]}",
+            **{"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"},
+        }
+        command = [sys.executable, str(FOLDER / "admin.py"), "backup"]
+        with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **variables}) as process:
+            store.settimeout(60)
+            with store.accept()[0]:  # The rows are copied, and now the files would be.
+                (partial,) = (tmp_path / "backups").iterdir()
+                assert (partial / "runs.jsonl.gz").is_file()
+                process.terminate()
+                assert process.wait(60) == 128 + SIGTERM
+    assert [*(tmp_path / "backups").iterdir()] == []
+
+
+def test_what_no_driver_opens_is_one_sentence_at_once(
+    admin: Admin, backed_up: Path, tmp_path: Path
+) -> None:
+    every = [["backup"], ["restore", str(backed_up)], ["gc"], ["users", "list"]]
+    every += [["users", "grant", "ada", "EDIT", "--model", "model"]]
+    damaged = tmp_path / "damaged.db"
+    damaged.write_bytes(b"no database" * 1000)
+    for uri, sentence in {
+        "postgresql+psycopg://u:CANARY@127.0.0.1:1/x": "cannot be opened",
+        "mysql+pymysql://u:CANARY@127.0.0.1:1/x": "cannot be opened",
+        "oracle://u:CANARY@127.0.0.1:1/x": "names no database that can be opened",
+        "CANARY": "names no database that can be opened",
+        f"sqlite:///{damaged}": "file is not a database",
+    }.items():
+        admin.open(uri, "artifacts")
+        for words in every:
+            assert sentence in admin.refuses(*words), (uri, words)
+    # The users may be in a database of their own.
+    admin.open(f"sqlite:///{tmp_path}/mlflow.db", "artifacts")
+    for path in FOLDER.glob("*.ini"):
+        own = path.read_text("utf-8") + "database_uri = postgresql+psycopg://u@127.0.0.1:1/x\n"
+        (tmp_path / path.name).write_text(own, "utf-8")
+    admin.patch.setattr(admin.module.start, "HERE", tmp_path)
+    for words in (["backup"], ["users", "list"]):
+        assert "database_uri in basic_auth.ini cannot be opened" in admin.refuses(*words)
 
 
 def test_a_backup_that_fails_leaves_nothing_and_old_ones_go(admin: Admin, backed_up: Path) -> None:

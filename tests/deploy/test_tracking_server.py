@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.support import answers
 
 # A database and a store; whether a volume holds something that cannot be lost.
 STORES = {"postgresql-s3": False, "sqlite-local": True, "mysql-azure": True}
+STEPS = ("server --replicas 0", "admin --replicas 1", "admin.py restore", "server --replicas 1")
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -47,12 +49,12 @@ def server(
 
 
 def pods(manifests: Mapping[str, Any]) -> dict[str, Any]:
-    """The pods of the server, and of what happens every day."""
-    nightly = manifests["CronJob mlflow-nightly"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    return {
-        "server": manifests["Deployment mlflow-server"]["spec"]["template"]["spec"],
-        "nightly": nightly,
-    }
+    """The pods: of the server, of what happens every day, of the administrator."""
+    job = manifests["CronJob mlflow-nightly"]["spec"]["jobTemplate"]
+    found = {"nightly": job["spec"]["template"]["spec"]}
+    for name in ("server", "admin"):
+        found[name] = manifests[f"Deployment mlflow-{name}"]["spec"]["template"]["spec"]
+    return found
 
 
 def test_every_manifest_is_what_kubernetes_knows(
@@ -88,7 +90,28 @@ def test_its_pods_have_no_rights_bounds_on_all_they_use_and_data_that_outlive_th
             if "persistentVolumeClaim" in volume
         ]
         assert {f"PersistentVolumeClaim {claim}" for claim in claims} <= manifests.keys()
-        assert ("mlflow-backups" in claims) is (name == "nightly")
+        assert ("mlflow-backups" in claims) is (name != "server")
+    assert manifests["Deployment mlflow-admin"]["spec"]["replicas"] == 0
+
+
+def test_what_the_readme_calls_is_there_and_has_the_backups_that_it_names(
+    server: tuple[str, Path, dict[str, Any]],
+) -> None:
+    _, folder, manifests = server
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("kubectl ")]
+    called = {match for line in lines for match in re.findall(r"(deployment|cronjob)/(\S+)", line)}
+    there = {tuple(name.lower().split(" ")) for name in manifests if " mlflow-" in name}
+    assert called <= there
+    assert {name for _, name in called} == {"mlflow-server", "mlflow-nightly", "mlflow-admin"}
+    for line in lines:
+        if "/backups" in line:
+            assert " exec deployment/mlflow-admin " in line
+    mounted = pods(manifests)["admin"]["containers"][0]["volumeMounts"]
+    assert "/backups" in {volume["mountPath"] for volume in mounted}
+    # A backup is restored while there is no server.
+    at = [lines.index(next(line for line in lines if part in line)) for part in STEPS]
+    assert at == sorted(at)
 
 
 def test_no_secret_is_in_a_manifest_and_every_program_in_the_image(
@@ -108,6 +131,11 @@ def test_no_secret_is_in_a_manifest_and_every_program_in_the_image(
         requirements = (folder / "requirements.txt").read_text(encoding="utf-8")
         version = container["image"].rpartition(":")[2]
         assert f"mlflow[auth]=={version}\n" in requirements
+    # .env may have an address for another place: the pod's own is stronger than the secret.
+    (serving,) = pods(manifests)["server"]["containers"]
+    own = {each["name"]: each["value"] for each in serving["env"]}
+    assert own == {"MLFLOW_HOST": "0.0.0.0", "MLFLOW_PORT": "5000"}
+    assert str(serving["ports"][0]["containerPort"]) == own["MLFLOW_PORT"]
     command = pods(manifests)["nightly"]["containers"][0]["command"]
     assert Path(command[1]).name in dockerfile
     text = (folder / "README.md").read_text(encoding="utf-8")

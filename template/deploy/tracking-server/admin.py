@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import sys
 import time
 import warnings
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _MANIFEST = "backup.json"
+_KINDS = ("runs", "users")
 _FILES = "files"
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _DAY = _SECONDS["d"]
@@ -79,19 +81,19 @@ def back_up(folder: Path, keep: int | None, files: bool) -> None:
     partial.mkdir(mode=0o700, parents=True)
     try:
         engines = databases()
-        told: dict[str, Any] = {"mlflow": mlflow_version, "made": name, "revisions": {}}
+        content: dict[str, Any] = {"mlflow": mlflow_version, "made": name, "revisions": {}}
         for kind, engine in engines.items():
-            told["revisions"] |= copies.revisions(engine)
-            told[kind] = copies.dump(engine, partial / f"{kind}.jsonl.gz")
+            content["revisions"] |= copies.revisions(engine)
+            content[kind] = copies.dump(engine, partial / f"{kind}.jsonl.gz")
         if files:
             copies.save_files(variable("MLFLOW_ARTIFACTS_DESTINATION"), partial / _FILES)
-            told[_FILES] = copies.size_of(partial / _FILES)
-        (partial / _MANIFEST).write_text(json.dumps(told, indent=2), encoding="utf-8")
+            content[_FILES] = copies.size_of(partial / _FILES)
+        (partial / _MANIFEST).write_text(json.dumps(content, indent=2), encoding="utf-8")
         partial.rename(folder / name)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    click.echo(f"{folder / name}: {describe(told)}.")
+    click.echo(f"{folder / name}: {describe(content)}.")
     for old in backups_in(folder)[: -keep if keep else 0]:
         shutil.rmtree(old)
         click.echo(f"{old} is deleted: {keep} are kept.")
@@ -102,17 +104,14 @@ def back_up(folder: Path, keep: int | None, files: bool) -> None:
 @click.option("--replace", is_flag=True, help="Delete the runs that are in the database now.")
 def restore(backup: Path, replace: bool) -> None:
     """Bring a backup back into an empty database and store; stop the server first."""
-    manifest = backup / _MANIFEST
-    if not manifest.is_file():
-        raise copies.BackupError(f"{backup} is no backup: it has no {_MANIFEST}.")
-    told = json.loads(manifest.read_text(encoding="utf-8"))
-    prepare()
-    engines = databases()
-    if copies.holds_runs(engines["runs"]) and not replace:
+    content = checked(backup)
+    if copies.holds_runs(databases()["runs"]) and not replace:
         raise copies.BackupError(
             "The database holds runs already: restore into an empty one, or say --replace."
         )
-    kinds = [kind for kind in ("runs", "users") if kind in told]
+    prepare()
+    engines = databases()
+    kinds = [kind for kind in _KINDS if kind in content]
     if not {*kinds} <= engines.keys():
         raise copies.BackupError(
             "The backup has users in a database of their own, as SQLite and MySQL do: restore it "
@@ -121,28 +120,38 @@ def restore(backup: Path, replace: bool) -> None:
     now = {
         name: value for each in engines.values() for name, value in copies.revisions(each).items()
     }
-    if not told["revisions"].items() <= now.items():
+    if not content["revisions"].items() <= now.items():
         raise copies.BackupError(
-            f"The backup is of a database of MLflow {told['mlflow']}, and this is MLflow "
+            f"The backup is of a database of MLflow {content['mlflow']}, and this is MLflow "
             f"{mlflow_version}: restore with that version, and upgrade afterwards."
         )
-    if _FILES in told:
-        if copies.size_of(backup / _FILES) != told[_FILES]:
-            raise copies.BackupError(
-                f"{backup} does not hold all of its files: take another backup."
-            )
+    if _FILES in content:
         copies.restore_files(backup / _FILES, variable("MLFLOW_ARTIFACTS_DESTINATION"))
     for kind in kinds:
         copies.load(engines[kind], backup / f"{kind}.jsonl.gz")
-    click.echo(f"{backup} is restored: {describe(told)}.")
+    click.echo(f"{backup} is restored: {describe(content)}.")
 
 
-def describe(told: dict[str, Any]) -> str:
+def checked(backup: Path) -> dict[str, Any]:
+    """Return what a backup holds, once all of it has been read: nothing is written before that."""
+    try:
+        content: dict[str, Any] = json.loads((backup / _MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise copies.BackupError(f"{backup} is no backup: it has no {_MANIFEST}.") from error
+    for kind in _KINDS:
+        if kind in content:
+            copies.check(backup / f"{kind}.jsonl.gz", content[kind])
+    if _FILES in content and copies.size_of(backup / _FILES) != content[_FILES]:
+        raise copies.BackupError(f"{backup} does not hold all of its files: take another backup.")
+    return content
+
+
+def describe(content: dict[str, Any]) -> str:
     """Say in words what a backup holds."""
-    rows = told["runs"] + told.get("users", 0)
-    if _FILES not in told:
+    rows = sum(content.get(kind, 0) for kind in _KINDS)
+    if _FILES not in content:
         return f"{rows} rows, without the files of the store"
-    return f"{rows} rows, {told[_FILES]['files']} files of {told[_FILES]['bytes']} bytes"
+    return f"{rows} rows, {content[_FILES]['files']} files of {content[_FILES]['bytes']} bytes"
 
 
 def backups_in(folder: Path) -> list[Path]:
@@ -172,9 +181,8 @@ def gc(older_than: str, yes: bool) -> None:
         click.echo(f"{count} in all. Nothing is gone yet: --yes deletes them for good.")
     else:
         reach_files(variable("MLFLOW_ARTIFACTS_DESTINATION"))
-        for model in found["model"]:
-            if model not in store._get_deleted_logged_models():
-                store.delete_logged_model(model)
+        for model in {*found["model"]}.difference(store._get_deleted_logged_models()):
+            store.delete_logged_model(model)
         _gc_tracking_resources(
             store,
             run_ids=found["run"],
@@ -211,22 +219,16 @@ def deleted(store: Any, age: int) -> dict[str, list[str]]:
     # With an experiment go all of its runs and models: each of them must be one that may.
     of_runs = [*ask("select experiment_id, run_uuid from runs")]
     of_models = [*ask("select experiment_id, model_id from logged_models")]
-    kept = {experiment for experiment, run in of_runs if run not in runs}
+    goes = {*runs}
+    kept = {experiment for experiment, run in of_runs if run not in goes}
     kept |= {experiment for experiment, model in of_models if model in needed}
-    experiments = [
-        experiment
-        for (experiment,) in ask(
-            "select experiment_id from experiments "
-            "where lifecycle_stage = 'deleted' and last_update_time <= :before"
-        )
-        if experiment not in kept
-    ]
-    models += [
-        model
-        for experiment, model in of_models
-        if experiment in experiments and model not in models
-    ]
-    return {"run": runs, "model": models, "experiment": experiments}
+    of_experiments = ask(
+        "select experiment_id from experiments "
+        "where lifecycle_stage = 'deleted' and last_update_time <= :before"
+    )
+    experiments = dict.fromkeys(name for (name,) in of_experiments if name not in kept)
+    models += [model for experiment, model in of_models if experiment in experiments]
+    return {"run": runs, "model": [*dict.fromkeys(models)], "experiment": [*experiments]}
 
 
 def _named(*places: str) -> set[str]:
@@ -400,6 +402,7 @@ def require_model(name: str) -> str:
     """Return the name of a registered model that there is."""
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
+    databases()
     SqlAlchemyStore(variable("MLFLOW_BACKEND_STORE_URI")).get_registered_model(name)
     return name
 
@@ -420,17 +423,17 @@ def prepare() -> None:
 
 def databases() -> "dict[str, Engine]":
     """Open the database of the runs, and that of the users unless it is the same, or not there."""
-    from mlflow.store.db.utils import create_sqlalchemy_engine
     from sqlalchemy.engine import make_url
 
-    uri = variable("MLFLOW_BACKEND_STORE_URI")
-    runs, of_users = make_url(uri), make_url(start.users_uri(make_url(uri)))
-    engines = {"runs": create_sqlalchemy_engine(uri)}
-    start.connect(engines["runs"])
-    is_file = of_users.get_backend_name() == "sqlite"
-    is_there = not is_file or Path(of_users.database or "").is_file()
-    if is_there and of_users._replace(password=None) != runs._replace(password=None):
-        engines["users"] = create_sqlalchemy_engine(of_users.render_as_string(hide_password=False))
+    name = "MLFLOW_BACKEND_STORE_URI"
+    engines = {"runs": start.open_database(variable(name), name)}
+    runs = engines["runs"].url
+    users = make_url(start.users_uri(runs))
+    is_file = users.get_backend_name() == "sqlite"
+    is_there = not is_file or Path(users.database or "").is_file()
+    if is_there and users._replace(password=None) != runs._replace(password=None):
+        uri = users.render_as_string(hide_password=False)
+        engines["users"] = start.open_database(uri, start.USERS)
     return engines
 
 
@@ -442,8 +445,12 @@ def sentences(leave: bool = True) -> Iterator[None]:
     """
     try:
         yield
-    except (start.RefusalError, copies.BackupError, MlflowException, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except (click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except Exception as error:  # Each driver and each store has errors of its own.
+        reason = next(iter(str(error).strip().splitlines()), "")
+        if not isinstance(error, start.RefusalError | copies.BackupError | MlflowException):
+            reason = f"{type(error).__name__}: {reason}"
         if leave:
             sys.exit(reason)
         click.echo(reason, err=True)
@@ -460,4 +467,6 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    # As after Ctrl-C: a backup that is stopped leaves nothing.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     main()

@@ -60,7 +60,7 @@ def load(engine: "Engine", file: Path) -> int:
         How many rows there are now.
 
     Raises:
-        BackupError: the file is not whole, or is of another version of MLflow.
+        BackupError: the file is of another version of MLflow.
     """
     with engine.begin() as connection:
         tables = _tables(connection)
@@ -75,6 +75,19 @@ def load(engine: "Engine", file: Path) -> int:
         if engine.dialect.name == "postgresql":
             _advance_sequences(connection, tables)
     return rows
+
+
+def check(file: Path, rows: int) -> None:
+    """Read all of a file, and write nothing.
+
+    Raises:
+        BackupError: it is not whole, or does not have so many rows.
+    """
+    found, last = 0, None
+    for last in _lines(file):
+        found += isinstance(last, list)
+    if found != rows or last != {"rows": rows}:
+        raise BackupError(f"{file} is not whole: take another backup.")
 
 
 def revisions(engine: "Engine") -> dict[str, str]:
@@ -159,8 +172,8 @@ def _plain(value: Any) -> Any:
 
 
 def _insert(connection: "Connection", tables: "MetaData", file: Path) -> Iterator[int]:
-    """Insert the rows of a file; yield how many, batch by batch."""
-    found, told, batch = 0, None, list[dict[str, Any]]()
+    """Insert the rows of a file that was checked; yield how many, batch by batch."""
+    batch: list[dict[str, Any]] = []
     insert: Any = None
     columns: list[Column[Any]] = []
     for line in _lines(file):
@@ -173,7 +186,6 @@ def _insert(connection: "Connection", tables: "MetaData", file: Path) -> Iterato
             )
         if batch and (isinstance(line, dict) or len(batch) == _BATCH):
             connection.execute(insert, batch)
-            found += len(batch)
             yield len(batch)
             batch = []
         if isinstance(line, dict) and "table" in line:
@@ -185,10 +197,6 @@ def _insert(connection: "Connection", tables: "MetaData", file: Path) -> Iterato
                 )
             columns = [table.columns[name] for name in line["columns"]]
             insert = table.insert()
-        elif isinstance(line, dict):
-            told = line["rows"]
-    if told != found:
-        raise BackupError(f"{file} is not whole: take another backup.")
 
 
 def _lines(file: Path) -> Iterator[Any]:

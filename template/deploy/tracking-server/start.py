@@ -33,6 +33,7 @@ NEEDED_WITH_AUTH = {
     "what `openssl rand -hex 32` prints",
 }
 SHORTEST_PROXY_PASSWORD = 32
+USERS = "database_uri in basic_auth.ini"
 NEEDED_BEYOND_LOOPBACK = {
     "MLFLOW_SERVER_ALLOWED_HOSTS": "list the names, with their port if it is not the usual one, by "
     "which clients call this server, for example mlflow.example.com,127.0.0.1:5000",
@@ -140,20 +141,9 @@ def migrate(uri: str) -> "URL":
     """
     from alembic.util import CommandError
     from mlflow.store.db import utils
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
 
-    try:
-        url = make_url(uri)
-        engine = utils.create_sqlalchemy_engine(uri)
-    except (ArgumentError, ModuleNotFoundError) as error:
-        # The address holds a password, and so may the error.
-        reason = error if isinstance(error, ModuleNotFoundError) else "it is no such address"
-        raise RefusalError(
-            f"MLFLOW_BACKEND_STORE_URI names no database that can be opened: {reason}."
-        ) from error
-    connect(engine)
-    close_to_others(url)
+    engine = open_database(uri, "MLFLOW_BACKEND_STORE_URI")
+    close_to_others(engine.url)
     try:
         if utils._is_empty_database(engine):
             utils._initialize_tables(engine)
@@ -166,7 +156,7 @@ def migrate(uri: str) -> "URL":
         ) from error
     finally:
         engine.dispose()
-    return url
+    return engine.url
 
 
 def close_to_others(database: "URL") -> None:
@@ -176,23 +166,33 @@ def close_to_others(database: "URL") -> None:
             Path(name).chmod(0o600)
 
 
-def connect(engine: "Engine") -> None:
-    """Open the database once: MLflow itself would try for an hour and print each error.
+def open_database(uri: str, name: str) -> "Engine":
+    """Open a database once: MLflow itself would try for an hour and print each error.
+
+    Args:
+        uri: its address.
+        name: where that is from.
 
     Raises:
         RefusalError: it cannot be opened.
     """
-    from sqlalchemy.exc import DBAPIError
+    from mlflow.store.db.utils import create_sqlalchemy_engine
+    from sqlalchemy.exc import ArgumentError
 
     try:
+        engine = create_sqlalchemy_engine(uri)
         engine.connect().close()
-    except DBAPIError as error:
+    except (ArgumentError, ModuleNotFoundError) as error:
+        # The address holds a password, and so may the error.
+        reason = error if isinstance(error, ModuleNotFoundError) else "it is no such address"
+        raise RefusalError(f"{name} names no database that can be opened: {reason}.") from error
+    except Exception as error:  # Not each driver has all of its errors below one class.
+        cause = getattr(error, "orig", None) or error
         # The drivers of MySQL put a number before their words.
-        words = error.orig.args[-1] if error.orig and error.orig.args else error
+        words = cause.args[-1] if cause.args else cause
         reason = " ".join(str(words).split())
-        raise RefusalError(
-            f"The database of MLFLOW_BACKEND_STORE_URI cannot be opened: {reason}."
-        ) from error
+        raise RefusalError(f"The database of {name} cannot be opened: {reason}.") from error
+    return engine
 
 
 def prepare_users(database: "URL", config: Path) -> None:
@@ -212,6 +212,7 @@ def prepare_users(database: "URL", config: Path) -> None:
     from mlflow.server import auth
 
     user, password = auth.auth_config.admin_username, auth.auth_config.admin_password
+    open_database(auth.auth_config.database_uri, USERS).dispose()
     auth.store.init_db(auth.auth_config.database_uri)
     if not password and user and not auth.store.has_user(user):
         raise RefusalError(
