@@ -25,8 +25,10 @@ def stand_ins(tmp_path: Path) -> StandIns:
         lines = [
             "#!/bin/sh",
             f'echo "{name} $*" >> {folder}/calls',
-            # The last word of `docker image inspect` is an image with its tag.
-            f'for last; do :; done; [ "$2" = inspect ] && echo "${{last%:*}}@{DIGEST}"',
+            # The last word of `docker image inspect` is an image with its tag. Docker Hub's address
+            # is left out of what Docker answers.
+            "for last; do :; done; last=${last#docker.io/}",
+            f'[ "$2" = inspect ] && echo "registry.example.com/x@sha256:1 ${{last%:*}}@{DIGEST}"',
             "exit 0\n",
         ]
         program.write_text("\n".join(lines), encoding="utf-8")

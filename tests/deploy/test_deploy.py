@@ -85,7 +85,7 @@ def test_kubernetes_pushes_the_champion_and_gives_it_its_share(
 
 def test_what_is_to_run_is_a_commit_of_its_own(deployable: Deployable, stand_ins: StandIns) -> None:
     project = deployable("kubernetes")
-    project.edit("conf/base/mlflow.yml", "  image: null ", f"  image: {IMAGE} ")
+    project.edit("conf/base/mlflow.yml", "  image: null ", "  image: docker.io/team/model ")
     for words in (
         ["init", "--quiet"],
         ["config", "user.name", "ada"],
@@ -134,9 +134,12 @@ def test_a_plan_needs_no_server(
 ) -> None:
     project = deployable(target)
     project.edit("conf/base/mlflow.yml", "  image: ", f"  image: {IMAGE} # ")
-    (project.folder / "mlflow.db").unlink()
     variables = stand_ins.variables | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
     deploy = ("mlflow", "deploy", *words)
+    # One that answers is believed.
+    unknown = ("mlflow", "deploy", "--dry-run", "--version", "99")
+    assert "has no version 99" in project.kedro(*unknown, env=stand_ins.variables, code=1).stderr
+    (project.folder / "mlflow.db").unlink()
     plan = project.kedro(*deploy, "--dry-run", env=variables).stdout
     assert "could not be asked" in plan
     assert f"{IMAGE}:{(words or ['CHAMPION'])[-1]}" in plan

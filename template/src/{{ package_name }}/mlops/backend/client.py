@@ -135,7 +135,7 @@ def is_final(error: Exception) -> bool:
     return _status_of(error) != _UNAUTHENTICATED
 
 
-def is_missing(error: Exception) -> bool:
+def is_missing(error: BaseException | None) -> bool:
     """Return whether MLflow has no such thing; the database store calls it an invalid value."""
     code = getattr(error, "error_code", None)
     return code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE")

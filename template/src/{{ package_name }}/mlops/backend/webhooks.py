@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # The server encrypts secrets by it. Without one it makes another key at each start.
 _KEY = "MLFLOW_WEBHOOK_SECRET_ENCRYPTION_KEY"
 # How the descriptions of this project's own webhooks begin.
-_OURS = f"Of mlflow.yml of {PACKAGE}: change it there."
+_OURS = f"From mlflow.yml of {PACKAGE}: change it there."
 _SIGNED = " Signed."
 
 

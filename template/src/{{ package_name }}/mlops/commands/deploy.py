@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .. import deployment
+from ..backend.client import is_missing
 from ..config import ServerOptions
 from ..deployment.steps import Deployment
 from ..errors import TrackingError
@@ -66,11 +67,11 @@ def command(
 
 
 def _wanted(name: str, server: ServerOptions, version: str | None, dry_run: bool) -> "ModelVersion":
-    """Ask the registry for the version; a plan alone needs none that answers."""
+    """Ask the registry for the version; a plan alone needs no registry that answers."""
     try:
         return find_version(name, server, version)
     except TrackingError as error:
-        if not dry_run:
+        if not dry_run or is_missing(error.__cause__):
             raise
         from mlflow.entities.model_registry import ModelVersion
 

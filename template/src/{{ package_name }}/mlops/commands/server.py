@@ -33,7 +33,7 @@ _FOLDER = Path("deploy") / "tracking-server"
 @click.option(
     "--webhooks-only",
     is_flag=True,
-    help="Start none: register the webhooks of mlflow.yml at the server that it names.",
+    help="Start no server: register the webhooks of mlflow.yml at the one that it names.",
 )
 def command(
     project: Project,
@@ -43,7 +43,7 @@ def command(
     no_auth: bool,
     webhooks_only: bool,
 ) -> None:
-    """Run the team's tracking server, from the variables of its compose file.
+    """Run the team's tracking server, with the variables of deploy/tracking-server/.env.
 
     Before it answers, the webhooks that mlflow.yml names are registered (server.webhooks).
 

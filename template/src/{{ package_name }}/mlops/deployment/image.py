@@ -9,14 +9,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..backend.pages import public
 from ..errors import TrackingError
 from ..registry.digest import NOTE
 from ..registry.versions import download
+from ..tracking.capture.sources import commit_and_changes, origin
 from .steps import Deployment, Step, program_step
 
 FOLDER = Path("deploy") / "docker"
-
-
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -66,31 +66,20 @@ def arguments_of(deployment: Deployment) -> dict[str, str]:
 
 
 def labels_of(deployment: Deployment) -> dict[str, str]:
-    """Return what the image tells of itself: its code, and its version of the model.
+    """Return the image's labels: its code, and its version of the model.
 
     Source: the annotations of the OCI's image specification.
     """
-    version, folder = deployment.version, deployment.project
-    commit, origin = _git(folder, "rev-parse", "HEAD"), _git(folder, "remote", "get-url", "origin")
-    changed = "-dirty" if commit and _git(folder, "status", "--porcelain", "--", ".") else ""
+    version, (commit, changed) = deployment.version, commit_and_changes(deployment.project)
     known = {
-        "org.opencontainers.image.source": re.sub(r"(?<=://)[^/]*@", "", origin),
-        "org.opencontainers.image.revision": commit + changed,
+        "org.opencontainers.image.source": public(origin(deployment.project)),
+        "org.opencontainers.image.revision": commit + ("-dirty" if changed else ""),
         "org.opencontainers.image.version": str(version.version),
         "org.mlflow.model.name": version.name,
         "org.mlflow.model.version": str(version.version),
         "org.mlflow.run.id": str(version.run_id or ""),
     }
     return {name: value for name, value in known.items() if value}
-
-
-def _git(folder: Path, *words: str) -> str:
-    """Ask git; empty where there is none, or no repository."""
-    try:
-        asked = subprocess.run(["git", *words], cwd=folder, capture_output=True, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return asked.stdout.decode(errors="replace").strip()
 
 
 def push_image(deployment: Deployment, engine: str, image: str) -> list[Step]:
@@ -104,14 +93,20 @@ def push_image(deployment: Deployment, engine: str, image: str) -> list[Step]:
 
     def note() -> None:
         asked = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-        name = image.rpartition(":")[0]
-        digests = re.findall(rf"(?<!\S){re.escape(name)}@(sha256:\w+)", asked.stdout)
+        known = [each.partition("@")[::2] for each in asked.stdout.split()]
+        name = _familiar(image.rpartition(":")[0])
+        digests = [digest for each, digest in known if _familiar(each) == name]
         (folder / file).write_text("".join(digests[-1:]), encoding="utf-8")
 
     return [
         program_step("Push the image.", "docker", "push", image, folder=folder),
         Step("Ask for the digest by which the registry knows it.", shlex.join(words), note),
     ]
+
+
+def _familiar(name: str) -> str:
+    """Return the name that Docker gives an image of Docker Hub, whose address it leaves out."""
+    return re.sub(r"^((index\.)?docker\.io/)?(library/)?", "", name)
 
 
 def digest_of_push(project: Path) -> str:
@@ -123,12 +118,12 @@ def digest_of_push(project: Path) -> str:
     file = project / FOLDER / "digest"
     digest = file.read_text(encoding="utf-8").strip() if file.is_file() else ""
     if not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
-        raise TrackingError("The registry has told no digest of the image: push it once more.")
+        raise TrackingError("The push has left no digest of the image: push it once more.")
     return digest
 
 
 def first_available(*candidates: Sequence[str]) -> list[str]:
-    """Choose the first command that is installed and prints its version.
+    """Choose the first command that works: `docker version` fails without its daemon.
 
     Raises:
         TrackingError: there is none.
@@ -139,4 +134,4 @@ def first_available(*candidates: Sequence[str]) -> list[str]:
             if asked.returncode == 0:
                 return list(words)
     names = ", ".join(f"`{' '.join(words)}`" for words in candidates)
-    raise TrackingError(f"None of {names} works here: install one of them.")
+    raise TrackingError(f"None of {names} works here: install or start one.")

@@ -13,8 +13,6 @@ from .image import build_image, digest_of_push, fetch_model, first_available, pu
 from .steps import Deployment, Step, program_step
 
 FOLDER = Path("deploy") / "kubernetes"
-
-
 # What differs from one deployment to the next, by the overlay: its owner commits it.
 RELEASE = FOLDER / "release"
 
@@ -77,7 +75,7 @@ def _apply(deployment: Deployment, folder: Path) -> Step:
 
 
 def _commit(deployment: Deployment, folder: Path) -> list[Step]:
-    """Plan to commit what is to run, and nothing else that has changed."""
+    """Plan to commit what is to run if that has changed, and no other change."""
     project, version, path = deployment.project, deployment.version, folder.as_posix()
     add = program_step("Add it to git.", "git", "add", "--", path, folder=project)
     message = f"deploy: {version.name} version {version.version} to {deployment.options.overlay}"

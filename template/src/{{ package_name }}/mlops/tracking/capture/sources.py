@@ -45,7 +45,7 @@ class Sources:
             PLATFORM: f"{platform.system()} {platform.machine()}",
             LOCK: lock_digest(self._project) or "none",
         }
-        commit, changed = _status(self._project)
+        commit, changed = commit_and_changes(self._project)
         if not commit:
             return tags
         tags |= {COMMIT: commit, DIRTY: str(bool(changed)).lower()}
@@ -90,7 +90,7 @@ def lock_digest(project_path: Path) -> str | None:
         return None
 
 
-def _status(project_path: Path) -> tuple[str, list[str]]:
+def commit_and_changes(project_path: Path) -> tuple[str, list[str]]:
     """Ask git, in one call, for the commit and which files differ from it; empty without one.
 
     Files that git does not know count as changes: a pipeline may import them.
@@ -105,6 +105,14 @@ def _status(project_path: Path) -> tuple[str, list[str]]:
     fields = {"1": 8, "2": 9, "u": 10, "?": 1}  # Before the path.
     changed = [line.split(" ", fields[line[0]])[-1] for line in lines if line[0] in fields]
     return ("", []) if commit in ("", "(initial)") else (commit, changed)
+
+
+def origin(project_path: Path) -> str:
+    """Ask git for the address of the repository's `origin`; empty without one."""
+    try:
+        return os.fsdecode(_git(project_path, "remote", "get-url", "origin")).strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _git(project_path: Path, *arguments: str) -> bytes:
