@@ -106,6 +106,23 @@ def test_a_project_that_has_adopted_the_template_meets_no_conflict(
     assert versions.MARK in (package / "mlops/hook.py").read_text("utf-8")
 
 
+def test_a_project_that_adopts_the_template_gets_no_words_about_the_examples(
+    published: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    run_copy(
+        str(published),
+        project,
+        data={"adopting": True, "package_name": "old_study"},
+        vcs_ref=versions.WORKING_TREE,
+        **versions.UNATTENDED,
+    )
+    absent = ("README.md", "conf/staging", "data/01_raw")
+    assert [path for path in absent if (project / path).exists()] == []
+    text = (project / "AGENTS.md").read_text("utf-8")
+    assert [word for word in ("tests/data", "`records`") if word in text] == []
+
+
 def test_every_row_has_an_owner_that_copier_knows(published: Path, tmp_path: Path) -> None:
     project = versions.copy(published, tmp_path / "project", versions.WORKING_TREE)
     assert list(answers.ownership(project)) == ["yours", "shared", "the template's"]
