@@ -18,7 +18,7 @@
     run_server.py  callers.py   Kedro's HTTP server; who may call a server
     validation/         tables and parameters, checked and refused in words
     config.py           mlflow.yml
-    old_names.py        names of version 1, which work until version 3
+    old_names.py        names of version 1, which work until version 4
     project.py  datasets.py     the project and its folders; a data set for fitted models
     errors.py           errors in a line
     redaction/          secrets, masked wherever text leaves

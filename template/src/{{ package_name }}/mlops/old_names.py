@@ -1,4 +1,4 @@
-"""Names of version 1 of the template. They work until version 3.
+"""Names of version 1 of the template. They work until version 4.
 
 An owner's code, catalog or mlflow.yml may hold them, and models that version 1 registered do. Each
 old module is an entry of `sys.modules` that looks an object up when somebody asks for it, and
