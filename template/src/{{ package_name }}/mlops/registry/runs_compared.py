@@ -17,6 +17,7 @@ from ..directions import direction_of
 from ..errors import TrackingError
 from ..model.card import Table
 from ..project import State
+from ..tracking.capture.values import valid_name
 from .comparison import evaluating_node, measure, predict_again, without_prefix
 from .holdout import DIGEST_TAG, load_holdout, load_shared
 from .report import number
@@ -45,17 +46,14 @@ class Compared:
     def table(self) -> Table:
         """Write a line per metric, those of groups behind the others."""
         rows = [["Metric", "First", "This", "Difference", "95 %", "Says"]]
-        for name in sorted(
-            self.first.keys() | self.metrics.keys(), key=lambda each: ("/" in each, each)
-        ):
+        names = self.first.keys() | self.metrics.keys()
+        for name in sorted(names, key=lambda each: ("/" in each, each)):
             old, new = self.first.get(name), self.metrics.get(name)
             difference = "" if old is None or new is None else f"{new - old:+.4g}"
             low_high = self.intervals.get(name)
             interval = f"{low_high[0]:+.4g} to {low_high[1]:+.4g}" if low_high else ""
-            better = self.better.get(name.rpartition("/")[2]) or direction_of(name)
-            rows.append(
-                [name, number(old), number(new), difference, interval, says(low_high, better)]
-            )
+            meaning = says(low_high, _direction(self.better, name))
+            rows.append([name, number(old), number(new), difference, interval, meaning])
         return rows
 
 
@@ -99,12 +97,9 @@ def compare_runs(
         found = [without_prefix(run.data.metrics, options) for run in runs]
         differences = [{} for _ in runs]
         digests = {run.data.tags.get(DIGEST_TAG) for run in runs}
-        same = (
-            "the same holdout" if len(digests) == 1 and None not in digests else "other rows each"
-        )
-        how = (
-            f"As the runs have logged it, on {same}. What is chance is not known: {error.message}."
-        )
+        same = len(digests) == 1 and None not in digests
+        on = "the same holdout" if same else "other rows each"
+        how = f"As the runs have logged it, on {on}. What is chance is not known: {error.message}."
     rest = zip(run_ids[1:], found[1:], differences[1:], strict=True)
     return [Compared(run_id, found[0], each, by, better) for run_id, each, by in rest], how
 
@@ -115,24 +110,28 @@ def best_runs(config: KedroMlflowConfig, count: int, metric: str | None) -> list
     name = metric or next(iter(options.improvement), None)
     if name is None:
         raise TrackingError("promotion.yml has no improvement: name a metric by --metric.")
-    rule = options.improvement.get(name)
-    better = (rule.better if rule else None) or direction_of(name)
+    told = {metric: each.better for metric, each in options.improvement.items() if each.better}
+    better = _direction(told, name)
     if better is None:
         raise TrackingError(
             f"Whether '{name}' is better high or low is not known: say it in promotion.yml, "
             f"improvement.{name}.better."
         )
     experiment = client.get_experiment_by_name(config.tracking.experiment.name)
-    key = f"metrics.`{options.evaluation}/{name}`"
+    key = f"{valid_name(options.evaluation)}/{name}"
     order = "DESC" if better == "higher" else "ASC"
     found = client.search_runs(
         [experiment.experiment_id] if experiment else [],
         "attributes.status = 'FINISHED'",
-        order_by=[f"{key} {order}"],
+        order_by=[f"metrics.`{key}` {order}"],
         max_results=count,
     )
-    measured = [run for run in found if f"{options.evaluation}/{name}" in run.data.metrics]
-    return [str(run.info.run_id) for run in measured]
+    return [str(run.info.run_id) for run in found if key in run.data.metrics]
+
+
+def _direction(told: Mapping[str, str], name: str) -> str | None:
+    """Return the direction of a metric: its own, that of all rows, or what its name tells."""
+    return told.get(name) or told.get(name.rpartition("/")[2]) or direction_of(name)
 
 
 def _version_of(
