@@ -17,8 +17,10 @@ from kedro.pipeline import Pipeline, node
 from tests.support.rooms import Rooms
 
 SCORE = node(lambda rows, state: None, ["rows", "state"], "predictions", name="score")
-BEFORE = pd.DataFrame({"x": [float(n % 100) for n in range(1000)], "s": ["f", "m"] * 500})
-PREDICTED = pd.DataFrame({"y": BEFORE["x"] * 2})
+# One row of five of a group has no number, and its predictions are others.
+NUMBERS = [None if n % 10 == 3 else float(n % 100) for n in range(1000)]
+BEFORE = pd.DataFrame({"x": NUMBERS, "s": ["f", "m"] * 500})
+PREDICTED = pd.DataFrame({"y": [n % 100 * 2.0 + 300 * (n % 2) for n in range(1000)]})
 
 
 class Scoring:
