@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -76,7 +76,7 @@ def main() -> int:
             make_project(options.uv, environment)
         with ExitStack() as servers:
             places = start(servers, options.uv, environment)
-            take(browser, pictures(places), options.names)
+            take(browser, [*pictures(places)], options.names)
     except demo.StepError as failure:
         print(f"\n{failure}", file=sys.stderr)
         return 1
@@ -253,8 +253,11 @@ def send_rows(address: str) -> None:
             time.sleep(3)
 
 
-def take(browser: str, wanted: Any, names: list[str]) -> None:
-    """Photograph the pages."""
+def take(browser: str, wanted: list[Any], names: list[str]) -> None:
+    """Photograph the pages, or those that are named."""
+    known = [name for name, *_ in wanted]
+    if unknown := {*names}.difference(known):
+        raise demo.StepError(f"No picture is called {unknown.pop()}. There are {', '.join(known)}.")
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         context = chromium.new_context(viewport={"width": 1280, "height": 860})
@@ -263,7 +266,7 @@ def take(browser: str, wanted: Any, names: list[str]) -> None:
         for name, address, text, act in wanted:
             if names and name not in names:
                 continue
-            with demo.step(name), page_of(context) as page:
+            with demo.step(name), closing(context.new_page()) as page:
                 page.goto(address)
                 if text:
                     page.get_by_text(text).first.wait_for()
@@ -271,16 +274,6 @@ def take(browser: str, wanted: Any, names: list[str]) -> None:
                 page.wait_for_timeout(6000)  # Whatever moves has come to rest.
                 page.evaluate(HIDE)
                 save(page.screenshot(), IMAGES / f"{name}.png")
-
-
-@contextmanager
-def page_of(context: Any) -> Iterator[Page]:
-    """Open a page for as long as the block runs."""
-    page = context.new_page()
-    try:
-        yield page
-    finally:
-        page.close()
 
 
 def save(screenshot: bytes, path: Path) -> None:

@@ -79,13 +79,9 @@ def pages() -> dict[str, str]:
 
 def _copy_template(folder: Path) -> Path:
     """Copy the template into a folder without git: what is not committed counts as well."""
-    folder.mkdir()
-    for part in PARTS:
-        if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, folder / part)
-        else:
-            shutil.copyfile(ROOT / part, folder / part)
-    return folder
+    return shutil.copytree(
+        ROOT, folder, ignore=lambda at, names: {*names} - {*PARTS} if at == str(ROOT) else ()
+    )
 
 
 # --- questions ---
