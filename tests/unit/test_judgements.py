@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from functools import partialmethod
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -133,12 +132,9 @@ def test_they_are_of_this_version_alone_the_earliest_date_first(
 
 
 def test_one_without_a_date_is_of_its_own_day_and_all_pages_are_read(
-    judged: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
+    mlops: Rooms, judged: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlflow import MlflowClient
-
-    one_by_one = partialmethod(MlflowClient.search_runs, max_results=1)
-    monkeypatch.setattr(MlflowClient, "search_runs", one_by_one)
+    monkeypatch.setattr(mlops("backend.client"), "_PAGE", 1)
     found = judged(*[(tags_of(day), {"truth/rmse": 1.0}) for day in ("", "2000-01-01", "")])
     assert len(found) == 3
     assert found[0].date == date(2000, 1, 1)

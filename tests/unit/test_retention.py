@@ -194,7 +194,7 @@ def test_all_pages_of_runs_are_looked_at(
     old: Callable[..., list[Any]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(mlops("registry.retention"), "_PAGE", 2)
+    monkeypatch.setattr(mlops("backend.client"), "_PAGE", 2)
     wanted = {registry.run() for _ in range(5)}
     assert {each.name.rpartition("(")[2].rstrip(")") for each in old()} == wanted
 
