@@ -138,6 +138,13 @@ def test_nothing_but_code_configuration_and_model_can_get_into_the_image(
         assert ignored.index(secret) > ignored.index("!conf")
 
 
+def test_the_readme_shows_the_dockerfiles_list_without_one(projects: dict[str, Path]) -> None:
+    for project in projects.values():
+        (whole,) = re.findall(r'^ARG WITHOUT="(.*)"$', read(project, "Dockerfile"), re.M)
+        (shown,) = re.findall(r"^ +WITHOUT: (.*)$", read(project, "README.md"), re.M)
+        assert shown == whole.replace(" pyarrow", "")
+
+
 def test_the_bill_of_materials_lists_every_library_as_cyclonedx_wants_it() -> None:
     program = answers.REPOSITORY / "template/deploy/docker/sbom.py"
     printed = subprocess.run([sys.executable, program], check=True, capture_output=True).stdout
