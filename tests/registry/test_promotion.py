@@ -17,6 +17,7 @@ from mlflow.entities import Run
 
 from tests.support.forked_kedro import Forked
 from tests.support.machine import free_port
+from tests.support.profiles import IS_WEEKLY, weekly
 from tests.support.project import PACKAGE, Project, Trained, call_it
 from tests.support.proxy import kill_before, proxy_of
 
@@ -235,6 +236,16 @@ def test_a_run_that_is_delivered_late_is_promoted_then(project: Project, server:
     assert run.info.status == "FINISHED"
 
 
+# Before which call, and who is the champion then.
+KILLED = (
+    ("POST /api/2.0/mlflow/model-versions/set-tag", "1"),
+    ("POST /api/2.0/mlflow/registered-models/alias", "1"),
+    ("PUT /api/2.0/mlflow-artifacts/", "2"),
+    ("POST /api/2.0/mlflow/runs/log-batch", "2"),
+    ("DELETE /api/2.0/mlflow/registered-models/alias", "2"),
+)
+
+
 def test_a_promotion_that_is_killed_again_and_again_ends_as_one_that_was_not(
     project: Project, server: str
 ) -> None:
@@ -246,13 +257,7 @@ def test_a_promotion_that_is_killed_again_and_again_ends_as_one_that_was_not(
     with proxy_of(server) as proxy:
         proxied = {"MLFLOW_TRACKING_URI": proxy.url}
         promote = partial(project.fork, "kedro", "mlflow", "promote", env=proxied)
-        for call, champion in (
-            ("POST /api/2.0/mlflow/model-versions/set-tag", "1"),
-            ("POST /api/2.0/mlflow/registered-models/alias", "1"),
-            ("PUT /api/2.0/mlflow-artifacts/", "2"),
-            ("POST /api/2.0/mlflow/runs/log-batch", "2"),
-            ("DELETE /api/2.0/mlflow/registered-models/alias", "2"),
-        ):
+        for call, champion in KILLED if IS_WEEKLY else KILLED[1:3]:
             kill_before(call, proxy, promote)
             assert aliases(client, name) == {"champion": champion, "challenger": "2"}
         shown = project.kedro("mlflow", "promote", env=proxied).stdout
@@ -272,6 +277,7 @@ def test_a_promotion_that_is_killed_again_and_again_ends_as_one_that_was_not(
     assert client.get_model_version(name, "2").tags["rolled_back_to"] == "1"
 
 
+@weekly
 def test_two_promotions_at_once_leave_one_champion_and_a_straight_history(
     project_with_runs: Project,
 ) -> None:
@@ -288,6 +294,7 @@ def test_two_promotions_at_once_leave_one_champion_and_a_straight_history(
     assert client.get_model_version(PACKAGE, first).tags["promoted_from"] == "1"
 
 
+@weekly
 def test_a_version_is_judged_anew_if_somebody_elsewhere_promotes_meanwhile(
     project_with_runs: Project,
 ) -> None:

@@ -500,7 +500,7 @@ def test_hundreds_of_bad_bodies_are_refused_and_it_serves_on(
     statuses: dict[int, int] = {}
 
     @settings(
-        max_examples=examples(500, weekly=10_000),
+        max_examples=examples(250, weekly=10_000),
         database=None,
         suppress_health_check=list(HealthCheck),
     )
@@ -517,7 +517,7 @@ def test_hundreds_of_bad_bodies_are_refused_and_it_serves_on(
 
     throw()
     connection.close()
-    assert sum(statuses.values()) >= examples(300, weekly=2000), statuses
+    assert sum(statuses.values()) >= examples(150, weekly=2000), statuses
     assert served.ask("/invocations", {"dataframe_records": records}).status == 200
 
 
