@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import psutil
 import pytest
+from mlflow import MlflowClient
 from optuna import Study
 from optuna.storages import JournalStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
@@ -28,6 +29,7 @@ from tests.support.studies import (
     Searched,
     searching,
 )
+from tests.support.tiny import journals
 
 
 class Tuned(NamedTuple):
@@ -186,6 +188,20 @@ def test_what_is_wrong_is_said_before_the_first_trial(tuned: Tuned) -> None:
 def _after_other_search(tuned: Tuned) -> str:
     tuned.project.edit("conf/base/tuning.yml", "high: 10", "high: 11")
     return " ".join(tuned.tune("--resume", code=1).split())
+
+
+def test_a_run_that_waits_is_delivered_to_its_mirror_as_well(tuned: Tuned) -> None:
+    config = tuned.project.read("conf/base/mlflow.yml")
+    mirror = "mirrors: [{mlflow_tracking_uri: '${oc.env:MIRROR}'}]\n"
+    tuned.project.write("conf/base/mlflow.yml", config + mirror)
+    tuned.project.kedro("run", env={**tuned.env, "MIRROR": "http://127.0.0.1:9"})
+    assert len(journals(tuned.project)) == 1
+    there = f"sqlite:///{tuned.project.folder}/mirror.db"
+    options = ("tune", "--no-run", "--trials", "2")
+    tuned.project.kedro("mlflow", *options, env={**tuned.env, "MIRROR": there})
+    assert not journals(tuned.project)
+    (mirrored,) = tuned.project.runs(MlflowClient(there))
+    assert mirrored.info.status == "FINISHED"
 
 
 # --- several processes, and what kills them ---

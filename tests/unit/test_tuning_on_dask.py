@@ -112,3 +112,36 @@ def test_a_worker_opens_the_study_that_is_there(
     opened(options, state, "study").trial(1).report(0.25, 3)
     assert study.optuna.trials[begun[1].number].intermediate_values == {3: 0.25}
     assert not study.optuna.trials[begun[0].number].intermediate_values
+
+
+@pytest.mark.parametrize("step", ["enqueue_trial", "set_user_attr", "tell"])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_a_trial_is_given_up_once_though_who_does_so_is_killed(
+    step: str,
+    is_done: bool,
+    search: tuple[Any, list[str]],
+    mlops: Rooms,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Killed before a step, or behind it; the study is resumed then."""
+    plan, _ = search
+    killed, resumed = (
+        mlops("tuning.study").Study(plan.options, plan.state(), "study") for _ in range(2)
+    )
+    killed.next().suggest_float("alpha", 0, 1)
+    call = getattr(killed.optuna, step)
+
+    def die(*given: Any, **options: Any) -> None:
+        if is_done:
+            call(*given, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(killed.optuna, step, die)
+    with pytest.raises(KeyboardInterrupt):
+        killed.give_up(0)
+    for _ in range(2):
+        resumed.give_up_stale()
+    first, again = resumed.optuna.get_trials()
+    assert (first.state.name, resumed.stale()) == ("FAIL", {0})
+    assert again.user_attrs["retries"] == 0
+    assert again.system_attrs["fixed_params"] == first.params

@@ -63,6 +63,7 @@ class RunListener:
     """Base class: every method does nothing."""
 
     subject = "What a listener returns"  # For the warning when `node_called` fails.
+    of_one_run = False  # It knows nothing of earlier runs, which are delivered after its own.
 
     def run_starts(self, start: RunStart) -> None:
         """Prepare the run, before anything of it runs; a TrackingError keeps it from starting."""

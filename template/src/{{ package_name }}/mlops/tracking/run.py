@@ -232,7 +232,8 @@ class TrackedRun(RunCapture):
         if all(drained):
             with self.journal.tolerating():
                 put_away(self.journal.folder)
-                self._deliver_earlier_runs()
+                if not any(listener.of_one_run for listener in self.listeners):
+                    self._deliver_earlier_runs()
         self._lock.release()
         if not is_safe and status == "FINISHED" and self._must_be_delivered():
             raise TrackingError(
@@ -249,16 +250,15 @@ class TrackedRun(RunCapture):
         try:
             spill(self.journal.folder, store)
         except Exception as error:
-            place = mask("", store)
-            logger.error("%s takes nothing (%s): it stays on this machine.", place, one_line(error))
+            text = "%s takes nothing (%s): it stays on this machine."
+            logger.error(text, mask("", store), one_line(error))
             return False
         logger.info("What did not arrive is in %s now.", mask("", store))
         return True
 
     def _must_be_delivered(self) -> bool:
         chosen = self.config.shipping.on_undelivered
-        is_left_alone = bool(self._join or os.environ.get("CI"))
-        return chosen == "fail" or (chosen is None and is_left_alone)
+        return chosen == "fail" or (chosen is None and bool(self._join or os.environ.get("CI")))
 
     def _without_known(self, record: Record) -> Record:
         """Leave out parameters that another node has as well: MLflow takes each once in a call."""
@@ -363,8 +363,7 @@ class TrackedRun(RunCapture):
 
     def _deliver_earlier_runs(self) -> None:
         """Complete runs whose process died or whose server was unreachable: now it answers."""
-        journals = self.journal.folder.parent
-        for outcome in sync(journals, self.config, self.listeners, patient=False):
+        for outcome in sync(self.journal.folder.parent, self.config, self.listeners, patient=False):
             if outcome.status and outcome.run_id and not outcome.error:
                 logger.info(
                     "Delivered as well: the run of %s (%s), which has %s.",

@@ -27,14 +27,14 @@ from ..orchestration.project import opened
 from ..project import PACKAGE, PACKAGE_FOLDER, State
 from ..tracking.process import configure_settings
 from .options import TuningOptions, read_options
-from .search import Search
+from .search import Search, deliver_left
 from .slicing import needed_for, slices_of
 from .study import Study, StudyElsewhere
 from .trials import NUMBER, Runner
 
 # So many workers that die of the same values do not die by chance.
 _MOST_TRIES = 3
-_SECONDS = 1.0
+_SECONDS, _SECONDS_TO_DELIVER = 1.0, 60.0
 # What a trial says of itself once a worker has it.
 _WORKER = "worker"
 
@@ -82,10 +82,13 @@ class Workers:
     @property
     def runner(self) -> "Workers":
         """What runs the baseline, once all workers are ready; raises what one of them is not."""
-        submit, addresses = self._client.submit, list(self._client.nthreads())
-        for future in [submit(_run, self._task, workers=each, pure=False) for each in addresses]:
+        for future in self._on_each():
             self._result(future)
         return self
+
+    def _on_each(self) -> "list[Future[Any]]":
+        submit, addresses = self._client.submit, list(self._client.nthreads())
+        return [submit(_run, self._task, workers=each, pure=False) for each in addresses]
 
     def run(
         self, name: str, values: Mapping[str, Any], tags: Mapping[str, str], trial: Any
@@ -100,6 +103,8 @@ class Workers:
             while True:
                 self._begin_more(study, tags, begun)
                 if not begun:
+                    with suppress(asyncio.TimeoutError):  # One may be gone by now.
+                        wait(self._on_each(), timeout=_SECONDS_TO_DELIVER)
                     return
                 with suppress(asyncio.TimeoutError):
                     wait(list(begun), timeout=_SECONDS, return_when="FIRST_COMPLETED")
@@ -184,7 +189,8 @@ def _run(task: Assignment) -> float | Exception | None:
             where = get_worker().address
             message = error.message if isinstance(error, TrackingError) else repr(error)
             return NotReadyError(f"The worker at {where}: {message}")
-        if not task.name:
+        if not task.name:  # What a worker has left that was killed here.
+            deliver_left(State.of(place.path), runner.config)
             return None
         trial = None
         if task.number is not None:

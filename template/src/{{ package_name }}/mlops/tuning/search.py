@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,6 +16,7 @@ from ..config import KedroMlflowConfig, read_config
 from ..errors import TrackingError, one_line
 from ..orchestration.project import OpenedProject, opened
 from ..project import State
+from ..registry import listeners_of
 from ..tracking.capture.values import plain
 from ..tracking.shipping.sync import sync
 from . import parent_run
@@ -245,8 +247,7 @@ def _lead(plan: Search, project: OpenedProject, team: Team, resume: bool) -> Fou
     study = Study(plan.options, plan.state(), plan.study)
     plan.require_same(study)
     if resume:
-        with quiet():
-            sync(plan.state().journals, plan.config, [], patient=False)
+        deliver_left(plan.state(), plan.config)
         if gone := study.give_up_stale():
             plan.say(f"Trials {', '.join(map(str, gone))} were left by a process that is gone.")
     parent = parent_run.begin(project, plan.options, study)
@@ -268,11 +269,18 @@ def _lead(plan: Search, project: OpenedProject, team: Team, resume: bool) -> Fou
     finally:
         team.end()
         try:
+            deliver_left(plan.state(), plan.config)  # Before what was given up is marked.
             parent.finish(study, plan.options, status, baseline)
         except Exception as error:  # The trials are safe.
             again = plan.config.typed("tune --resume")
             plan.say(f"MLflow has not taken the study ({reason_of(error)}): `{again}` logs it.")
     return Found(plan.options, study, parent, plan.space, baseline, plan.config)
+
+
+def deliver_left(state: State, config: KedroMlflowConfig) -> None:
+    """Deliver what processes that are gone have left on this machine."""
+    with quiet():
+        deque(sync(state.journals, config, listeners_of(config, state), patient=False), 0)
 
 
 def train(path: Path, env: str | None, pipeline: str, values: Mapping[str, Any]) -> None:

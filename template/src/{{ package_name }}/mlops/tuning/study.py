@@ -78,13 +78,17 @@ class Study:
         self.optuna.tell(trial, value, TrialState[state])
 
     def give_up(self, number: int) -> None:
-        """Mark a trial as failed that did not come to an end, and let another take its place."""
+        """Mark a trial as failed that did not come to an end, and let another take its place.
+
+        Who is killed in between leaves it under way, and it is given up again: once in all.
+        """
         from optuna.trial import TrialState
 
+        trials = self.optuna.get_trials(deepcopy=False)
+        if number not in {trial.user_attrs.get(_RETRIES) for trial in trials}:
+            self.optuna.enqueue_trial(trials[number].params, user_attrs={_RETRIES: number})
         self.optuna.set_user_attr(f"{STALE}{number}", True)
         self.optuna.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-        params = self.optuna.get_trials(deepcopy=False)[number].params
-        self.optuna.enqueue_trial(params, user_attrs={_RETRIES: number})
 
     def tries(self, number: int) -> int:
         """Count how often the values of a trial were tried, this time included."""
@@ -95,8 +99,11 @@ class Study:
 
     def give_up_stale(self) -> list[int]:
         """Give up the trials whose process on this machine is gone; return their numbers."""
+        from optuna.trial import TrialState
+
         with self._alone():
-            gone = [trial.number for trial in self.trials("RUNNING") if self._is_gone(trial)]
+            begun = self.optuna.get_trials(deepcopy=False, states=[TrialState.RUNNING])
+            gone = [trial.number for trial in begun if self._is_gone(trial)]
             for number in gone:
                 self.give_up(number)
         return gone

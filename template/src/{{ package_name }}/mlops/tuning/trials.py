@@ -45,6 +45,7 @@ class _Kept(MemoryDataset):
 class _Sharing(RunListener):
     """Keeps what the shared nodes make; their run is not tracked."""
 
+    of_one_run = True
     kept: dict[str, _Kept]
 
     def run_starts(self, start: RunStart) -> None:
@@ -56,6 +57,7 @@ class _Sharing(RunListener):
 class _Trial(RunListener):
     """Makes a Kedro run a child run, and takes its metric."""
 
+    of_one_run = True
     name: str
     options: TuningOptions
     dataset: str
@@ -135,7 +137,7 @@ class Runner:
     ) -> None:
         self._session, self._options = session, options
         self._dataset, self._slices = dataset, slices
-        self._config = _for_trials(config)
+        self.config, self._config = config, _for_trials(config)
         self._hook, self._has_shared = hook_of_project(), False
         self._kept = {name: _Kept() for name in slices.between}
 
