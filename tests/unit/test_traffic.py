@@ -75,6 +75,28 @@ def test_many_rows_are_counted_by_who_brings_them(registry: Any) -> None:
     assert counted(registry, "flawed_rows", feature="s", flaw="missing") == 200_000
 
 
+def test_who_brings_many_after_others_were_counted_counts_no_more_than_these(
+    registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(traffic, "_MOST_WAITING", 4)
+    found, predicted = traffic.Traffic(REFERENCE, "m", "1"), FORMS[0][1]
+    for flushed in (True, False):
+        found.add(ROWS, predicted, 3)
+        if flushed:
+            found.flush()
+    assert counted(registry, "rows", bucket="below 1") == 1  # The second three wait.
+    found.add(ROWS, predicted, 3)
+    assert counted(registry, "rows", bucket="below 1") == 3
+
+
+def test_predictions_that_are_no_rows_of_the_request_are_not_counted(registry: Any) -> None:
+    found = traffic.Traffic(REFERENCE, "m", "1")
+    found.add(ROWS, pd.DataFrame({"y": [0.9]}), 3)
+    found.flush()
+    assert counted(registry, "rows", bucket="below 1") == 1
+    assert counted(registry, "rows", kind="prediction", feature="y", bucket="from 0.5") == 0
+
+
 def test_what_cannot_be_counted_is_said_once_and_costs_no_request(
     registry: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -93,3 +115,47 @@ def test_a_model_without_a_reference_predicts_as_it_did(tmp_path: Path) -> None:
 
     assert traffic.watched(predict, tmp_path, "m", "1") is predict
     assert not list(traffic.reference_metrics(tmp_path, "m", "1"))
+
+
+def test_a_model_with_one_has_what_it_gets_and_predicts_counted(
+    registry: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = list[Any]()
+    monkeypatch.setattr(traffic.Traffic, "start", lambda made: started.append(made))
+    REFERENCE.write(tmp_path / reference.FILE)
+    answer = FORMS[0][1], 3
+    assert traffic.watched(lambda _: answer, tmp_path, "m", "1")(ROWS) is answer
+    (made,) = started
+    made.flush()
+    assert counted(registry, "rows", bucket="below 1") == 1
+    assert counted(registry, "rows", kind="prediction", feature="y", bucket="from 0.5") == 2
+
+
+def test_what_training_had_is_there_for_prometheus(tmp_path: Path) -> None:
+    about = reference.Distribution([0.2, 0.6, 0.2], 0.1, [1.0, 2.0], outside=0.03)
+    named = reference.Distribution([0.5, 0.3, 0.2], 0.4, [], ["a", "b"])
+    group = reference.Group(100, {"x": about, "s": named})
+    reference.Reference({"": group, "s=a": group}).write(tmp_path / reference.FILE)
+    found = {
+        (sample.labels["group"], sample.labels["feature"], *[*sample.labels.values()][5:]): (
+            sample.value
+        )
+        for family in traffic.reference_metrics(tmp_path, "m", "1")
+        for sample in family.samples
+    }
+    shares = {
+        ("x", "below 1"): 0.2,
+        ("x", "1 to 2"): 0.6,
+        ("x", "from 2"): 0.2,
+        ("s", "a"): 0.5,
+        ("s", "b"): 0.3,
+        ("s", "(other)"): 0.2,
+    }
+    flawed = {
+        ("x", "missing"): 0.1,
+        ("x", "beyond"): 0.03,
+        ("s", "missing"): 0.4,
+        ("s", "beyond"): 0.2,
+    }
+    wanted = shares | flawed
+    assert found == {(each, *key): wanted[key] for each in ("all", "s=a") for key in wanted}
