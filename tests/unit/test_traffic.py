@@ -121,7 +121,11 @@ def test_a_model_with_one_has_what_it_gets_and_predicts_counted(
     registry: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = list[Any]()
-    monkeypatch.setattr(traffic.Traffic, "start", lambda made: started.append(made))
+
+    def start(made: Any) -> None:
+        started.append(made)
+
+    monkeypatch.setattr(traffic.Traffic, "start", start)
     REFERENCE.write(tmp_path / reference.FILE)
     answer = FORMS[0][1], 3
     assert traffic.watched(lambda _: answer, tmp_path, "m", "1")(ROWS) is answer
