@@ -13,7 +13,7 @@ from ..backend.pages import public
 from ..errors import TrackingError
 from ..registry.digest import NOTE
 from ..registry.versions import download
-from ..tracking.capture.sources import commit_and_changes, origin
+from ..tracking.capture.sources import commit_and_changes
 from .steps import Deployment, Step, program_step
 
 FOLDER = Path("deploy") / "docker"
@@ -72,7 +72,7 @@ def labels_of(deployment: Deployment) -> dict[str, str]:
     """
     version, (commit, changed) = deployment.version, commit_and_changes(deployment.project)
     known = {
-        "org.opencontainers.image.source": public(origin(deployment.project)),
+        "org.opencontainers.image.source": public(_origin(deployment.project)) if commit else "",
         "org.opencontainers.image.revision": commit + ("-dirty" if changed else ""),
         "org.opencontainers.image.version": str(version.version),
         "org.mlflow.model.name": version.name,
@@ -80,6 +80,13 @@ def labels_of(deployment: Deployment) -> dict[str, str]:
         "org.mlflow.run.id": str(version.run_id or ""),
     }
     return {name: value for name, value in known.items() if value}
+
+
+def _origin(folder: Path) -> str:
+    """Ask git for the address of a repository's `origin`; empty without one."""
+    words = ["git", "remote", "get-url", "origin"]
+    asked = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
 
 
 def push_image(deployment: Deployment, engine: str, image: str) -> list[Step]:

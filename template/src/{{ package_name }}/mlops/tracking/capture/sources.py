@@ -107,14 +107,6 @@ def commit_and_changes(project_path: Path) -> tuple[str, list[str]]:
     return ("", []) if commit in ("", "(initial)") else (commit, changed)
 
 
-def origin(project_path: Path) -> str:
-    """Ask git for the address of the repository's `origin`; empty without one."""
-    try:
-        return os.fsdecode(_git(project_path, "remote", "get-url", "origin")).strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
 def _git(project_path: Path, *arguments: str) -> bytes:
     return subprocess.run(
         ["git", *arguments],
