@@ -128,6 +128,8 @@ def test_what_a_run_has_come_to_is_posted_once(
     assert lines[1:] == [f"Registered {PACKAGE} version 2 (challenger)."]
 
     rows = pd.read_csv(alerting.folder / "data/01_raw/diabetes.csv").drop(columns="progression")
+    rows.to_csv(alerting.folder / INSTANCES, index=False)
+    assert alert(*SCORE) == ("FINISHED success", [])  # What it was trained on.
     rows["bmi"] = (rows["bmi"] * 1.3).round(1)
     rows.to_csv(alerting.folder / INSTANCES, index=False)
     status, lines = alert(*SCORE)

@@ -561,9 +561,13 @@ def test_a_model_in_a_folder_is_served_without_its_registry(
     trained: Trained, tmp_path: Path, rows: pd.DataFrame, scored: list[float]
 ) -> None:
     uri = trained.project.client.get_model_version_download_uri(PACKAGE, "1")
+    # What another test has fetched from the registry has its version in a file.
+    folder = tmp_path / "model"
+    noted = shutil.ignore_patterns("registered_model_meta")
+    shutil.copytree(uri.removeprefix("file://"), folder, ignore=noted)
     project = copy_of(trained.project, tmp_path)
     away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
-    options = ("--model", uri.removeprefix("file://"), "--host", "0.0.0.0", "--no-token")
+    options = ("--model", str(folder), "--host", "0.0.0.0", "--no-token")
     with serving(project, tmp_path, *options, env=away) as server:
         answer = server.ask("/invocations", rows.to_csv(index=False).encode(), CSV)
         assert predictions(answer) == pytest.approx(scored)

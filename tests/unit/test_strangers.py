@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kedro.framework.hooks import hook_impl
 from kedro.framework.hooks.manager import _create_hook_manager
@@ -174,6 +174,8 @@ class Case:
 
 
 OUTPUTS = ("first", "second", "third")
+# A parameter whose class is a text's, with methods of its own.
+TEXT = Hostile(str, frozenset(METHODS), frozenset(PROPERTIES), ("", "Text"))
 
 
 def in_memory(*value: Any) -> Any:
@@ -305,6 +307,7 @@ def track(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(CASES)
+@example(Case((None, None, TEXT), ({}, {}, {}), (False, False, False), changes=False))
 def test_a_run_ends_as_it_would_without_the_hook(
     track: Any, capsys: pytest.CaptureFixture[str], case: Case
 ) -> None:

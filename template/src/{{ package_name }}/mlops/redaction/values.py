@@ -39,9 +39,10 @@ def mask(key: str, value: Any, patterns: Patterns = ()) -> Any:
     class is asked, not the value, which may be anything.
     """
     kind = type(value)
+    value = str.__str__(value) if issubclass(kind, str) else value  # Methods may differ.
     if is_masked(key, value, patterns):
         # Not `==`, which a table or an array answers with another one.
-        return value if value is None or (kind is str and not value) else MASK
+        return value if value is None or (type(value) is str and not value) else MASK
     if issubclass(kind, dict):
         return {
             name: mask(_inside(key, str(name)), entry, patterns)

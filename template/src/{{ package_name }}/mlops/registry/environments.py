@@ -38,8 +38,7 @@ TRAINING = "training_"
 # How those begin that are about the environment that a version comes from.
 _OF_ENVIRONMENT = ("promoted_", "promotion_", "rolled_back_", "rollback_", "deployed_")
 _COMMIT = "mlflow.source.git.commit"
-_MAX_VALUE = 250
-_SECONDS_TO_WAIT = 120.0
+_MAX_VALUE, _SECONDS_TO_WAIT = 250, 120.0
 
 
 @dataclass(frozen=True)
