@@ -39,7 +39,7 @@ def mask(key: str, value: Any, patterns: Patterns = ()) -> Any:
     class is asked, not the value, which may be anything.
     """
     kind = type(value)
-    value = str.__str__(value) if issubclass(kind, str) else value  # Methods may differ.
+    value = str.__str__(value) if issubclass(kind, str) else value  # Without methods of its own.
     if is_masked(key, value, patterns):
         # Not `==`, which a table or an array answers with another one.
         return value if value is None or (type(value) is str and not value) else MASK
