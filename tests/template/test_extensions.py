@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from jinja2 import Environment, FileSystemLoader
 from markdown_it import MarkdownIt
 
-from extensions import literals, names, tracking_uri
+from extensions import compiled_once, literals, names, tracking_uri
 from tests.support.answers import REPOSITORY, TRACKING_URIS, choices, configuration, questions
 
 MODULES = sorted(REPOSITORY.glob("extensions/[!_]*.py"))
@@ -24,6 +24,7 @@ MODULES = sorted(REPOSITORY.glob("extensions/[!_]*.py"))
 # What a module of pure functions needs; nothing here reads, writes, connects or starts anything.
 HARMLESS = {
     "__future__",
+    "functools",
     "jinja2",
     "jinja2.ext",
     "keyword",
@@ -443,6 +444,17 @@ def test_markdown_reads_an_accepted_line_back_as_it_was_typed(line: str) -> None
         # `text_special` is a character behind a backslash.
         assert {token.type for token in inline.children or []} <= {"text", "text_special"}
         assert "".join(token.content for token in inline.children or []) == line
+
+
+# --- compiled once ---
+
+
+def test_a_text_is_compiled_once_and_rendered_by_each_context() -> None:
+    environment = Environment(extensions=[compiled_once.CompiledOnceExtension])
+    first, second = (environment.from_string("src/{{ name }}") for _ in range(2))
+    assert first is second
+    assert [first.render(name=name) for name in "ab"] == ["src/a", "src/b"]
+    assert Environment().from_string("src/{{ name }}") is not first
 
 
 # --- trust ---
