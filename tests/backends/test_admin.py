@@ -17,7 +17,15 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from mlflow.entities import LoggedModelStatus, Metric, Param, RunTag
+from mlflow.entities import (
+    LoggedModelStatus,
+    Metric,
+    Param,
+    RunTag,
+    TraceInfo,
+    TraceLocation,
+    TraceState,
+)
 from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.server import auth
 from mlflow.server.auth.config import read_auth_config
@@ -37,6 +45,7 @@ from tests.support.stores import Store
 
 FOLDER = REPOSITORY / "template" / "deploy" / "tracking-server"
 PASSWORD = "CANARY-of-a-person"
+TRACE = TraceInfo("tr-1", TraceLocation.from_experiment_id("0"), 0, TraceState.OK)
 MODULES = ("start", "admin", "backup", "proxy_auth")
 DAY = 86_400_000
 
@@ -255,8 +264,86 @@ def test_a_backup_that_is_not_whole_or_of_another_mlflow_is_refused_and_nothing_
     (backed_up / "backup.json").write_text(json.dumps(older))
     assert "is of a database of MLflow 3.0" in admin.refuses("restore", str(backed_up))
     assert not admin.module.copies.holds_runs(sqlalchemy.create_engine(other))
+    # That MLflow does not open what this one has made or migrated.
+    new = f"sqlite:///{admin.folder}/new.db"
+    admin.open(new, "elsewhere")
+    assert "is of a database of MLflow 3.0" in admin.refuses("restore", str(backed_up), "--replace")
+    assert rows(new) == {}
+    newer = sqlite(empty, admin.folder, "newer")
+    with sqlalchemy.create_engine(newer).begin() as connection:
+        connection.execute(sqlalchemy.text("update alembic_version set version_num = 'newer'"))
     (backed_up / "backup.json").write_text(json.dumps(manifest))
+    stored = rows(newer)
+    admin.open(newer, "elsewhere")
+    assert "into an empty database" in admin.refuses("restore", str(backed_up), "--replace")
+    assert rows(newer) == stored
+    admin.open(other, "elsewhere")
     admin.says("restore", str(backed_up))
+
+
+def users_beside_runs(admin: Admin, uri: str) -> None:
+    """Turn to a server that keeps its users in the database of its runs, as with PostgreSQL."""
+    for path in FOLDER.glob("*.ini"):
+        own = f"{path.read_text('utf-8')}database_uri = {uri}\n"
+        (admin.folder / path.name).write_text(own, "utf-8")
+    admin.patch.setattr(admin.module.start, "HERE", admin.folder)
+    admin.open(uri, "artifacts")
+
+
+def test_a_backup_without_users_leaves_them_alone_and_tables_of_others_out(
+    admin: Admin, empty: Path
+) -> None:
+    uri, again = (sqlite(empty, admin.folder, name) for name in ("mlflow", "again"))
+    fill(uri, "artifacts")
+    with sqlalchemy.create_engine(uri).begin() as connection:
+        connection.execute(sqlalchemy.text("create table notes (text text)"))
+        connection.execute(sqlalchemy.text("insert into notes values ('a note')"))
+    before = rows(uri)
+    assert before.pop("notes")
+    admin.says("backup")
+    (backup,) = Path("backups").iterdir()
+    users_beside_runs(admin, again)
+    admin.says("users", "add", "ada", typed=PASSWORD)
+    # As on a server without sign-in.
+    admin.patch.delenv("MLFLOW_AUTH_ADMIN_PASSWORD")
+    said = admin.says("restore", str(backup))
+    assert said.splitlines()[0] == "The table notes is not MLflow's: it is left out."
+    assert rows(again).items() >= before.items()
+    assert admin.says("users", "list").splitlines() == ["ada: reads", "admin: admin"]
+
+
+def test_users_are_restored_where_the_server_keeps_them(
+    admin: Admin, backed_up: Path, empty: Path
+) -> None:
+    users_beside_runs(admin, sqlite(empty, admin.folder, "beside"))
+    assert "in a database of their own" in admin.refuses("restore", str(backed_up))
+    admin.says("users", "list")
+    admin.says("backup", "--folder", "others")
+    admin.patch.setattr(admin.module.start, "HERE", FOLDER)
+    admin.open(sqlite(empty, admin.folder, "own"), "artifacts")
+    (backup,) = Path("others").iterdir()
+    assert "beside the runs" in admin.refuses("restore", str(backup))
+
+
+def test_a_server_with_traces_or_models_alone_is_no_empty_one(
+    admin: Admin, empty: Path, backed_up: Path
+) -> None:
+    for number, make in enumerate(
+        (
+            lambda store: store.create_logged_model("0", "model", None, [], [], "sklearn"),
+            lambda store: store.start_trace(TRACE),
+        )
+    ):
+        uri = sqlite(empty, admin.folder, f"used-{number}")
+        make(Runs(uri, "mlflow-artifacts:/"))
+        admin.open(uri, "artifacts")
+        assert "--replace" in admin.refuses("restore", str(backed_up))
+
+
+def test_a_database_that_is_not_mlflows_is_not_backed_up(admin: Admin) -> None:
+    admin.open(f"sqlite:///{admin.folder}/mistyped.db", "artifacts")
+    assert "has no tables of MLflow" in admin.refuses("backup")
+    assert [*Path("backups").iterdir()] == []
 
 
 def test_a_backup_that_is_stopped_leaves_nothing(empty: Path, tmp_path: Path) -> None:
@@ -288,7 +375,8 @@ def test_what_no_driver_opens_is_one_sentence_at_once(
     for uri, sentence in {
         "postgresql+psycopg://u:CANARY@127.0.0.1:1/x": "cannot be opened",
         "mysql+pymysql://u:CANARY@127.0.0.1:1/x": "cannot be opened",
-        "oracle://u:CANARY@127.0.0.1:1/x": "names no database that can be opened",
+        "oracle://u:CANARY@127.0.0.1:1/x": "begins with sqlite:///, postgresql+psycopg://",
+        "postgresql+psycopg://u:a@CANARY@127.0.0.1:1/x": "has an @ in its password",
         "CANARY": "names no database that can be opened",
         f"sqlite:///{damaged}": "file is not a database",
     }.items():
@@ -296,24 +384,27 @@ def test_what_no_driver_opens_is_one_sentence_at_once(
         for words in every:
             assert sentence in admin.refuses(*words), (uri, words)
     # The users may be in a database of their own.
+    users_beside_runs(admin, "postgresql+psycopg://u@127.0.0.1:1/x")
     admin.open(f"sqlite:///{tmp_path}/mlflow.db", "artifacts")
-    for path in FOLDER.glob("*.ini"):
-        own = path.read_text("utf-8") + "database_uri = postgresql+psycopg://u@127.0.0.1:1/x\n"
-        (tmp_path / path.name).write_text(own, "utf-8")
-    admin.patch.setattr(admin.module.start, "HERE", tmp_path)
     for words in (["backup"], ["users", "list"]):
         assert "database_uri in basic_auth.ini cannot be opened" in admin.refuses(*words)
 
 
 def test_a_backup_that_fails_leaves_nothing_and_old_ones_go(admin: Admin, backed_up: Path) -> None:
+    killed, new = Path("backups/.2020-01-01T000000Z"), Path("backups/.2020-01-02T000000Z")
+    for partial in (killed, new):
+        partial.mkdir()
+    os.utime(killed, (0, 0))
     admin.patch.setattr(admin.module.time, "strftime", lambda *_: "2099-01-01T000000Z")
     admin.says("nightly", "--once", "--folder", "backups", "--keep", "1", "--no-files")
-    assert [path.name for path in Path("backups").iterdir()] == ["2099-01-01T000000Z"]
+    assert {path.name for path in Path("backups").iterdir()} == {"2099-01-01T000000Z", new.name}
     assert admin.says("healthy", "--folder", "backups") == ""
     admin.open("postgresql+psycopg://u:CANARY@127.0.0.1:1/x", "artifacts")
     assert "cannot be opened" in admin.refuses("nightly", "--once", "--folder", "other")
     assert [*Path("other").iterdir()] == []
     assert "no backup" in admin.refuses("healthy", "--folder", "other")
+    assert admin.ends("nightly", "--once", "--folder", "another", "--older-than", "a month") == 2
+    assert not Path("another").exists()
 
 
 def test_what_users_have_deleted_goes_and_what_a_version_is_made_of_stays(admin: Admin) -> None:
@@ -396,6 +487,8 @@ def test_a_user_comes_and_goes_and_no_password_is_an_argument(
     for words in (["add", "eve", PASSWORD], ["password", "admin", PASSWORD]):
         assert admin.ends("users", *words) == 2
         assert "unexpected extra argument" in admin.capture.readouterr().err
+    assert admin.ends("users", "add", "eve:1", typed=PASSWORD) == 2
+    assert "no colon" in admin.capture.readouterr().err
 
 
 @weekly

@@ -88,6 +88,7 @@ def test_a_store_without_its_library_is_refused_with_the_library(
     [
         ("nonsense with CANARY", "it is no such address"),
         ("oracle://u:CANARY@127.0.0.1/x", "No module named"),
+        ("postgresql+psycopg://u:a@CANARY@127.0.0.1:1/x", "has an @ in its password"),
         ("postgresql+psycopg://u:CANARY@127.0.0.1:1/x", "Connection refused"),
         ("mysql+pymysql://u:CANARY@127.0.0.1:1/x", "Connection refused"),
         ("sqlite:////proc/nowhere/mlflow.db", "unable to open"),
@@ -139,6 +140,14 @@ def test_where_users_are_kept_is_told_without_the_password(
     assert config.database_uri.startswith(users)
     assert config.default_permission == "READ"
     assert os.environ.get("PGPASSWORD") == ("CANARY@x" if "CANARY%40x" in uri else None)
+
+
+def test_users_are_looked_for_where_mlflow_is_told_to(
+    start: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own.ini").write_text("[mlflow]\ndatabase_uri = sqlite:///people.db\n", "utf-8")
+    monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", str(tmp_path / "own.ini"))
+    assert start.users_uri(make_url("postgresql+psycopg://u@h/db")) == "sqlite:///people.db"
 
 
 def test_a_library_that_is_missing_is_named_and_what_is_written_is_this_users(

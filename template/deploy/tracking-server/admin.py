@@ -33,7 +33,7 @@ _MANIFEST = "backup.json"
 _KINDS = ("runs", "users")
 _FILES = "files"
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DAY = _SECONDS["d"]
+_DAY, _WEEK = _SECONDS["d"], 7 * _SECONDS["d"]
 _LOGGED_MODEL = re.compile(r"\bm-[0-9a-f]{32}\b")
 
 _backups = click.option(
@@ -56,11 +56,20 @@ _files = click.option(
     default=True,
     help="Copy the files too, or leave them to their store. [variable: MLFLOW_BACKUP_FILES]",
 )
+
+
+def _is_age(_: click.Context, __: click.Parameter, age: str) -> str:
+    """Check an age before anything is done: a backup, for one."""
+    milliseconds(age)
+    return age
+
+
 _age = click.option(
     "--older-than",
     envvar="MLFLOW_GC_OLDER_THAN",
     default="30d",
     show_default=True,
+    callback=_is_age,
     help="Age since the deletion, as in 30d or 12h. [variable: MLFLOW_GC_OLDER_THAN]",
 )
 
@@ -81,6 +90,11 @@ def back_up(folder: Path, keep: int | None, files: bool) -> None:
     partial.mkdir(mode=0o700, parents=True)
     try:
         engines = databases()
+        if copies.RUNS not in copies.revisions(engines["runs"]):
+            raise copies.BackupError(
+                "The database of MLFLOW_BACKEND_STORE_URI has no tables of MLflow, which the first "
+                "start of the server makes: is this its address?"
+            )
         content: dict[str, Any] = {"mlflow": mlflow_version, "made": name, "revisions": {}}
         for kind, engine in engines.items():
             content["revisions"] |= copies.revisions(engine)
@@ -97,6 +111,10 @@ def back_up(folder: Path, keep: int | None, files: bool) -> None:
     for old in backups_in(folder)[: -keep if keep else 0]:
         shutil.rmtree(old)
         click.echo(f"{old} is deleted: {keep} are kept.")
+    for old in folder.glob(".[0-9]*Z"):
+        if time.time() - old.stat().st_mtime > _WEEK:
+            shutil.rmtree(old)
+            click.echo(f"{old} is deleted: what made it was killed a week ago or longer.")
 
 
 @cli.command()
@@ -105,30 +123,33 @@ def back_up(folder: Path, keep: int | None, files: bool) -> None:
 def restore(backup: Path, replace: bool) -> None:
     """Bring a backup back into an empty database and store; stop the server first."""
     content = checked(backup)
-    if copies.holds_runs(databases()["runs"]) and not replace:
-        raise copies.BackupError(
-            "The database holds runs already: restore into an empty one, or say --replace."
-        )
-    prepare()
-    engines = databases()
-    kinds = [kind for kind in _KINDS if kind in content]
-    if not {*kinds} <= engines.keys():
-        raise copies.BackupError(
-            "The backup has users in a database of their own, as SQLite and MySQL do: restore it "
-            "into one of these."
-        )
-    now = {
-        name: value for each in engines.values() for name, value in copies.revisions(each).items()
-    }
-    if not content["revisions"].items() <= now.items():
+    if not content["revisions"].items() <= revisions_of_mlflow().items():
         raise copies.BackupError(
             f"The backup is of a database of MLflow {content['mlflow']}, and this is MLflow "
             f"{mlflow_version}: restore with that version, and upgrade afterwards."
         )
+    if copies.holds_runs(databases()["runs"]) and not replace:
+        raise copies.BackupError(
+            "The database holds runs already: restore into an empty one, or say --replace."
+        )
+    has_users = copies.USERS in content["revisions"]
+    prepare(has_users)
+    engines = databases()
+    kinds = [kind for kind in _KINDS if kind in content]
+    if has_users and ("users" in content) != ("users" in engines):
+        where = (
+            "in a database of their own, as with SQLite and MySQL"
+            if "users" in content
+            else "beside the runs, as with PostgreSQL"
+        )
+        raise copies.BackupError(
+            f"The backup has its users {where}: restore it into a server that keeps them there."
+        )
     if _FILES in content:
         copies.restore_files(backup / _FILES, variable("MLFLOW_ARTIFACTS_DESTINATION"))
     for kind in kinds:
-        copies.load(engines[kind], backup / f"{kind}.jsonl.gz")
+        for table in copies.load(engines[kind], backup / f"{kind}.jsonl.gz"):
+            click.echo(f"The table {table} is not MLflow's: it is left out.")
     click.echo(f"{backup} is restored: {describe(content)}.")
 
 
@@ -144,6 +165,16 @@ def checked(backup: Path) -> dict[str, Any]:
     if _FILES in content and copies.size_of(backup / _FILES) != content[_FILES]:
         raise copies.BackupError(f"{backup} does not hold all of its files: take another backup.")
     return content
+
+
+def revisions_of_mlflow() -> dict[str, str | None]:
+    """Read how far this MLflow migrates its tables, and those of its users."""
+    from alembic.script import ScriptDirectory
+    from mlflow.server.auth.db.utils import _get_alembic_config
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    users = ScriptDirectory.from_config(_get_alembic_config(""))
+    return {copies.RUNS: _get_latest_schema_revision(), copies.USERS: users.get_current_head()}
 
 
 def describe(content: dict[str, Any]) -> str:
@@ -252,7 +283,7 @@ def reach_files(store: str) -> None:
 def milliseconds(age: str) -> int:
     """Read an age: a number and s, m, h or d."""
     if not (match := re.fullmatch(r"(\d+)([smhd])", age)):
-        raise click.UsageError(f"--older-than is {age}: write it as in 30d, 12h or 5m.")
+        raise click.BadParameter(f"{age} is no age: write it as in 30d, 12h or 5m.")
     return int(match[1]) * _SECONDS[match[2]] * 1000
 
 
@@ -317,6 +348,8 @@ def list_users() -> None:
 @click.option("--admin", is_flag=True, help="Let this user do everything.")
 def add(name: str, admin: bool) -> None:
     """Add a user."""
+    if ":" in name:
+        raise click.UsageError("A user's name has no colon: a sign-in ends it there.")
     user_store().create_user(name, new_password(), is_admin=admin)
     click.echo(f"{name} is added.")
 
@@ -414,11 +447,12 @@ def variable(name: str) -> str:
     return value
 
 
-def prepare() -> None:
+def prepare(users: bool = True) -> None:
     """Make or migrate the tables of both databases, and the first user, as the server's start."""
     with TemporaryDirectory() as folder:
         database = start.migrate(variable("MLFLOW_BACKEND_STORE_URI"))
-        start.prepare_users(database, Path(folder) / "basic_auth.ini")
+        if users:
+            start.prepare_users(database, Path(folder) / "basic_auth.ini")
 
 
 def databases() -> "dict[str, Engine]":

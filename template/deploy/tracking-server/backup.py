@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sqlalchemy import Column, Connection, Engine, MetaData
 
+# How far a database is migrated: its runs, and its users.
+RUNS, USERS = "alembic_version", "alembic_version_auth"
 _BATCH = 1000
 # What JSON has no word for, by the type of the column.
 _READ: dict[type, Callable[[Any], Any]] = {
@@ -53,11 +55,11 @@ def dump(engine: "Engine", file: Path) -> int:
     return rows
 
 
-def load(engine: "Engine", file: Path) -> int:
-    """Replace every row of a database by those of a file, in one transaction.
+def load(engine: "Engine", file: Path) -> set[str]:
+    """Replace every row of the tables in a file by those of the file, in one transaction.
 
     Returns:
-        How many rows there are now.
+        Tables that the database does not have, and that were left out: they are not MLflow's.
 
     Raises:
         BackupError: the file is of another version of MLflow.
@@ -69,12 +71,17 @@ def load(engine: "Engine", file: Path) -> int:
             connection.exec_driver_sql(
                 "set sql_mode = concat(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')"
             )
+        # The backup of a server without users has none of their tables: those that are here stay.
+        named = {
+            line["table"] for line in _lines(file) if isinstance(line, dict) if "table" in line
+        }
         for table in reversed(tables.sorted_tables):
-            connection.execute(table.delete())
-        rows = sum(_insert(connection, tables, file))
+            if table.name in named:
+                connection.execute(table.delete())
+        _insert(connection, tables, file)
         if engine.dialect.name == "postgresql":
             _advance_sequences(connection, tables)
-    return rows
+    return named - tables.tables.keys()
 
 
 def check(file: Path, rows: int) -> None:
@@ -95,9 +102,9 @@ def revisions(engine: "Engine") -> dict[str, str]:
     with engine.connect() as connection:
         tables = _tables(connection).tables
         return {
-            name: connection.execute(table.select()).scalar_one()
-            for name, table in tables.items()
-            if name.startswith("alembic_version")
+            name: connection.execute(tables[name].select()).scalar_one()
+            for name in (RUNS, USERS)
+            if name in tables
         }
 
 
@@ -107,7 +114,8 @@ def holds_runs(engine: "Engine") -> bool:
 
     with engine.connect() as connection:
         tables = _tables(connection).tables
-        most = {"runs": 0, "registered_models": 0, "experiments": 1}
+        most = {"runs": 0, "logged_models": 0, "registered_models": 0, "trace_info": 0}
+        most["experiments"] = 1
         return any(
             connection.execute(select(func.count()).select_from(tables[name])).scalar_one() > limit
             for name, limit in most.items()
@@ -171,13 +179,13 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _insert(connection: "Connection", tables: "MetaData", file: Path) -> Iterator[int]:
-    """Insert the rows of a file that was checked; yield how many, batch by batch."""
+def _insert(connection: "Connection", tables: "MetaData", file: Path) -> None:
+    """Insert the rows of a file that was checked, batch by batch."""
     batch: list[dict[str, Any]] = []
     insert: Any = None
     columns: list[Column[Any]] = []
     for line in _lines(file):
-        if isinstance(line, list):
+        if isinstance(line, list) and insert is not None:
             batch.append(
                 {
                     column.name: _read(column, value)
@@ -186,11 +194,12 @@ def _insert(connection: "Connection", tables: "MetaData", file: Path) -> Iterato
             )
         if batch and (isinstance(line, dict) or len(batch) == _BATCH):
             connection.execute(insert, batch)
-            yield len(batch)
             batch = []
         if isinstance(line, dict) and "table" in line:
-            table = tables.tables.get(line["table"])
-            if table is None or not {*line["columns"]} <= {*table.columns.keys()}:
+            table, insert = tables.tables.get(line["table"]), None
+            if table is None:
+                continue
+            if not {*line["columns"]} <= {*table.columns.keys()}:
                 raise BackupError(
                     f"This MLflow keeps no {line['table']} as the backup has them: restore it with "
                     "the MLflow that has made it."

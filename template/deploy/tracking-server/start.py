@@ -6,6 +6,7 @@ the working directory: the volume `/data` in the image, `data/` beside this file
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from configparser import ConfigParser
@@ -34,6 +35,7 @@ NEEDED_WITH_AUTH = {
 }
 SHORTEST_PROXY_PASSWORD = 32
 USERS = "database_uri in basic_auth.ini"
+DRIVERS = "sqlite:///, postgresql+psycopg:// or mysql+pymysql://"
 NEEDED_BEYOND_LOOPBACK = {
     "MLFLOW_SERVER_ALLOWED_HOSTS": "list the names, with their port if it is not the usual one, by "
     "which clients call this server, for example mlflow.example.com,127.0.0.1:5000",
@@ -47,6 +49,10 @@ LIBRARIES = {
 }
 
 
+# What is behind the first @ would be taken, and shown, as the name of a machine.
+AT_IN_PASSWORD = re.compile(r"[^:]+://[^:/]*:[^@]*@[^?]*@")
+
+
 class RefusalError(Exception):
     """Why the server does not start: one sentence that says what to do."""
 
@@ -54,11 +60,11 @@ class RefusalError(Exception):
 def main(before_serving: Callable[[], None] = lambda: None) -> None:
     """Check the variables, bring both databases up to date, and serve until stopped."""
     auth = "--no-auth" not in sys.argv[1:]
-    # Runs judges of language models in the background: 13 processes that nobody here asks for.
+    # Otherwise MLflow starts 13 processes for judges of language models, which nothing here uses.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    # None but the store's own: with a place of their choice for an experiment's files, users would
-    # have the server write into another's.
+    # Files are always in the store: a user who may choose another place for an experiment's files
+    # makes the server write there.
     os.environ.setdefault("MLFLOW_ARTIFACT_LOCATION_MAX_LENGTH", "0")
     # Databases and files are this user's alone.
     os.umask(0o077)
@@ -115,7 +121,7 @@ def refusals(variables: Mapping[str, str], auth: bool) -> Iterator[str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach a server that listens at this host."""
+    """Return whether only this machine can reach a server that listens at this host."""
     try:
         return host == "localhost" or ip_address(host.strip("[]")).is_loopback
     except ValueError:  # A name: it may resolve to anything.
@@ -123,7 +129,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_installed(module: str) -> bool:
-    """Tell whether a module can be imported, without importing it."""
+    """Return whether a module can be imported, without importing it."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:
@@ -152,7 +158,7 @@ def migrate(uri: str) -> "URL":
     except CommandError as error:
         raise RefusalError(
             f"The database is newer than this MLflow ({error}): start the version that it was "
-            "upgraded by."
+            "upgraded by, or restore an older backup into an empty database."
         ) from error
     finally:
         engine.dispose()
@@ -179,13 +185,18 @@ def open_database(uri: str, name: str) -> "Engine":
     from mlflow.store.db.utils import create_sqlalchemy_engine
     from sqlalchemy.exc import ArgumentError
 
+    if AT_IN_PASSWORD.match(uri):
+        raise RefusalError(f"{name} has an @ in its password: write it as %40.")
     try:
         engine = create_sqlalchemy_engine(uri)
         engine.connect().close()
     except (ArgumentError, ModuleNotFoundError) as error:
         # The address holds a password, and so may the error.
         reason = error if isinstance(error, ModuleNotFoundError) else "it is no such address"
-        raise RefusalError(f"{name} names no database that can be opened: {reason}.") from error
+        raise RefusalError(
+            f"{name} names no database that can be opened: {reason}. An address begins with "
+            f"{DRIVERS}."
+        ) from error
     except Exception as error:  # Not each driver has all of its errors below one class.
         cause = getattr(error, "orig", None) or error
         # The drivers of MySQL put a number before their words.
@@ -241,9 +252,9 @@ def write_auth_config(database: "URL", path: Path) -> None:
 
 
 def basic_auth() -> ConfigParser:
-    """Read basic_auth.ini."""
+    """Read basic_auth.ini, and the file of one's own that MLflow reads in its place."""
     config = ConfigParser()
-    config.read(HERE / "basic_auth.ini")
+    config.read([HERE / "basic_auth.ini", os.environ.get("MLFLOW_AUTH_CONFIG_PATH", "")])
     return config
 
 
