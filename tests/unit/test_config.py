@@ -168,6 +168,36 @@ def test_relative_places_start_at_the_project(mlops: Rooms, uri: str, anchored: 
     assert mlops("project").anchor(uri, Path("/project")) == anchored
 
 
+@pytest.mark.parametrize("rest", ["host/db", "host:1/db?a=b", "/CANARY@host/db"])
+@pytest.mark.parametrize("scheme", ["postgresql+psycopg", "mysql+pymysql", "postgresql"])
+def test_a_part_of_a_password_is_no_name_of_a_machine(
+    mlops: Rooms, scheme: str, rest: str, tmp_path: Path
+) -> None:
+    uri = f"{scheme}://me:a@CANARY@{rest}"
+    for content in (
+        {"server": {"mlflow_tracking_uri": uri}},
+        {"server": {"mlflow_tracking_uri": "https://host", "mlflow_registry_uri": uri}},
+        {"mirrors": [{"mlflow_tracking_uri": uri}]},
+    ):
+        config = mlops("config").parse_config(content)
+        with pytest.raises(mlops("errors").TrackingError, match="write it as %40") as refusal:
+            mlops("config").resolve(config, tmp_path)
+        assert "CANARY" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql+psycopg://me@server:a%40b@host/db",
+        "postgresql+psycopg://me@/db?host=a@b",
+        "sqlite:////a:b@c@d/mlflow.db",
+        "https://me:a@b@host/",
+    ],
+)
+def test_an_at_elsewhere_is_one(mlops: Rooms, uri: str) -> None:
+    assert mlops("project").anchor(uri, Path("/project")) == uri
+
+
 @pytest.mark.parametrize(
     "name", ["a b", "50%20off", "a?b=c", "#%25?", "it's", 'say "x"', "ü😀", ":"]
 )

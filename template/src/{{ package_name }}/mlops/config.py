@@ -475,14 +475,12 @@ def _filled_in(place: _Place, variables: Mapping[str, str], project_path: Path) 
     """Return absolute addresses; for those that are null, what MLflow takes then."""
     uri = place.mlflow_tracking_uri or variables.get("MLFLOW_TRACKING_URI")
     uri = anchor(uri or _default_uri(project_path), project_path)
-    registry_uri = place.mlflow_registry_uri or variables.get("MLFLOW_REGISTRY_URI")
-    if registry_uri:
-        registry_uri = anchor(registry_uri, project_path)
+    registry = place.mlflow_registry_uri or variables.get("MLFLOW_REGISTRY_URI")
+    if registry:
+        registry = anchor(registry, project_path)
     else:  # On Databricks, Unity Catalog of the same profile.
-        registry_uri = re.sub(r"^databricks(?=$|://.)", "databricks-uc", uri)
-    return place.model_copy(
-        update={"mlflow_tracking_uri": uri, "mlflow_registry_uri": registry_uri}
-    )
+        registry = re.sub(r"^databricks(?=$|://.)", "databricks-uc", uri)
+    return place.model_copy(update={"mlflow_tracking_uri": uri, "mlflow_registry_uri": registry})
 
 
 def _default_uri(project_path: Path) -> str:

@@ -1,6 +1,7 @@
 """The project: its package, pipelines, state folder, and the addresses that depend on its place."""
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,6 +146,9 @@ def environment_variable(variable: str, *default: str | None) -> str | None:
 
 def anchor(uri: str, project_path: PurePath) -> str:
     """Make a ``sqlite:///`` URI or file path absolute; what names a server or service is kept."""
+    # What is behind the first @ would be shown as the name of a machine.
+    if is_database(uri) and re.match("[^:]+://[^:/]*:[^@]*@[^?]*@", uri):
+        raise TrackingError("The address of a database has an @ in its password: write it as %40.")
     if uri.startswith("sqlite:///"):
         text, question_mark, query = uri.removeprefix("sqlite:///").partition("?")
         path = type(project_path)(text)

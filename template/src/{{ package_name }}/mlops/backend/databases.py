@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..disk import FileLock
 from ..mlflow_internals import initialize_tables
@@ -61,8 +61,7 @@ def opened(uri: str) -> Iterator["Connection"]:
 
     url = make_url(uri)
     seconds = "timeout" if url.get_backend_name() in ("sqlite", "mssql") else "connect_timeout"
-    arguments: dict[str, Any] = {seconds: _SECONDS_TO_OPEN}
-    engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
+    engine = create_engine(url, poolclass=NullPool, connect_args={seconds: _SECONDS_TO_OPEN})
     try:
         with engine.connect() as connection:
             yield connection

@@ -1,7 +1,6 @@
 """The supervisor: keeps the wanted number of workers on the wanted version of the model.
 
-Requests do not pass through it: the workers accept connections from its socket. uvicorn has a
-supervisor too; docs/serving.md says why this one is kept.
+Requests do not pass through it: the workers accept connections from its socket.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from ..disk import FileLock
 from ..errors import TrackingError, one_line
-from ..project import PACKAGE, State
+from ..project import PACKAGE, State, anchor
 from ..redaction import mask
 from .options import TuningOptions
 
@@ -203,7 +203,7 @@ def open_storage(options: TuningOptions, state: State) -> Any:
                 storage = GrpcStorageProxy(host=host, port=int(port))
                 storage.wait_server_ready(timeout=10)
                 return storage
-            return RDBStorage(url)
+            return RDBStorage(anchor(url, state.project_path))
     except Exception as error:
         place = mask("", url or "")
         raise TrackingError(
