@@ -90,6 +90,8 @@ def test_what_is_secret_is_asked_for_and_what_is_not_has_a_default(
         *(["MLFLOW_ARTIFACTS_DESTINATION"] if stores[1] != "local" else []),
         *(["GOOGLE_APPLICATION_CREDENTIALS"] if stores[1] == "gcs" else []),
     }
+    first = (folder / "README.md").read_text(encoding="utf-8").partition("## Start")[2]
+    assert required == set(re.findall(r"`([A-Z_]+)`", first.partition("Keep the file")[0]))
     offered = (folder / ".env.example").read_text(encoding="utf-8")
     proxy = (folder / "oidc.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"\$\{(\w+):\?", proxy)) == OIDC
@@ -110,6 +112,11 @@ def test_versions_are_pinned_and_data_outlive_their_containers(
         assert service["healthcheck"]
         for volume in service["volumes"]:
             assert volume.partition(":")[0] in content["volumes"]
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    (deleted,) = re.findall(r"`docker volume rm (.*)`", readme)
+    migrated = {"data"} if stores[0] != "postgresql" or stores[1] == "local" else set()
+    migrated |= {"database"} & content["volumes"].keys()
+    assert {*deleted.split()} == {f"{content['name']}_{volume}" for volume in migrated}
     requirements = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()[1:]
     assert all("==" in line for line in requirements)
     mlflow = requirements[0].partition("==")[2]

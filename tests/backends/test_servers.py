@@ -85,7 +85,7 @@ def test_strangers_and_strange_names_are_turned_away(
 ) -> None:
     server: TrackingServer = request.getfixturevalue(name)
     right, wrong = ("admin", ADMIN_PASSWORD), ("admin", "wrong")
-    assert server.status("/health") == 200
+    assert server.status("/health", Host="a-pod") == 200
     assert server.status() == 401
     assert server.status(login=wrong) == 401
     assert server.status(login=right) == 200

@@ -1,8 +1,8 @@
 """Who a call is from, where a proxy in front signs people in by OpenID Connect.
 
 The proxy (oauth2-proxy in oidc.yaml) checks the person, and passes the call on with the person's
-name and MLFLOW_PROXY_PASSWORD as HTTP basic authentication. Who does not know that password is
-checked as ever: the admin, a user with a password.
+name and MLFLOW_PROXY_PASSWORD as HTTP basic authentication. All other calls need the name and the
+password of a user, as without a proxy.
 """
 
 import os
@@ -18,9 +18,9 @@ from mlflow.server import auth
 def authenticate() -> Any:
     """Return who the call is from, or the answer that refuses it.
 
-    A person who comes for the first time gets a user, with the default permission and a password
-    that nobody knows. The first user signs in by password alone: who has this name elsewhere is not
-    the admin here.
+    A person who comes for the first time gets a user, with the default permission and a random
+    password that is not kept. The first user signs in by password alone: a person of the same name
+    at the provider is not the admin here.
     """
     login = request.authorization
     name = (login and login.username) or ""
