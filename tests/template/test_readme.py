@@ -136,6 +136,24 @@ def test_readme_leads_to_every_page(readme: str) -> None:
     assert [file.name for file in DOCS if f"(docs/{file.name})" not in readme] == []
 
 
+MLOPS = "template/src/{{ package_name }}/mlops"
+
+
+def test_the_page_of_a_project_has_every_command() -> None:
+    shown = section(page("docs/project.md"), "The commands").replace(", `", "| `")
+    commands = [path.stem for path in (answers.REPOSITORY / MLOPS).glob("commands/[!_]*.py")]
+    assert "tune" in commands
+    assert [name for name in commands if f"| `kedro mlflow {name}`" not in shown] == []
+
+
+def test_the_page_of_the_doctor_has_every_check() -> None:
+    shown = section(page("docs/doctor.md"), "The checks")
+    checks = re.findall(r'(?:Check\(|yield )"([\w -]+)"', page(f"{MLOPS}/doctor/__init__.py"))
+    assert {"sign-in", "workflows", "journal"} <= {*checks}
+    left_behind = "left behind"  # What it writes: a section of its own.
+    assert [name for name in checks if f"| `{name}` |" not in shown and name != left_behind] == []
+
+
 def anchors(file: Path) -> set[str]:
     """What a link to a place in a page may name: its headings, as GitHub writes them."""
     headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
