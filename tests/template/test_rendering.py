@@ -153,6 +153,15 @@ def test_nothing_of_the_machine_is_left(project: Path, template: Path) -> None:
         assert str(Path.home()) not in text, path
 
 
+def test_no_file_leads_to_a_page_that_the_project_lacks(project: Path) -> None:
+    pages = [
+        (path, page)
+        for path, text in text_files(project)
+        for page in re.findall(r"(?<!the template's )\bdocs/[\w-]+\.md", text)
+    ]
+    assert pages == []
+
+
 def test_readme_has_a_blank_line_around_every_heading_and_fence(project: Path) -> None:
     readme = (project / "README.md").read_text("utf-8")
     prose = re.sub(r"```.*?```", "```", readme, flags=re.DOTALL)

@@ -132,7 +132,7 @@ def _joined(
             f"--predictions has {len(predictions)} rows and --truth {len(truth)}: name the columns "
             "that join them by --on."
         )
-    # By their place: Parquet keeps an index. A row without a key is nobody's, and has no truth.
+    # By their place: Parquet keeps an index. A row without a key joins no other, and has no truth.
     sides = [each.dropna(subset=keys).reset_index(drop=True) for each in (truth, renamed)]
     try:
         joined = pd.merge(*sides, on=keys) if keys else pd.concat(sides, axis=1)

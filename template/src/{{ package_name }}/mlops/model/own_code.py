@@ -24,7 +24,7 @@ from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
 
 SOURCE = PACKAGE_FOLDER.parent
 _INSTALLED = {"site-packages", "dist-packages"}
-# Who catches one of these goes on without what is imported.
+# Code that catches one of these continues without the import.
 _CAUGHT = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
 _IMPORTS_BY_NAME = ("import_module", "__import__")
 # Its docstring, its version, and the template's line in the package's `__init__.py`.

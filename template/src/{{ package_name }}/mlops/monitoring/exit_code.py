@@ -17,7 +17,7 @@ class DriftError(TrackingError):
 
 
 class NotMeasuredError(TrackingError):
-    """Nobody knows whether the data have drifted."""
+    """Nothing was measured: whether the data have drifted is not known."""
 
     exit_code = 4
 

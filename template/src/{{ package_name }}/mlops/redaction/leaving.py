@@ -29,7 +29,7 @@ def redacted_log(secrets: Collection[str] = ()) -> Iterator[None]:
         yield
     finally:
         KNOWN.clear()
-        KNOWN.add(known)  # Of a command that goes on after a run within it.
+        KNOWN.add(known)  # Those of the command, which continues after a run within it.
         if logging.getLogRecordFactory() is make_redacted:
             logging.setLogRecordFactory(make)
 

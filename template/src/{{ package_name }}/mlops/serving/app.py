@@ -1,6 +1,6 @@
 """The application, an ASGI callable: who may ask, how large a request is, where it is answered.
 
-It routes by itself: Starlette would need as many lines and three times the time (docs/serving.md).
+It routes by itself: Starlette would need as many lines and three times the time.
 """
 
 import asyncio

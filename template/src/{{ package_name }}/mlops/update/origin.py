@@ -51,7 +51,7 @@ PLAIN = _SETTINGS | {
     "core.attributesFile": os.devnull,
 }
 
-# For what needs an author and is nobody's work.
+# The author of commits that only the update itself makes.
 SOMEBODY = ("-c", "user.name=kedro mlflow update", "-c", "user.email=update@localhost")
 
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from .origin import SOMEBODY, UpdateError, git, paths_of
 
-# What stands in files is what git keeps.
+# Files have the bytes that git keeps.
 _RAW = "* -text -filter -ident -working-tree-encoding\n"
 
 # Bytes that are no UTF-8, and the characters of no language that stand for them.
