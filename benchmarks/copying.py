@@ -38,7 +38,7 @@ def plain_template(copied: Path, folder: Path) -> Path:
     shutil.copytree(copied, folder / "template")
     answers = yaml.safe_load((copied / ".copier-answers.yml").read_text(encoding="utf-8"))
     asked = {
-        key: {"type": "str", "default": answer}
+        key: {"type": "yaml" if isinstance(answer, list) else "str", "default": answer}
         for key, answer in answers.items()
         if not key.startswith("_")
     }

@@ -171,8 +171,14 @@ def render(
     project: Path,
     answers: Mapping[str, str],
 ) -> None:
-    """Copy the template as it stands, uncommitted changes included, into a new folder."""
-    shutil.rmtree(project, ignore_errors=True)
+    """Copy the template as it stands, uncommitted changes included, into a new folder.
+
+    An environment of an earlier demo stays: `uv sync` makes it what the project asks for, and
+    Python need not compile all of it again.
+    """
+    for path in project.iterdir() if project.is_dir() else ():
+        if path.name != ".venv":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     copier = [uv, "tool", "run", "--quiet", "--constraints", str(ROOT / "requirements-dev.txt")]
     copier += ["--with", "copier-template-extensions", "copier", "copy"]
     options = ["--trust", "--defaults", "--quiet", "--vcs-ref", "HEAD"]
