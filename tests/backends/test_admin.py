@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from signal import SIGTERM
 from typing import Any
@@ -27,8 +28,6 @@ from mlflow.entities import (
     TraceState,
 )
 from mlflow.entities.model_registry import ModelVersionTag
-from mlflow.server import auth
-from mlflow.server.auth.config import read_auth_config
 from mlflow.store.artifact.artifact_repository_registry import (
     _artifact_repository_registry as stores,
 )
@@ -113,14 +112,16 @@ def admin(
     # `gc` reads files where the server does: for all of this process.
     monkeypatch.setattr(stores, "_registry", dict(stores._registry))
     monkeypatch.chdir(tmp_path)
-    module = __import__("admin")
+    # They take seconds, and read a configuration when they are imported.
+    auth, config = import_module("mlflow.server.auth"), import_module("mlflow.server.auth.config")
+    module = import_module("admin")
     write_auth_config = module.start.write_auth_config
 
     def write(database: Any, path: Path) -> None:
         """Write the configuration, and read it as the first import in a process does."""
         write_auth_config(database, path)
         monkeypatch.setenv("MLFLOW_AUTH_CONFIG_PATH", str(path))
-        monkeypatch.setattr(auth, "auth_config", read_auth_config())
+        monkeypatch.setattr(auth, "auth_config", config.read_auth_config())
 
     monkeypatch.setattr(module.start, "write_auth_config", write)
     made = Admin(module, tmp_path, capsys, monkeypatch)

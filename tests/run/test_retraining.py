@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import skops.io
 
 from tests.support.answers import REPOSITORY
 from tests.support.machine import free_port
@@ -24,6 +23,8 @@ PAGE = (REPOSITORY / "docs/retraining.md").read_text("utf-8")
 def alpha_of(project: Project, version: str) -> float:
     """The parameter of the estimator that a version has."""
     uri = project.client.get_model_version_download_uri(PACKAGE, version)
+    import skops.io  # Takes seconds.
+
     (path,) = Path(uri.removeprefix("file://")).rglob("regressor.skops")
     return float(skops.io.load(path).alpha)
 

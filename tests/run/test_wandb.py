@@ -7,12 +7,12 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wandb.proto import wandb_internal_pb2
 
 from tests.support.answers import REPOSITORY
 from tests.support.project import PACKAGE, Project
@@ -162,7 +162,7 @@ def records(path: Path) -> Iterator[Any]:
         data += content[place + 7 : place + 7 + size]
         place += 7 + size
         if kind in (1, 4):  # A whole record, or the last part of one.
-            messages: Any = wandb_internal_pb2
+            messages: Any = import_module("wandb.proto.wandb_internal_pb2")
             yield messages.Record.FromString(data)
             data = b""
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import yaml
 from mlflow import MlflowClient
-from mlflow.server import get_app_client
 
 from tests.support.databases import PASSWORD
 from tests.support.machine import free_port
@@ -90,6 +89,8 @@ class TrackingServer:
     @property
     def users(self) -> Any:
         """MLflow's client of the users, as the admin."""
+        from mlflow.server import get_app_client  # Takes seconds.
+
         return get_app_client("basic-auth", tracking_uri=self.url)
 
     @property

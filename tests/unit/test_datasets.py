@@ -6,6 +6,7 @@ import json
 import signal
 from collections.abc import Callable
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -13,7 +14,6 @@ from zipfile import ZipFile
 import numpy as np
 import pandas as pd
 import pytest
-import skops.io
 from kedro.io import DatasetError, Version
 from sklearn import (
     calibration,
@@ -130,6 +130,11 @@ def skops_dataset(mlops: Rooms) -> Any:
     return mlops("datasets").SkopsDataset
 
 
+def skops_io() -> Any:
+    """Imported when a test asks for it: it takes seconds."""
+    return import_module("skops.io")
+
+
 def untrusted() -> FunctionTransformer:
     """A transformer that holds a type skops does not know."""
     return FunctionTransformer(kw_args={"of": Fraction(1, 3)})
@@ -164,7 +169,7 @@ def test_versions_are_kept_apart(skops_dataset: Any, tmp_path: Path) -> None:
 
 def test_an_untrusted_type_is_named_when_loaded(skops_dataset: Any, tmp_path: Path) -> None:
     path = tmp_path / "transformer.skops"
-    skops.io.dump(untrusted(), path)
+    skops_io().dump(untrusted(), path)
     with pytest.raises(DatasetError, match=r"add `trusted: \[fractions.Fraction\]`"):
         skops_dataset(filepath=str(path)).load()
 
@@ -183,7 +188,7 @@ def test_a_file_that_is_not_there_is_named(skops_dataset: Any, tmp_path: Path) -
 @pytest.mark.parametrize("size", [0, 10, 200])
 def test_a_file_that_was_cut_is_named(skops_dataset: Any, tmp_path: Path, size: int) -> None:
     path = tmp_path / "ridge.skops"
-    skops.io.dump(Ridge(), path)
+    skops_io().dump(Ridge(), path)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(DatasetError, match=rf"ridge\.skops is not a whole .* \({size} bytes\)\."):
         skops_dataset(filepath=str(path)).load()
@@ -284,7 +289,7 @@ def test_what_is_not_trusted_is_saved_and_loaded_by_its_own_run_alone(
         skops_dataset(**options).load()
     assert advice in str(refusal.value)
     # What somebody else has put there meanwhile is not what was saved.
-    skops.io.dump(untrusted(), tmp_path / "own.skops")
+    skops_io().dump(untrusted(), tmp_path / "own.skops")
     if not trusted:
         with pytest.raises(DatasetError, match=r"fractions\.Fraction"):
             data_set.load()
