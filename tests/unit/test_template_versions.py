@@ -95,6 +95,16 @@ def test_only_released_versions_count(
     assert origin.newest_version(origin.Origin(str(template), "v1.1.2")) == newest
 
 
+def test_the_changelog_is_also_of_local_versions_and_epochs(mlops: Rooms, tmp_path: Path) -> None:
+    origin = mlops("update.origin")
+    template = template_with(tmp_path / "template", ["1.0+acme.2", "1.0+acme.10", "1!0.5"])
+    text = origin.changelog(origin.Origin(str(template), "1.0+acme.2"), "1!0.5")
+    assert [line for line in text.splitlines() if line[:2] == "- "] == [
+        "- 1.0+acme.10.",
+        "- 1!0.5.",
+    ]
+
+
 @pytest.mark.parametrize(
     ("version", "new"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import runpy
+import shutil
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_what_the_owner_has_edited_stays_and_the_rest_goes(
 def test_versions_answers_and_questions_reach_copier(updated: Callable[..., Any]) -> None:
     done, copier = updated(to_version_2, "v2.0.0", ["ci=none", "license=MIT"], ask=True)
     (call,) = copier.calls
-    assert call[5:-1] == ["--vcs-ref", "v2.0.0", "--data", "ci=none", "--data", "license=MIT"]
+    assert call[5:-1] == ["--vcs-ref", "v2.0.0", "--data=ci=none", "--data=license=MIT"]
     assert done.changed
 
 
@@ -152,6 +153,17 @@ def test_what_fails_midway_changes_nothing(project: Path, updated: Callable[...,
     assert answers.git(project, "status", "--porcelain") == ""
 
 
+def test_a_merge_request_names_no_password_of_the_template(
+    project: Path, updated: Callable[..., Any]
+) -> None:
+    file = project / ANSWERS
+    file.write_text("_commit: v1.0.0\n_src_path: https://me:CANARY@host/template.git\n", "utf-8")
+    commit(project)
+    request = updated(to_version_2)[0].request("")
+    assert "host/template.git" in request
+    assert "CANARY" not in request
+
+
 @pytest.mark.parametrize("told", ["--skip-worktree", "--assume-unchanged"])
 def test_changes_that_git_is_told_not_to_see_are_not_overwritten(
     mlops: Rooms, project: Path, updated: Callable[..., Any], told: str
@@ -175,6 +187,37 @@ def test_what_git_does_not_keep_is_not_overwritten(
     (project / "new.py").write_text("mine\n", "utf-8")
     updated(lambda copy: (copy / "new.py").write_text("the template's\n", "utf-8"))
     assert (project / "new.py").read_text("utf-8") == "mine\n"
+
+
+EXPORTED = [
+    {"GIT_DIR": "{other}/.git", "GIT_INDEX_FILE": "{other}/.git/index"},
+    {"GIT_DIR": "{other}/.git", "GIT_WORK_TREE": "{other}", "GIT_PREFIX": "x/"},
+    {"GIT_OBJECT_DIRECTORY": "{other}/.git/objects"},
+    {"GIT_CONFIG_PARAMETERS": "'diff.orderFile'='nowhere' 'core.ignoreStat=true'"},
+    {"GIT_DEFAULT_HASH": "sha256"},
+]
+
+
+@pytest.mark.parametrize("exported", EXPORTED, ids=lambda exported: next(iter(exported)))
+def test_what_a_hook_or_an_alias_exports_leads_to_no_other_repository(
+    project: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    updated: Callable[..., Any],
+    exported: dict[str, str],
+) -> None:
+    other = tmp_path / "other"
+    answers.git(tmp_path, "init", "--quiet", "other")
+    (other / "x").touch()
+    commit(other)
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    with monkeypatch.context() as patch:
+        for name, value in exported.items():
+            patch.setenv(name, value.format(other=other))
+        done, _ = updated(to_version_2)
+    assert done.changed
+    assert answers.git(project, "status", "--porcelain") == f" M project/{ANSWERS}\n"
+    assert {path: path.read_bytes() for path in other.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("change", ["edited", "new", "elsewhere"])
@@ -203,7 +246,7 @@ def program(path: Path, script: str) -> str:
 def test_copier_runs_in_an_environment_of_its_own(
     mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str
 ) -> None:
-    uv = program(tmp_path / "uv", f'echo "$@" > {tmp_path}/called')
+    uv = program(tmp_path / "uv", f'echo "$@ $PYTHONUTF8" > {tmp_path}/called')
     monkeypatch.delenv("UV", raising=False)
     if found == "variable":
         monkeypatch.setenv("UV", uv)
@@ -212,7 +255,7 @@ def test_copier_runs_in_an_environment_of_its_own(
     mlops("update").run_copier(["update", "--trust"])
     called = (tmp_path / "called").read_text("utf-8")
     assert called.startswith("tool run --from copier>=9")
-    assert called.endswith(" copier update --trust\n")
+    assert called.endswith(" copier update --trust 1\n")
 
 
 def test_without_uv_an_update_is_refused(
@@ -228,6 +271,7 @@ SAID = [
     ("", "copier failed without a message."),
     ("warning\nthe last line\n\n", "the last line"),
     ("Traceback\n  x\nValueError: not so", "not so"),
+    ("no file \udce4.py", "no file \ufffd.py"),
     ("ValueError: Validation error for question 'ci': no such service", "no such service"),
     ('Question "tracking_uri" is required', "Answer tracking_uri as well: -d tracking_uri=VALUE."),
 ]
@@ -237,11 +281,28 @@ SAID = [
 def test_what_copier_refuses_is_told_in_a_sentence(
     mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, screen: str, sentence: str
 ) -> None:
-    (tmp_path / "screen").write_text(screen, "utf-8")
+    (tmp_path / "screen").write_text(screen, "utf-8", "surrogateescape")
     monkeypatch.setenv("UV", program(tmp_path / "uv", f"cat {tmp_path}/screen >&2; exit 3"))
     with pytest.raises(mlops("update.origin").UpdateError) as refused:
         mlops("update").run_copier([])
     assert refused.value.message == sentence
+
+
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("output", ["", "fatal: why", "hint: a\nfatal: https://me:CANARY@host/x"])
+def test_all_that_another_program_says_is_in_a_file_or_in_the_log_of_ci(
+    mlops: Rooms, tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str, shown: bool
+) -> None:
+    refused, keep = mlops("update.origin").UpdateError, mlops("commands.update")._output_kept
+    with pytest.raises(refused) as raised, keep(tmp_path, shown=shown):
+        raise refused("git failed: why", output)
+    logs = [path.read_text("utf-8") for path in tmp_path.rglob("*.log")]
+    said = output.replace("me:CANARY", "********")
+    kept = "\n" in output and not shown
+    assert logs == [said] * kept
+    where = " (All of it: .kedro_mlflow/update.log)" if kept else ""
+    assert raised.value.message == f"git failed: why{where}"
+    assert capsys.readouterr().err == (f"{said}\n" if shown and said else "")
 
 
 # --- where the template is ---
@@ -264,7 +325,11 @@ def test_an_address_of_copiers_is_one_of_gits(
 
 
 @pytest.mark.parametrize(
-    "content", [None, "", "_commit: v1\n", "_src_path: x\n", "_commit: ''\n_src_path: x\n"]
+    "content",
+    [
+        *(None, "", "_commit: v1\n", "_src_path: x\n", "_commit: ''\n_src_path: x\n"),
+        *("- x\n", "x\n", "<<<<<<< before\n_commit: v1\n", "_commit: \x01\n", "_src_path: [\n"),
+    ],
 )
 def test_a_project_that_does_not_know_its_template_is_refused(
     mlops: Rooms, tmp_path: Path, content: str | None
@@ -272,7 +337,7 @@ def test_a_project_that_does_not_know_its_template_is_refused(
     origin = mlops("update.origin")
     if content is not None:
         (tmp_path / ANSWERS).write_text(f"# made by copier\n{content}", "utf-8")
-    with pytest.raises(origin.UpdateError, match="names no template and version"):
+    with pytest.raises(origin.UpdateError, match=r"names no template and version|is no YAML"):
         origin.origin(tmp_path)
     assert origin.pending(tmp_path) is None
 
@@ -304,6 +369,11 @@ def test_a_newer_version_is_pending_where_git_can_tell(mlops: Rooms, tmp_path: P
         ("abcdef1", "v1.0.0 v1.1.0", "v1.1.0"),
         ("1.3", "1.2 1.3.0.post1", "1.3.0.post1"),
         ("v2.0.0", "nightly release-3 v2.0.0", None),
+        ("1.0+acme.2", "1.0 1.0+acme.10 1!0.5", "1!0.5"),
+        # A tag that is no version has those that are in it.
+        ("release-3", "nightly release-3 v2.0.0", None),
+        ("20300101", "v2.0.0 20300101", None),
+        ("acme/v3", "v1.0.0 acme/v3 other/v4", None),
     ],
 )
 def test_versions_are_compared_as_copier_compares_them(
@@ -359,12 +429,36 @@ def test_why_git_fails_is_told_in_a_sentence(
         program(bin_folder / "git", script)
         with pytest.raises(origin.UpdateError, match=message):
             origin.git(tmp_path, "status", seconds=seconds)
-    program(bin_folder / "git", 'echo "$GIT_TERMINAL_PROMPT $GIT_SSH_COMMAND in $(/bin/pwd) $@"')
-    monkeypatch.delenv("GIT_SSH_COMMAND", raising=False)
-    printed = origin.git(tmp_path, "status", "-z")
-    assert printed == f"0 ssh -o BatchMode=yes in {tmp_path} status -z\n"
-    monkeypatch.setenv("GIT_SSH_COMMAND", "the user's own")
-    assert "0 the user's own in" in origin.git(tmp_path, "status")
+    program(bin_folder / "git", 'echo "$GIT_TERMINAL_PROMPT $LANGUAGE in $(/bin/pwd) $@"')
+    monkeypatch.setenv("LANGUAGE", "de")
+    assert origin.git(tmp_path, "status", "-z") == f"0 en in {tmp_path} status -z\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "exported", "command"),
+    [
+        ("", {}, "ssh -o BatchMode=yes"),
+        ("[core]\nsshCommand = ssh -i mine", {}, "ssh -i mine"),
+        ("[core]\nsshCommand = ssh -i mine", {"GIT_SSH": "plink"}, "ssh -i mine"),
+        ("[core]\nsshCommand = ssh -i mine", {"GIT_SSH_COMMAND": "ssh -v"}, "ssh -v"),
+        ("", {"GIT_SSH": "plink"}, None),
+    ],
+)
+def test_ssh_asks_nothing_and_is_called_as_its_user_has_it(
+    mlops: Rooms,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: str,
+    exported: dict[str, str],
+    command: str | None,
+) -> None:
+    (tmp_path / "config").write_text(config, "utf-8")
+    for name in ("GIT_SSH", "GIT_SSH_COMMAND"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in exported.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
+    assert mlops("update.origin").environment().get("GIT_SSH_COMMAND") == command
 
 
 # --- whose template it is ---
@@ -395,12 +489,13 @@ def template(tmp_path: Path) -> Path:
         ("_tasks: []\n_migrations:\n_subdirectory: template\n", None),
     ],
 )
-@pytest.mark.parametrize("name", ["copier.yml", "copier.yaml"])
+@pytest.mark.parametrize("name", ["copier.yml", "copier.yaml", "copier.YML", "copier.more.yaml"])
 def test_a_template_that_runs_commands_is_refused(
     mlops: Rooms, template: Path, settings: str, found: str | None, name: str
 ) -> None:
     origin = mlops("update.origin")
     (template / name).write_text("_subdirectory: template\n", "utf-8")
+    (template / "copier.png").write_bytes(b"\xff")
     commit(template)
     answers.git(template, "tag", "v1.0.0")
     (template / name).write_text(settings, "utf-8")
@@ -441,15 +536,68 @@ def test_another_address_is_known_until_its_owner_trusts_it(
         require_trust(project, ours, "gh:acme/template", ask=True)
 
 
+LOG = "[log]\nshowRoot = false\nshowSignature = true\nfollow = true\n"
+
+
+def test_the_first_address_is_known_whatever_is_merged(mlops: Rooms, template: Path) -> None:
+    origin = mlops("update.origin")
+    (template / ANSWERS).write_text("_commit: v1.0.0\n_src_path: gh:acme/template\n", "utf-8")
+    commit(template)
+    main = answers.git(template, "branch", "--show-current").strip()
+    answers.git(template, "checkout", "--quiet", "--orphan", "aside")
+    (template / ANSWERS).write_text("_commit: v1.0.0\n_src_path: gh:evil/template\n", "utf-8")
+    answers.git(template, "add", "--all")
+    answers.git(template, "commit", "--quiet", "--message", "x", "--date", "2000-01-01T00:00:00Z")
+    answers.git(template, "checkout", "--quiet", main)
+    unrelated = ("--allow-unrelated-histories", "--strategy-option=theirs", "--no-edit", "aside")
+    answers.git(template, "merge", "--quiet", *unrelated)
+    ours = origin.origin(template)
+    assert ours.address == "gh:evil/template"
+    assert origin.former_address(template, ours) == "gh:acme/template"
+
+
+@pytest.mark.parametrize("attributes", ["", "* -diff\n", "* binary\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("quote", ["", "'", '"'])
 def test_the_first_address_is_known_however_it_is_written(
-    mlops: Rooms, template: Path, quote: str
+    mlops: Rooms,
+    template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    quote: str,
+    end: str,
+    attributes: str,
 ) -> None:
     origin = mlops("update.origin")
-    for address in (f"{quote}gh:acme/template{quote}", "gh:evil/template"):
-        (template / ANSWERS).write_text(f"_commit: v1.0.0\n_src_path: {address}\n", "utf-8")
+    (template / ".git/mine").write_text(LOG, "utf-8")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(template / ".git/mine"))
+    (template / ".gitattributes").write_text(attributes, "utf-8")
+    for address, former in (("gh:acme/template", None), ("gh:evil/template", "gh:acme/template")):
+        text = f"_commit: v1.0.0{end}_src_path: {quote}{address}{quote}{end}"
+        (template / ANSWERS).write_bytes(text.encode())
         commit(template)
-    assert origin.former_address(template, origin.origin(template)) == "gh:acme/template"
+        assert origin.former_address(template, origin.origin(template)) == former
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_template_that_has_moved_may_be_in_a_folder_that_is_named_from_here(
+    mlops: Rooms, project: Path, template: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    origin = mlops("update.origin")
+    (project / ANSWERS).write_bytes(f"_commit: v1.0.0{end}_src_path: x y{end}a: b{end}".encode())
+    commit(project)
+    monkeypatch.chdir(project)
+    (template / "x").touch()
+    commit(template)
+    with pytest.raises(origin.UpdateError, match=r"has no version v1\.0\.0, .*: correct _commit"):
+        origin.move(project, "../../template")
+    answers.git(template, "tag", "v1.0.0")
+    origin.move(project, "../../template")
+    text = f"_commit: v1.0.0{end}_src_path: {template}{end}a: b{end}"
+    assert (project / ANSWERS).read_bytes().decode() == text
+    # As copier has it that was given a folder beside the project.
+    relative = origin.Origin("../../template", "v1.0.0")
+    origin.refuse_commands(relative, "v1.0.0")
+    assert origin.newest_version(relative) is None
 
 
 def test_what_libraries_let_yaml_read_is_not_read(

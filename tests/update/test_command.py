@@ -127,7 +127,7 @@ def test_a_template_that_has_moved_is_an_error_that_names_the_way_there(
     assert f"{other} has no version {versions.WORKING_TREE}, which this project is from" in said
     assert status(older) == ""
     answers.git(tmp_path, "clone", "--quiet", str(published), "moved")
-    screen = update(older, "--from", str(tmp_path / "moved")).stdout
+    screen = update(older, "--from", "../moved").stdout
     assert f"Update from {versions.WORKING_TREE} to {versions.NEXT}" in screen
     assert "Take the template from " in answers.git(older.folder, "log", "-1", "--format=%s")
     assert f"_src_path: {tmp_path / 'moved'}\n" in older.read(".copier-answers.yml")

@@ -9,6 +9,7 @@ import click
 from kedro.framework.startup import ProjectMetadata
 
 from ..project import State
+from ..redaction import mask_text
 from ..update import update
 from ..update.origin import (
     Origin,
@@ -21,8 +22,6 @@ from ..update.origin import (
     refuse_commands,
     trust,
 )
-
-_CONFLICTS = 3
 
 
 @click.command("update")
@@ -61,7 +60,7 @@ def command(
     markers, and the exit code is 3.
     """
     project = Path(metadata.project_path)
-    with _output_kept(project):
+    with _output_kept(project, shown=request is not None):
         ours = move(project, source) if source else origin(project)
         newest = newest_version(ours, seconds=120 if request else 20)
         if check or not (newest or answers):
@@ -78,22 +77,24 @@ def command(
         if request and done.changed:
             request.write_text(done.request(notes), encoding="utf-8")
         elif done.conflicts:
-            raise SystemExit(_CONFLICTS)
+            raise SystemExit(3)
 
 
 @contextmanager
-def _output_kept(project: Path) -> Iterator[None]:
-    """Keep in a file what another program has said of a failure, where it is more than a line."""
+def _output_kept(project: Path, *, shown: bool) -> Iterator[None]:
+    """Keep in a file, or show in CI's log, all that another program has said of a failure."""
     try:
         yield
     except UpdateError as error:
-        if len(error.output.splitlines()) < 2:
+        said = mask_text(error.output)
+        if shown and said:
+            click.echo(said, err=True)
+        if shown or len(said.splitlines()) < 2:
             raise
         log = State.of(project).folder / "update.log"
         log.parent.mkdir(exist_ok=True)
-        log.write_text(error.output, encoding="utf-8", errors="replace")
-        where = log.relative_to(project).as_posix()
-        raise UpdateError(f"{error.message} (All of it: {where})") from error
+        log.write_text(said, encoding="utf-8", errors="replace")
+        raise UpdateError(f"{error.message} (All of it: {log.relative_to(project)})") from error
 
 
 def _require_trust(project: Path, ours: Origin, trusted: str | None, ask: bool) -> None:

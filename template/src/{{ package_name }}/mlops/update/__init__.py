@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..disk import FileLock
+from ..redaction import mask
 from .origin import (
     ANSWERS,
     PLAIN,
@@ -98,13 +99,11 @@ def run_copier(arguments: Sequence[str]) -> None:
     if uv is None:
         raise UpdateError("uv is not on the PATH: an update runs copier with it.")
     command = [uv, "tool", "run", *_REQUIREMENTS, "copier", *arguments]
-    result = subprocess.run(
-        command, env=environment(PLAIN), stderr=subprocess.PIPE, text=True, check=False
-    )
+    result = subprocess.run(command, env=environment(PLAIN), stderr=subprocess.PIPE, check=False)
     if result.returncode != 0:
-        is_about_an_answer = re.search(r"for question|is required$", result.stderr.strip())
-        output = "" if is_about_an_answer else result.stderr
-        raise UpdateError(_sentence_of(result.stderr), output)
+        screen = result.stderr.decode("utf-8", "replace")
+        is_about_an_answer = re.search(r"for question|is required$", screen.strip())
+        raise UpdateError(_sentence_of(screen), "" if is_about_an_answer else screen)
 
 
 def update(
@@ -129,23 +128,22 @@ def _update(project: Path, version: str | None, answers: Sequence[str], ask: boo
     command = ["update", *_TRUSTED, "--skip-answered"]
     command += [] if ask else ["--defaults"]
     command += ["--vcs-ref", version] if version else []
-    for answer in answers:
-        command += ["--data", answer]
+    command += [f"--data={answer}" for answer in answers]
     with workspace(project) as copy:
         run_copier([*command, str(copy)])
         return Update(
             old=before.version,
             new=origin(copy).version,
-            address=before.address,
+            address=mask("", before.address),
             kept=_restore_edited(copy, before),
             changed=git(copy, "status", "--porcelain") != "",
-            conflicts=sorted(_changed_paths(copy, "--diff-filter=U")),
+            conflicts=sorted(paths_of(copy, "diff", "--name-only", "--diff-filter=U", "-z")),
         )
 
 
 def _restore_edited(project: Path, before: Origin) -> list[str]:
     """Of the files that are gone, restore those that the old version had rendered otherwise."""
-    gone = _changed_paths(project, "--diff-filter=D", "HEAD")
+    gone = paths_of(project, "diff", "--name-only", "--diff-filter=D", "-z", "HEAD")
     if not gone:
         return []
     git(project, "checkout", "HEAD", "--", *gone)
@@ -160,10 +158,6 @@ def _restore_edited(project: Path, before: Origin) -> list[str]:
         with suppress(OSError):  # It ends at the first folder that holds something else.
             os.removedirs((project / path).parent)
     return sorted(set(gone) - set(unedited))
-
-
-def _changed_paths(project: Path, *options: str) -> list[str]:
-    return paths_of(project, "diff", "--name-only", "--relative", *options, "-z")
 
 
 def _sentence_of(screen: str) -> str:

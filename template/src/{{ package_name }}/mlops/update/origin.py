@@ -3,7 +3,7 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,35 +21,26 @@ _TRUSTED = "kedro-mlflow.template"
 # As copier shortens the addresses of the two services.
 _SERVICES = {"gh": "https://github.com", "gl": "https://gitlab.com"}
 
-# Neither a password nor the passphrase of a key is ever asked for.
-_ASK_NOTHING = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+# What a hook, an alias or a shell exports: git would be in another repository, or write otherwise.
+_ELSEWHERE = re.compile(r"GIT_(\w*DIR(ECTOR\w+)?|WORK_TREE|INDEX_FILE|NAMESPACE|PREFIX|DIFF_OPTS)")
+
+# git's words are read in English, copier keeps each byte, and repositories are made as usual.
+_SAME = {"LANGUAGE": "en", "PYTHONUTF8": "1", "GIT_TEMPLATE_DIR": "", "GIT_DEFAULT_HASH": "sha1"}
 
 # How git writes what an update reads, whatever its user likes: copier finds conflicts in it.
-_SETTINGS = {
-    "status.showUntrackedFiles": "all",
-    "status.relativePaths": "true",
-    "status.short": "false",
-    "status.branch": "false",
-    "color.ui": "false",
-    "color.status": "false",
-    "color.diff": "false",
-    "diff.noprefix": "false",
-    "diff.mnemonicPrefix": "false",
-    "diff.relative": "false",
-    "apply.whitespace": "nowarn",
-    "apply.ignoreWhitespace": "no",
-    "merge.conflictStyle": "merge",
-    "core.safecrlf": "false",
-    "core.hooksPath": os.devnull,
-    "commit.gpgSign": "false",
-}
+_SETTINGS = f"""
+    status.showUntrackedFiles=all status.relativePaths=true status.short=false status.branch=false
+    color.ui=false color.status=false color.diff=false diff.noprefix=false
+    diff.mnemonicPrefix=false diff.relative=false diff.orderFile={os.devnull}
+    apply.whitespace=nowarn apply.ignoreWhitespace=no merge.conflictStyle=merge
+    core.quotePath=true core.safecrlf=false core.fsmonitor=false core.ignoreStat=false
+    core.hooksPath={os.devnull} commit.gpgSign=false log.showRoot=true log.follow=false
+"""
 
 # Beside these, where copier merges: neither does what its user keeps for every repository count.
-PLAIN = _SETTINGS | {
-    "core.autocrlf": "false",
-    "core.excludesFile": os.devnull,
-    "core.attributesFile": os.devnull,
-}
+PLAIN = f"""{_SETTINGS}
+    core.autocrlf=false core.excludesFile={os.devnull} core.attributesFile={os.devnull}
+"""
 
 # The author of commits that only the update itself makes.
 SOMEBODY = ("-c", "user.name=kedro mlflow update", "-c", "user.email=update@localhost")
@@ -76,23 +67,23 @@ class Origin:
 
     @property
     def git_address(self) -> str:
-        """The address as git takes it."""
+        """The address as git takes it; a folder's in full, as git may be in another one."""
         service, _, repository = self.address.partition(":")
         if service in _SERVICES:
             return f"{_SERVICES[service]}/{repository.strip('/').removesuffix('.git')}.git"
-        return self.address.removeprefix("git+")
-
-    @property
-    def commit(self) -> str | None:
-        """The commit that the version is, as `git describe` writes it; none if it is a tag."""
-        described = re.search(r"(?:^|-\d+-g)([0-9a-f]{7,64})$", self.version)
-        return described[1] if described else None
+        address = self.address.removeprefix("git+")
+        folder = Path(address).expanduser()
+        return folder.resolve().as_posix() if folder.exists() else address
 
 
 def origin(project: Path) -> Origin:
     """Read the template and its version from the answers file."""
     file = project / ANSWERS
-    content = (yaml.safe_load(file.read_bytes()) if file.is_file() else None) or {}
+    try:
+        content = yaml.safe_load(file.read_bytes()) if file.is_file() else None
+    except yaml.YAMLError as error:
+        raise UpdateError(f"{ANSWERS} is no YAML: correct it.", str(error)) from error
+    content = content if isinstance(content, dict) else {}
     address, version = content.get("_src_path"), content.get("_commit")
     if not address or not version:
         raise UpdateError(
@@ -116,27 +107,23 @@ def newest_version(template: Origin, seconds: float = 20) -> str | None:
         ) from error
     tags = [line.partition("refs/tags/")[2] for line in listed.splitlines()]
     theirs = _newest_in(template, _cloned(template, seconds))
-    newer = [tag for tag in filter(_is_release, tags) if theirs is None or theirs < Version(tag)]
+    releases = {tag: each for tag in tags if (each := _version(tag)) and not each.is_prerelease}
+    newer = [tag for tag, release in releases.items() if theirs is None or theirs < release]
     return max(newer, key=Version, default=None)
 
 
 def _newest_in(template: Origin, known: AbstractContextManager[Path]) -> Version | None:
     """Return the newest version that is in what a project was rendered from; none before the first.
 
-    Of a commit the template's clone says it: a tag may have come later, or on another branch.
+    Of what is none itself, the template's clone says it: a tag may have come later, or elsewhere.
     """
-    if template.commit is None:
-        return _version(template.version)
+    commit = re.compile(r"(^|-\d+-g)[0-9a-f]{7,64}$")  # As `git describe` writes it.
+    if not commit.search(template.version) and (version := _version(template.version)):
+        return version
     with suppress(UpdateError), known as clone:
-        tags = git(clone, "tag", "--merged", template.commit).split()
+        tags = git(clone, "tag", f"--merged={template.version}").split()
         return max(filter(None, map(_version, tags)), default=None)
-    return _version(re.sub(r"(-\d+-g)?[0-9a-f]+$", "", template.version))
-
-
-def _is_release(tag: str) -> bool:
-    """Return whether copier would update to it: a version of PEP 440 that is no prerelease."""
-    version = _version(tag)
-    return version is not None and not version.is_prerelease
+    return _version(commit.sub("", template.version))
 
 
 def require_no_changes(project: Path) -> None:
@@ -150,22 +137,16 @@ def move(project: Path, address: str) -> Origin:
 
     An UpdateError says that there is no such template, or that the project has changes.
     """
-    before = origin(project)
-    after = Origin(address, before.version)
+    if Path(address).expanduser().exists():
+        address = Origin(address, "").git_address
+    after = Origin(address, origin(project).version)
     require_no_changes(project)
     with _cloned(after) as clone:
-        try:
-            git(clone, "cat-file", "-e", f"{before.commit or before.version}^{{commit}}")
-        except UpdateError as error:
-            raise UpdateError(
-                f"{address} has no version {before.version}, which this project is from: is it "
-                "another template?",
-                error.output,
-            ) from error
+        _require_version(clone, after, after.version)
     file = project / ANSWERS
     text = file.read_bytes().decode("utf-8")
     line = yaml.safe_dump({"_src_path": address}, width=1000).strip()
-    file.write_bytes(re.sub(r"(?m)^_src_path:.*$", lambda _: line, text).encode())
+    file.write_bytes(re.sub(r"(?m)^_src_path:[^\r\n]*", lambda _: line, text).encode())
     known = git(project, "config", "--default", "", "--get", "user.email").strip()
     commit = ["commit", "--quiet", "--message", f"Take the template from {address}", "--", ANSWERS]
     git(project, *(() if known else SOMEBODY), *commit)
@@ -175,23 +156,24 @@ def move(project: Path, address: str) -> Origin:
 
 def pending(project: Path) -> str | None:
     """Return the newest version, if the project has an older one and that can be found out."""
-    try:
+    with suppress(UpdateError):
         return newest_version(origin(project), seconds=5)
-    except UpdateError:
-        return None
+    return None
 
 
 def former_address(project: Path, template: Origin) -> str | None:
-    """Return the first address of the project's template, if a commit has changed it since.
+    """Return another address that the project's template has had, if a commit has changed it.
 
     None once its owner has said that the new one is right, which this clone's git keeps.
     """
     address = template.git_address
     if address in git(project, "config", "--default", "", "--get", _TRUSTED).splitlines():
         return None
-    history = git(project, "log", "--reverse", "--format=", "-p", "-U0", "--", ANSWERS)
-    first = re.search(r"^\+_src_path: *['\"]?([^'\"\n]+)", history, re.MULTILINE)
-    return first[1] if first and Origin(first[1], "").git_address != address else None
+    # Whatever attributes a commit gives it, and from whichever branch it comes.
+    whole = ("--full-history", "-p", "-U0", "--text", "--no-textconv")
+    history = git(project, "log", "--reverse", "--format=", *whole, "--", ANSWERS)
+    named = re.findall(r"(?m)^\+_src_path: *['\"]?([^'\"\n]+)", history)
+    return next((each for each in named if Origin(each, "").git_address != address), None)
 
 
 def trust(project: Path, template: Origin) -> None:
@@ -206,13 +188,25 @@ def refuse_commands(template: Origin, *versions: str) -> None:
     """
     with _cloned(template) as clone:
         for version in versions:
-            names = git(clone, "ls-tree", "--name-only", version).splitlines()
-            for name in {"copier.yml", "copier.yaml"}.intersection(names):
-                if found := _commands_in(git(clone, "show", f"{version}:{name}")):
+            _require_version(clone, template, version)
+            for name in git(clone, "ls-tree", "--name-only", version).splitlines():
+                is_read = re.match(r"(?i)copier\.(.*\.)?ya?ml", name)  # As copier finds it.
+                if is_read and (found := _commands_in(git(clone, "show", f"{version}:{name}"))):
                     raise UpdateError(
                         f"{version} of {template.address} has {found} in its {name}, which can run "
                         "commands on this machine: it is not rendered."
                     )
+
+
+def _require_version(clone: Path, template: Origin, version: str) -> None:
+    try:
+        git(clone, "cat-file", "-e", f"{version}^{{commit}}")
+    except UpdateError as error:
+        raise UpdateError(
+            f"{template.address} has no version {version}, which this project is from: correct "
+            f"_commit in {ANSWERS}, or is it another template?",
+            error.output,
+        ) from error
 
 
 class _Plain(yaml.SafeLoader):
@@ -248,16 +242,16 @@ def changelog(template: Origin, upto: str) -> str:
         theirs, newest = _newest_in(template, nullcontext(clone)), Version(upto)
     new = []
     for section in re.split(r"^(?=## )", text, flags=re.MULTILINE):
-        version = _version("".join(re.findall(r"^## \[?(v?\d[\w.-]*)", section)))
+        version = _version("".join(re.findall(r"^## \[?(v?\d[\w.+!-]*)", section)))
         if version and (theirs is None or theirs < version) and version <= newest:
             new.append(section.strip())
     return "\n\n".join(new)
 
 
 @contextmanager
-def _cloned(template: Origin, seconds: float | None = None) -> Iterator[Path]:
+def _cloned(template: Origin, seconds: float = 300) -> Iterator[Path]:
     """Clone the template's history, without files: git fetches those that are asked for."""
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         clone = ["clone", "--quiet", "--no-checkout", "--filter=blob:none"]
         git(Path(folder), *clone, "--", template.git_address, "template", seconds=seconds)
         yield Path(folder, "template")
@@ -265,10 +259,9 @@ def _cloned(template: Origin, seconds: float | None = None) -> Iterator[Path]:
 
 def _version(tag: str) -> Version | None:
     """Read a tag as copier does; none if it is no version."""
-    try:
+    with suppress(InvalidVersion):
         return Version(tag)
-    except InvalidVersion:
-        return None
+    return None
 
 
 def paths_of(folder: Path, *command: str) -> list[str]:
@@ -287,9 +280,8 @@ def git(
             env=environment(),
             input=given,
             capture_output=True,
-            # A name or a line that is not in UTF-8 comes back as it was.
             encoding="utf-8",
-            errors="surrogateescape",
+            errors="surrogateescape",  # What is not in UTF-8 comes back as it was.
             timeout=seconds,
             check=True,
         ).stdout
@@ -302,13 +294,18 @@ def git(
         raise UpdateError(f"git {arguments[0]} failed: {meaning_of(output)}", output) from error
 
 
-def environment(settings: Mapping[str, str] = _SETTINGS) -> dict[str, str]:
+def environment(settings: str = _SETTINGS) -> dict[str, str]:
     """Return the environment of every git of an update, also of copier's: it asks nothing."""
-    own = int(os.environ.get("GIT_CONFIG_COUNT") or 0)
-    given = {"GIT_CONFIG_COUNT": str(own + len(settings))}
-    for number, (key, value) in enumerate(settings.items(), own):
-        given |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return _ASK_NOTHING | os.environ | given
+    own = {key: value for key, value in os.environ.items() if not _ELSEWHERE.fullmatch(key)}
+    # As `git -c` hands them on: every git reads them, and the last ones count.
+    given = [own.get("GIT_CONFIG_PARAMETERS", ""), *(f"'{each}'" for each in settings.split())]
+    # No password, and no passphrase of a key, unless its user calls ssh in a way of their own.
+    command = ["git", "config", "--get", "core.sshCommand"]
+    ssh = subprocess.run(command, env=own, capture_output=True, text=True, check=False).stdout
+    if ssh or "GIT_SSH" not in own:
+        own.setdefault("GIT_SSH_COMMAND", ssh.strip() or "ssh -o BatchMode=yes")
+    own.setdefault("GIT_TERMINAL_PROMPT", "0")
+    return own | _SAME | {"GIT_CONFIG_PARAMETERS": " ".join(given).strip()}
 
 
 def meaning_of(output: str) -> str:
