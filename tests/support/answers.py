@@ -233,7 +233,13 @@ def git(folder: Path, *arguments: str) -> str:
     }
     command = ["git", *arguments]
     return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=True
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        check=True,
     ).stdout
 
 

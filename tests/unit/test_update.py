@@ -189,6 +189,33 @@ def test_what_git_does_not_keep_is_not_overwritten(
     assert (project / "new.py").read_text("utf-8") == "mine\n"
 
 
+def test_links_and_names_in_no_encoding_are_not_for_copier(
+    project: Path, tmp_path: Path, updated: Callable[..., Any]
+) -> None:
+    outside, odd = tmp_path / "outside", os.fsdecode(b"\xe4.py")
+    outside.write_text("of another project\n", "utf-8")
+    shutil.rmtree(project / "deep")
+    for name, target in {"edited.py": str(outside), "deep": "../../shared"}.items():
+        (project / name).unlink(missing_ok=True)
+        (project / name).symlink_to(target)
+    (project / odd).write_text("mine\n", "utf-8")
+    commit(project)
+
+    def update(copy: Path) -> None:
+        to_version_2(copy)
+        for name in ("edited.py", "deep", odd):
+            assert not os.path.lexists(copy / name)
+        (copy / "edited.py").write_text("the template's\n", "utf-8")
+        (copy / "deep").mkdir()
+        (copy / "deep/new.py").write_text("the template's\n", "utf-8")
+
+    assert updated(update)[0].changed
+    assert answers.git(project, "status", "--porcelain") == f" M project/{ANSWERS}\n"
+    assert (project / "edited.py").readlink() == outside
+    assert outside.read_text("utf-8") == "of another project\n"
+    assert (project / odd).read_text("utf-8") == "mine\n"
+
+
 EXPORTED = [
     {"GIT_DIR": "{other}/.git", "GIT_INDEX_FILE": "{other}/.git/index"},
     {"GIT_DIR": "{other}/.git", "GIT_WORK_TREE": "{other}", "GIT_PREFIX": "x/"},

@@ -90,6 +90,19 @@ class Deleted:
 
 
 @dataclass(frozen=True)
+class Linked:
+    """A file that is in another place, which this machine does not have."""
+
+    file: float
+    to: str
+
+    def __call__(self, project: Path) -> None:
+        path = one_of(project, self.file)
+        path.unlink()
+        path.symlink_to(self.to)
+
+
+@dataclass(frozen=True)
 class Added:
     """A file of the user's own; the next version of the template may have one of its name."""
 
@@ -117,6 +130,7 @@ EDITS = st.one_of(
     st.builds(Ends, SHARES, st.booleans()),
     st.builds(Moved, SHARES, st.sampled_from(NAMES)),
     st.builds(Deleted, SHARES),
+    st.builds(Linked, SHARES, st.sampled_from(["../../nowhere", "/nowhere/at/all"])),
     st.builds(Added, st.sampled_from(PATHS), st.lists(LINES, max_size=3)),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -30,6 +31,8 @@ SETTINGS = {
     "a file system without modes": {"core.fileMode": "false", "core.ignoreCase": "true"},
     "strict spaces": {"apply.whitespace": "error", "core.whitespace": "tab-in-indent"},
     "much that is ignored": {"core.excludesFile": "ignored", "core.untrackedCache": "true"},
+    "what new repositories get": {"init.templateDir": "new"},
+    "another order": {"diff.orderFile": "nowhere", "core.ignoreStat": "true"},
 }
 MINE = b"# first of mine: \xe4 and \xc3\xa4\n"  # Not in UTF-8 all of it.
 ALL = {key: value for settings in SETTINGS.values() for key, value in settings.items()}
@@ -52,10 +55,12 @@ def configured(folder: Path, settings: dict[str, str]) -> dict[str, str]:
     """The environment of a user with these settings of git."""
     hooks(folder / "hooks")
     (folder / "ignored").write_text(IGNORED, "utf-8")
+    (folder / "new/info").mkdir(parents=True, exist_ok=True)
+    (folder / "new/info/exclude").write_text(IGNORED, "utf-8")
     config = folder / "gitconfig"
     config.touch()
     for key, value in settings.items():
-        path = str(folder / value) if value in ("hooks", "ignored") else value
+        path = str(folder / value) if value in ("hooks", "ignored", "new") else value
         answers.git(folder, "config", "--file", str(config), key, path)
     return ALONE | {"GIT_CONFIG_GLOBAL": str(config)}
 
@@ -65,7 +70,8 @@ def test_an_update_is_the_same_under_any_settings_of_git(
     older: Project, tmp_path: Path, settings: dict[str, str]
 ) -> None:
     readme = older.read("README.md")
-    older.write("README.md", f"My own words.\n{readme}")
+    older.write("README.md", f"My own words, größer.\n{readme}")
+    older.write("größer ł.md", "mine\n")
     conflict(older.folder)
     env = configured(tmp_path, settings)
     result = older.kedro("mlflow", "update", code=3, env=env)
@@ -74,7 +80,7 @@ def test_an_update_is_the_same_under_any_settings_of_git(
     text = older.read("conf/base/mlflow.yml")
     assert "<<<<<<< before updating\n# mine\n=======\n" in text
     assert text.count("<<<<<<<") == 1
-    assert older.read("README.md").startswith("My own words.\n")
+    assert older.read("README.md").startswith("My own words, größer.\n")
     assert versions.MARK in older.read("pyproject.toml")
     assert not list(older.folder.rglob("*.rej"))
     assert not list(tmp_path.rglob("hooked"))
@@ -105,7 +111,7 @@ class Place:
 
     def edited(self, edit: Callable[[Path], object]) -> Path:
         """The committed project with one edit more, committed as well."""
-        project = shutil.copytree(self.committed, self.folder / "edited")
+        project = shutil.copytree(self.committed, self.folder / "edited", symlinks=True)
         edit(project)
         versions.commit(project)
         return project
@@ -114,7 +120,7 @@ class Place:
         """A larger repository with the project in one of its folders."""
         large = self.folder / "large"
         hide = shutil.ignore_patterns(".git")
-        shutil.copytree(self.committed, large / path, ignore=hide)
+        shutil.copytree(self.committed, large / path, symlinks=True, ignore=hide)
         for name, text in {"other.txt": "theirs\n", **files}.items():
             (large / name).write_text(text, "utf-8")
         answers.git(large, "init", "--quiet")
@@ -225,6 +231,9 @@ def committed(published: Path, memory: Path) -> Callable[[bool], Path]:
         (project / "notebooks").mkdir()
         (project / "notebooks/mine.py").write_text("# mine\n", "utf-8")
         (project / "notebooks/mine.bin").write_bytes(b"mine\r\n\0\xff\n")
+        (project / os.fsdecode(b"notebooks/\xe4 \xc5\x82.py")).write_text("mine\n", "utf-8")
+        (project / "LICENSE").unlink()
+        (project / "LICENSE").symlink_to("../../nowhere/LICENSE")
         versions.commit(project)
         return project
 
@@ -237,7 +246,7 @@ def updated(committed: Callable[[bool], Path], memory: Path) -> Callable[[bool],
 
     @cache
     def update(clean: bool) -> tuple[Path, Any]:
-        plain = shutil.copytree(committed(clean), memory / f"plain-{clean}")
+        plain = shutil.copytree(committed(clean), memory / f"plain-{clean}", symlinks=True)
         return plain, versions.update(plain, versions.NEXT)
 
     return update
@@ -307,6 +316,7 @@ def test_an_update_is_the_same_wherever_the_project_is(
         assert (project / path).read_bytes() == before[path]
         (project / path).write_bytes(merged)
     assert contents(place, project) == contents(place, plain)
+    assert (project / "LICENSE").readlink() == Path("../../nowhere/LICENSE")
     assert not list(tmp_path.rglob("*.rej"))
     assert not list(tmp_path.rglob("hooked"))
     if project.parent.name == "large":

@@ -5,12 +5,13 @@ the copy. The project changes at the end, at once, as if another commit was chec
 """
 
 import os
-import shutil
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ..disk import write_atomically
 from .origin import SOMEBODY, UpdateError, git, paths_of
 
 # Files have the bytes that git keeps.
@@ -20,8 +21,8 @@ _RAW = "* -text -filter -ident -working-tree-encoding\n"
 _ESCAPED = {0xDC00 + byte: 0xF700 + byte for byte in range(0x80, 0x100)}
 _BYTES = {new: old for old, new in _ESCAPED.items()}
 
-# git leaves nothing out of what it takes back into a project.
-_WHOLE = ("-c", "core.sparseCheckout=false")
+# A link, through which copier would write, and a name that is not in UTF-8, which it cannot read.
+_NOT_COPIERS = re.compile("^120000 |[\udc80-\udcff]")
 
 
 @contextmanager
@@ -31,12 +32,13 @@ def workspace(project: Path) -> Iterator[Path]:
     with TemporaryDirectory() as folder:
         copy = Path(folder, project.name)
         _fill(copy, project)
+        aside = _set_aside(copy)
         changed = _make_plain(copy)
         git(copy, *SOMEBODY, "commit", "--quiet", "--all", "--allow-empty", "--message", "before")
         yield copy
         conflicts = paths_of(copy, "ls-files", "--unmerged", "-z")
         _make_as_it_was(copy, changed)
-        _take_over(project, copy)
+        _take_over(project, copy, aside)
         _mark(project, conflicts)
 
 
@@ -60,10 +62,17 @@ def _fill(copy: Path, project: Path) -> None:
         # What was left at the server comes, all of it at once.
         git(project, "diff", "--numstat", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "HEAD", ".")
     objects = project / git(project, "rev-parse", "--git-path", "objects").strip()
-    alternates = copy / ".git/objects/info/alternates"
-    alternates.parent.mkdir(exist_ok=True)
-    alternates.write_text(f"{objects.resolve().as_posix()}\n", encoding="utf-8")
+    (copy / ".git/objects/info/alternates").write_text(f"{objects.resolve().as_posix()}\n", "utf-8")
     git(copy, "read-tree", "--reset", "-u", git(project, "rev-parse", "HEAD:./").strip())
+
+
+def _set_aside(copy: Path) -> str:
+    """Remove what is not for copier, as if its owner had deleted it; return it as git lists it."""
+    listed = paths_of(copy, "ls-files", "--stage", "-z")
+    aside = list(filter(_NOT_COPIERS.search, listed))
+    for line in aside:
+        (copy / line.partition("\t")[2]).unlink(missing_ok=True)
+    return "".join(f"{line}\0" for line in aside)
 
 
 def _make_plain(copy: Path) -> dict[str, bool]:
@@ -74,7 +83,7 @@ def _make_plain(copy: Path) -> dict[str, bool]:
     changed = {}
     for path in paths_of(copy, "ls-files", "-z"):
         file = copy / path
-        content = file.read_bytes() if file.is_file() and not file.is_symlink() else b""
+        content = file.read_bytes() if file.is_file() else b""
         text = content.decode("utf-8", "surrogateescape").translate(_ESCAPED)
         windows = 0 < text.count("\n") == text.count("\r\n")
         plain = (text.replace("\r\n", "\n") if windows else text).encode()
@@ -92,28 +101,29 @@ def _make_as_it_was(copy: Path, changed: dict[str, bool]) -> None:
             file.write_bytes(text.encode("utf-8", "surrogateescape"))
 
 
-def _take_over(project: Path, copy: Path) -> None:
+def _take_over(project: Path, copy: Path, aside: str) -> None:
     """Let the project's files be those of its copy; git ends lines there as its owner likes."""
     for path in paths_of(copy, "ls-files", "--others", "-z"):
         if os.path.lexists(project / path):  # git ignores it: it is its owner's.
             (copy / path).unlink()
     git(copy, "add", "--all", "--force", ".")
+    git(copy, "update-index", "-z", "--index-info", given=aside)
     tree = git(copy, "write-tree").strip()
     objects = project / git(project, "rev-parse", "--git-path", "objects").strip()
     for file in (copy / ".git/objects").glob("??/*"):
         target = objects / file.parent.name / file.name
-        target.parent.mkdir(exist_ok=True)
         if not target.exists():
-            shutil.copyfile(file, target)
+            write_atomically(target, file.read_bytes())
     prefix = Path(git(project, "rev-parse", "--show-prefix").rstrip("\n"))
     for folder in [prefix, *prefix.parents][:-1]:
         old = git(project, "rev-parse", f"HEAD:{folder.as_posix()}").strip()
         parent = folder.parent.as_posix()
         listed = git(project, "ls-tree", "-z", "--full-tree", f"HEAD:{parent.removeprefix('.')}")
         new = listed.replace(f" {old}\t{folder.name}\0", f" {tree}\t{folder.name}\0")
-        tree = git(project, "mktree", "-z", given=new).strip()
+        tree = git(project, "mktree", "-z", "--missing", given=new).strip()
     git(project, "update-index", "-q", "--refresh")
-    git(project, *_WHOLE, "read-tree", "-m", "-u", "HEAD", tree)
+    # All of it, whatever a sparse checkout leaves out.
+    git(project, "-c", "core.sparseCheckout=false", "read-tree", "-m", "-u", "HEAD", tree)
     # `git add` refuses what is outside of a sparse checkout: there all of it is in the index.
     if git(project, "config", "--default", "", "--get", "core.sparseCheckout").strip() != "true":
         git(project, "reset", "--quiet", "--", ".")
@@ -122,14 +132,12 @@ def _take_over(project: Path, copy: Path) -> None:
 def _mark(project: Path, unmerged: list[str]) -> None:
     """Let git know of conflicts: it shows them as such, and `checkout --ours` settles one."""
     prefix = git(project, "rev-parse", "--show-prefix").rstrip("\n")
-    gone: dict[str, None] = {}
-    stages = []
+    gone = stages = ""
     for line in unmerged:
         entry, _, path = line.partition("\t")
         mode, blob, stage = entry.split()
         if stage == "2":  # With its own line ends.
             blob = git(project, "rev-parse", f"HEAD:./{path}").strip()
-        gone[f"0 {'0' * 40}\t{prefix}{path}\0"] = None
-        stages.append(f"{mode} {blob} {stage}\t{prefix}{path}\0")
-    if stages:
-        git(project, "update-index", "-z", "--index-info", given="".join([*gone, *stages]))
+        gone += f"0 {'0' * 40}\t{prefix}{path}\0"
+        stages += f"{mode} {blob} {stage}\t{prefix}{path}\0"
+    git(project, "update-index", "-z", "--index-info", given=gone + stages)
