@@ -122,7 +122,7 @@ def run_all(uv: str, environment: Mapping[str, str], example: str) -> None:
 def print_next_steps(uv: str, project: Path) -> None:
     """Print the three commands to go on with, with a uv that the reader has."""
     typed = "uv" if shutil.which("uv") else os.path.relpath(Path(uv).absolute(), project)
-    print(f"To go on, in {project.relative_to(ROOT)}:\n")
+    print(f"To continue in {project.relative_to(ROOT)}:\n")
     for command, purpose in (
         ("kedro mlflow ui", "open the MLflow page: runs, plots, the registered model"),
         ("kedro run", "train again: the next version of the model"),
