@@ -149,6 +149,7 @@ def skops(mlops: Rooms, *trusted: str) -> Any:
         ),
         pytest.param({"name": "a/b"}, "model.name is 'a/b', and MLflow takes no '/'", id="name"),
         pytest.param({"name": "a:b"}, "MLflow takes no ':'", id="another name"),
+        pytest.param({"name": "a?b"}, "MLflow takes no '?'", id="a name that no address holds"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_sentence(

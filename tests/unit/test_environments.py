@@ -25,18 +25,18 @@ class Environments:
     def __init__(self, mlops: Rooms, folder: Path, empty: Path, between: bool) -> None:
         self.mlops, self.folder = mlops, folder
         self.admitted: list[str] = []
-        self.ends = [self._end("staging", empty)]
-        self.ends.append(self._end("production", empty if between else None))
+        self.ends = [self.end("staging", empty)]
+        self.ends.append(self.end("production", empty if between else None))
         self.state = mlops("project").State(folder)
         self.state.folder.mkdir(exist_ok=True)
 
-    def _end(self, name: str, empty: Path | None) -> Any:
+    def end(self, name: str, empty: Path | None, model: str = "", **server: str) -> Any:
         database = self.folder / f"{name if empty else 'staging'}.db"
         if empty:
             shutil.copy(empty, database)
         content = {
-            "server": {"mlflow_tracking_uri": f"sqlite:///{database}"},
-            "model": {"name": f"sales_{name}"},
+            "server": {"mlflow_tracking_uri": f"sqlite:///{database}", **server},
+            "model": {"name": model or f"sales_{name}"},
             "tracking": {"experiment": {"name": "study"}},
             "promotion": RULES,
         }
@@ -252,10 +252,91 @@ def test_files_that_another_environment_uses_are_not_pruned(
     assert environments.staging.get_model_version("sales_staging", "2").run_id in files
 
 
-def test_one_model_of_one_server_is_no_other_environment(
-    mlops: Rooms, tmp_path: Path, empty_database: Path
+def test_what_staging_says_of_its_own_promotions_stops_there_however_the_versions_are_numbered(
+    mlops: Rooms, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: PIPELINES)
     environments = Environments(mlops, tmp_path, empty_database, between=False)
-    environments.ends[1] = environments.ends[0]
-    with pytest.raises(mlops("errors").TrackingError, match="the same registered model"):
-        environments.promote()
+    for number, rmse in (("1", 50.0), ("2", 40.0)):  # Each has the same number in both.
+        environments.train(rmse)
+        assert environments.promote(wanted=number).promoted
+    assert environments.there()["versions"]["2"].tags["promoted_from"] == "1"
+    environments.ends = [environments.ends[1], environments.end("live", None)]
+    calls = 0
+    while True:
+        with _stopped_before(calls):
+            try:
+                assert environments.promote().promoted
+                break
+            except KeyboardInterrupt:
+                calls += 1
+    assert calls > 5
+    (live,) = environments.production.search_model_versions("name = 'sales_live'")
+    assert live.tags["training_version"] == "sales_staging/2"
+    assert live.tags["promotion_reason"] == "its rule holds"
+    assert not {"promoted_from", "rolled_back_to"} & live.tags.keys()
+    promotion = mlops("registry.promote").Promotion(environments.ends[1].config, environments.state)
+    with pytest.raises(mlops("errors").TrackingError, match="there is no way back"):
+        promotion.roll_back("oh")
+
+
+# Where production is: another registered model there is promoted, the same one is refused.
+SAME_REGISTRIES = {
+    "the same server": {},
+    "the same server by another address": {"mlflow_tracking_uri": "sqlite:///{}/alias.db"},
+    "another server with the same registry": {
+        "mlflow_tracking_uri": "sqlite:///{}/other.db",
+        "mlflow_registry_uri": "sqlite:///{}/staging.db",
+    },
+}
+
+
+@pytest.mark.parametrize("model", ["sales_staging", "sales_production"])
+@pytest.mark.parametrize("server", SAME_REGISTRIES.values(), ids=SAME_REGISTRIES)
+def test_one_model_in_one_registry_is_no_other_environment(
+    mlops: Rooms,
+    tmp_path: Path,
+    empty_database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    server: dict[str, str],
+    model: str,
+) -> None:
+    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: PIPELINES)
+    environments = Environments(mlops, tmp_path, empty_database, between=False)
+    (tmp_path / "alias.db").symlink_to("staging.db")
+    shutil.copy(empty_database, tmp_path / "other.db")
+    there = {key: uri.format(tmp_path) for key, uri in server.items()}
+    environments.ends[1] = environments.end("production", None, model, **there)
+    environments.train(50.0)
+    if model == "sales_staging":
+        with pytest.raises(mlops("errors").TrackingError, match="the same registered model, sales"):
+            environments.promote()
+        assert len(environments.staging.search_model_versions("name = 'sales_staging'")) == 1
+        return
+    assert environments.promote().promoted
+    assert environments.there()["aliases"] == {"champion": "1"}
+    assert len(environments.staging.search_runs(["1"])) == 1
+
+
+def test_a_version_in_a_registry_of_its_own_keeps_its_files_whatever_is_pruned(
+    mlops: Rooms, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlops("registry.comparison"), "registered_pipelines", lambda: PIPELINES)
+    environments = Environments(mlops, tmp_path, empty_database, between=False)
+    shutil.copy(empty_database, tmp_path / "registry.db")
+    registry = {"mlflow_registry_uri": f"sqlite:///{tmp_path}/registry.db"}
+    environments.ends[1] = environments.end("production", None, "sales_staging", **registry)
+    environments.train(50.0)
+    for said in ("is the champion now", "is the champion already"):
+        assert said in environments.promote().summary
+    (version,) = environments.production.search_model_versions("name = 'sales_staging'")
+    (run,) = environments.staging.search_runs(["1"])
+    assert version.run_id == run.info.run_id
+    environments.staging.delete_registered_model_alias("sales_staging", "champion")
+    retention, here = mlops("registry.retention"), environments.ends[0].config
+    old = list(retention.find_old(here, environments.state, -1))
+    assert [each.kind for each in old] == ["version"]
+    for each in old:
+        each.delete()
+    folder = mlops("registry.versions").download(version, environments.ends[1].config.server)
+    assert (folder / "weights.txt").read_text() == "50.0"

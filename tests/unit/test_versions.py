@@ -9,6 +9,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.entities.model_registry.model_version_search import ModelVersionSearch
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
 from mlflow.store.entities import PagedList
 
 from tests.support.rooms import Rooms
@@ -51,6 +53,19 @@ def test_a_registered_model_is_made_once_and_keeps_what_it_has(
     assert (model.description, model.tags) == ("Of sales.", {"team": "a"})
 
 
+def test_who_may_not_create_a_registered_model_uses_the_one_that_is_there(
+    mlops: Rooms, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(name: str, **about: Any) -> None:
+        raise MlflowException("CREATE MODEL is missing", PERMISSION_DENIED)
+
+    monkeypatch.setattr(client, "create_registered_model", denied)
+    make = mlops("registry.versions").make_registered_model
+    make(client, "sales")
+    with pytest.raises(MlflowException, match="CREATE MODEL is missing"):
+        make(client, "unknown")
+
+
 @pytest.mark.parametrize("wanted", ["2", "candidate"])
 def test_a_version_is_found_by_its_number_and_by_an_alias(
     mlops: Rooms, server: Any, client: MlflowClient, wanted: str
@@ -78,6 +93,16 @@ def test_all_pages_of_unity_catalogs_search_are_read_and_versions_have_their_tag
     assert [(str(each.version), each.tags) for each in found] == [
         *(("1", {}), ("2", {"owner": "eve"}), ("3", {}))
     ]
+
+
+@pytest.mark.parametrize("name", ["bob's sales", 'the "new" one', "50% off", "a.b.c", "größe & #1"])
+def test_versions_are_found_under_every_name_that_mlflow_takes(
+    mlops: Rooms, client: MlflowClient, tmp_path: Path, name: str
+) -> None:
+    versions = mlops("registry.versions")
+    versions.make_registered_model(client, name)
+    client.create_model_version(name, str(tmp_path))
+    assert [each.name for each in versions.versions_of(client, name)] == [name]
 
 
 @pytest.mark.parametrize(

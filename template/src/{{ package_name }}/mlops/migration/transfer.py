@@ -8,6 +8,7 @@ from ..backend.access import Environment
 from ..backend.client import if_exists, pages
 from ..errors import TrackingError
 from ..project import is_database
+from ..registry.retention import ELSEWHERE
 from ..registry.versions import make_registered_model, versions_of
 from .endpoints import ENDED, PARENT_RUN, Endpoint, Migration, experiment_name, noting
 from .logged_models import copy_model, copy_model_metrics
@@ -167,12 +168,16 @@ def copy_between(
     or model stays.
     """
     migration = Migration(Endpoint.of(source), Endpoint.of(target), target.config, logger.info)
-    if _run(migration, str(version.run_id)) is None:
+    model_id, run_id = model_id_of(version), str(version.run_id)
+    if source.config.server.uri == target.config.server.uri:  # The registry alone is another one.
+        migration.ids.runs[run_id], migration.ids.models[model_id or ""] = run_id, model_id
+        migration.target.client.set_tag(run_id, ELSEWHERE, "true")
+    if _run(migration, run_id) is None:
         raise TrackingError(
             f"Version {version.version} of {version.name} cannot be copied: its run "
-            f"({version.run_id}) has not ended, or is deleted."
+            f"({run_id}) has not ended, or is deleted."
         )
-    if model_id := model_id_of(version):
+    if model_id:
         if _model(migration, model_id) is None:
             raise TrackingError(
                 f"Version {version.version} of {version.name} cannot be copied: its model "

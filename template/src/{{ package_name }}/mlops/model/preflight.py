@@ -30,8 +30,8 @@ from .parts import lookup_problems, without_file
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
-# What a registered model's name may not hold, in any of MLflow's registries.
-_REFUSED_IN_NAMES = "/:"
+# What a registered model's name may not hold, in any of MLflow's registries or `models:/NAME/3`.
+_REFUSED_IN_NAMES = "/:?"
 # Formats of tables and texts, which hold no object.
 _PLAIN = {"CSVDataset", "ExcelDataset", "FeatherDataset", "JSONDataset", "ParquetDataset"}
 _PLAIN |= {"TextDataset", "YAMLDataset"}

@@ -36,7 +36,9 @@ FROM_VERSION = "moved_from_version"
 # How the tags begin that lead back to where a version was trained, through all environments.
 TRAINING = "training_"
 # How those begin that are about the environment that a version comes from.
-_OF_ENVIRONMENT = ("promoted_", "promotion_", "rolled_back_", "rollback_", "deployed_")
+_OF_ENVIRONMENT = (
+    *(FROM_VERSION, "promoted_", "promotion_", "rolled_back_", "rollback_", "deployed_"),
+)
 _COMMIT = "mlflow.source.git.commit"
 _MAX_VALUE, _SECONDS_TO_WAIT = 250, 120.0
 
@@ -61,54 +63,55 @@ class PromotionTo:
 
         If they do not, it is the challenger there. Arguments and errors are those of a promotion.
         """
-        name = self._name_there()
-        server = self.source.config.server
+        name, server = _name(self.target.config), self.source.config.server
+        self._refuse_one_model(server.registry_uri == self.target.config.server.registry_uri)
         with self.state.one_at_a_time("environments", "copying a version", _SECONDS_TO_WAIT):
             with self.source.admitted():
                 version = find_version(_name(self.source.config), server, wanted)
                 run = connect(server).get_run(str(version.run_id))
-            tags = self._tags(version, run)
             with self.target.admitted():
                 client = connect(self.target.config.server)
+                on_one_server = self._is_one_server(client, run)
+                self._refuse_one_model(on_one_server)
                 copied = _find_copy(client, name, version)
+            tags = self._tags(version, run, on_one_server)
             promotion = Promotion(self.target.config, self.state)
             if copied is None and dry_run:
                 with self.source.admitted():
                     elsewhere = Elsewhere(version, run, download(version, server))
                 with self.target.admitted():
                     return promotion.promote(None, force, True, new, elsewhere)
-            if copied is None and not self._is_one_server:
+            if copied is None and not on_one_server:
                 copied = self.copy_between(self.source, self.target, version, name, tags)
             with self.target.admitted():
                 if copied is None:
                     copied = self._copy_within(client, version, name)
                 number = str(copied.version)
                 if not dry_run:
-                    _complete(client, copied, tags)
                     champion = champion_of(client, name)
                     if champion is None or str(champion.version) != number:
+                        _complete(client, copied, tags)
                         client.set_registered_model_alias(name, CHALLENGER, number)
                 return promotion.promote(number, force, dry_run, new)
 
-    @property
-    def _is_one_server(self) -> bool:
+    def _is_one_server(self, client: "MlflowClient", run: "Run") -> bool:
+        """Return whether both are the same server: by another address it has the same run."""
         here, there = self.source.config.server, self.target.config.server
+        if here.uri == here.registry_uri and there.uri == there.registry_uri != here.uri:
+            return if_exists(client.get_run, run.info.run_id) is not None
         return (here.uri, here.registry_uri) == (there.uri, there.registry_uri)
 
-    def _name_there(self) -> str:
-        """Return the registered model of the target, which must not be that of the source."""
+    def _refuse_one_model(self, in_one_registry: bool) -> None:
         source, target = self.source.config, self.target.config
-        name = _name(target)
-        if self._is_one_server and name == _name(source):
+        if in_one_registry and _name(target) == _name(source):
             raise TrackingError(
                 f"The Kedro environments '{source.environment}' and '{target.environment}' have "
-                f"the same registered model, {name} at {mask('', target.server.registry_uri)}: "
-                f"give one of them its own model.name, or its own server, in "
-                f"conf/{target.environment}/mlflow.yml."
+                f"the same registered model, {_name(target)} at "
+                f"{mask('', target.server.registry_uri)}: give one of them its own model.name, or "
+                f"its own server, in conf/{target.environment}/mlflow.yml."
             )
-        return name
 
-    def _tags(self, version: "ModelVersion", run: "Run") -> dict[str, str]:
+    def _tags(self, version: "ModelVersion", run: "Run", on_one_server: bool) -> dict[str, str]:
         """Return the tags of the copy; those of where it was trained stay through environments."""
         training = {
             "server": mask("", self.source.config.server.uri),
@@ -118,14 +121,16 @@ class PromotionTo:
         }
         tags = {f"{TRAINING}{key}": value[:_MAX_VALUE] for key, value in training.items() if value}
         kept = {k: v for k, v in version.tags.items() if not k.startswith(_OF_ENVIRONMENT)}
-        return tags | kept | {FROM_VERSION: version_key(version)}
+        key = version_key(version)
+        # MLflow's own copy has the source's tags: this one must not be among them.
+        return tags | kept | {FROM_VERSION: f"{version.name}/{key}" if on_one_server else key}
 
     def _copy_within(
         self, client: "MlflowClient", version: "ModelVersion", name: str
     ) -> "ModelVersion":
         asking = is_database(self.target.config.server.registry_uri)
         with redirect_stderr(StringIO()), registry_asks(client) if asking else nullcontext():
-            return client.copy_model_version(_address(version), name)
+            return client.copy_model_version(f"models:/{version.name}/{version.version}", name)
 
 
 def version_key(version: "ModelVersion") -> str:
@@ -139,9 +144,10 @@ def _find_copy(client: "MlflowClient", name: str, version: "ModelVersion") -> "M
     if if_exists(client.get_registered_model, name) is None:
         return None
     # Another server's version has the same name and number, and another run.
-    key, source = version_key(version), (_address(version), version.run_id)
+    key, source = version_key(version), f"models:/{version.name}/{version.version}"
     for each in versions_of(client, name):
-        if each.tags.get(FROM_VERSION) == key or (each.source, each.run_id) == source:
+        known = each.tags.get(FROM_VERSION) in (key, f"{version.name}/{key}")
+        if known or (each.source, each.run_id) == (source, version.run_id):
             return each
     return None
 
@@ -159,10 +165,6 @@ def _complete(client: "MlflowClient", copied: "ModelVersion", tags: Mapping[str,
     for key, value in tags.items():
         if copied.tags.get(key) != value:
             client.set_model_version_tag(name, number, key, value)
-
-
-def _address(version: "ModelVersion") -> str:
-    return f"models:/{version.name}/{version.version}"
 
 
 def _name(config: KedroMlflowConfig) -> str:

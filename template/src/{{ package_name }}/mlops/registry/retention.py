@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 # On a version, once `kedro mlflow deploy` has deployed it.
 DEPLOYED = "deployed_at"
-# On a run whose files were deleted.
-PRUNED = "pruned"
+# On a run whose files were deleted, and on one of which another registry has a version.
+PRUNED, ELSEWHERE = "pruned", "registered_elsewhere"
 # The alias that CI gives to a version for a request, whose verdict is all that it is for.
 _OF_REQUEST = re.compile(r"(pull|merge)_request_\d+")
 # How files of a deployment name a version.
@@ -71,7 +71,7 @@ def find_old(config: KedroMlflowConfig, state: State, days: int) -> Iterator[Old
             yield Old("version", number, ages[number], delete)
     for run in _runs(client, config):
         age = _days(now, (run.info.end_time or now * 1000) / 1000)
-        if age <= days or run.info.run_id in runs or PRUNED in run.data.tags:
+        if age <= days or run.info.run_id in runs or {PRUNED, ELSEWHERE} & run.data.tags.keys():
             continue
         if not _is_used_elsewhere(client, config, run):
             name = f"{run.info.run_name} ({run.info.run_id})"

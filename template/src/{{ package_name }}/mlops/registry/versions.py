@@ -76,10 +76,11 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
 
 def versions_of(client: "MlflowClient", name: str) -> "list[ModelVersion]":
     """List the versions of a registered model, the oldest first."""
+    quote = '"' if "'" in name else "'"
     found = [
         # Unity Catalog's search leaves the tags out.
         each if isinstance(each.tags, dict) else client.get_model_version(name, each.version)
-        for each in pages(client.search_model_versions, f"name = '{name}'")
+        for each in pages(client.search_model_versions, f"name = {quote}{name}{quote}")
     ]
     return sorted(found, key=lambda version: int(version.version))
 
@@ -250,8 +251,9 @@ def make_registered_model(client: "MlflowClient", name: str, **about: Any) -> No
 
     try:
         client.create_registered_model(name, **about)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+    except MlflowException:
+        # To those who may not create one Unity Catalog denies it, also where it is there.
+        if if_exists(client.get_registered_model, name) is None:
             raise
 
 
