@@ -157,6 +157,12 @@ def test_a_plan_needs_no_server(
         ("kubernetes", None, {}, ["deployment.image", "registry.example.com"]),
         (
             "kubernetes",
+            ("  image: null ", f"  image: {IMAGE}:latest #"),
+            {},
+            ["deployment.image", "the model's version is the tag"],
+        ),
+        (
+            "kubernetes",
             ("  image: null ", f"  image: {IMAGE}\n  overlay: moon #"),
             {},
             ["overlay", "moon", "production, staging"],

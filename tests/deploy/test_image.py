@@ -50,6 +50,37 @@ def read(project: Path, name: str) -> str:
     return (project / "deploy/docker" / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("model", True),
+        ("team/model", True),
+        ("localhost:5000/model", True),
+        ("Registry.example.com:5000/team/my__model.v-2", True),
+        ("1234.dkr.ecr.eu-west-1.amazonaws.com/team/model", True),
+        ("", False),
+        ("registry.example.com/team/model:latest", False),
+        ("registry.example.com:5000/model:3", False),
+        (f"team/model@sha256:{'0' * 64}", False),
+        ("https://registry.example.com/model", False),
+        ("registry.example.com/Team/model", False),
+        ("team/model/", False),
+        ("team/-model", False),
+        ("my model", False),
+    ],
+)
+@pytest.mark.parametrize("target", ["docker", "kubernetes"])
+def test_an_image_has_a_name_to_which_the_version_is_added_as_its_tag(
+    target: str, name: str, is_one: bool
+) -> None:
+    config, content = room("config"), {"target": target, "image": name}
+    if is_one:
+        assert config.parse_config({"deployment": content}).deployment.image == name
+        return
+    with pytest.raises(room("errors").TrackingError, match=r"deployment\.image: '.*no tag and no "):
+        config.parse_config({"deployment": content})
+
+
 def test_every_compose_file_is_valid(projects: dict[str, Path]) -> None:
     checker = Path(sys.executable).with_name("check-jsonschema")
     files = [
@@ -112,6 +143,8 @@ def test_only_one_that_fetches_its_model_is_told_of_the_registry(
         offered = (project / ".env.example").read_text(encoding="utf-8")
         assert told.keys() <= set(re.findall(r"^# (\w+)=$", offered, re.MULTILINE)), name
         config = (project / "conf/base/mlflow.yml").read_text(encoding="utf-8")
+        for environment in ("staging", "production"):
+            config += (project / f"conf/{environment}/mlflow.yml").read_text(encoding="utf-8")
         needed = set(re.findall(r"\$\{oc\.env:([A-Z_]+)\}", config)) - {"NAME"}
         assert needed <= told.keys(), name
 

@@ -303,6 +303,39 @@ def test_a_release_is_an_image_a_version_and_a_share(
     assert service["metadata"]["labels"]["app.kubernetes.io/version"] == "3"
 
 
+@pytest.mark.parametrize(("package", "is_long"), [("a" * 22, False), ("a" * 23, True)])
+def test_a_name_that_is_too_long_for_standard_mode_is_said(
+    template: Path, tmp_path: Path, package: str, is_long: bool
+) -> None:
+    given = {"serving_target": "kubernetes", "package_name": package}
+    exclude = ["/src", "/tests", "/data", "/conf"]
+    project = answers.render(template, tmp_path / "project", given, exclude=exclude)
+    readme = (project / "deploy/kubernetes/README.md").read_text(encoding="utf-8")
+    assert ("Give each overlay a shorter `namespace`" in readme) is is_long
+
+
+@pytest.mark.parametrize(
+    ("resources", "components", "refused"),
+    [
+        ("[../../base]", "[]", ""),
+        ("[../../base/]", "", ""),
+        ("[../../plain]", "[]", "plain"),
+        ("[../../base]", "[../../standard/]", "standard"),
+    ],
+)
+def test_a_share_of_the_requests_needs_knative(
+    tmp_path: Path, resources: str, components: str, refused: str
+) -> None:
+    text = f"resources: {resources}\ncomponents: {components}\n"
+    (tmp_path / "kustomization.yaml").write_text(text, "utf-8")
+    require_knative = room("deployment.kubernetes")._require_knative
+    if not refused:
+        require_knative(tmp_path)
+        return
+    with pytest.raises(room("errors").TrackingError, match=f"{refused}, which splits no requests"):
+        require_knative(tmp_path)
+
+
 def test_a_secret_is_referred_to_and_never_there(folder: Path) -> None:
     texts = {path: path.read_text("utf-8") for path in folder.rglob("*") if path.is_file()}
     assert not any(re.search(r"^kind: Secret|stringData", text, re.M) for text in texts.values())

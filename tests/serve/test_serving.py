@@ -566,7 +566,13 @@ def test_a_model_in_a_folder_is_served_without_its_registry(
     noted = shutil.ignore_patterns("registered_model_meta")
     shutil.copytree(uri.removeprefix("file://"), folder, ignore=noted)
     project = copy_of(trained.project, tmp_path)
-    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
+    # Nobody gives the container the address and login of the environment that it is for.
+    (project.folder / "conf/production").mkdir(exist_ok=True)
+    address = "${oc.env:PRODUCTION_MLFLOW_TRACKING_URI}"
+    login = "{MLFLOW_TRACKING_PASSWORD: '${oc.env:PRODUCTION_MLFLOW_TRACKING_PASSWORD}'}"
+    there = f"server:\n  mlflow_tracking_uri: {address}\n  credentials: {login}\n"
+    project.write("conf/production/mlflow.yml", there)
+    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "KEDRO_ENV": "production"}
     options = ("--model", str(folder), "--host", "0.0.0.0", "--no-token")
     with serving(project, tmp_path, *options, env=away) as server:
         answer = server.ask("/invocations", rows.to_csv(index=False).encode(), CSV)

@@ -56,12 +56,13 @@ OURS = ("deploy", HOOK["url"], "model_version_alias.created", "CANARY-one")
         ({}, "as before", OURS),
         ({"url": f"{HOOK['url']}s"}, "changed", (OURS[0], f"{HOOK['url']}s", *OURS[2:])),
         ({"events": ["prompt_tag.set"]}, "changed", (*OURS[:2], "prompt_tag.set", OURS[3])),
+        ({"events": HOOK["events"] * 2}, "as before", OURS),
         ({"secret_env": "OTHER_SECRET"}, "as before", (*OURS[:3], "CANARY-two")),
         ({"secret_env": None}, "changed", (*OURS[:3], None)),
         ({"name": "another"}, "registered", ("another", *OURS[1:])),
         (None, "deleted", None),
     ],
-    ids=["nothing", "url", "events", "secret", "no secret", "name", "gone"],
+    ids=["nothing", "url", "events", "an event twice", "secret", "no secret", "name", "gone"],
 )  # fmt: skip
 def test_again_changes_what_has_changed_and_nothing_of_others(
     change: dict[str, Any] | None,

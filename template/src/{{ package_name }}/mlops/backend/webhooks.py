@@ -69,7 +69,8 @@ def register(client: "MlflowClient", wanted: Sequence[WebhookOptions]) -> Iterat
 def _register(client: "MlflowClient", wanted: WebhookOptions, found: "Webhook | None") -> str:
     secret = _secret_of(wanted)
     about = f"{_OURS}{_SIGNED if secret else ''}"
-    given: dict[str, Any] = {"url": wanted.url, "events": list(wanted.events), "secret": secret}
+    events = list(dict.fromkeys(wanted.events))  # MLflow takes none twice.
+    given: dict[str, Any] = {"url": wanted.url, "events": events, "secret": secret}
     if found is None:
         client.create_webhook(wanted.name, description=about, **given)
         return "registered"

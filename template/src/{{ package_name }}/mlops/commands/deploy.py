@@ -2,7 +2,6 @@
 
 import os
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
@@ -14,7 +13,7 @@ from ..deployment.steps import Deployment
 from ..errors import TrackingError
 from ..registry.retention import note_deployed
 from ..registry.versions import CHAMPION, find_version
-from . import Project, for_project
+from . import Project, for_project, require_rendered
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -40,7 +39,12 @@ def command(
     options = config.deployment
     if options is None:
         raise TrackingError("mlflow.yml names no target: set deployment.target.")
-    target = _target(options.target)
+    require_rendered(
+        f"deployment.{options.target}",
+        f"mlflow.yml: deployment.target is {options.target}, which this project was not rendered "
+        f"for: run `uv run kedro mlflow update -d serving_target={options.target}`.",
+    )
+    target = import_module(f".{options.target}", deployment.__name__)
     if commit and options.target != "kubernetes":
         raise click.UsageError("--commit is for the target kubernetes: omit it.")
     if rollback:
@@ -77,14 +81,3 @@ def _wanted(name: str, server: ServerOptions, version: str | None, dry_run: bool
 
         click.echo(error)
         return ModelVersion(name, version or CHAMPION.upper(), 0, aliases=[version or CHAMPION])
-
-
-def _target(name: str) -> ModuleType:
-    """Import the module of a target; a project has only that of its answer."""
-    try:
-        return import_module(f".{name}", deployment.__name__)
-    except ModuleNotFoundError as error:
-        raise TrackingError(
-            f"mlflow.yml: deployment.target is {name}, which this project was not rendered for: "
-            f"run `uv run kedro mlflow update -d serving_target={name}`."
-        ) from error

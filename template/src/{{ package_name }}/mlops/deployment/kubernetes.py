@@ -55,9 +55,8 @@ def _require_knative(overlay: Path) -> None:
     """Require that an overlay runs on Knative, which alone splits the requests."""
     with (overlay / "kustomization.yaml").open(encoding="utf-8") as file:
         content = yaml.safe_load(file)
-    used = {
-        Path(str(path)).name for key in ("resources", "components") for path in content.get(key, [])
-    }
+    paths = (content.get("resources") or []) + (content.get("components") or [])
+    used = {Path(str(path)).name for path in paths}
     for name in used & {"plain", "standard"}:
         raise TrackingError(
             f"mlflow.yml: deployment.canary_percent is set, and the overlay {overlay.name} takes "

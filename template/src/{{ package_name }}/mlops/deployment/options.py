@@ -31,6 +31,23 @@ class _Target(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+# Source: the grammar of references to images, of the project "distribution".
+_PART = r"[a-z0-9]+((\.|__?|-+)[a-z0-9]+)*"
+_IMAGE = re.compile(rf"([\w.-]+(:\d+)?/)?{_PART}(/{_PART})*", re.ASCII)
+
+
+def _without_tag(name: str) -> str:
+    if not _IMAGE.fullmatch(name):
+        raise ValueError(
+            f"'{name}' is no name for an image, such as registry.example.com:5000/team/model: it "
+            "is in lower case, and has no tag and no digest, for the model's version is the tag"
+        )
+    return name
+
+
+_ImageName = Annotated[str, AfterValidator(_without_tag)]
+
+
 class _Image(_Target):
     """What an image is built from: null for Docker's official Python, and PyPI."""
 
@@ -51,7 +68,7 @@ class DockerOptions(_Image):
 
     target: Literal["docker"]
     model: Literal["baked", "champion"] = "baked"
-    image: str
+    image: _ImageName
     port: int = 8080
 
 
@@ -59,7 +76,7 @@ class KubernetesOptions(_Image):
     """Kubernetes, with KServe or without."""
 
     target: Literal["kubernetes"]
-    image: str | None = None
+    image: _ImageName | None = None
     overlay: str = "staging"
     canary_percent: int | None = Field(default=None, ge=0, le=100)
 

@@ -1,6 +1,7 @@
 """The version to serve: the registry's champion at the time, or the model in a folder."""
 
 import asyncio
+import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,8 @@ from .server import ServedVersion, Supervisor, in_thread, say
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
-# The variables by which a mlflow.yml of the template says where models are registered.
-_ADDRESSES = dict.fromkeys(("MLFLOW_TRACKING_URI", "MLFLOW_DEFAULT_ARTIFACT_ROOT"), "unused")
+# Variables without a default, by which a mlflow.yml says where MLflow is and how to sign in.
+_NEEDED = re.compile(r"\$\{oc\.env:\s*(\w+)\s*\}")
 
 
 def find(config: KedroMlflowConfig) -> "ModelVersion":
@@ -80,8 +81,12 @@ def packed_model(folder: Path, config: KedroMlflowConfig) -> ServedVersion:
 
 def config_without_registry(project_path: Path, env: str | None) -> KedroMlflowConfig:
     """Read mlflow.yml where no address of a registry is known, as in a container with its model."""
+    from kedro.framework.project import settings
     from kedro.framework.session import KedroSession
 
-    with exported(_ADDRESSES):
+    files = (project_path / settings.CONF_SOURCE).rglob("mlflow*.y*ml")
+    texts = " ".join(path.read_text(encoding="utf-8") for path in files)
+    # Of any environment: production may have variables of its own.
+    with exported(dict.fromkeys(_NEEDED.findall(texts), "unused")):
         session = KedroSession.create(project_path, save_on_close=False, env=env)
         return read_config(session.load_context(), project_path)
