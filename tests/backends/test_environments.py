@@ -114,7 +114,7 @@ def test_a_worse_version_waits_there_and_a_rollback_is_of_there(
     assert aliases() == {"champion": "1", "challenger": "2"}
     made.kedro("run", "--env", "staging", "--params", "shift=-2", env=env)
     promoted = made.kedro(*TO, "--version", "3", env=env).stdout
-    assert "promote --to production --rollback` takes it back" in promoted
+    assert "promote --rollback --env production` takes it back" in promoted
     assert aliases()["champion"] == "3"
     back = made.kedro("mlflow", "promote", "--to", "production", "--rollback", env=env).stdout
     assert "Version 1 of to_and_fro_production is the champion again" in back

@@ -63,6 +63,33 @@ def test_a_dry_run_shows_the_verdict_and_changes_nothing(project_with_runs: Proj
     assert project.client.list_artifacts(run.info.run_id, "promotion") == files
 
 
+@pytest.mark.parametrize(
+    ("options", "refused"),
+    [
+        (["--to", ""], "--to is empty: has a variable no value?"),
+        (["--version", ""], "--version is empty: has a variable no value?"),
+        (["--report", "nowhere/verdict.md"], "No such file or directory"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_is_promoted(
+    project_with_runs: Project, options: list[str], refused: str
+) -> None:
+    screen = project_with_runs.kedro("mlflow", "promote", *options, code=2)
+    assert refused in said(screen.stderr)
+    assert aliases(project_with_runs.client) == {"champion": "1", "challenger": "2"}
+
+
+def test_the_way_back_is_that_of_the_environment(project_with_runs: Project) -> None:
+    project = project_with_runs
+    (project.folder / "conf/production").mkdir(exist_ok=True)
+    for options, typed in (([], ""), (["--env", "production"], " --env production")):
+        shown = said(project.kedro("mlflow", "promote", *options).stdout)
+        back = f"mlflow promote --rollback{typed}"
+        assert f"`uv run kedro {back}` takes it back" in shown
+        project.kedro(*back.split())
+        project.client.set_registered_model_alias(PACKAGE, "challenger", "2")
+
+
 def test_a_promoted_version_keeps_its_history_and_the_way_back(project_with_runs: Project) -> None:
     project, client = project_with_runs, project_with_runs.client
     project.kedro("mlflow", "promote")
@@ -161,7 +188,7 @@ def test_other_data_are_another_problem_wherever_the_old_champion_meets_them(
     project.kedro("run")
     refused = said(project.kedro("mlflow", "promote", code=1).stderr)
     assert "it is for another problem. The champion reads the column bmi" in refused
-    assert "`kedro mlflow promote --version 3 --new-champion --reason TEXT`" in refused
+    assert "kedro mlflow promote --version 3 --new-champion --reason TEXT`" in refused
     unreasoned = project.kedro("mlflow", "promote", "--new-champion", code=2)
     assert "--new-champion needs --reason" in said(unreasoned.stderr)
     project.kedro("mlflow", "promote", "--new-champion", "--reason", "data of another clinic")

@@ -244,8 +244,8 @@ def test_a_version_for_another_problem_is_said_to_be_one(
         registry.promotion.promote()
     assert raised.value.message == (
         "Version 2 cannot be compared with the champion, version 1: it is for another problem. The "
-        "champion reads the column bmi, which the data of version 2 do not have. `kedro mlflow "
-        "promote --version 2 --new-champion --reason TEXT` makes it the champion without a "
+        "champion reads the column bmi, which the data of version 2 do not have. `uv run kedro "
+        "mlflow promote --version 2 --new-champion --reason TEXT` makes it the champion without a "
         "comparison."
     )
     outcome = registry.promotion.promote("2", new="other data")

@@ -4,8 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -19,7 +18,6 @@ from ..redaction import mask_text, secret_values
 from ..registry.environments import PromotionTo
 from ..registry.promote import Outcome, Promotion
 from ..registry.report import as_comment, on_screen
-from ..registry.rules import Verdict
 from . import Project, for_project, refusals, require_rendered
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
 @click.option("--reason", metavar="TEXT", help="Why; stored with the version.")
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.File("w", encoding="utf-8", lazy=False),
     help="For CI: write the verdict, or why there is none, to this file as Markdown.",
 )
 def command(
@@ -55,7 +53,7 @@ def command(
     new_champion: bool,
     rollback: bool,
     reason: str | None,
-    report: Path | None,
+    report: TextIO | None,
 ) -> None:
     """Make a version the champion, if the promotion rules hold.
 
@@ -85,7 +83,7 @@ def command(
             outcome = promotion_to.promote(version, forced, dry_run, new)
             with target.admitted():
                 _keep(report, target.config, outcome)
-            _show(outcome, dry_run, f" --to {to}")
+            _show(outcome, dry_run, target.config)
         return
     config = (replace(project, env=to) if to else project).config
     promotion = Promotion(config, state)
@@ -95,7 +93,7 @@ def command(
         else:
             outcome = promotion.promote(version, forced, dry_run, new)
             _keep(report, config, outcome)
-            _show(outcome, dry_run)
+            _show(outcome, dry_run, config)
 
 
 def _copy_between(source: Environment, target: Environment, *what: Any) -> "ModelVersion":
@@ -110,33 +108,22 @@ def _copy_between(source: Environment, target: Environment, *what: Any) -> "Mode
 
 
 @contextmanager
-def _rejections(configs: Sequence[KedroMlflowConfig], report: Path | None) -> Iterator[None]:
+def _rejections(configs: Sequence[KedroMlflowConfig], report: TextIO | None) -> Iterator[None]:
     """Say in a line what MLflow rejects; the report has it too."""
     try:
         addresses = " or ".join(each.server.registry_uri for each in configs)
         with refusals(addresses, "rejected the request"):
             yield
     except TrackingError as error:
-        if report:
-            _write(report, configs[-1], str(error.message))
+        _keep(report, configs[-1], Outcome(None, False, str(error.message)))
         raise
 
 
-def _keep(report: Path | None, config: KedroMlflowConfig, outcome: Outcome) -> None:
+def _keep(report: TextIO | None, config: KedroMlflowConfig, outcome: Outcome) -> None:
     if report:
-        run = _run_of(config, outcome.run_id)
-        _write(report, config, outcome.summary, outcome.verdict, run)
-
-
-def _write(
-    report: Path,
-    config: KedroMlflowConfig,
-    summary: str,
-    verdict: Verdict | None = None,
-    run: str = "",
-) -> None:
-    name = config.model.name if config.model else ""
-    report.write_text(as_comment(name, summary, verdict, run), encoding="utf-8")
+        name = config.model.name if config.model else ""
+        run = _run_of(config, outcome.run_id) if outcome.run_id else ""
+        report.write(as_comment(name, outcome.summary, outcome.verdict, run))
 
 
 def _run_of(config: KedroMlflowConfig, run_id: str) -> str:
@@ -148,7 +135,7 @@ def _run_of(config: KedroMlflowConfig, run_id: str) -> str:
     return f"[The run in MLflow]({page(uri, run.info.experiment_id, run_id)})"
 
 
-def _show(outcome: Outcome, dry_run: bool, typed: str = "") -> None:
+def _show(outcome: Outcome, dry_run: bool, config: KedroMlflowConfig) -> None:
     """Print what came of a promotion; exit with 1 if it was refused."""
     if verdict := outcome.verdict:
         click.echo(f"{verdict.title}.")
@@ -164,6 +151,6 @@ def _show(outcome: Outcome, dry_run: bool, typed: str = "") -> None:
             click.echo(verdict.note)
     click.secho(outcome.summary, fg="green" if outcome.promoted else "red")
     if verdict and outcome.promoted and verdict.champion and not dry_run:
-        click.echo(f"`uv run kedro mlflow promote{typed} --rollback` takes it back.")
+        click.echo(f"`{config.typed('promote --rollback')}` takes it back.")
     if not outcome.promoted:
         raise click.exceptions.Exit(1)

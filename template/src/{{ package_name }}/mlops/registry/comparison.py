@@ -126,10 +126,11 @@ def _compare(
         inputs = load_shared(fetch(version), evaluating_node(options))
     offered = columns_in(inputs.get(str(options.holdout))) if inputs else None
     if missing := lacking(reads[1], offered or reads[0]):
+        command = config.typed(f"promote --version {number} --new-champion --reason TEXT")
         raise TrackingError(
             f"{subject}it is for another problem. The champion reads {listed(missing)}, which the "
-            f"data of version {number} do not have. `kedro mlflow promote --version {number} "
-            "--new-champion --reason TEXT` makes it the champion without a comparison."
+            f"data of version {number} do not have. `{command}` makes it the champion without a "
+            "comparison."
         )
     if digest is None or inputs is None or options.holdout not in inputs:
         raise TrackingError(f"{subject}{_why_no_holdout(options, run, number, inputs)} {way}")

@@ -112,11 +112,11 @@ class Promotion(RunListener):
             previous = find_version(name, self._server, versions.previous_of(champion))
             today, before = (columns_of_version(v, self._server) for v in (champion, previous))
             if (missing := lacking(before, today)) and not force:
+                way = self._config.typed("promote --rollback --force --reason TEXT")
                 raise TrackingError(
                     f"Version {previous.version} of {name} reads {listed(missing)}, which version "
                     f"{champion.version}, the champion, does not read: it was trained on other "
-                    "data, and may not score today's. `kedro mlflow promote --rollback --force "
-                    "--reason TEXT` makes it the champion again all the same."
+                    f"data, and may not score today's. `{way}` makes it the champion all the same."
                 )
             if not dry_run:
                 versions.restore_alias(client, champion, previous, reason)
