@@ -6,10 +6,12 @@ the services' API for comments is a stand-in.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support import answers, ci
+from tests.support.answering import answering
 from tests.support.ci import Ran, StandInOfComments
 from tests.support.guarded import PASSWORD, GuardedServer
 from tests.support.profiles import weekly
@@ -162,7 +165,9 @@ def test_there_is_one_comment_however_many_others_and_pushes(
     token = {"MODEL_COMMENT_TOKEN": service.comments.token}
     others = {f"{PATHS[service.name]}/{number}": "Looks good to me." for number in range(150)}
     service.comments.comments |= others
-    for verdict in ("Version 1 is *worse*: \"r2\" & 'rmse'", "Version 2 is better\n\n| r2 |"):
+    many = "| rmse of a group | 54.031 | at most 52.969 | NO |\n" * 2_000
+    quoted = "Version 1 is *worse*: \"r2\" & 'rmse'"
+    for verdict in (quoted, "Version 2 is better\n\n| r2 |", f"Version 3 is worse\n\n{many}"):
         for folder in (tmp_path, service.project.folder):  # Where each service has artifacts.
             (folder / "verdict").mkdir(exist_ok=True)
             text = f"<!-- kedro mlflow promote: study -->\n### {verdict}\n"
@@ -171,7 +176,71 @@ def test_there_is_one_comment_however_many_others_and_pushes(
         assert said.code == 0, said.screen
         assert service.comments.token not in said.screen
         written = dict(service.comments.comments.items() - others.items())
-        assert list(written.values()) == [text]
+        (comment,) = written.values()
+        assert comment == (text[: len(comment)] if len(text) > ci.LONGEST else text)
+
+
+@pytest.mark.parametrize("service", ["gitlab"], indirect=True)
+def test_a_comment_of_an_earlier_token_is_followed_by_one_that_each_push_renews(
+    service: Service, tmp_path: Path
+) -> None:
+    earlier = f"{PATHS['gitlab']}/7"
+    service.comments.comments[earlier] = "<!-- kedro mlflow promote: study -->\n### Version 1\n"
+    service.comments.of_others.add(earlier)
+    (service.project.folder / "verdict").mkdir()
+    for number in (2, 3):
+        text = f"<!-- kedro mlflow promote: study -->\n### Version {number}\n"
+        service.project.write("verdict/report.md", text)
+        said = service.run("comment", tmp_path, {"MODEL_COMMENT_TOKEN": service.comments.token})
+        assert said.code == 0, said.screen
+        service.comments.comments[earlier] = "<!-- kedro mlflow promote: study -->\n"
+        assert list(service.comments.comments.values())[1:] == [text]
+
+
+class StandInOfLogins(BaseHTTPRequestHandler):
+    """Gives a token to every service principal, as a workspace of Databricks does."""
+
+    def do_GET(self) -> None:
+        place = f"http://{self.headers['Host']}/oidc"
+        ends = {f"{name}_endpoint": f"{place}/v1/{name}" for name in ("authorization", "token")}
+        is_config = self.path.endswith("/databricks-config")
+        self._answer({"oidc_endpoint": place, "workspace_id": "1"} if is_config else ends)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer({"access_token": "of-the-secret", "token_type": "Bearer", "expires_in": 3600})
+
+    def _answer(self, content: Any) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
+
+
+@pytest.mark.parametrize(
+    ("variables", "token"),
+    [
+        ({"DATABRICKS_TOKEN": "my-own", "DATABRICKS_CLIENT_ID": ""}, "my-own"),
+        ({"DATABRICKS_CLIENT_ID": "ada", "DATABRICKS_CLIENT_SECRET": "x"}, "of-the-secret"),
+    ],
+    ids=["token", "service principal"],
+)
+def test_databricks_is_asked_with_whatever_login_deploys(
+    template: Path,
+    rendered: Project,
+    tmp_path: Path,
+    variables: dict[str, str],
+    token: str,
+) -> None:
+    given = answers.coherent({"ci": "gitlab", "serving_target": "databricks"})
+    folder = answers.render(template, tmp_path / "project", given)
+    script = "\n".join(ci.load(folder / ".gitlab-ci.yml")["staging"]["script"])
+    (login,) = re.findall(r"^login=.*$", script, re.MULTILINE)
+    with answering(StandInOfLogins) as url:
+        given = {"DATABRICKS_HOST": url, "DATABRICKS_TOKEN": "", **variables}
+        project = Project(folder, rendered.environment)
+        code, screen = ci.shell(project, f'{login}\necho "$login"', given)
+    assert (code, screen.splitlines()[-1:]) == (0, [f"Bearer {token}"]), screen
 
 
 @pytest.mark.parametrize("service", ["github", "gitlab"], indirect=True)

@@ -21,6 +21,7 @@ import yaml
 from tests.support.answering import answering
 from tests.support.project import Project
 
+LONGEST = 65_536  # Characters that GitHub takes.
 PAGE = 100  # Comments on a page of both services, as the jobs ask for.
 
 
@@ -30,6 +31,7 @@ class StandInOfComments:
 
     Attributes:
         reviewers: the rules that protect GitHub's environment production.
+        of_others: addresses of comments that this login may not change.
         url: where it answers.
         token: what it takes as a login.
         comments: address of each, and its text.
@@ -39,6 +41,7 @@ class StandInOfComments:
     token: str = "CANARY-comment-token"
     comments: dict[str, str] = field(default_factory=dict)
     reviewers: list[str] = field(default_factory=list)
+    of_others: set[str] = field(default_factory=set)
 
 
 @contextmanager
@@ -58,6 +61,8 @@ def stand_in_of_comments() -> Iterator[StandInOfComments]:
                 {"id": int(path.rpartition("/")[2]), "url": kept.url + path, "body": text}
                 for path, text in kept.comments.items()
             ]
+            if self.headers["PRIVATE-TOKEN"]:  # GitLab has the newest first.
+                found.reverse()
             self._answer(200, found[(page - 1) * PAGE : page * PAGE])
 
         def do_POST(self) -> None:
@@ -71,8 +76,14 @@ def stand_in_of_comments() -> Iterator[StandInOfComments]:
         def _write(self, path: str, status: int) -> None:
             text = self.rfile.read(int(self.headers["Content-Length"])).decode()
             is_json = self.headers["PRIVATE-TOKEN"] is None
-            kept.comments[path] = json.loads(text)["body"] if is_json else parse_qs(text)["body"][0]
-            self._answer(status, {})
+            body = json.loads(text)["body"] if is_json else parse_qs(text)["body"][0]
+            if path in kept.of_others:
+                self._answer(403, {"message": "403 Forbidden"})
+            elif is_json and len(body) > LONGEST:
+                self._answer(422, {"message": "body is too long"})
+            else:
+                kept.comments[path] = body
+                self._answer(status, {})
 
         def _answer(self, status: int, content: Any) -> None:
             if kept.token not in (

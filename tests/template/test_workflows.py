@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -238,11 +239,53 @@ def test_jobs_that_train_and_deploy_are_sound_and_have_what_they_need_alone(
             "production": reads | {"actions": "read"},
         }
         assert {name for name, job in jobs.items() if "environment" in job} == deploying
+        # Another branch than the default one may be called master, or main.
+        assert jobs["champion"]["if"].endswith("== github.event.repository.default_branch")
         # Secrets are in one step of a job: neither in actions nor in what builds libraries.
         for name in ("candidate", "champion", *deploying):
             (step,) = [step for step in jobs[name]["steps"] if "secrets." in str(step)]
             assert "uv run --no-sync kedro" in step["run"]
         assert "secrets." not in str(jobs["test"]) + comment
+
+
+def test_a_job_that_is_run_again_hands_over_what_it_has_then(
+    training: dict[str, Path], github: Path
+) -> None:
+    """GitHub refuses a second upload by one name, and the job after it would have the first."""
+    files = [*training.values(), github.with_name("template-update.yml")]
+    uploads = [
+        step
+        for file in files
+        if "jobs" in load(file)
+        for step in steps(file)
+        if step.get("uses", "").startswith("actions/upload-artifact@")
+    ]
+    assert uploads
+    assert all(step["with"].get("overwrite") for step in uploads)
+
+
+def test_a_secret_that_is_not_there_is_no_empty_login(render: Render) -> None:
+    uri = answers.TRACKING_URIS["azureml"]
+    workflow = render(tracking_preset="azureml", tracking_uri=uri) / ".github/workflows/ci.yml"
+    for job in ("candidate", "champion", "production"):
+        (step,) = [step for step in load(workflow)["jobs"][job]["steps"] if "secrets." in str(step)]
+        names = {name for name, text in step["env"].items() if "secrets.AZURE" in text}
+        assert len(names) == 3
+        given = dict.fromkeys(names, "") | {"AZURE_CLIENT_ID": "ada", "PATH": os.environ["PATH"]}
+        (unset,) = re.findall("^for name in .*$", step["run"], re.MULTILINE)
+        shown = subprocess.run(
+            ["bash", "-ec", f"{unset}\nenv"], env=given, capture_output=True, text=True, check=True
+        )
+        left = {line.partition("=")[0] for line in shown.stdout.splitlines()}
+        assert left & names == {"AZURE_CLIENT_ID"}
+
+
+def test_what_gitlabs_jobs_hand_over_is_no_change_of_the_code(render: Render) -> None:
+    given = {"ci": "gitlab", "tracking_preset": "server", "tracking_uri": "http://mlflow:5000"}
+    project = render(**given)
+    (folder,) = load(project / ".gitlab-ci.yml")["champion"]["artifacts"]["paths"]
+    ignored = (project / ".gitignore").read_text(encoding="utf-8").splitlines()
+    assert f"/{folder}/" in ignored
 
 
 def test_without_a_server_nothing_is_trained(github: Path, gitlab: Path) -> None:
