@@ -44,9 +44,8 @@ def for_project(function: Callable[..., None]) -> Callable[..., None]:
     @click.pass_obj
     @wraps(function)
     def call(metadata: ProjectMetadata, /, env: str | None, **options: Any) -> None:
-        for name in ("to", "version"):
-            if options.get(name) == "":
-                raise click.UsageError(f"--{name} is empty: has a variable no value?")
+        if empty := [name for name in ("to", "version") if options.get(name) == ""]:
+            raise click.UsageError(f"--{empty[0]} is empty: has a variable no value?")
         function(Project(Path(metadata.project_path), env), **options)
 
     return call

@@ -5,7 +5,7 @@ model before it. From its first moment the copy says what it is of: it is found 
 """
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, redirect_stderr
+from contextlib import nullcontext, redirect_stderr, suppress
 from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, TypeAlias
@@ -95,10 +95,11 @@ class PromotionTo:
                 return promotion.promote(number, force, dry_run, new)
 
     def _is_one_server(self, client: "MlflowClient", run: "Run") -> bool:
-        """Return whether both are the same server: by another address it has the same run."""
+        """Return whether both are one server: by another address it has the run too."""
         here, there = self.source.config.server, self.target.config.server
         if here.uri == here.registry_uri and there.uri == there.registry_uri != here.uri:
-            return if_exists(client.get_run, run.info.run_id) is not None
+            with suppress(Exception):  # A server with users denies what it does not have.
+                return bool(client.get_run(run.info.run_id))
         return (here.uri, here.registry_uri) == (there.uri, there.registry_uri)
 
     def _refuse_one_model(self, in_one_registry: bool) -> None:

@@ -86,7 +86,6 @@ def config_without_registry(project_path: Path, env: str | None) -> KedroMlflowC
 
     files = (project_path / settings.CONF_SOURCE).rglob("mlflow*.y*ml")
     texts = " ".join(path.read_text(encoding="utf-8") for path in files)
-    # Of any environment: production may have variables of its own.
     with exported(dict.fromkeys(_NEEDED.findall(texts), "unused")):
         session = KedroSession.create(project_path, save_on_close=False, env=env)
         return read_config(session.load_context(), project_path)
