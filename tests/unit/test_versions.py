@@ -110,7 +110,7 @@ def test_versions_are_found_under_every_name_that_mlflow_takes(
     [
         ("sales", "9", "'sales' has no version 9: `kedro mlflow ui` lists its versions"),
         ("unknown", None, "'unknown' is the champion yet: train one with `kedro run`"),
-        ("sales", "challenger", "is the challenger: train one .* or name another version"),
+        ("sales", "challenger", "is the challenger: train one .* or give a version.s number"),
         ("sales", "best", "has the alias 'best': give a version's number"),
     ],
 )
@@ -119,6 +119,21 @@ def test_a_version_that_does_not_exist_is_refused_in_a_sentence(
 ) -> None:
     with pytest.raises(mlops("errors").TrackingError, match=message):
         mlops("registry.versions").find_version(name, server, wanted)
+
+
+def test_a_version_that_was_registered_by_hand_cannot_be_judged_in_a_sentence(
+    mlops: Rooms, client: MlflowClient
+) -> None:
+    version = client.get_model_version("sales", "1")
+    for version._run_id in (None, "", "0123456789abcdef0123456789abcdef"):
+        with pytest.raises(mlops("errors").TrackingError) as refused:
+            mlops("registry.versions").run_of(client, version)
+        assert str(refused.value) == (
+            "Version 1 of sales (champion) has no run whose metrics could be judged: train one "
+            "with `kedro run`."
+        )
+    version._run_id = client.create_run("0").info.run_id
+    assert mlops("registry.versions").run_of(client, version).info.run_id == version.run_id
 
 
 def test_a_registry_that_does_not_open_is_named_without_its_password(

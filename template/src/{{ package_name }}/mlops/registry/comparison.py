@@ -18,7 +18,7 @@ from ..tracking.capture.values import Names, valid_name
 from .columns import Columns, columns_in, columns_of, difference, lacking, listed
 from .holdout import DIGEST_TAG, ROWS_TAG, TOO_LARGE_TAG, load_holdout, load_shared
 from .rules import Metrics, Verdict, judge, unknown_names
-from .versions import download
+from .versions import download, run_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,8 +59,7 @@ def judge_version(
     champion, of another problem, is not compared.
     """
     options = config.promotion
-    run = elsewhere.run if elsewhere else client.get_run(str(version.run_id))
-
+    run = elsewhere.run if elsewhere else run_of(client, version)
     folder = elsewhere.folder if elsewhere else None
 
     def fetch(each: "ModelVersion") -> Path:

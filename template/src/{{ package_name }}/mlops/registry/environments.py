@@ -19,7 +19,7 @@ from ..project import State, is_database
 from ..redaction import mask
 from .comparison import Elsewhere
 from .promote import Outcome, Promotion
-from .versions import CHALLENGER, champion_of, download, find_version, versions_of
+from .versions import CHALLENGER, champion_of, download, find_version, run_of, versions_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,9 +36,7 @@ FROM_VERSION = "moved_from_version"
 # How the tags begin that lead back to where a version was trained, through all environments.
 TRAINING = "training_"
 # How those begin that are about the environment that a version comes from.
-_OF_ENVIRONMENT = (
-    *(FROM_VERSION, "promoted_", "promotion_", "rolled_back_", "rollback_", "deployed_"),
-)
+_LOCAL_TAGS = (FROM_VERSION, "promoted_", "promotion_", "rolled_back_", "rollback_", "deployed_")
 _COMMIT = "mlflow.source.git.commit"
 _MAX_VALUE, _SECONDS_TO_WAIT = 250, 120.0
 
@@ -68,7 +66,7 @@ class PromotionTo:
         with self.state.one_at_a_time("environments", "copying a version", _SECONDS_TO_WAIT):
             with self.source.admitted():
                 version = find_version(_name(self.source.config), server, wanted)
-                run = connect(server).get_run(str(version.run_id))
+                run = run_of(connect(server), version)
             with self.target.admitted():
                 client = connect(self.target.config.server)
                 on_one_server = self._is_one_server(client, run)
@@ -121,7 +119,7 @@ class PromotionTo:
             "commit": run.data.tags.get(_COMMIT),
         }
         tags = {f"{TRAINING}{key}": value[:_MAX_VALUE] for key, value in training.items() if value}
-        kept = {k: v for k, v in version.tags.items() if not k.startswith(_OF_ENVIRONMENT)}
+        kept = {k: v for k, v in version.tags.items() if not k.startswith(_LOCAL_TAGS)}
         key = version_key(version)
         # MLflow's own copy has the source's tags: this one must not be among them.
         return tags | kept | {FROM_VERSION: f"{version.name}/{key}" if on_one_server else key}

@@ -31,7 +31,7 @@ from .rules import unknown_names
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,7 @@ PROMOTED_FROM, REASON, VERDICT = "promoted_from", "promotion_reason", "promotion
 _MAX_REASON = 250
 _MISSING = {
     CHAMPION: "is the champion yet: train one with `kedro run`.",
-    CHALLENGER: "is the challenger: train one with `kedro run`, or name another version by its "
-    "number.",
+    CHALLENGER: "is the challenger: train one with `kedro run`, or give a version's number.",
 }
 
 
@@ -55,9 +54,8 @@ def find_version(name: str, server: ServerOptions, version: str | None = None) -
     is_number = wanted.isdecimal()
     try:
         client = connect(server)
-        if is_number:
-            return client.get_model_version(name, wanted)
-        return client.get_model_version_by_alias(name, wanted)
+        ask = client.get_model_version if is_number else client.get_model_version_by_alias
+        return ask(name, wanted)
     except (MlflowException, UnreachableError) as error:
         if not is_missing(error):
             problem = (
@@ -109,6 +107,15 @@ def called(version: "ModelVersion") -> str:
     """Return what to call a version at the start of a sentence."""
     aliases = f" ({', '.join(version.aliases)})" if version.aliases else ""
     return f"Version {version.version} of {version.name}{aliases}"
+
+
+def run_of(client: "MlflowClient", version: "ModelVersion") -> "Run":
+    """Return the run that a version is judged by; a TrackingError if it has none."""
+    if version.run_id and (run := if_exists(client.get_run, version.run_id)):
+        return run
+    raise TrackingError(
+        f"{called(version)} has no run whose metrics could be judged: train one with `kedro run`."
+    )
 
 
 def champion_of(client: "MlflowClient", name: str) -> "ModelVersion | None":
@@ -165,8 +172,7 @@ def restore_alias(
 def _set_champion(
     client: "MlflowClient", new: "ModelVersion", tagged: "ModelVersion", tags: Mapping[str, str]
 ) -> None:
-    # Serving and batch scoring change by one call, the last: a rollback that was killed before it
-    # and is started again does not go back twice.
+    # The alias changes last: a rollback that was killed before it does not go back twice.
     for key, value in tags.items():
         if value:
             client.set_model_version_tag(tagged.name, str(tagged.version), key, value)
@@ -247,11 +253,9 @@ def _reads_no_files(config: KedroMlflowConfig) -> bool:
 
 def make_registered_model(client: "MlflowClient", name: str, **about: Any) -> None:
     """Create a registered model, with tags and a description if given, unless it exists."""
-    from mlflow.exceptions import MlflowException
-
     try:
         client.create_registered_model(name, **about)
-    except MlflowException:
+    except Exception:
         # To those who may not create one Unity Catalog denies it, also where it is there.
         if if_exists(client.get_registered_model, name) is None:
             raise
