@@ -11,6 +11,7 @@ from textwrap import dedent
 import pytest
 from mlflow.entities import Run
 
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.tiny import SESSION, small
 
@@ -282,7 +283,7 @@ def own_metrics(run: Run) -> set[str]:
         (("SequentialRunner", "--async"), {}),
         (("ThreadRunner",), {}),
         (("ParallelRunner",), {}),
-        (("ParallelRunner",), {"KEDRO_MP_CONTEXT": "spawn"}),
+        pytest.param(("ParallelRunner",), {"KEDRO_MP_CONTEXT": "spawn"}, marks=weekly),
     ],
     ids=["sequential", "async", "thread", "fork", "spawn"],
 )

@@ -10,6 +10,7 @@ import pytest
 from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.tiny import SESSION, small
 
@@ -183,8 +184,9 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     "runner",
     [
-        *("SequentialRunner()", "SequentialRunner(is_async=True)"),
-        *("ThreadRunner()", "ParallelRunner()"),
+        *("SequentialRunner()", "ParallelRunner()"),
+        pytest.param("SequentialRunner(is_async=True)", marks=weekly),
+        pytest.param("ThreadRunner()", marks=weekly),
     ],
 )
 def test_a_failure_says_at_the_run_which_node_and_data_set_and_why(

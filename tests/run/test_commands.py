@@ -89,6 +89,7 @@ def test_ruff_finds_nothing_in_the_templates_code_whatever_rules_its_owner_adds(
     assert "/mlops/" not in would_change
 
 
+@weekly
 def test_mypy_finds_nothing_in_the_templates_code_whatever_its_version(project: Project) -> None:
     """A version that finds more in it is one that sees this."""
     wrong = 'wrong: int = "a text"\n'

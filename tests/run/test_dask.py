@@ -234,6 +234,7 @@ def without_sources(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "nodes": [(node[:2], node[4:]) for node in found["nodes"]]}
 
 
+@weekly
 def test_a_node_that_fails_is_named_and_what_needs_it_does_not_run(dask: OnDask) -> None:
     dask.checking("raise LookupError(f'no more than {alpha}')")
     screen = dask.run(code=1)

@@ -195,9 +195,13 @@ def test_a_shift_is_seen_by_prometheus_and_the_trainings_rows_are_not(
     assert values(prometheus, excess)["glucose"] < 0.05
     # All rows are counted, a few seconds later.
     counts = 'sum by (group) (serving_feature_rows_total{feature="bmi"})'
-    wait_until(lambda: values(prometheus, counts, "group").get("all") == 900)
-    groups = values(prometheus, counts, "group")
-    assert groups["sex=1"] + groups["sex=2"] == 900
+    groups: dict[str, float] = {}
+
+    def are_all_counted() -> bool:
+        groups.update(values(prometheus, counts, "group"))
+        return groups.get("all") == groups.get("sex=1", 0) + groups.get("sex=2", 0) == 900
+
+    wait_until(are_all_counted)
     # What the dashboard shows is there.
     dashboard = json.loads((project.folder / "deploy/monitoring/dashboard.json").read_text("utf-8"))
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
