@@ -197,6 +197,11 @@ def test_a_comment_of_an_earlier_token_is_followed_by_one_that_each_push_renews(
         assert list(service.comments.comments.values())[1:] == [text]
 
 
+def is_released(kustomization: str, version: str) -> bool:
+    """Whether a file of `release/` names the pushed image by its digest, and this version."""
+    return "  digest: sha256:" in kustomization and f"version: '{version}'" in kustomization
+
+
 class StandInOfLogins(BaseHTTPRequestHandler):
     """Gives a token to every service principal, as a workspace of Databricks does."""
 
@@ -286,7 +291,7 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
         docker = [f"docker {word}" for word in ("login", "build", "push", "image")]
         assert kinds == [*docker, "kubectl apply"]
         assert stand_ins.calls()[2] == f"docker push {image}:1"
-        assert f'newTag: "{version}"' in project.read(f"{release}/staging/kustomization.yaml")
+        assert is_released(project.read(f"{release}/staging/kustomization.yaml"), version)
         if service.name == "github":  # On GitLab the job itself is started by hand.
             unasked = service.run("production", tmp_path / "unasked", secrets, variables)
             assert unasked.code
@@ -295,7 +300,7 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
             service.comments.reviewers = ["required_reviewers"]
         production = service.run("production", tmp_path / "production", secrets, variables)
         assert production.code == 0, production.screen
-        assert f'newTag: "{version}"' in project.read(f"{release}/production/kustomization.yaml")
+        assert is_released(project.read(f"{release}/production/kustomization.yaml"), version)
         in_production = MlflowClient(service.server.url).get_registered_model(
             f"{service.model}_production"
         )
