@@ -566,7 +566,7 @@ def test_a_model_in_a_folder_is_served_without_its_registry(
     noted = shutil.ignore_patterns("registered_model_meta")
     shutil.copytree(uri.removeprefix("file://"), folder, ignore=noted)
     project = copy_of(trained.project, tmp_path)
-    # Nobody gives the container the address and login of the environment that it is for.
+    # The container has no address and no login of the environment that it is for.
     (project.folder / "conf/production").mkdir(exist_ok=True)
     address = "${oc.env:PRODUCTION_MLFLOW_TRACKING_URI}"
     login = "{MLFLOW_TRACKING_PASSWORD: '${oc.env:PRODUCTION_MLFLOW_TRACKING_PASSWORD}'}"

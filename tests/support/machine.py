@@ -19,7 +19,7 @@ LAST_PORT = Path(tempfile.gettempdir()) / f"tests-last-port-{os.geteuid()}"
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and that no other test or connection gets meanwhile.
+    """A free port, which no other test or connection gets meanwhile.
 
     The processes that run tests take one after the other, from a file that they share.
     """

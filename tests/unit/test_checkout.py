@@ -88,7 +88,7 @@ def test_the_libraries_must_be_those_of_the_run(
 
 
 def reads(mlops: Rooms, **digests: tuple[Path, str | None]) -> Any:
-    """Stands in for a run of MLflow's that has read these files."""
+    """A stand-in of MLflow's run that has read these files."""
     digest_of = mlops("tracking.capture.inputs").digest_of
     inputs = [
         SimpleNamespace(

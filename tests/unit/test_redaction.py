@@ -413,7 +413,7 @@ def test_the_known_values_of_this_process_are_masked_everywhere_until_they_are_c
 def test_a_run_within_a_command_forgets_what_it_has_learnt_alone(
     mlops: Rooms, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """`kedro mlflow tune` has many, and goes on."""
+    """`kedro mlflow tune` has many runs, and continues after each."""
     redaction = mlops("redaction")
     with redaction.redacted_log():
         redaction.KNOWN.add({"CANARY-1"})

@@ -1,4 +1,4 @@
-"""What `kedro mlflow prune` finds: what is old and in nobody's use, and nothing else."""
+"""What `kedro mlflow prune` finds: what is old and not in use, and nothing else."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ USED: dict[str, Use] = {
     ),
 }
 UNUSED: dict[str, Use] = {
-    "nobody's": lambda at, n: None,
+    "not in use": lambda at, n: None,
     "of a pull request": lambda at, n: at.client.set_registered_model_alias(
         "sales", "pull_request_7", n
     ),

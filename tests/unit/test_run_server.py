@@ -18,7 +18,7 @@ TOKEN = "a-token-of-some-length"
 
 
 class App:
-    """Stands in for Kedro's server: answers 200, and counts what is under way at once.
+    """A stand-in of Kedro's server: answers 200, and counts what is under way at once.
 
     Attributes:
         most: requests that were, by path.
