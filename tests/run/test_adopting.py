@@ -227,7 +227,7 @@ def test_a_plain_project_is_tracked_and_its_own_files_stay(plain: Old) -> None:
     assert run.info.status == "FINISHED"
     assert run.data.params == {"scale": "10"}
     assert run.data.metrics["report/mean"] == 20
-    plain.run("pytest", "--quiet", "-p", "no:cacheprovider", "tests")
+    plain.forked("pytest", "--quiet", "-p", "no:cacheprovider", "tests")
     ours = ("src/old_study/pipelines/training", "data/05")
     assert not [path for path in after if path.startswith(ours)]
 

@@ -97,7 +97,7 @@ class OnDask(NamedTuple):
 
     def run(self, workers: int = 2, code: int = 0, **env: str) -> str:
         """Run all; what the screen shows."""
-        result = self.project.run(*self.command(workers), code=code, env={**self.env, **env})
+        result = self.project.forked(*self.command(workers), code=code, env={**self.env, **env})
         return said(result.stdout + result.stderr)
 
     def checking(self, code: str) -> None:
@@ -130,7 +130,7 @@ def dask(original: OnDask, tmp_path: Path) -> OnDask:
 def sequential(original: OnDask, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What MLflow has of the run of one process."""
     project = copy_of(original.project, tmp_path_factory.mktemp("sequential"))
-    project.run("kedro", "run")
+    project.kedro("run")
     return logged(project)
 
 
@@ -375,7 +375,7 @@ def test_versions_that_are_to_be_loaded_are_and_also_async(dask: OnDask) -> None
         dask.project.kedro("run", "--params", f"alpha={alpha}")
     first, _ = sorted((dask.project.folder / "data/evaluation.json").iterdir())
     chosen = ("--nodes", "load", "--load-versions", f"evaluation:{first.name}", "--async")
-    dask.project.run(*dask.command(), *chosen, env=dask.env)
+    dask.project.forked(*dask.command(), *chosen, env=dask.env)
     newest, *_ = dask.project.runs()
     assert newest.data.tags["kedro.runner"] == "DaskRunner"
     assert newest.data.metrics["seen/read"] == 3.0

@@ -343,7 +343,7 @@ def test_tables_of_an_older_mlflow_lead_to_the_command_that_migrates_them(local:
     assert findings["experiment"] == ("skipped", "needs tables -> ")
     remedy = words.partition("then run: uv run ")[2]
     assert remedy == "mlflow db upgrade sqlite:///mlflow.db"
-    local.run(*remedy.split())
+    local.forked(*remedy.split())
     assert statuses(examine(local)) == {}
 
 

@@ -48,7 +48,7 @@ def test_main_takes_what_kedros_own_takes(two: Project, call: str, tracked: str)
 )
 def test_the_package_is_a_program(two: Project, arguments: tuple[str, ...], cwd: str) -> None:
     source = {"PYTHONPATH": str(two.folder / "src")}
-    two.run("python", *arguments, "--pipelines", "first", env=source, cwd=cwd)
+    two.forked("python", *arguments, "--pipelines", "first", env=source, cwd=cwd)
     assert names(two) == ["first"]
 
 

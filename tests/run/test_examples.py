@@ -69,7 +69,7 @@ def test_it_trains_registers_scores_and_is_promoted(example: tuple[str, Project]
 
 def test_its_own_tests_pass_and_kedros_commands_work(example: tuple[str, Project]) -> None:
     _, project = example
-    project.run("pytest", "--quiet", "-p", "no:cacheprovider", "tests/pipelines")
+    project.forked("pytest", "--quiet", "-p", "no:cacheprovider", "tests/pipelines")
     project.kedro("pipeline", "create", "churn")
     assert "churn" in project.kedro("registry", "list").stdout
 
@@ -100,7 +100,7 @@ def test_the_owners_tests_need_no_data_and_hold_for_any_catalog(
         "  filepath: s3://bucket/raw/diabetes.csv\n  credentials: bucket\n",
     )
     shutil.rmtree(project.folder / "data/01_raw")
-    screen = project.run("pytest", "--quiet", "-p", "no:cacheprovider", "tests/pipelines").stdout
+    screen = project.forked("pytest", "--quiet", "-p", "no:cacheprovider", "tests/pipelines").stdout
     assert " passed" in screen
     assert {path.name for path in (project.folder / "data").rglob("*.csv")} == {"instances.csv"}
 
@@ -108,7 +108,7 @@ def test_the_owners_tests_need_no_data_and_hold_for_any_catalog(
 def test_the_owners_run_is_on_the_small_tables(project: Project) -> None:
     shutil.rmtree(project.folder / "data/01_raw")
     project.edit("conf/base/catalog.yml", "data/01_raw/diabetes", "s3://bucket/diabetes")
-    project.run("pytest", "--quiet", "-p", "no:cacheprovider", "tests/test_run.py")
+    project.forked("pytest", "--quiet", "-p", "no:cacheprovider", "tests/test_run.py")
 
 
 # --- what is left of the example is named ---

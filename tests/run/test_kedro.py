@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
 from textwrap import dedent
@@ -12,6 +11,7 @@ from textwrap import dedent
 import pytest
 from mlflow.entities import Run
 
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.tiny import SESSION, TWO_NODES, small
 
@@ -53,7 +53,7 @@ def roots(project: Project) -> list[Run]:
 
 def stop(project: Project, command: Sequence[str], number: signal.Signals) -> tuple[int, str]:
     """Start a run, stop it by a signal in its second node; its exit code and screen."""
-    process: subprocess.Popen[str] = project.start(*command)
+    process = project.fork(*command)
     deadline = time.monotonic() + 60
     while not (project.folder / "waiting").exists():
         assert process.poll() is None, process.communicate()
@@ -61,6 +61,7 @@ def stop(project: Project, command: Sequence[str], number: signal.Signals) -> tu
         time.sleep(0.1)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
+    assert process.returncode is not None
     return process.returncode, out + err
 
 
@@ -135,7 +136,7 @@ PIPELINES = {"__default__": Pipeline([node(first, None, "number"), node(second, 
 """
 
 
-@pytest.mark.parametrize("runner", [*RUNNERS, "spawn"])
+@pytest.mark.parametrize("runner", [*RUNNERS, pytest.param("spawn", marks=weekly)])
 def test_calls_of_mlflow_inside_nodes_land_in_the_run(project: Project, runner: str) -> None:
     small(project, OWN_CALLS)
     variables = {"KEDRO_MP_CONTEXT": "spawn"} if runner == "spawn" else {}

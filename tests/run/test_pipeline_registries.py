@@ -89,7 +89,7 @@ def test_it_is_asked_once_a_run_and_the_model_is_packaged_scored_and_loaded_else
     model = project.client.get_model_version_download_uri(PACKAGE, version.version)
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/load.py").write_text(ELSEWHERE, "utf-8")
-    result = project.run("python", "load.py", model, cwd=str(tmp_path / "elsewhere"))
+    result = project.forked("python", "load.py", model, cwd=str(tmp_path / "elsewhere"))
     assert result.stdout.splitlines()[-1] == "[3.0]"
 
 

@@ -92,11 +92,11 @@ def elsewhere(project: Project) -> Project:
     return made
 
 
-@pytest.mark.parametrize("runner", ["JoblibRunner", "TaskRunner"])
+@pytest.mark.parametrize("runner", ["JoblibRunner", pytest.param("TaskRunner", marks=weekly)])
 def test_workers_that_were_there_before_capture_what_they_run(
     elsewhere: Project, runner: str
 ) -> None:
-    screen = elsewhere.run("kedro", "run", "--runner", f"{PACKAGE}.runners.{runner}").stdout
+    screen = elsewhere.forked("kedro", "run", "--runner", f"{PACKAGE}.runners.{runner}").stdout
     assert "has finished" in " ".join(screen.split())
     (run,) = elsewhere.runs()
     assert run.info.status == "FINISHED"
@@ -108,7 +108,7 @@ def test_workers_that_were_there_before_capture_what_they_run(
 
 
 def test_nodes_that_ran_without_hooks_are_named(elsewhere: Project) -> None:
-    result = elsewhere.run("kedro", "run", "--runner", f"{PACKAGE}.runners.FunctionRunner")
+    result = elsewhere.forked("kedro", "run", "--runner", f"{PACKAGE}.runners.FunctionRunner")
     said = " ".join((result.stdout + result.stderr).split())
     assert "The run has nothing of 2 of its 2 nodes (first, second)" in said
     (run,) = elsewhere.runs()

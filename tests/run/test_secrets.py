@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -165,8 +164,7 @@ def run(
     One that goes on for ever is stopped once the address `until` answers.
     """
     variables |= {"SALES_API_KEY": "CANARYCANARY-key"}
-    begin = project.start if until or "spawn" in variables.values() else project.fork
-    process = begin(*command, env=variables)
+    process = project.fork(*command, env=variables)
     with command_lines(process) as seen:
         if until:
             while not answers_at(until):
@@ -181,7 +179,7 @@ def run(
 
 
 @contextmanager
-def command_lines(process: subprocess.Popen[str] | Forked) -> Iterator[set[str]]:
+def command_lines(process: Forked) -> Iterator[set[str]]:
     """The command lines, over time, of all processes in a process's session."""
     seen: set[str] = set()
     done = threading.Event()
@@ -216,7 +214,7 @@ def test_a_run_and_its_served_model_leave_no_trace_of_a_secret(
     assert not traces(guarded.folder, folder)
 
 
-@pytest.mark.parametrize("start", [pytest.param("fork", marks=weekly), "spawn"])
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=weekly)])
 def test_nor_do_worker_processes(guarded: Project, folder: Path, start: str) -> None:
     screen = run(
         guarded, "kedro", "run", "--runner", "ParallelRunner", *PARAMS, KEDRO_MP_CONTEXT=start

@@ -22,11 +22,11 @@ TEMPORARY = tempfile.gettempdir()
 class Forked:
     """A process that was forked; what a `subprocess.Popen` can do that tests need."""
 
-    def __init__(self, forks: Forks, pid: int, screen: Path) -> None:
+    def __init__(self, forks: Forks, pid: int, out: Path, err: Path) -> None:
         self.pid = pid
         self.returncode: int | None = None
         self._forks = forks
-        self._screen = screen
+        self._screen = (out, err)
 
     def poll(self) -> int | None:
         """Its exit code; None while it runs."""
@@ -45,16 +45,21 @@ class Forked:
 
     def communicate(self, timeout: float = 300) -> tuple[str, str]:
         """Wait for its end; what it has printed."""
+        self.wait(timeout)
+        return self._printed()
+
+    def wait(self, timeout: float = 300) -> int | None:
+        """Wait for its end; its exit code."""
         deadline = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > deadline:
                 self.kill()
                 raise TimeoutError(f"It has not ended in {timeout} seconds: {self._printed()}")
             time.sleep(0.01)
-        return self._printed()
+        return self.returncode
 
     def _printed(self) -> tuple[str, str]:
-        out, err = ((self._screen / name).read_text("utf-8") for name in ("out", "err"))
+        out, err = (path.read_text("utf-8") for path in self._screen)
         return out, err
 
 
@@ -80,14 +85,20 @@ class Forks:
         )
         atexit.register(self.stop)
 
-    def start(self, command: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> Forked:
-        """Run a command of Kedro's (`kedro …`) or a script (`python …`) in a folder."""
+    def start(
+        self,
+        command: tuple[str, ...],
+        cwd: Path,
+        env: Mapping[str, str],
+        screen: Path | None = None,
+    ) -> Forked:
+        """Run a program in a folder; what it prints may go to one file."""
         self._count += 1
-        screen = Path(self._folder.name, str(self._count))
-        screen.mkdir()
-        out, err = str(screen / "out"), str(screen / "err")
-        asked = {"command": command, "cwd": str(cwd), "env": dict(env), "out": out, "err": err}
-        return Forked(self, self.ask(start=asked)["pid"], screen)
+        own = Path(self._folder.name)
+        out, err = (screen or own / f"{self._count}-{name}" for name in ("out", "err"))
+        asked = {"command": command, "cwd": str(cwd), "env": dict(env)}
+        pid = self.ask(start={**asked, "out": str(out), "err": str(err)})["pid"]
+        return Forked(self, pid, out, err)
 
     def ask(self, **question: object) -> dict[str, int]:
         """Send a question to the process; its answer."""

@@ -1,4 +1,4 @@
-"""Runs Kedro's commands and scripts, each in a fork of this process, which has imported libraries.
+"""Runs programs of an environment, each in a fork of this process, which has imported libraries.
 
 Started by forked_kedro.py with the project's own Python: what runs in a fork is as real as from the
 shell, and takes a second instead of several. One JSON object a line comes in and one goes out:
@@ -27,8 +27,14 @@ LIBRARIES = [
     *("mlflow.store.model_registry.sqlalchemy_store", "mlflow.store.tracking.sqlalchemy_store"),
     *("mlflow.pyfunc", "mlflow.sklearn", "pandas", "pandera.pandas", "skops.io"),
     *("sklearn.linear_model", "sklearn.metrics", "sklearn.model_selection", "matplotlib.pyplot"),
-    *("kedro.framework.cli.cli", "kedro.framework.session", "kedro.runner"),
-    *("kedro_datasets.matplotlib", "kedro_datasets.pandas"),
+    *("kedro.framework.cli.cli", "kedro.framework.session", "kedro.framework.session.store"),
+    *("kedro.config", "kedro.framework.context", "kedro.runner", "kedro.validation"),
+    *("kedro.framework.cli.jupyter", "kedro.framework.cli.pipeline", "kedro.framework.cli.project"),
+    *("kedro.framework.cli.server", "kedro_telemetry.plugin", "rich.logging", "tomli_w"),
+    *("kedro_datasets.json", "kedro_datasets.matplotlib", "kedro_datasets.pandas"),
+    *("mlflow.store.model_registry.sqlalchemy_workspace_store", "mlflow.tracing.processor.otel"),
+    *("mlflow.store.tracking.sqlalchemy_workspace_store", "pyarrow.pandas_compat"),
+    *("narwhals._pandas_like.dataframe", "pandera.typing.dask", "pandera.typing.pyspark"),
 ]
 
 
@@ -53,6 +59,8 @@ def warm_up() -> None:
     inspect.getmodule(warm_up.__code__, "none")
     inspect.stack.__defaults__ = (0,)
     with suppress(ImportError):
+        draw()
+    with suppress(ImportError):
         from mlflow.utils.requirements_utils import _init_modules_to_packages_map
         from sqlalchemy.orm import configure_mappers
 
@@ -62,6 +70,17 @@ def warm_up() -> None:
     # What is loaded stays: no fork's collector has to look at it.
     gc.collect()
     gc.freeze()
+
+
+def draw() -> None:
+    """Load what draws and writes a picture, with its font."""
+    from io import BytesIO
+
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    figure.gca().set_title("0")
+    figure.savefig(BytesIO(), format="png")
 
 
 def remember_tables() -> None:
@@ -95,7 +114,7 @@ def start(asked: dict[str, Any]) -> int:
         return child
     os.setsid()
     for descriptor, path in enumerate((os.devnull, asked["out"], asked["err"])):
-        flags = os.O_WRONLY | os.O_CREAT if descriptor else os.O_RDONLY
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND if descriptor else os.O_RDONLY
         os.dup2(os.open(path, flags, 0o600), descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(asked["cwd"])
@@ -108,15 +127,10 @@ def start(asked: dict[str, Any]) -> int:
 
 
 def run(program: str, *arguments: str) -> int:
-    """Run a command of Kedro's, or a script, as Python would from its start to its end."""
+    """Run a program of the environment as Python would from its start to its end."""
     code = 0
     try:
-        if program == "kedro":
-            run_kedro(arguments)
-        else:
-            sys.argv = list(arguments)
-            sys.path.insert(0, str(Path.cwd()))
-            runpy.run_path(arguments[0], run_name="__main__")
+        PROGRAMS[program](arguments)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else bool(end.code)
         if isinstance(end.code, str):
@@ -139,6 +153,41 @@ def run_kedro(arguments: tuple[str, ...]) -> None:
     project.LOGGING.__init__()  # type: ignore[misc]
     sys.argv = ["kedro", *arguments]
     main()
+
+
+def run_mlflow(arguments: tuple[str, ...]) -> None:
+    from mlflow import cli, server
+
+    def serve(command: list[str], extra_env: dict[str, str], **_: Any) -> None:
+        """Serve in this process; MLflow would start another Python."""
+        from uvicorn.main import main
+
+        os.environ.update(extra_env)
+        main(command[command.index("uvicorn") + 1 :])
+
+    vars(server)["_exec_cmd"] = serve
+    sys.argv = ["mlflow", *arguments]
+    cli.cli()
+
+
+def run_pytest(arguments: tuple[str, ...]) -> None:
+    run_python(("-m", "pytest", *arguments))
+
+
+def run_python(arguments: tuple[str, ...]) -> None:
+    first, *others = arguments
+    if first == "-m":
+        sys.argv = others
+        sys.path.insert(0, str(Path.cwd()))
+        runpy.run_module(others[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = list(arguments)
+        script = Path(first).resolve()
+        sys.path.insert(0, str(script.parent))
+        runpy.run_path(str(script), run_name="__main__")
+
+
+PROGRAMS = {"kedro": run_kedro, "mlflow": run_mlflow, "pytest": run_pytest, "python": run_python}
 
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import time
+import sysconfig
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGTERM
@@ -24,6 +24,7 @@ from mlflow.entities import Run
 from tests.support import answers
 from tests.support.forked_kedro import Forked, forks_of
 from tests.support.machine import free_port
+from tests.support.processes import wait_until
 from tests.support.started import STARTED, Started
 
 PACKAGE = "diabetes_progression"
@@ -86,27 +87,39 @@ class Project:
         STARTED.append(Started(self.folder, place, dict(env or {})))
         return place
 
-    def fork(self, *command: str, env: Mapping[str, str] | None = None, cwd: str = "") -> Forked:
-        """Start `kedro …` or `python script …` in a fork of a process that has the imports done."""
+    def fork(
+        self,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        screen: Path | None = None,
+        cwd: str = "",
+    ) -> Forked:
+        """Start `kedro`, `mlflow`, `pytest` or `python` in a fork that has the imports done.
+
+        `python` takes a script or `-m`; the server of `mlflow` is this one process.
+        """
         place = self._place(env, cwd)
-        return forks_of(self.environment).start(command, place, self.variables(env))
+        return forks_of(self.environment).start(command, place, self.variables(env), screen)
+
+    def forked(
+        self, *command: str, code: int = 0, env: Mapping[str, str] | None = None, cwd: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of these programs to its end, in a fork; its exit code must be `code`."""
+        process = self.fork(*command, env=env, cwd=cwd)
+        out, err = process.communicate()
+        assert process.returncode == code, f"{command}: {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(command, code, out, err)
 
     def kedro(
         self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None, cwd: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of Kedro's to its end, in a fork; its exit code must be `code`."""
-        process = self.fork("kedro", *arguments, env=env, cwd=cwd)
-        out, err = process.communicate()
-        assert process.returncode == code, f"{arguments}: {process.returncode}\n{out}\n{err}"
-        return subprocess.CompletedProcess(arguments, code, out, err)
+        return self.forked("kedro", *arguments, code=code, env=env, cwd=cwd)
 
     def script(self, source: str, env: Mapping[str, str] | None = None) -> list[str]:
         """Run a Python program in the project's folder, in a fork; the lines that it prints."""
         self.write("script.py", source)
-        process = self.fork("python", "script.py", env=env)
-        out, err = process.communicate()
-        assert process.returncode == 0, out + err
-        return out.splitlines()
+        return self.forked("python", "script.py", env=env).stdout.splitlines()
 
     def write(self, path: str, content: str) -> None:
         """Write a file of the project."""
@@ -141,7 +154,18 @@ def install(template: Path, where: Path, **given: str) -> Project:
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(["uv", "sync", "--quiet"], cwd=folder, env=variables, check=True)
     subprocess.run([".venv/bin/python", "-m", "compileall", "-q", "src"], cwd=folder, check=True)
+    share_compiled(folder / ".venv")
     return Project(folder, folder / ".venv")
+
+
+def share_compiled(environment: Path) -> None:
+    """Give an environment what Python has compiled in this one; it looks whether it still fits."""
+    here = Path(sysconfig.get_path("purelib"))
+    (there,) = environment.glob("lib/python*/site-packages")
+    for folder in here.rglob("__pycache__"):
+        package = there / folder.relative_to(here).parent
+        if package.is_dir():
+            shutil.copytree(folder, package / folder.name, dirs_exist_ok=True)
 
 
 @dataclass(frozen=True)
@@ -188,21 +212,27 @@ def listening(
     env: Mapping[str, str] | None = None,
     cwd: str = "",
 ) -> Iterator[None]:
-    """Start a server, wait until its address answers, and stop all of its processes at the end."""
+    """Start a server, wait until its address answers, and stop all of its processes at the end.
+
+    One of Kedro's starts in a fork.
+    """
     # Not a pipe: a server that nobody reads from stops when it is full.
     with TemporaryFile("w+") as screen:
-        process = project.start(*command, env=env, screen=screen, cwd=cwd)
+        process: Forked | subprocess.Popen[str]
+        if command[0] == "kedro":
+            process = project.fork(*command, env=env, cwd=cwd)
+        else:
+            process = project.start(*command, env=env, screen=screen, cwd=cwd)
         try:
-            deadline = time.monotonic() + 120
-            while not answers_at(url):
-                if process.poll() is not None or time.monotonic() > deadline:
-                    screen.seek(0)
-                    pytest.fail(f"{command} does not answer at {url}: {screen.read()}")
-                time.sleep(0.2)
+            wait_until(lambda: answers_at(url) or process.poll() is not None)
+            if process.poll() is not None:
+                screen.seek(0)
+                pytest.fail(f"{command}: {screen.read()}{process.communicate()}")
             yield
         finally:
-            os.killpg(process.pid, SIGTERM)
-            process.wait(timeout=30)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, SIGTERM)
+            process.communicate(timeout=30)
 
 
 @contextmanager
@@ -210,15 +240,19 @@ def tracking_server(project: Project, folder: Path, database: str = "") -> Itera
     """A real tracking server with artifacts in a folder of its own, and so its database."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with listening(
-        project,
+    process = project.fork(
         *("mlflow", "server", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", database or f"sqlite:///{folder}/server.db"),
         *("--artifacts-destination", str(folder / "artifacts")),
-        url=f"{url}/health",
         env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-    ):
+    )
+    try:
+        wait_until(lambda: answers_at(f"{url}/health") or process.poll() is not None)
+        assert process.poll() is None, process.communicate()
         yield url
+    finally:
+        process.send_signal(SIGTERM)
+        process.communicate(timeout=30)
 
 
 def answers_at(url: str) -> bool:

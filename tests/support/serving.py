@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.forked_kedro import Forked
 from tests.support.machine import free_port
 from tests.support.processes import wait_until
 from tests.support.project import Project, answers_at
@@ -55,7 +56,7 @@ class Served:
 
     url: str
     metrics: str
-    process: Popen[str]
+    process: Popen[str] | Forked
     log: Path
     token: str | None = None
 
@@ -122,10 +123,15 @@ def mlflows_own(project: Project, folder: Path, model: Path) -> Iterator[Served]
 @contextmanager
 def _started(
     project: Project, log: Path, variables: Mapping[str, str], *command: str
-) -> Iterator[tuple[str, Popen[str]]]:
+) -> Iterator[tuple[str, Popen[str] | Forked]]:
     port = free_port()
-    with log.open("w", encoding="utf-8") as screen:
-        process = project.start(*command, "--port", str(port), env=variables, screen=screen)
+    command = (*command, "--port", str(port))
+    process: Popen[str] | Forked
+    if command[0] == "kedro":
+        process = project.fork(*command, env=variables, screen=log)
+    else:
+        with log.open("w", encoding="utf-8") as screen:
+            process = project.start(*command, env=variables, screen=screen)
     url = f"http://127.0.0.1:{port}"
     try:
         wait_until(lambda: answers_at(f"{url}/ping") or process.poll() is not None, 120)
