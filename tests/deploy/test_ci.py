@@ -20,7 +20,7 @@ from mlflow import MlflowClient
 
 from tests.support import answers, ci
 from tests.support.answering import answering
-from tests.support.ci import Ran, StandInOfComments
+from tests.support.ci import Ran, Repository, StandInOfComments
 from tests.support.guarded import PASSWORD, GuardedServer
 from tests.support.profiles import weekly
 from tests.support.project import Project, call_it
@@ -84,7 +84,8 @@ class Service:
             "needs.champion.outputs.version": variables.get("VERSION", ""),
         }
         given = {"GITHUB_API_URL": self.comments.url, "GITHUB_REPOSITORY": "team/study"}
-        given |= {name: variables[name] for name in ("PATH", "HOME") if name in variables}
+        of_runner = ("PATH", "HOME", "GITHUB_SHA")
+        given |= {name: variables[name] for name in of_runner if name in variables}
         return ci.run_github(self.project, self.jobs[job], folder, context, given)
 
     def judge(self, folder: Path) -> Ran:
@@ -197,9 +198,11 @@ def test_a_comment_of_an_earlier_token_is_followed_by_one_that_each_push_renews(
         assert list(service.comments.comments.values())[1:] == [text]
 
 
-def is_released(kustomization: str, version: str) -> bool:
-    """Whether a file of `release/` names the pushed image by its digest, and this version."""
-    return "  digest: sha256:" in kustomization and f"version: '{version}'" in kustomization
+def is_released(repository: Repository, environment: str, version: str) -> bool:
+    """Whether the branch of an environment has the image by its digest, and this version."""
+    file = f"deploy/kubernetes/release/{environment}/kustomization.yaml"
+    written = answers.git(repository.folder, "show", f"deployed/{environment}:{file}")
+    return "  digest: sha256:" in written and f"version: '{version}'" in written
 
 
 class StandInOfLogins(BaseHTTPRequestHandler):
@@ -265,7 +268,7 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
     service: Service, stand_ins: StandIns, tmp_path: Path
 ) -> None:
     project, login = service.project, service.server.login()
-    image, release = "registry.example.com/team/study", "deploy/kubernetes/release"
+    image = "registry.example.com/team/study"
     project.edit("conf/base/mlflow.yml", "  image: null  ", f"  image: {image}  ")
     (project.folder / "conf/production").mkdir(exist_ok=True)
     there = f"model:\n  name: {service.model}_production\ndeployment:\n  overlay: production\n"
@@ -276,22 +279,26 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
     version = ci.version_of(service.name, trained, project)
     assert version == "1"
 
+    repository = ci.repository_of(project.folder, tmp_path)
     secrets = {**login, "SERVING_TOKEN": "CANARY-token", "REGISTRY_PASSWORD": "CANARY-registry"}
-    variables = {**stand_ins.variables, "VERSION": version, "REGISTRY": "registry.example.com"}
+    variables = {**stand_ins.variables, **repository.given(), "VERSION": version}
+    variables["REGISTRY"] = "registry.example.com"
+    cluster = {"github": "KUBE_CONFIG", "gitlab": "KUBECONFIG"}[service.name]
     unset = service.run("staging", tmp_path / "unset", secrets, variables)
     assert unset.code
     assert "SERVING_URL: Set this variable of the environment" in unset.screen
     assert stand_ins.calls() == []
     with serving(project, tmp_path, token="CANARY-token", env=login) as served:
         variables["SERVING_URL"] = f"{served.url}/invocations"
-        staging = service.run("staging", tmp_path / "staging", secrets, variables)
+        reached = {**secrets, cluster: "CANARY-cluster"}
+        staging = service.run("staging", tmp_path / "staging", reached, variables)
         assert staging.code == 0, staging.screen
         assert '"model_version": "1"' in staging.screen
         kinds = [" ".join(call.split()[:2]) for call in stand_ins.calls()]
         docker = [f"docker {word}" for word in ("login", "build", "push", "image")]
         assert kinds == [*docker, "kubectl apply"]
         assert stand_ins.calls()[2] == f"docker push {image}:1"
-        assert is_released(project.read(f"{release}/staging/kustomization.yaml"), version)
+        assert is_released(repository, "staging", version)
         if service.name == "github":  # On GitLab the job itself is started by hand.
             unasked = service.run("production", tmp_path / "unasked", secrets, variables)
             assert unasked.code
@@ -300,12 +307,16 @@ def test_main_trains_promotes_deploys_to_staging_and_waits_before_production(
             service.comments.reviewers = ["required_reviewers"]
         production = service.run("production", tmp_path / "production", secrets, variables)
         assert production.code == 0, production.screen
-        assert is_released(project.read(f"{release}/production/kustomization.yaml"), version)
+        assert is_released(repository, "production", version)
+        # Without a login to the cluster, whatever follows the branch deploys.
+        assert [call for call in stand_ins.calls() if "kubectl" in call] == [
+            "kubectl apply --kustomize deploy/kubernetes/release/staging"
+        ]
         in_production = MlflowClient(service.server.url).get_registered_model(
             f"{service.model}_production"
         )
         assert {alias: str(n) for alias, n in in_production.aliases.items()} == {"champion": "1"}
-        for secret in ("CANARY-registry", "CANARY-token", PASSWORD):
+        for secret in ("CANARY", PASSWORD):
             assert secret not in staging.screen + production.screen + "".join(stand_ins.calls())
 
     project.edit("conf/base/parameters.yml", "alpha: 10", "alpha: 300")

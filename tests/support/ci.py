@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
+from tests.support import answers
 from tests.support.answering import answering
 from tests.support.project import Project
 
@@ -112,6 +113,35 @@ class Ran:
     outputs: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Repository:
+    """A repository at its service, bare and real, which jobs push to."""
+
+    folder: Path
+
+    def given(self) -> dict[str, str]:
+        """What a job for the newest commit on main is told of it; both services' names."""
+        commit = answers.git(self.folder, "rev-parse", "main").strip()
+        return {
+            "GITHUB_SHA": commit,
+            "CI_COMMIT_SHA": commit,
+            "CI_JOB_TOKEN": "CANARY-job-token",
+            "CI_PROJECT_URL": self.folder.as_uri().removesuffix(".git"),
+            "CI_SERVER_HOST": "gitlab.example.com",
+        }
+
+
+def repository_of(work: Path, folder: Path) -> Repository:
+    """Commit what is in a folder to main, and bring it to its service, as `origin`."""
+    remote = folder / "service.git"
+    for command in ("init --quiet --initial-branch main", "add --all", "commit --quiet -m Start"):
+        answers.git(work, *command.split())
+    answers.git(work, "clone", "--quiet", "--bare", str(work), str(remote))
+    answers.git(work, "remote", "add", "origin", remote.as_uri())
+    answers.git(remote, "config", "receive.advertisePushOptions", "true")  # As GitLab does.
+    return Repository(remote)
+
+
 def load(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
     return content
@@ -146,16 +176,19 @@ def run_github(
     """
     runner = {"RUNNER_TEMP": str(folder), **variables}
     runner |= {name: str(folder / name) for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY")}
-    code, screen = 0, ""
+    code, screen, written = 0, "", folder / "GITHUB_OUTPUT"
+    outputs: dict[str, str] = {}
+    context = dict(context)
     for step in job["steps"]:
         if "name" in step and not code:
             given = {name: filled_in(text, context) for name, text in step["env"].items()}
             cwd = filled_in(step.get("working-directory", ""), {"runner.temp": str(folder)})
             code, shown = shell(project, step["run"], runner | given, cwd)
             screen += shown
-    written = folder / "GITHUB_OUTPUT"
-    lines = written.read_text("utf-8").splitlines() if written.exists() else []
-    return Ran(code, screen, dict(line.split("=", 1) for line in lines))
+            lines = written.read_text("utf-8").splitlines() if written.exists() else []
+            outputs = dict(line.split("=", 1) for line in lines)
+            context |= {f"steps.{step.get('id')}.outputs.{key}": outputs[key] for key in outputs}
+    return Ran(code, screen, outputs)
 
 
 def run_gitlab(project: Project, job: Mapping[str, Any], variables: Mapping[str, str]) -> Ran:

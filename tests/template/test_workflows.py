@@ -228,6 +228,7 @@ def test_jobs_that_train_and_deploy_are_sound_and_have_what_they_need_alone(
         assert_github_workflow_is_sound(path)
         assert content["permissions"] == {}
         reads = {"contents": "read"}
+        deploys = {"contents": "write"} if target == "kubernetes" else reads
         assert {name: job["permissions"] for name, job in jobs.items()} == {
             "test": reads,
             **({"serving-image": reads} if "serving-image" in jobs else {}),
@@ -235,16 +236,21 @@ def test_jobs_that_train_and_deploy_are_sound_and_have_what_they_need_alone(
             "comment": {"pull-requests": "write"},
             "not-trained": {},
             "champion": reads,
-            **({"staging": reads} if "staging" in deploying else {}),
-            "production": reads | {"actions": "read"},
+            **({"staging": deploys} if "staging" in deploying else {}),
+            "production": deploys | {"actions": "read"},
         }
         assert {name for name, job in jobs.items() if "environment" in job} == deploying
         # Another branch than the default one may be called master, or main.
         assert jobs["champion"]["if"].endswith("== github.event.repository.default_branch")
-        # Secrets are in one step of a job: neither in actions nor in what builds libraries.
+        # Secrets are in the step that uses them: neither in actions nor in what builds libraries.
         for name in ("candidate", "champion", *deploying):
-            (step,) = [step for step in jobs[name]["steps"] if "secrets." in str(step)]
-            assert "uv run --no-sync kedro" in step["run"]
+            given = [step for step in jobs[name]["steps"] if "secrets." in str(step)]
+            asks = [False] if target == "kubernetes" and name in deploying else []
+            assert [" kedro " in step["run"] for step in given] == [True, *asks]
+            # What may push, and what reaches the cluster, runs nothing of the project's.
+            for step in jobs[name]["steps"]:
+                if step.get("env", {}).keys() & {"GH_TOKEN", "KUBE_CONFIG"}:
+                    assert "uv run" not in step["run"]
         assert "secrets." not in str(jobs["test"]) + comment
 
 
