@@ -28,6 +28,8 @@ RUN_BY = {
     "sed 's|^    shell: bash|": "update/test_weekly.py",
     "done": "update/test_weekly.py",
     "git switch --create template": "run/test_adopting.py",
+    "git switch deployed/production": "deploy/test_deployed_branches.py",
+    "git revert --no-edit HEAD": "deploy/test_deployed_branches.py",
     "git grep --line-number": "run/test_adopting.py",
     "cat >> .gitignore": "run/test_adopting.py",
     "uv remove kedro-mlflow": "run/test_adopting.py",
