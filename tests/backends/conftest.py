@@ -38,37 +38,29 @@ def other(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project for PostgreSQL and S3, installed, with what all databases and stores here need."""
+    """A project for PostgreSQL and S3, installed, with what all backends of these tests need.
+
+    But for Azure ML, whose plugin wants its own versions.
+    """
 
     def make(folder: Path) -> None:
         choice = {"backend_store": "postgresql", "artifact_store": "s3"}
         project = install(template, folder, tracking_preset="server", **choice)
         other = {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "azure"}
-        folders = (project.folder, answers.render(template, folder / "other", other))
-        add(project, [each / "deploy/tracking-server/requirements.txt" for each in folders])
+        rendered = answers.render(template, folder / "other", other)
+        server = "deploy/tracking-server/requirements.txt"
+        wanted = [project.folder / server, rendered / server]
+        for preset in ("databricks", "sagemaker"):
+            sheet = answers.coherent({"tracking_preset": preset})
+            wanted.append(answers.render(template, folder / preset, sheet) / "pyproject.toml")
+        command: list[str | Path] = ["uv", "pip", "install", "--quiet"]
+        command += ["--python", project.environment]
+        for path in wanted:
+            command += ["--requirements", path]
+        subprocess.run(command, check=True)
 
     folder = shared(tmp_path_factory, "backends", make)
     return Project(folder / "project", folder / "project/.venv")
-
-
-@pytest.fixture(scope="session")
-def managed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One environment for projects of Databricks and SageMaker; Azure's plugin wants its own."""
-
-    def make(folder: Path) -> None:
-        project = install(template, folder, tracking_preset="databricks")
-        sheet = answers.coherent({"tracking_preset": "sagemaker"})
-        add(project, [answers.render(template, folder / "sagemaker", sheet) / "pyproject.toml"])
-
-    return shared(tmp_path_factory, "managed", make) / "project/.venv"
-
-
-def add(project: Project, requirements: list[Path]) -> None:
-    """Install more into a project's environment."""
-    command: list[str | Path] = ["uv", "pip", "install", "--quiet", "--python", project.environment]
-    for path in requirements:
-        command += ["--requirements", path]
-    subprocess.run(command, check=True)
 
 
 @pytest.fixture(scope="session")

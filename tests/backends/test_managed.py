@@ -14,7 +14,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,9 +27,8 @@ from mlflow import MlflowClient
 from tests.support import answers
 from tests.support.canary import leaky, traces
 from tests.support.fronts import Door, bearer, identity, sigv4
-from tests.support.machine import free_port
 from tests.support.profiles import IS_WEEKLY, weekly
-from tests.support.project import PACKAGE, Project, install, listening
+from tests.support.project import PACKAGE, Project, install, tracking_server
 from tests.support.proxy import Proxy, proxy_of
 from tests.support.serving_endpoints import ServingEndpoints
 from tests.support.stores import Store, s3
@@ -43,48 +42,38 @@ WORKSPACE = (
 )
 
 
-@contextmanager
-def open_mlflow(folder: Path, files: str) -> Iterator[str]:
-    """The open server behind the fronts; its clients store files themselves, in `files`."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    with listening(
-        Project(folder, Path(sys.prefix)),
-        *("mlflow", "server", "--port", str(port), "--workers", "1", "--no-serve-artifacts"),
-        *("--backend-store-uri", f"sqlite:///{folder}/server.db", "--default-artifact-root", files),
-        url=f"{url}/health",
-        env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-    ):
-        yield url
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with s3(tmp_path / "s3") as made:
         yield made
 
 
+def open_mlflow(project: Project, root: str) -> AbstractContextManager[str]:
+    """The open server behind the fronts; its clients store files themselves, in `root`."""
+    return tracking_server(project, project.folder.parent, root=root)
+
+
 Standing: TypeAlias = tuple[dict[str, str], Door, Proxy, str]
 
 
 @contextmanager
-def sagemaker(folder: Path, store: Store) -> Iterator[Standing]:
+def sagemaker(project: Project, store: Store) -> Iterator[Standing]:
     """A stand-in: what its clients need, who is let in, where, and the server behind."""
     key, secret = (
         store.variables[f"AWS_{name}"] for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
     )
     door = Door(sigv4(key, secret, REGION, "sagemaker-mlflow"))
-    with open_mlflow(folder, store.destination) as url, proxy_of(url, door) as front:
+    with open_mlflow(project, store.destination) as url, proxy_of(url, door) as front:
         # Where the plugin looks instead of REGION.experiments.sagemaker.aws.
         there = {"SAGEMAKER_MLFLOW_CUSTOM_ENDPOINT": front.url}
         yield store.variables | there, door, front, url
 
 
 @contextmanager
-def databricks(folder: Path, store: Store, catalog: UnityCatalog) -> Iterator[Standing]:
+def databricks(project: Project, store: Store, catalog: UnityCatalog) -> Iterator[Standing]:
     """A stand-in: what its clients need, who is let in, where, and the server behind."""
     door = Door(bearer("dapi-CANARYCANARY"))
-    with open_mlflow(folder, store.destination) as url, proxy_of(url, door) as front:
+    with open_mlflow(project, store.destination) as url, proxy_of(url, door) as front:
         front.instead = catalog.answer
         workspace = {"DATABRICKS_HOST": front.url, "DATABRICKS_TOKEN": "dapi-CANARYCANARY"}
         yield store.variables | workspace, door, front, url
@@ -147,11 +136,12 @@ def assert_closed(url: str, context: ssl.SSLContext | None = None) -> None:
 
 @weekly
 def test_sagemaker_takes_calls_that_its_plugin_signs(
-    template: Path, managed: Path, tmp_path: Path, store: Store
+    template: Path, installed: Project, tmp_path: Path, store: Store
 ) -> None:
     given = {"tracking_preset": "sagemaker", "tracking_uri": ARN}
-    project = Project(answers.render(template, tmp_path / "project", given), managed)
-    with sagemaker(tmp_path, store) as (variables, door, front, url):
+    folder = answers.render(template, tmp_path / "project", given)
+    project = Project(folder, installed.environment)
+    with sagemaker(project, store) as (variables, door, front, url):
         train_and_score(project, variables)
         assert not door.refused
         posted = [request for request in door.let_in if request.body][-1]
@@ -163,12 +153,13 @@ def test_sagemaker_takes_calls_that_its_plugin_signs(
 
 
 def test_databricks_takes_runs_and_unity_catalog_the_model(
-    template: Path, managed: Path, tmp_path: Path, store: Store
+    template: Path, installed: Project, tmp_path: Path, store: Store
 ) -> None:
     given = {"tracking_preset": "databricks"}
-    project = Project(answers.render(template, tmp_path / "project", given), managed)
+    folder = answers.render(template, tmp_path / "project", given)
+    project = Project(folder, installed.environment)
     catalog = UnityCatalog(tmp_path / "catalog")
-    with databricks(tmp_path, store, catalog) as (workspace, door, front, url):
+    with databricks(project, store, catalog) as (workspace, door, front, url):
         screen = train_and_score(project, workspace)
         assert f"registered main.default.{PACKAGE} version 1 (champion)" in " ".join(screen.split())
         assert {request.path for request in door.refused} <= {"/.well-known/databricks-config"}
@@ -194,17 +185,16 @@ def test_what_a_person_runs_on_the_service_runs_here(
     service: str, tmp_path: Path, store: Store
 ) -> None:
     endpoints, catalog = ServingEndpoints(), UnityCatalog(tmp_path / "catalog")
+    project = Project(tmp_path / "try", Path(sys.prefix))
     if service == "databricks":
-        there = databricks(tmp_path, store, catalog)
+        there = databricks(project, store, catalog)
     else:
-        there = sagemaker(tmp_path, store)
+        there = sagemaker(project, store)
     with there as (variables, _, front, _):
         if service == "databricks":
             front.instead = lambda asked: endpoints.answer(asked) or catalog.answer(asked)
         script = answers.REPOSITORY / f"scripts/try/{service}.sh"
-        (tmp_path / "try").mkdir()
-        given = {"TRY_FOLDER": str(tmp_path / "try"), "SAGEMAKER_TRACKING_ARN": ARN}
-        project = Project(tmp_path, Path(sys.prefix))
+        given = {"TRY_FOLDER": str(project.folder), "SAGEMAKER_TRACKING_ARN": ARN}
         command = ["sh", str(script)]
         env = project.variables(variables | given)
         subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
@@ -225,7 +215,7 @@ def test_azureml_takes_the_token_of_a_machines_identity(template: Path, tmp_path
     trusting = ssl.create_default_context(cafile=tmp_path / "authority.pem")
     door = Door(bearer("aad-CANARYCANARY"))
     with (
-        open_mlflow(tmp_path, str(tmp_path / "files")) as url,
+        open_mlflow(project, str(tmp_path / "files")) as url,
         proxy_of(url, door) as front,
         proxy_of(url) as machine,
     ):

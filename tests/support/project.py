@@ -236,14 +236,20 @@ def listening(
 
 
 @contextmanager
-def tracking_server(project: Project, folder: Path, database: str = "") -> Iterator[str]:
-    """A real tracking server with artifacts in a folder of its own, and so its database."""
+def tracking_server(
+    project: Project, folder: Path, database: str = "", root: str = ""
+) -> Iterator[str]:
+    """A real tracking server with artifacts in a folder of its own, and so its database.
+
+    With a `root`, clients store artifacts there themselves.
+    """
     port = free_port()
+    files = ("--artifacts-destination", str(folder / "artifacts"))
     url = f"http://127.0.0.1:{port}"
     process = project.fork(
         *("mlflow", "server", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", database or f"sqlite:///{folder}/server.db"),
-        *("--artifacts-destination", str(folder / "artifacts")),
+        *(("--no-serve-artifacts", "--default-artifact-root", root) if root else files),
         env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
     try:
