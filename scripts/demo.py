@@ -177,8 +177,12 @@ def render(
     Python need not compile all of it again.
     """
     for path in project.iterdir() if project.is_dir() else ():
-        if path.name != ".venv":
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.name == ".venv":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
     copier = [uv, "tool", "run", "--quiet", "--constraints", str(ROOT / "requirements-dev.txt")]
     copier += ["--with", "copier-template-extensions", "copier", "copy"]
     options = ["--trust", "--defaults", "--quiet", "--vcs-ref", "HEAD"]
