@@ -473,7 +473,7 @@ def test_a_user_comes_and_goes_and_no_password_is_an_argument(
     assert team_server.status(login=("turing", PASSWORD)) == 200
     assert team_server.status(login=("turing", "another")) == 401
     admin.says("users", "grant", "turing", "EDIT", "--experiment", "Default")
-    assert "turing: EDIT on experiment 0" in admin.says("users", "list").splitlines()
+    assert "turing: EDIT on experiment Default" in admin.says("users", "list").splitlines()
     assert "nowhere" in admin.refuses("users", "grant", "turing", "EDIT", "--experiment", "nowhere")
     assert "nowhere" in admin.refuses("users", "grant", "turing", "EDIT", "--model", "nowhere")
     admin.says("users", "grant", "turing", "none", "--experiment", "Default")
@@ -490,6 +490,27 @@ def test_a_user_comes_and_goes_and_no_password_is_an_argument(
         assert "unexpected extra argument" in admin.capture.readouterr().err
     assert admin.ends("users", "add", "eve:1", typed=PASSWORD) == 2
     assert "no colon" in admin.capture.readouterr().err
+
+
+def test_what_a_user_may_use_is_listed_by_name_and_by_id_once_it_is_gone(admin: Admin) -> None:
+    runs = Runs(f"sqlite:///{admin.folder}/mlflow.db", "mlflow-artifacts:/")
+    admin.says("users", "add", "ada", typed=PASSWORD)
+    ids = {}
+    for name in ("kept", "deleted", "gone"):
+        ids[name] = runs.create_experiment(name)
+        admin.says("users", "grant", "ada", "EDIT", "--experiment", name)
+    admin.module.user_store().grant_user_permission("ada", "experiment", "*", "READ")
+    runs.delete_experiment(ids["deleted"])
+    with runs.engine.begin() as connection:
+        gone = {"id": ids["gone"]}
+        connection.execute(
+            sqlalchemy.text("delete from experiments where experiment_id = :id"), gone
+        )
+    listed, _ = admin.says("users", "list").splitlines()
+    assert set(listed.removeprefix("ada: ").split(", ")) == {
+        *(f"EDIT on experiment {title}" for title in ("kept", "deleted", ids["gone"])),
+        "READ on experiment *",
+    }
 
 
 @weekly

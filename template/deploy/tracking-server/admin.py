@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from getpass import getpass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -333,14 +333,22 @@ def users() -> None:
 @users.command("list")
 def list_users() -> None:
     """List the users, and what each may do beyond reading."""
-    store = user_store()
+    store, runs = user_store(), run_store()
     for user in sorted(store.list_users(), key=lambda user: user.username):
         grants = [
-            f"{grant.permission} on {grant.resource_type} {grant.resource_pattern}"
+            f"{grant.permission} on {grant.resource_type} {title_of(grant, runs)}"
             for role in store.list_user_roles(user.id)
             for grant in role.permissions
         ]
         click.echo(f"{user.username}: {'admin' if user.is_admin else ', '.join(grants) or 'reads'}")
+
+
+def title_of(grant: Any, runs: Any) -> str:
+    """Return the name of what is granted; of an experiment that is gone for good, its id."""
+    with suppress(MlflowException):
+        if grant.resource_type == "experiment":
+            return str(runs.get_experiment(grant.resource_pattern).name)
+    return str(grant.resource_pattern)
 
 
 @users.command()
