@@ -92,10 +92,14 @@ else:
 
 
 class FileLock:
-    """Held from `take` to `release`, or to the end of the process and the workers it has forked."""
+    """Held from `take` to `release`, or to the end of the process and the workers it has forked.
 
-    def __init__(self, path: Path) -> None:
+    A `with` waits for it so many seconds, and says whether it was taken.
+    """
+
+    def __init__(self, path: Path, seconds: float = 0) -> None:
         self._path = path
+        self._seconds = seconds
         self._file: IO[bytes] | None = None
 
     def take(self) -> bool:
@@ -109,15 +113,6 @@ class FileLock:
         self._file = file
         return True
 
-    def wait(self, seconds: float) -> bool:
-        """Take the lock, within so many seconds; return whether it was taken."""
-        deadline = time.monotonic() + seconds
-        while not self.take():
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.1)
-        return True
-
     def release(self) -> None:
         """Release the lock, if it is held."""
         if self._file:
@@ -125,7 +120,10 @@ class FileLock:
             self._file = None
 
     def __enter__(self) -> bool:
-        return self.take()
+        deadline = time.monotonic() + self._seconds
+        while not (is_taken := self.take()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return is_taken
 
     def __exit__(self, *error: object) -> None:
         self.release()

@@ -40,16 +40,13 @@ class State:
         A TrackingError says that it takes longer than so many seconds.
         """
         self.folder.mkdir(exist_ok=True)
-        held = FileLock(self.folder / f"{lock}.lock")
-        if not held.wait(seconds):
-            raise TrackingError(
-                f"Another process has been {doing} in this project for {seconds:g} s: wait for it, "
-                "or end it, and try again."
-            )
-        try:
+        with FileLock(self.folder / f"{lock}.lock", seconds) as is_alone:
+            if not is_alone:
+                raise TrackingError(
+                    f"Another process has been {doing} in this project for {seconds:g} s: wait for "
+                    "it, or end it, and try again."
+                )
             yield
-        finally:
-            held.release()
 
     @classmethod
     def of(cls, project_path: Path) -> "State":

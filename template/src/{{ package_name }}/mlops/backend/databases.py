@@ -4,7 +4,6 @@ import hashlib
 import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import cache
@@ -122,18 +121,11 @@ def has_rows(uri: str, table: str) -> bool:
         return bool(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar())
 
 
-@contextmanager
-def _file_lock(path: Path) -> Iterator[None]:
+def _file_lock(path: Path) -> FileLock:
     digest = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
     # Not beside the database, where it would stay.
-    lock = FileLock(Path(tempfile.gettempdir()) / f"mlflow-tables-{digest}.lock")
-    deadline = time.monotonic() + _SECONDS_TO_WAIT
-    while not lock.take() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    try:
-        yield
-    finally:
-        lock.release()
+    lock = Path(tempfile.gettempdir()) / f"mlflow-tables-{digest}.lock"
+    return FileLock(lock, _SECONDS_TO_WAIT)
 
 
 @contextmanager

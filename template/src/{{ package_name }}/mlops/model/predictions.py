@@ -145,18 +145,15 @@ def _of_any(name: str, values: Any) -> Tensor:
     if isinstance(values, list | tuple):
         if any(isinstance(each, Mapping) for each in values):
             raise ValueError(f"'{name}' holds objects")
+        is_nested = any(isinstance(each, list | tuple | np.ndarray) for each in values)
         try:
-            array = np.array(values) if any(map(_is_sequence, values)) else None
+            array = np.array(values) if is_nested else None
         except ValueError:
             raise ValueError(f"'{name}' holds lists of unequal length") from None
         return _tensor(name, list(values), "") if array is None else _of_any(name, array)
     if isinstance(values, Mapping):
         raise ValueError(f"'{name}' holds objects")
     return _tensor(name, [values], "")
-
-
-def _is_sequence(value: Any) -> bool:
-    return isinstance(value, list | tuple | np.ndarray)
 
 
 def _kind(values: Any) -> str:

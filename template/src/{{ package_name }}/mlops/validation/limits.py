@@ -161,10 +161,7 @@ def _limit(column: pa.Column, is_coerced: bool) -> Limit | None:
 
 
 def _joined(tests: list[Test], may_miss: bool) -> Test:
-    def all_of(value: Any) -> bool:
-        return all(test(value) for test in tests)
-
-    test = tests[0] if len(tests) == 1 else all_of
+    test = tests[0] if len(tests) == 1 else lambda value: all(each(value) for each in tests)
     # What stands for a missing value is not equal to itself, or says that it does not know.
     if may_miss:
         return lambda value: (

@@ -102,17 +102,13 @@ def _by_dtypes(table: Any) -> Iterable[tuple[Any, Any]]:
     return zip(table.columns, types, strict=True)
 
 
-def _of_arrow(table: Any) -> Iterable[tuple[Any, Any]]:
-    return zip(table.schema.names, table.schema.types, strict=True)
-
-
 # By library and class: what reads the columns, which computes and fetches nothing, and whether the
 # rows are in memory.
 _TABLES: dict[tuple[str, str], tuple[Callable[[Any], Iterable[tuple[Any, Any]]], bool]] = {
     ("pandas", "DataFrame"): (_by_dtypes, True),
     ("cudf", "DataFrame"): (_by_dtypes, True),
     ("polars", "DataFrame"): (_by_dtypes, True),
-    ("pyarrow", "Table"): (_of_arrow, True),
+    ("pyarrow", "Table"): (lambda table: ((each.name, each.type) for each in table.schema), True),
     ("polars", "LazyFrame"): (lambda plan: plan.collect_schema().items(), False),
     ("dask", "DataFrame"): (_by_dtypes, False),
     ("dask_expr", "DataFrame"): (_by_dtypes, False),

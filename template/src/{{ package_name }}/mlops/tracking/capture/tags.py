@@ -113,9 +113,7 @@ def changed_parameters(
 
 
 def _is_read(name: str, read: set[str]) -> bool:
-    parts = name.split(".")
-    above = {".".join(parts[:count]) for count in range(1, len(parts) + 1)}
-    return "parameters" in read or bool(above & read)
+    return "parameters" in read or any(f"{name}.".startswith(f"{each}.") for each in read)
 
 
 def _shortened(text: str) -> str:
