@@ -112,7 +112,15 @@ def test_versions_answers_and_questions_reach_copier(updated: Callable[..., Any]
     assert done.changed
 
 
-def test_conflicts_are_named(project: Path, updated: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("objects", ["sha1", "sha256"])
+def test_conflicts_are_named(
+    project: Path, updated: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, objects: str
+) -> None:
+    shutil.rmtree(project.parent / ".git")
+    answers.git(project.parent, "init", "--quiet", f"--object-format={objects}")
+    commit(project)
+    monkeypatch.chdir(project)
+
     def update(project: Path) -> None:
         to_version_2(project)
         for side in ("ours", "theirs"):
@@ -301,6 +309,19 @@ SAID = [
     ("no file \udce4.py", "no file \ufffd.py"),
     ("ValueError: Validation error for question 'ci': no such service", "no such service"),
     ('Question "tracking_uri" is required', "Answer tracking_uri as well: -d tracking_uri=VALUE."),
+    (
+        "FileExistsError: [Errno 17] File exists: '/tmp/copy/a/b'",
+        "a/b is a file here and a folder in the template: rename yours, commit, and update again.",
+    ),
+    (
+        "IsADirectoryError: [Errno 21] Is a directory: '/tmp/copy/b.py'\n\nx\n\nAssertionError",
+        "b.py is a folder here and a file in the template: rename yours, commit, and update again.",
+    ),
+    (
+        f"Stderr: | fatal: malformed index info 0 {'0' * 40}\ta b.yml\n",
+        "Your edit of a b.yml conflicts, which copier cannot keep where git names objects by "
+        "SHA-256: take it back, commit, update, and make it again.",
+    ),
 ]
 
 
@@ -311,7 +332,7 @@ def test_what_copier_refuses_is_told_in_a_sentence(
     (tmp_path / "screen").write_text(screen, "utf-8", "surrogateescape")
     monkeypatch.setenv("UV", program(tmp_path / "uv", f"cat {tmp_path}/screen >&2; exit 3"))
     with pytest.raises(mlops("update.origin").UpdateError) as refused:
-        mlops("update").run_copier([])
+        mlops("update").run_copier(["update", "/tmp/copy"])
     assert refused.value.message == sentence
 
 
@@ -486,6 +507,26 @@ def test_ssh_asks_nothing_and_is_called_as_its_user_has_it(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "config"))
     assert mlops("update.origin").environment().get("GIT_SSH_COMMAND") == command
+
+
+def test_git_is_asked_once_for_what_it_knows_of_the_project(
+    mlops: Rooms, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever git would find where the command is typed, or where the update works."""
+    (project / "pyproject.toml").write_text("[tool.kedro]\n", "utf-8")
+    answers.git(project, "config", "core.sshCommand", "ssh -i ours")
+    answers.git(project, "init", "--quiet", "--object-format=sha256", "deep/er")
+    monkeypatch.chdir(project / "deep/er")
+    (tmp_path / "bin").mkdir()
+    program(tmp_path / "bin/git", f'echo "$*" >> {tmp_path}/asked; exec {shutil.which("git")} "$@"')
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    origin = mlops("update.origin")
+    for folder in (project, tmp_path, project):
+        origin.git(folder, "version")
+    asked = ["config --get core.sshCommand", "rev-parse --show-object-format", *["version"] * 3]
+    assert (tmp_path / "asked").read_text("utf-8").splitlines() == asked
+    found = origin.environment()
+    assert (found["GIT_SSH_COMMAND"], found["GIT_DEFAULT_HASH"]) == ("ssh -i ours", "sha1")
 
 
 # --- whose template it is ---

@@ -55,6 +55,18 @@ def test_an_answer_that_is_needed_as_well_is_named_where_nobody_can_be_asked(
 
 
 @weekly
+def test_a_file_that_its_owner_has_made_a_folder_is_named(older: Project) -> None:
+    (older.folder / "README.md").unlink()
+    (older.folder / "README.md").mkdir()
+    older.write("README.md/mine.md", "mine\n")
+    versions.commit(older.folder)
+    said = update(older, code=1).stderr
+    assert said.startswith("Error: README.md is a folder here and a file in the template: rename")
+    assert len(said.splitlines()) == 1
+    assert status(older) == ""
+
+
+@weekly
 def test_the_newest_version_says_that_it_is(older: Project) -> None:
     screen = update(older).stdout
     assert f"Update from {versions.WORKING_TREE} to {versions.NEXT}" in screen

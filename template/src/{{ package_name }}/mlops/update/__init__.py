@@ -101,7 +101,8 @@ def run_copier(arguments: Sequence[str]) -> None:
     command = [uv, "tool", "run", *_REQUIREMENTS, "copier", *arguments]
     result = subprocess.run(command, env=environment(PLAIN), stderr=subprocess.PIPE, check=False)
     if result.returncode != 0:
-        screen = result.stderr.decode("utf-8", "replace")
+        # The project's copy is in a folder that goes.
+        screen = result.stderr.decode("utf-8", "replace").replace(f"{arguments[-1]}{os.sep}", "")
         is_about_an_answer = re.search(r"for question|is required$", screen.strip())
         raise UpdateError(_sentence_of(screen), "" if is_about_an_answer else screen)
 
@@ -162,6 +163,17 @@ def _restore_edited(project: Path, before: Origin) -> list[str]:
 
 def _sentence_of(screen: str) -> str:
     """Return the sentence in what copier wrote; a validator's ends a traceback, behind its key."""
+    if other := re.search(r"(IsADirectory|FileExists)Error: .*: '(.+)'", screen):
+        ours, theirs = ("folder", "file") if other[1] == "IsADirectory" else ("file", "folder")
+        return (
+            f"{other[2]} is a {ours} here and a {theirs} in the template: rename yours, commit, "
+            "and update again."
+        )
+    if conflict := re.search(r"malformed index info 0 .*\t(.+)", screen):
+        return (
+            f"Your edit of {conflict[1]} conflicts, which copier cannot keep where git names "
+            "objects by SHA-256: take it back, commit, update, and make it again."
+        )
     line = meaning_of(screen.strip() or "copier failed without a message.")
     sentence = re.sub(r"^\w+Error: |Validation error for question '\w+': ", "", line)
     # The question has no default.

@@ -3,14 +3,16 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import yaml
 from click import ClickException
+from kedro.utils import find_kedro_project
 from packaging.version import InvalidVersion, Version
 
 ANSWERS = ".copier-answers.yml"
@@ -24,8 +26,8 @@ _SERVICES = {"gh": "https://github.com", "gl": "https://gitlab.com"}
 # What a hook, an alias or a shell exports: git would be in another repository, or write otherwise.
 _ELSEWHERE = re.compile(r"GIT_(\w*DIR(ECTOR\w+)?|WORK_TREE|INDEX_FILE|NAMESPACE|PREFIX|DIFF_OPTS)")
 
-# git's words are read in English, copier keeps each byte, and repositories are made as usual.
-_SAME = {"LANGUAGE": "en", "PYTHONUTF8": "1", "GIT_TEMPLATE_DIR": "", "GIT_DEFAULT_HASH": "sha1"}
+# git's words are read in English, copier keeps each byte, and repositories have no hooks.
+_SAME = {"LANGUAGE": "en", "PYTHONUTF8": "1", "GIT_TEMPLATE_DIR": ""}
 
 # How git writes what an update reads, whatever its user likes: copier finds conflicts in it.
 _SETTINGS = f"""
@@ -294,18 +296,25 @@ def git(
         raise UpdateError(f"git {arguments[0]} failed: {meaning_of(output)}", output) from error
 
 
-def environment(settings: str = _SETTINGS) -> dict[str, str]:
+def environment(settings: str = _SETTINGS) -> Mapping[str, str]:
     """Return the environment of every git of an update, also of copier's: it asks nothing."""
-    own = {key: value for key, value in os.environ.items() if not _ELSEWHERE.fullmatch(key)}
+    return _environment(settings, Path.cwd(), **os.environ)
+
+
+@cache
+def _environment(settings: str, here: Path, /, **exported: str) -> dict[str, str]:
+    own = {key: value for key, value in exported.items() if not _ELSEWHERE.fullmatch(key)}
+    # Of the project: its copies, and the template's clones, do not know it.
+    ask = partial(subprocess.run, cwd=find_kedro_project(here), env=own, text=True, check=False)
+    commands = ("config", "--get", "core.sshCommand"), ("rev-parse", "--show-object-format")
+    ssh, kind = (ask(("git", *each), capture_output=True).stdout.strip() for each in commands)
+    # No password, and no passphrase of a key, unless its user calls ssh in a way of their own.
+    if ssh or "GIT_SSH" not in own:
+        own.setdefault("GIT_SSH_COMMAND", ssh or "ssh -o BatchMode=yes")
     # As `git -c` hands them on: every git reads them, and the last ones count.
     given = [own.get("GIT_CONFIG_PARAMETERS", ""), *(f"'{each}'" for each in settings.split())]
-    # No password, and no passphrase of a key, unless its user calls ssh in a way of their own.
-    command = ["git", "config", "--get", "core.sshCommand"]
-    ssh = subprocess.run(command, env=own, capture_output=True, text=True, check=False).stdout
-    if ssh or "GIT_SSH" not in own:
-        own.setdefault("GIT_SSH_COMMAND", ssh.strip() or "ssh -o BatchMode=yes")
-    own.setdefault("GIT_TERMINAL_PROMPT", "0")
-    return own | _SAME | {"GIT_CONFIG_PARAMETERS": " ".join(given).strip()}
+    alike = {"GIT_DEFAULT_HASH": kind or "sha1", "GIT_CONFIG_PARAMETERS": " ".join(given).strip()}
+    return {"GIT_TERMINAL_PROMPT": "0"} | own | _SAME | alike
 
 
 def meaning_of(output: str) -> str:

@@ -60,7 +60,7 @@ def _fill(copy: Path, project: Path) -> None:
     (copy / ".git/info/attributes").write_text(_RAW, encoding="utf-8")
     if git(project, "config", "--default", "", "--get", "extensions.partialClone").strip():
         # What was left at the server comes, all of it at once.
-        git(project, "diff", "--numstat", "4b825dc642cb6eb9a060e54bf8d69288fbee4904", "HEAD", ".")
+        git(project, "diff", "--numstat", git(project, "mktree", given="").strip(), "HEAD", ".")
     objects = project / git(project, "rev-parse", "--git-path", "objects").strip()
     (copy / ".git/objects/info/alternates").write_text(f"{objects.resolve().as_posix()}\n", "utf-8")
     git(copy, "read-tree", "--reset", "-u", git(project, "rev-parse", "HEAD:./").strip())
@@ -138,6 +138,6 @@ def _mark(project: Path, unmerged: list[str]) -> None:
         mode, blob, stage = entry.split()
         if stage == "2":  # With its own line ends.
             blob = git(project, "rev-parse", f"HEAD:./{path}").strip()
-        gone += f"0 {'0' * 40}\t{prefix}{path}\0"
+        gone += f"0 {'0' * len(blob)}\t{prefix}{path}\0"
         stages += f"{mode} {blob} {stage}\t{prefix}{path}\0"
     git(project, "update-index", "-z", "--index-info", given=gone + stages)
