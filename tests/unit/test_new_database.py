@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.store.db import utils
 from sqlalchemy import StaticPool, create_engine
 
+from tests.support import forks
 from tests.support.answers import REPOSITORY
 from tests.support.profiles import weekly
 from tests.support.rooms import Rooms
@@ -85,6 +86,24 @@ def test_who_is_killed_over_it_leaves_nothing_that_hinders_the_next(
     assert client.get_run(run.info.run_id).info.status == "RUNNING"
     assert client.create_registered_model("model").name == "model"
     assert [each.name for each in tmp_path.iterdir()] == ["mlflow.db"]
+
+
+def test_the_tables_that_forks_of_one_process_remember_are_those_that_mlflow_makes(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a private function of MLflow's: without it no test runs in a fork."""
+    expected = migrated()
+    monkeypatch.setattr(utils, "_initialize_tables", utils._initialize_tables)  # Put back.
+    forks.remember_tables()
+    path = tmp_path / "mlflow.db"
+    mlops("backend.databases").make_tables(f"sqlite:///{path}")
+    with closing(sqlite3.connect(path)) as connection:
+        assert tables_of(connection) == expected
+        revision = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    assert revision == (utils._get_latest_schema_revision(),)
+    monkeypatch.delattr(utils, "_initialize_tables")
+    with pytest.raises(AttributeError, match="_initialize_tables"):
+        forks.remember_tables()
 
 
 # The cache is so small that tables are in the file before the end of the transaction.
