@@ -85,8 +85,13 @@ def render(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Render:
 @pytest.fixture(scope="session")
 def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The default project, installed: all processes share it, and none changes it."""
+
+    def make(folder: Path) -> None:
+        # A figure of what the features weigh, by fewer shuffles: each training draws it.
+        install(template, folder).edit("conf/base/parameters.yml", "repeats: 10", "repeats: 2")
+
     tables.offer(shared(tmp_path_factory, "tables", tables.make))
-    folder = shared(tmp_path_factory, "rendered", partial(install, template))
+    folder = shared(tmp_path_factory, "rendered", make)
     return Project(folder / "project", folder / "project/.venv")
 
 

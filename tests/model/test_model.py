@@ -13,7 +13,7 @@ import pytest
 from mlflow.models import Model
 
 from tests.support.answers import Render
-from tests.support.project import PACKAGE, Project, Trained, files_of
+from tests.support.project import PACKAGE, Project, Trained, files_of, share_compiled
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +126,7 @@ def test_it_predicts_in_an_environment_that_has_nothing_of_the_project(
     subprocess.run(
         ["uv", "pip", "install", "--quiet", "--python", python, "-r", requirements], check=True
     )
+    share_compiled(environment)
     # Whole numbers as floats: MLflow takes no integer for a column that may hold a fraction.
     rows.astype(float).to_csv(tmp_path / "rows.csv", index=False)
     script = (

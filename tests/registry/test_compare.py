@@ -6,13 +6,30 @@ import re
 import shutil
 from pathlib import Path
 
-from tests.support.project import Project
+from tests.support.project import PACKAGE, Project
 from tests.support.tiny import said
+
+# scikit-learn's own look at what they get at length, 600 times.
+METRICS = """\
+    def root_mean_squared_error(a, b):
+        return ((a - b) ** 2).mean() ** 0.5
+
+    def mean_absolute_error(a, b):
+        return (a - b).abs().mean()
+
+    def r2_score(a, b):
+        return 1 - ((a - b) ** 2).sum() / ((a - a.mean()) ** 2).sum()
+"""
 
 
 def test_runs_are_compared_on_the_same_rows(project_with_runs: Project) -> None:
     project, client = project_with_runs, project_with_runs.client
     project.kedro("run", "--params", "model.alpha=1000000")
+    nodes = f"src/{PACKAGE}/pipelines/training/nodes.py"
+    imports = (
+        "    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error\n"
+    )
+    project.edit(nodes, imports, METRICS)
     bad, second, first = [run.info.run_id for run in project.runs() if run.data.params]
     shown = project.kedro("mlflow", "compare", first, second, bad).stdout
     assert "All have predicted again for the holdout of the first, drawn 200 times." in shown

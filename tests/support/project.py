@@ -165,7 +165,9 @@ def share_compiled(environment: Path) -> None:
     for folder in here.rglob("__pycache__"):
         package = there / folder.relative_to(here).parent
         if package.is_dir():
-            shutil.copytree(folder, package / folder.name, dirs_exist_ok=True)
+            shutil.copytree(
+                folder, package / folder.name, copy_function=shutil.copyfile, dirs_exist_ok=True
+            )
 
 
 @dataclass(frozen=True)
