@@ -165,6 +165,8 @@ def test_there_is_one_comment_however_many_others_and_pushes(
 ) -> None:
     token = {"MODEL_COMMENT_TOKEN": service.comments.token}
     others = {f"{PATHS[service.name]}/{number}": "Looks good to me." for number in range(150)}
+    service.comments.of_others |= others.keys()
+    others[f"{PATHS[service.name]}/7"] = "<!-- kedro mlflow promote: study -->\nWhat is this?"
     service.comments.comments |= others
     many = "| rmse of a group | 54.031 | at most 52.969 | NO |\n" * 2_000
     quoted = "Version 1 is *worse*: \"r2\" & 'rmse'"

@@ -32,7 +32,7 @@ class StandInOfComments:
 
     Attributes:
         reviewers: the rules that protect GitHub's environment production.
-        of_others: addresses of comments that this login may not change.
+        of_others: addresses of comments of other people, which nobody changes here.
         url: where it answers.
         token: what it takes as a login.
         comments: address of each, and its text.
@@ -59,7 +59,12 @@ def stand_in_of_comments() -> Iterator[StandInOfComments]:
                 return
             page = int(parse_qs(address.query)["page"][0])
             found = [
-                {"id": int(path.rpartition("/")[2]), "url": kept.url + path, "body": text}
+                {
+                    "id": int(path.rpartition("/")[2]),
+                    "url": kept.url + path,
+                    "body": text,
+                    "user": {"login": "ada" if path in kept.of_others else "github-actions[bot]"},
+                }
                 for path, text in kept.comments.items()
             ]
             if self.headers["PRIVATE-TOKEN"]:  # GitLab has the newest first.
