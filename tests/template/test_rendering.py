@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +47,12 @@ SAGEMAKER = {"SAGEMAKER_ROLE_ARN", "SAGEMAKER_IMAGE", "SAGEMAKER_BUCKET"}
 SHEETS = list(pairwise(ALTERNATIVES))
 
 
-def text_files(project: Path) -> Iterator[tuple[str, str]]:
+def text_files(project: Path) -> list[tuple[str, str]]:
     """Every file of a project that is text: all but pictures and models."""
-    for path, content in answers.files(project).items():
-        yield path, content.decode("utf-8")
+    return [(path, content.decode("utf-8")) for path, content in answers.files(project).items()]
 
 
+@cache
 def parse(path: str, text: str) -> object:
     """Read a file as its kind is read; text of no known kind is itself.
 
@@ -104,13 +105,19 @@ def project(
     return answers.render(template, tmp_path_factory.mktemp("matrix") / "project", sheet)
 
 
-def test_every_file_parses(project: Path) -> None:
-    for path, text in text_files(project):
+@pytest.fixture(scope="module")
+def texts(project: Path) -> list[tuple[str, str]]:
+    """Its files, read once."""
+    return text_files(project)
+
+
+def test_every_file_parses(texts: list[tuple[str, str]]) -> None:
+    for path, text in texts:
         parse(path, text)
 
 
-def test_no_jinja_is_left_over(project: Path) -> None:
-    for path, text in text_files(project):
+def test_no_jinja_is_left_over(texts: list[tuple[str, str]]) -> None:
+    for path, text in texts:
         # `${{ … }}` is GitHub's; braces in Python are Python's, unless they hold a name and spaces.
         marks = r"\{\{ \w|\{% \w" if path.endswith(".py") else r"(?<!\$)\{\{|\{%|\{#"
         if path.startswith("deploy/monitoring/"):  # `{{ $labels.x }}` and `{{x}}` are Prometheus'.
@@ -126,8 +133,8 @@ def test_ruff_has_nothing_to_say(project: Path) -> None:
     assert ruff(project, "format", "--check", *everything) == ""
 
 
-def test_lines_and_blank_lines_are_tidy(project: Path) -> None:
-    for path, text in text_files(project):
+def test_lines_and_blank_lines_are_tidy(texts: list[tuple[str, str]]) -> None:
+    for path, text in texts:
         if not text or path == "LICENSE":  # Apache's begins with a blank line, to the letter
             continue
         assert text.endswith("\n"), path
@@ -144,8 +151,10 @@ def test_no_folder_is_empty(project: Path) -> None:
     assert [path for path in folders if not any(path.iterdir())] == []
 
 
-def test_nothing_of_the_machine_is_left(project: Path, template: Path) -> None:
-    for path, text in text_files(project):
+def test_nothing_of_the_machine_is_left(
+    texts: list[tuple[str, str]], project: Path, template: Path
+) -> None:
+    for path, text in texts:
         if path == ".copier-answers.yml":  # it says where the template is
             continue
         assert str(template) not in text, path
@@ -153,10 +162,10 @@ def test_nothing_of_the_machine_is_left(project: Path, template: Path) -> None:
         assert str(Path.home()) not in text, path
 
 
-def test_no_file_leads_to_a_page_that_the_project_lacks(project: Path) -> None:
+def test_no_file_leads_to_a_page_that_the_project_lacks(texts: list[tuple[str, str]]) -> None:
     pages = [
         (path, page)
-        for path, text in text_files(project)
+        for path, text in texts
         for page in re.findall(r"(?<!the template's )\bdocs/[\w-]+\.md", text)
     ]
     assert pages == []
