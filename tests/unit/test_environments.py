@@ -119,11 +119,21 @@ def environments(
     return Environments(mlops, tmp_path, empty_database, request.param == "between")
 
 
+def file_of(client: MlflowClient, run_id: str, path: str) -> str:
+    return Path(client.download_artifacts(run_id, path)).read_text("utf-8")
+
+
 def test_a_version_becomes_the_champion_there_and_says_where_it_was_trained(
     mlops: Rooms, environments: Environments
 ) -> None:
     number = environments.train(50.0)
     environments.staging.set_model_version_tag("sales_staging", number, "deployed_at", "2026")
+    trained = environments.staging.get_model_version("sales_staging", number)
+    run_id = str(trained.run_id)
+    said = {"promotion.verdict": "forced", "promotion.thresholds.r2": "0.1"}
+    for key, text in said.items():
+        environments.staging.set_tag(run_id, key, text)
+    environments.staging.log_text(run_id, "a table", "promotion/version-1.md")
     tried = environments.promote(dry_run=True)
     assert "would be the champion" in tried.summary
     assert environments.there() == {"aliases": {}, "versions": {}}
@@ -132,7 +142,6 @@ def test_a_version_becomes_the_champion_there_and_says_where_it_was_trained(
     there = environments.there()
     assert there["aliases"] == {"champion": "1"}
     version, server = there["versions"]["1"], environments.ends[1].config.server
-    trained = environments.staging.get_model_version("sales_staging", number)
     assert {key: value for key, value in version.tags.items() if key.startswith("training_")} == {
         "training_server": environments.ends[0].config.server.uri,
         "training_version": f"sales_staging/{number}",
@@ -146,6 +155,15 @@ def test_a_version_becomes_the_champion_there_and_says_where_it_was_trained(
     assert (folder / "weights.txt").read_text() == "50.0"
     run = environments.production.get_run(version.run_id)
     assert (run.info.status, run.data.metrics) == ("FINISHED", {"evaluation/rmse": 50.0})
+
+    # Within one server both verdicts are on one run.
+    place = "production/" if run.info.run_id == run_id else ""
+    assert run.data.tags[f"{place}promotion.verdict"] == "promoted"
+    table = file_of(environments.production, run.info.run_id, f"{place}promotion/version-1.md")
+    assert table.startswith("# Version 1: promoted\n")
+    before = environments.staging.get_run(run_id).data.tags
+    assert {key: text for key, text in before.items() if key.startswith("promotion.")} == said
+    assert file_of(environments.staging, run_id, "promotion/version-1.md") == "a table"
 
     again = environments.promote()
     assert "is the champion already" in again.summary

@@ -124,8 +124,7 @@ def has_rows(uri: str, table: str) -> bool:
 def _file_lock(path: Path) -> FileLock:
     digest = hashlib.sha256(str(path.absolute()).encode()).hexdigest()[:16]
     # Not beside the database, where it would stay.
-    lock = Path(tempfile.gettempdir()) / f"mlflow-tables-{digest}.lock"
-    return FileLock(lock, _SECONDS_TO_WAIT)
+    return FileLock(Path(tempfile.gettempdir(), f"mlflow-tables-{digest}.lock"), _SECONDS_TO_WAIT)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from ..mlflow_internals import registry_asks
 from ..project import State, is_database
 from ..redaction import mask
 from .comparison import Elsewhere
-from .promote import Outcome, Promotion
+from .promote import TRAINING, Outcome, Promotion
 from .versions import CHALLENGER, champion_of, download, find_version, run_of, versions_of
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ CopyBetween: TypeAlias = Callable[
 
 # Tag of a version: which one of the source it is. Unity Catalog takes no dots in names of tags.
 FROM_VERSION = "moved_from_version"
-# How the tags begin that lead back to where a version was trained, through all environments.
-TRAINING = "training_"
 # How those begin that are about the environment that a version comes from.
 _LOCAL_TAGS = (FROM_VERSION, "promoted_", "promotion_", "rolled_back_", "rollback_", "deployed_")
 _COMMIT = "mlflow.source.git.commit"

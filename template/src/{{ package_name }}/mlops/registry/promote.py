@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# How tags of a version begin that lead back to where it was trained, through all environments.
+TRAINING = "training_"
 _SECONDS_TO_WAIT = 120.0
 # Another machine may promote after the verdict: then the version is judged again.
 _MAX_TRIES = 3
@@ -94,7 +96,7 @@ class Promotion(RunListener):
                 )
             promoted = result != REFUSED
             if not dry_run:
-                save_verdict(client, str(version.run_id), verdict, result, reason)
+                save_verdict(client, *self._place_of(version), verdict, result, reason)
                 if promoted:
                     versions.clear_challenger(client, version)
         summary = _summary(verdict, result, reason, dry_run)
@@ -163,16 +165,21 @@ class Promotion(RunListener):
             raise TrackingError("mlflow.yml names no registered model: set model.name.")
         return self._config.model.name
 
+    def _place_of(self, version: "ModelVersion") -> tuple[str, str]:
+        """Return a version's run, and how names of the verdict begin there if others have one."""
+        is_shared = version.tags.get(f"{TRAINING}run") == version.run_id
+        return str(version.run_id), f"{self._config.environment}/" if is_shared else ""
+
     def _complete(self, client: "MlflowClient", champion: "ModelVersion") -> None:
         """Do the rest of a promotion that was killed after its version had become the champion."""
         reason, number = champion.tags.get(REASON), champion.tags.get(PROMOTED_FROM)
-        if reason and not has_verdict(client, str(champion.run_id)):
+        if reason and not has_verdict(client, *self._place_of(champion)):
             try:
                 previous = find_version(self._name, self._server, number) if number else None
                 new = champion.tags.get(versions.VERDICT) == NEW
                 verdict = self._judge(client, champion, previous, forced=True, new=new)
                 result = (NEW if new else PROMOTED) if verdict.holds else FORCED
-                save_verdict(client, str(champion.run_id), verdict, result, reason)
+                save_verdict(client, *self._place_of(champion), verdict, result, reason)
             except TrackingError as error:
                 logger.warning("Version %s gets no verdict: %s", champion.version, error.message)
         versions.clear_challenger(client, champion)

@@ -85,19 +85,19 @@ def _table(verdict: Verdict) -> list[list[str]]:
 
 
 def save_verdict(
-    client: "MlflowClient", run_id: str, verdict: Verdict, result: str, reason: str
+    client: "MlflowClient", run_id: str, place: str, verdict: Verdict, result: str, reason: str
 ) -> None:
     """Keep a table and tags on the run; a run that is gone changes nothing about the champion."""
     from mlflow.entities import RunTag
     from mlflow.exceptions import MlflowException
 
-    tags = as_tags(verdict, result, reason)
+    tags = {f"{place}{key}": text for key, text in as_tags(verdict, result, reason).items()}
     against = f"-against-{verdict.champion}" if verdict.champion else ""
-    path = f"promotion/version-{verdict.version}{against}.md"
+    path = f"{place}promotion/version-{verdict.version}{against}.md"
 
     def forget_earlier() -> None:
         for tag in client.get_run(run_id).data.tags:
-            if tag.startswith(_RULE_TAGS) and tag not in tags:
+            if tag.startswith(tuple(f"{place}{each}" for each in _RULE_TAGS)) and tag not in tags:
                 client.delete_tag(run_id, tag)
 
     for save in (
@@ -114,9 +114,9 @@ def save_verdict(
             logger.warning("The verdict could not be kept on the run: %s", reason_of(error))
 
 
-def has_verdict(client: "MlflowClient", run_id: str) -> bool:
+def has_verdict(client: "MlflowClient", run_id: str, place: str) -> bool:
     """Return whether a run has the verdict that has made its version the champion, or is gone."""
     run = if_exists(client.get_run, run_id)
     # As version 2.0 of the template called one by force.
     made = (PROMOTED, FORCED, NEW, "promoted by force")
-    return run is None or run.data.tags.get(_RESULT_TAG) in made
+    return run is None or run.data.tags.get(f"{place}{_RESULT_TAG}") in made

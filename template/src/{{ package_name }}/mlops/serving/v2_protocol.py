@@ -148,7 +148,8 @@ def _tensor(tensor: Any, where: str) -> tuple[str, list[int], list[Any]]:
     shape, values, datatype = (tensor.get(key) for key in ("shape", "data", "datatype"))
     if not isinstance(datatype, str) or datatype not in DATATYPES:
         raise RefusalError(f"{where}: datatype must be one of {', '.join(sorted(DATATYPES))}.")
-    if not isinstance(shape, list) or not 0 < len(shape) < 9 or not all(map(_is_size, shape)):
+    shape = shape if isinstance(shape, list) else []
+    if not 0 < len(shape) < 9 or not all(type(each) is int and 0 <= each < 2**32 for each in shape):
         raise RefusalError(f"{where}: shape must be a list of one or a few whole numbers.")
     if not isinstance(values, list):
         raise RefusalError(f"{where}: data must be a list.")
@@ -163,10 +164,6 @@ def _tensor(tensor: Any, where: str) -> tuple[str, list[int], list[Any]]:
             f"{where}: data holds {len(values)} values, and shape says {shown(expected)}."
         )
     return tensor["name"], shape, values
-
-
-def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**32
 
 
 def _response(
