@@ -2,7 +2,7 @@
 # build/tools (uv, if the machine has none) and .venv; the system Python is never written to.
 #
 #   make test PYTHON=python3.12     another interpreter than the first one found
-#   make demo EXAMPLE=none          one example instead of all, one after the other
+#   make demo EXAMPLE=none          one example instead of all, which run side by side
 #   make test ARGS="-k workflows"   arguments for pytest; -n 0 runs all tests in one process
 #   make release VERSION=1.2.0      what is committed, as this version
 

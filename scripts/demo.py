@@ -1,8 +1,8 @@
 """`make demo`: a project from nothing to an answered HTTP request, step by step.
 
-Renders the default answers into `build/demo` and types there what its README tells, then
-the same with each other example. Needs only the standard library: copier comes through uv, in an
-environment of its own.
+Renders the default answers into `build/demo` and types there what its README tells, and the same
+with each other example at the same time. Needs only the standard library: copier comes through uv,
+in an environment of its own.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import FrameType
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = ROOT / "build" / "demo"
@@ -34,7 +35,6 @@ EXAMPLES = ("regression", "classification", "none")
 INSTANCES = Path("data/05_model_input/instances.csv")
 PREDICTIONS = Path("data/07_model_output/predictions.csv")
 EVALUATION = Path("data/08_reporting/evaluation.json")
-SERVER_LOG = ROOT / "build" / "demo-server.log"
 # How pandas writes a gap, and how it reads one.
 GAPS = ("", "NA")
 
@@ -64,6 +64,7 @@ def main() -> int:
         default="",
         help="only this one (default: all of them)",
     )
+    parser.add_argument("--beside", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     examples = [options.example] if options.example else EXAMPLES
     uv = shutil.which(options.uv)
@@ -72,20 +73,51 @@ def main() -> int:
         return 1
     signal.signal(signal.SIGTERM, _stop_like_ctrl_c)
     started = time.monotonic()
+    environment = clean_environment(os.environ, options.python)
     try:
-        for example in examples:
-            run_all(
-                str(Path(uv).absolute()), clean_environment(os.environ, options.python), example
-            )
+        with ExitStack() as stack:
+            others = [
+                stack.enter_context(beside(uv, options.python, other)) for other in examples[1:]
+            ]
+            run_all(str(Path(uv).absolute()), environment, examples[0])
+            for other in others:
+                print(screen_of(other), end="")
     except StepError as failure:
         print(f"\n{failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped; nothing is left running. Start again with `make demo`.", file=sys.stderr)
         return 130
-    print(f"\nAll done in {time.monotonic() - started:.0f} s.")
-    print_next_steps(uv, folder_of(examples[0]))
+    if not options.beside:
+        print(f"\nAll done in {time.monotonic() - started:.0f} s.")
+        print_next_steps(uv, folder_of(examples[0]))
     return 0
+
+
+Beside: TypeAlias = tuple[subprocess.Popen[bytes], IO[str]]
+
+
+@contextmanager
+def beside(uv: str, python: str, example: str) -> Iterator[Beside]:
+    """Run an example at the same time, by another process, whose screen is shown later."""
+    command = [sys.executable, __file__, "--uv", uv, "--python", python]
+    command += ["--example", example, "--beside"]
+    with (
+        TemporaryFile("w+") as screen,
+        process_group(command, os.environ, screen, ROOT) as process,
+    ):
+        yield process, screen
+
+
+def screen_of(other: Beside) -> str:
+    """What an example beside this one has printed to its end; StepError if it has failed."""
+    process, screen = other
+    process.wait()
+    screen.seek(0)
+    text = screen.read()
+    if process.returncode:
+        raise StepError(text.strip("\n"))
+    return text
 
 
 def folder_of(example: str) -> Path:
@@ -293,18 +325,18 @@ def server(
     command: Sequence[str], environment: Mapping[str, str], port: int, project: Path
 ) -> Iterator[None]:
     """A server that answers for as long as the block runs and is gone afterwards."""
-    with (
-        SERVER_LOG.open("w") as log,
-        process_group(command, environment, log, project) as process,
-    ):
+    log_file = project.with_name(f"{project.name}-server.log")
+    with log_file.open("w") as log, process_group(command, environment, log, project) as process:
         with step(f"Start the server (uv {' '.join(command[1:])})"):
-            wait_until_it_answers(process, port, project)
+            wait_until_it_answers(process, port, project, log_file)
         yield
         with step("Stop the server"):
             stop_group(process)
 
 
-def wait_until_it_answers(process: subprocess.Popen[bytes], port: int, project: Path) -> None:
+def wait_until_it_answers(
+    process: subprocess.Popen[bytes], port: int, project: Path, log_file: Path
+) -> None:
     """Return once /ping answers; StepError when the server ends or takes too long."""
     problem = f"The server has not answered after {SECONDS_TO_START:.0f} s"
     deadline = time.monotonic() + SECONDS_TO_START
@@ -317,7 +349,7 @@ def wait_until_it_answers(process: subprocess.Popen[bytes], port: int, project: 
                 return
         except OSError:
             time.sleep(0.2)
-    log = SERVER_LOG.read_text(errors="replace").splitlines()
+    log = log_file.read_text(errors="replace").splitlines()
     raise StepError(
         f"{problem}. The end of its output:\n{end_of(log)}\n"
         f"To see it alone: cd {project.relative_to(ROOT)} && uv run kedro mlflow serve"

@@ -27,9 +27,18 @@ TOGETHER = (
     SESSION
     + f"""
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 
 first = int(sys.argv[1])
 service = KedroServiceSession.create(project_path=Path.cwd(), serving_mode=True)
+load, lock = service.load_context, Lock()
+
+def load_alone(*arguments):
+    # Kedro takes the resolver `oc.env` away and registers it anew for each run: two at once fail.
+    with lock:
+        return load(*arguments)
+
+service.load_context = load_alone
 
 def run(alpha):
     service.run(run_id=f"run-{{alpha}}", runtime_params={{"alpha": alpha}})

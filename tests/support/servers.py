@@ -125,7 +125,6 @@ def by_compose(
         **SECRETS,
         "MLFLOW_ARTIFACTS_DESTINATION": destination,
         "MLFLOW_SERVER_ALLOWED_HOSTS": f"127.0.0.1:{port}",
-        "MLFLOW_WORKERS": "1",
     }
     service = compose(folder, env_file)["services"]["server"]
     here = {"database:5432": f"127.0.0.1:{database_port}"}
