@@ -34,7 +34,10 @@ def example(
     folder = tmp_path_factory.mktemp(request.param) / "project"
     answers.render(template, folder, {"example": request.param})
     answers.git(folder, "init", "--quiet")
-    return request.param, Project(folder, rendered.environment)
+    project = Project(folder, rendered.environment)
+    if request.param == "classification":  # It is trained a dozen times here, for seconds.
+        project.edit("conf/base/parameters.yml", "trees: 100", "trees: 20")
+    return request.param, project
 
 
 def test_it_trains_registers_scores_and_is_promoted(example: tuple[str, Project]) -> None:
