@@ -71,6 +71,7 @@ def main() -> int:
     if uv is None:
         print("uv is missing: start the demo with `make demo`, which fetches it.", file=sys.stderr)
         return 1
+    uv = str(Path(uv).absolute())
     signal.signal(signal.SIGTERM, _stop_like_ctrl_c)
     started = time.monotonic()
     environment = clean_environment(os.environ, options.python)
@@ -79,7 +80,7 @@ def main() -> int:
             others = [
                 stack.enter_context(beside(uv, options.python, other)) for other in examples[1:]
             ]
-            run_all(str(Path(uv).absolute()), environment, examples[0])
+            run_all(uv, environment, examples[0])
             for other in others:
                 print(screen_of(other), end="")
     except StepError as failure:
@@ -153,7 +154,7 @@ def run_all(uv: str, environment: Mapping[str, str], example: str) -> None:
 
 def print_next_steps(uv: str, project: Path) -> None:
     """Print the three commands to go on with, with a uv that the reader has."""
-    typed = "uv" if shutil.which("uv") else os.path.relpath(Path(uv).absolute(), project)
+    typed = "uv" if shutil.which("uv") else os.path.relpath(uv, project)
     print(f"To continue in {project.relative_to(ROOT)}:\n")
     for command, purpose in (
         ("kedro mlflow ui", "open the MLflow page: runs, plots, the registered model"),

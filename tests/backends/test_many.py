@@ -34,7 +34,7 @@ service = KedroServiceSession.create(project_path=Path.cwd(), serving_mode=True)
 load, lock = service.load_context, Lock()
 
 def load_alone(*arguments):
-    # Kedro takes the resolver `oc.env` away and registers it anew for each run: two at once fail.
+    # Kedro removes and registers the resolver `oc.env` for each run: two at once fail.
     with lock:
         return load(*arguments)
 

@@ -32,7 +32,7 @@ class StandInOfComments:
 
     Attributes:
         reviewers: the rules that protect GitHub's environment production.
-        of_others: addresses of comments of other people, which nobody changes here.
+        of_others: addresses of other authors' comments, which this token may not change.
         url: where it answers.
         token: what it takes as a login.
         comments: address of each, and its text.

@@ -213,15 +213,16 @@ def listening(
     url: str,
     env: Mapping[str, str] | None = None,
     cwd: str = "",
+    forked: bool = False,
 ) -> Iterator[None]:
     """Start a server, wait until its address answers, and stop all of its processes at the end.
 
-    One of Kedro's starts in a fork.
+    One of Kedro's always starts in a fork.
     """
     # Not a pipe: a server that nobody reads from stops when it is full.
     with TemporaryFile("w+") as screen:
         process: Forked | subprocess.Popen[str]
-        if command[0] == "kedro":
+        if forked or command[0] == "kedro":
             process = project.fork(*command, env=env, cwd=cwd)
         else:
             process = project.start(*command, env=env, screen=screen, cwd=cwd)
@@ -248,19 +249,16 @@ def tracking_server(
     port = free_port()
     files = ("--artifacts-destination", str(folder / "artifacts"))
     url = f"http://127.0.0.1:{port}"
-    process = project.fork(
+    with listening(
+        project,
         *("mlflow", "server", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", database or f"sqlite:///{folder}/server.db"),
         *(("--no-serve-artifacts", "--default-artifact-root", root) if root else files),
+        url=f"{url}/health",
         env={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-    )
-    try:
-        wait_until(lambda: answers_at(f"{url}/health") or process.poll() is not None)
-        assert process.poll() is None, process.communicate()
+        forked=True,
+    ):
         yield url
-    finally:
-        process.send_signal(SIGTERM)
-        process.communicate(timeout=30)
 
 
 def answers_at(url: str) -> bool:
