@@ -18,23 +18,23 @@ TOKEN = "a-token-of-some-length"
 
 
 class App:
-    """A stand-in of Kedro's server: answers 200, and counts what is under way at once.
+    """A stand-in of Kedro's server: answers 200, and keeps what is under way at once.
 
     Attributes:
-        most: requests that were, by path.
+        at_once: the paths that are, whenever a request begins.
     """
 
     def __init__(self) -> None:
-        self.most: dict[str, int] = {}
-        self._now: dict[str, int] = {}
+        self.at_once: list[list[str]] = []
+        self._now: list[str] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
-        self._now[path] = self._now.get(path, 0) + 1
-        self.most[path] = max(self.most.get(path, 0), self._now[path])
+        self._now.append(path)
+        self.at_once.append([*self._now])
         for _ in range(5):  # Others get their turn.
             await asyncio.sleep(0)
-        self._now[path] -= 1
+        self._now.remove(path)
         if scope["type"] == "http":
             headers = [(b"content-length", b"2")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -60,7 +60,7 @@ def test_only_who_shows_the_token_is_let_in(path: str, shown: str | None, status
     headers = {} if shown is None else {"Authorization": shown}
     answer = Asked(run_server.Guard(app, TOKEN)).ask(path, **headers)
     assert answer.status == status
-    assert ([*app.most] == [path]) is (status == 200)
+    assert (app.at_once == [[path]]) is (status == 200)
     if status == 401:
         assert answer.headers["www-authenticate"] == "Bearer"
         assert TOKEN not in str(answer.body)
@@ -80,21 +80,23 @@ def test_a_websocket_needs_the_token_and_the_lifespan_does_not() -> None:
     guard = run_server.Guard(app, TOKEN)
     asyncio.run(guard({"type": "lifespan"}, None, unheard))
     asyncio.run(guard({"type": "websocket", "path": "/run", "headers": []}, None, unheard))
-    assert [*app.most] == [""]
+    assert app.at_once == [[""]]
 
 
-def test_runs_wait_for_one_another_and_other_requests_do_not() -> None:
+def test_what_has_parameters_waits_for_one_another_and_other_requests_do_not() -> None:
     app = App()
     guard = run_server.Guard(app, "")
 
     async def ask_all() -> None:
         scopes: list[Any] = [
-            {"type": "http", "path": path, "headers": []} for path in ("/run", "/x")
+            {"type": "http", "path": path, "headers": []} for path in ("/run", "/snapshot", "/x")
         ]
         await asyncio.gather(*(guard(scope, None, unheard) for scope in scopes * 4))
 
     asyncio.run(ask_all())
-    assert app.most == {"/run": 1, "/x": 4}
+    assert len(app.at_once) == 12
+    assert max(len([path for path in paths if path != "/x"]) for paths in app.at_once) == 1
+    assert max(paths.count("/x") for paths in app.at_once) == 4
 
 
 @pytest.mark.parametrize(

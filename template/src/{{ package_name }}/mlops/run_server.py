@@ -1,6 +1,7 @@
 """`kedro server start`: Kedro's HTTP server, for callers that show a token, one run at a time.
 
-Two runs at once would write the same files of the catalog, and register each other's model.
+Two runs at once would write the same files of the catalog, and register each other's model. Kedro
+has one set of parameters a process: a snapshot would give its own to a run that begins.
 """
 
 import asyncio
@@ -43,22 +44,21 @@ class Guard:
         self._alone = asyncio.Lock()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Pass on a request that shows the token, and a run when no other is under way."""
+        """Pass on a request that shows the token, and one with parameters when no other is."""
         async with AsyncExitStack() as stack:
             if scope["type"] != "lifespan" and scope["path"] != _OPEN and self._token:
                 headers = dict(scope["headers"])
                 if not shows(self._token, headers.get(b"authorization", b"")):
                     await _refuse(send)
                     return
-            if scope["type"] == "http" and scope["path"] == "/run":
+            if scope["type"] == "http" and scope["path"] in ("/run", "/snapshot"):
                 await stack.enter_async_context(self._alone)
             await self._app(scope, receive, send)
 
 
 async def _refuse(send: Any) -> None:
     body = json.dumps({"detail": f"Show the token: Authorization: Bearer ${TOKEN}"}).encode()
-    length = str(len(body)).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
     headers.append((b"www-authenticate", b"Bearer"))
     await send({"type": "http.response.start", "status": 401, "headers": headers})
     await send({"type": "http.response.body", "body": body})
