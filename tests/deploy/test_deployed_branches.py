@@ -101,6 +101,7 @@ class Service:
             "github.token": "CANARY-token",
             "needs.champion.outputs.version": version,
             "secrets.KUBE_CONFIG": cluster,
+            "secrets.KUBE_CONFIG && 'given'": cluster and "given",
             "vars.SERVING_URL": given["SERVING_URL"],
         }
         return ci.run_github(project, jobs[environment], temporary, context, given)
@@ -184,17 +185,29 @@ def test_without_a_login_the_cluster_is_asked_until_it_runs_what_is_on_the_branc
     assert shown == "digest: sha256:3 # version 3\n"
 
 
-def test_what_may_not_be_pushed_is_not_deployed(service: Service) -> None:
-    hook = service.repository.folder / "hooks/pre-receive"
-    hook.write_text("#!/bin/sh\nexit 1\n", "utf-8")
-    hook.chmod(0o755)
-    ran = service.deploy("1", "sha256:1", cluster="CANARY-cluster")
-    assert ran.code
-    (said,) = [line for line in ran.screen.splitlines() if "Nothing is deployed" in line]
-    assert "because deployed/staging could not be pushed: " in said
-    assert said.endswith(", and run this job again.")
-    assert service.calls == []
-    assert "model_version" not in ran.screen
+@pytest.mark.parametrize("cluster", ["", "CANARY-cluster"])
+def test_a_push_that_is_refused_stops_only_what_needs_the_branch(
+    service: Service, cluster: str
+) -> None:
+    remote = service.repository.folder
+    (remote / "hooks/pre-receive").write_text("#!/bin/sh\nexit 1\n", "utf-8")
+    (remote / "hooks/pre-receive").chmod(0o755)
+    programs, calls = remote.with_name("programs"), remote.with_name("calls")
+    (programs / "kubectl").write_text(f'#!/bin/sh\necho "$*" >> {calls}\n', "utf-8")
+    if cluster:
+        (programs / "curl").write_text("""echo '"model_version": "1"' > answer""", "utf-8")
+    ran = service.deploy("1", "sha256:1", cluster=cluster)
+    (said,) = [line for line in ran.screen.splitlines() if "could not be pushed: " in line]
+    if cluster:
+        assert ran.code == 0, ran.screen
+        assert "Version 1 is deployed, but is not on deployed/staging, " in said
+        assert service.calls == ["apply --kustomize deploy/kubernetes/release/staging"]
+    else:
+        assert "Nothing is deployed, because deployed/staging could not" in said
+        assert said.endswith(", and run this job again.")
+        assert ran.code
+        assert service.calls == []
+        assert "model_version" not in ran.screen
 
 
 def test_the_token_is_given_to_git_by_its_variable(service: Service) -> None:
