@@ -54,15 +54,14 @@ def workspace(original: Deploying, tmp_path: Path) -> Iterator[Workspace]:
         yield Workspace(copy.project, copy.variables, serving, catalog)
 
 
-def test_a_dry_run_says_the_calls_and_makes_none(workspace: Workspace) -> None:
+def test_a_dry_run_says_the_calls_and_the_champion_is_served_once(workspace: Workspace) -> None:
     screen = workspace.deploy("--dry-run")
     assert f"Create the endpoint '{PACKAGE}' on '{MODEL}': version 1 with 100 %" in screen
     assert "get_deploy_client('databricks').create_endpoint(config={" in screen
     assert "'entity_version': '1'" in screen
     assert workspace.serving.changes == []
 
-
-def test_the_champion_is_served_once(workspace: Workspace) -> None:
+    workspace.serving.looks = 1
     assert "IN_PROGRESS" in workspace.deploy()
     ((method, path, body),) = workspace.serving.changes
     assert (method, path) == ("POST", "/api/2.0/serving-endpoints/")
@@ -89,6 +88,9 @@ def test_a_version_gets_a_share_then_all_and_goes_back(workspace: Workspace) -> 
     workspace.option("canary_percent: null", "canary_percent: 10")
     workspace.deploy("--version", "2")
     assert shares(PACKAGE) == {"1": 90, "2": 10}
+    assert "'traffic_percentage': 100" in workspace.deploy("--rollback", "--dry-run")
+    workspace.deploy("--rollback")
+    assert shares(PACKAGE) == {"1": 100}
     workspace.option("canary_percent: 10", "canary_percent: null")
     workspace.deploy("--version", "2")
     assert shares(PACKAGE) == {"2": 100}
@@ -98,15 +100,6 @@ def test_a_version_gets_a_share_then_all_and_goes_back(workspace: Workspace) -> 
     workspace.deploy("--rollback")
     assert shares(PACKAGE) == {"1": 100}
     assert "nothing to go back to" in workspace.deploy("--rollback", code=1)
-
-
-def test_a_share_is_taken_back(workspace: Workspace) -> None:
-    workspace.deploy()
-    workspace.option("canary_percent: null", "canary_percent: 10")
-    workspace.deploy("--version", "2")
-    assert "'traffic_percentage': 100" in workspace.deploy("--rollback", "--dry-run")
-    workspace.deploy("--rollback")
-    assert workspace.serving.shares(PACKAGE) == {"1": 100}
 
 
 def test_a_secret_goes_by_reference_and_never_by_value(workspace: Workspace) -> None:
@@ -121,7 +114,11 @@ def test_a_secret_goes_by_reference_and_never_by_value(workspace: Workspace) -> 
 
 
 def test_an_endpoint_that_fails_serves_on_and_says_why(workspace: Workspace) -> None:
+    # One that never came up is deployed again.
+    workspace.serving.failure = "Out of memory."
+    assert "Out of memory" in workspace.deploy(code=1)
     workspace.deploy()
+    assert workspace.serving.shares(PACKAGE) == {"1": 100}
     workspace.serving.failure = "Container creation failed: no module named 'sklearn'."
     screen = workspace.deploy("--version", "2", code=1)
     assert "could not be changed (Container creation failed: no module named 'sklearn')" in screen
@@ -132,17 +129,10 @@ def test_an_endpoint_that_fails_serves_on_and_says_why(workspace: Workspace) -> 
     assert workspace.serving.shares(PACKAGE) == {"1": 100}
 
 
-def test_an_endpoint_that_never_came_up_is_deployed_again(workspace: Workspace) -> None:
-    workspace.serving.failure = "Out of memory."
-    assert "Out of memory" in workspace.deploy(code=1)
-    workspace.deploy()
-    assert workspace.serving.shares(PACKAGE) == {"1": 100}
-
-
 def test_waiting_ends_and_what_has_begun_goes_on(workspace: Workspace) -> None:
     workspace.serving.looks = 5
-    workspace.option("  timeout: 1800", "  timeout: 1")
-    assert "is still IN_PROGRESS (NOT_READY) after 1 seconds" in workspace.deploy(code=1)
+    workspace.option("  timeout: 1800", "  timeout: 0.1")
+    assert "is still IN_PROGRESS (NOT_READY) after 0.1 seconds" in workspace.deploy(code=1)
     assert "is being changed: wait until that is over" in workspace.deploy(code=1)
 
 

@@ -58,7 +58,7 @@ def account(original: Deploying, tmp_path: Path) -> Iterator[Account]:
         yield Account(copy.project, copy.variables, cloud)
 
 
-def test_a_dry_run_says_the_calls_and_makes_none(account: Account) -> None:
+def test_a_dry_run_says_the_calls_and_the_champion_is_served_once(account: Account) -> None:
     screen = account.deploy("--dry-run")
     assert f"Create the endpoint '{ENDPOINT}': it serves version 1 of '{PACKAGE}'." in screen
     assert "get_deploy_client('sagemaker:/eu-west-1').create_deployment(name=" in screen
@@ -66,8 +66,7 @@ def test_a_dry_run_says_the_calls_and_makes_none(account: Account) -> None:
     assert account.aws.changes == []
     assert account.aws.client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 0
 
-
-def test_the_champion_is_served_once(account: Account) -> None:
+    account.aws.looks = 1
     proxy = {"http_proxy": f"http://ada:{SECRET}@proxy.example.com", "no_proxy": "127.0.0.1"}
     assert "Creating" in account.deploy(env=proxy)
     container = account.aws.served(ENDPOINT)
@@ -120,6 +119,10 @@ def test_what_mlflow_yml_says_of_the_endpoint_reaches_it(account: Account) -> No
     assert model["ExecutionRoleArn"] == ROLE
     assert model["VpcConfig"] == {"SecurityGroupIds": ["sg-1"], "Subnets": ["subnet-1"]}
     assert "nothing to do" in account.deploy()
+    # The endpoint of another model is left alone.
+    account.option(f"  name: {PACKAGE}\n  pipeline", "  name: other\n  pipeline")
+    assert "does not serve 'other': choose" in account.deploy("--rollback", code=1)
+    assert len(account.aws.changes) == 1
 
 
 def test_an_endpoint_that_never_comes_up_says_why_and_where_to_look(account: Account) -> None:
@@ -132,8 +135,8 @@ def test_an_endpoint_that_never_comes_up_says_why_and_where_to_look(account: Acc
 
 def test_waiting_ends_and_what_has_begun_goes_on(account: Account) -> None:
     account.aws.looks = 5
-    account.option("timeout: 1200", "timeout: 1")
-    assert "is still Creating after 1 seconds" in account.deploy(code=1)
+    account.option("timeout: 1200", "timeout: 0.1")
+    assert "is still Creating after 0.1 seconds" in account.deploy(code=1)
     assert "is Creating: wait until that is over" in account.deploy(code=1)
 
 
@@ -158,13 +161,6 @@ def test_what_is_refused_is_said_in_a_sentence(account: Account) -> None:
     nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
     assert "no credentials for AWS" in account.deploy(code=1, env=nobody)
     assert account.aws.changes == []
-
-
-def test_the_endpoint_of_another_model_is_left_alone(account: Account) -> None:
-    account.deploy()
-    account.option(f"  name: {PACKAGE}\n  pipeline", "  name: other\n  pipeline")
-    assert "does not serve 'other': choose" in account.deploy("--rollback", code=1)
-    assert len(account.aws.changes) == 1
 
 
 def test_the_container_answers_what_sagemaker_asks(

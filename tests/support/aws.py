@@ -34,7 +34,7 @@ class Aws:
     """
 
     url: str
-    looks: int = 1
+    looks: int = 0
     failure: str = ""
     changes: list[tuple[str, str]] = field(default_factory=list)
     _pending: dict[str, tuple[int, str]] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping
+from compileall import compile_dir
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,4 +43,5 @@ class Deploying:
 
 def deploying(template: Path, folder: Path, given: Mapping[str, str]) -> Deploying:
     """Render a project, for its commands to run by this process's own environment."""
-    return Deploying(Project(answers.render(template, folder, given), Path(sys.prefix)), {})
+    compile_dir(answers.render(template, folder, given) / "src", quiet=1)
+    return Deploying(Project(folder, Path(sys.prefix)), {})

@@ -36,13 +36,17 @@ LIBRARIES = [
     *("mlflow.store.tracking.sqlalchemy_workspace_store", "pyarrow.pandas_compat"),
     *("narwhals._pandas_like.dataframe", "pandera.typing.dask", "pandera.typing.pyspark"),
 ]
+# What a service's clients import: from the first command on that is given this variable.
+OF_SERVICES = {
+    "DATABRICKS_HOST": ["databricks.sdk", "mlflow.deployments.databricks"],
+    "AWS_ACCESS_KEY_ID": ["boto3.session", "mlflow.sagemaker"],
+    "AZURE_STORAGE_CONNECTION_STRING": ["azure.storage.blob"],
+}
 
 
 def main() -> None:
     sys.path.pop(0)  # The folder of this file.
-    for name in LIBRARIES:
-        with suppress(ImportError):
-            importlib.import_module(name)
+    load(LIBRARIES)
     warm_up()
     for line in sys.stdin:
         asked = json.loads(line)
@@ -50,6 +54,12 @@ def main() -> None:
             {"code": poll(asked["poll"])} if "poll" in asked else {"pid": start(asked["start"])}
         )
         print(json.dumps(answer), flush=True)
+
+
+def load(names: list[str]) -> None:
+    for name in names:
+        with suppress(ImportError):
+            importlib.import_module(name)
 
 
 def warm_up() -> None:
@@ -110,6 +120,8 @@ def poll(pid: int) -> int | None:
 
 
 def start(asked: dict[str, Any]) -> int:
+    for variable in OF_SERVICES.keys() & asked["env"].keys():
+        load(OF_SERVICES.pop(variable))
     if child := os.fork():
         return child
     os.setsid()

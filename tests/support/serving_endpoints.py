@@ -28,7 +28,7 @@ class ServingEndpoints:
 
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     changes: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-    looks: int = 1
+    looks: int = 0
     failure: str = ""
     refusal: tuple[int, dict[str, str]] | None = None
     _left: dict[str, int] = field(default_factory=dict)
