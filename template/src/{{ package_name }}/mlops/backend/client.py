@@ -202,8 +202,7 @@ def mlflow_elsewhere(uri: str) -> Iterator[None]:
         mlflow.tracing.disable()
         try:
             yield
-        finally:
-            mlflow.tracing.enable()
+        finally:  # This enables tracing, too; enabled before, it would make tables over there.
             mlflow.set_tracking_uri(uri)
 
 
