@@ -94,23 +94,24 @@ def draw() -> None:
 
 
 def remember_tables() -> None:
-    """Let MLflow's migrations of a database in memory, whose statements our runs use, run once."""
+    """Let MLflow's migrations of an empty SQLite database, which take seconds, run once."""
     from mlflow.store.db import utils
-    from sqlalchemy import Engine, StaticPool, create_engine
+    from sqlalchemy import Connection, Engine, StaticPool, create_engine, inspect
 
     def made(engine: Engine) -> None:
-        if engine.url.database:
+        if engine.dialect.name != "sqlite" or inspect(engine).get_table_names():
             migrate(engine)
         else:
-            memory(engine).executescript(statements)
+            with engine.connect() as connection:
+                driver(connection).executescript(statements)
 
-    def memory(engine: Engine) -> Any:
-        with engine.connect() as connection:
-            return connection.connection.driver_connection
+    def driver(connection: Connection) -> Any:
+        return connection.connection.driver_connection
 
     migrate = utils._initialize_tables
     migrate(engine := create_engine("sqlite://", poolclass=StaticPool))
-    statements = "\n".join(memory(engine).iterdump())
+    with engine.connect() as connection:
+        statements = "\n".join(driver(connection).iterdump())
     utils._initialize_tables = made
 
 
