@@ -50,7 +50,10 @@ class Moved:
 def furnished(
     trained: Trained, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, dict[str, str]]:
-    """The trained project as an update to a server's leaves it, with more in its database."""
+    """The trained project as an update to a server's leaves it, with more in its database.
+
+    Of its two models one is enough: their many files take most of a move's time.
+    """
     folder = tmp_path_factory.mktemp("laptop")
     project = Project(folder / "project", trained.project.environment)
     shutil.copytree(trained.project.folder, project.folder)
@@ -60,7 +63,14 @@ def furnished(
         project.folder / migration,
         dirs_exist_ok=True,
     )
-    return project, laptop.furnish(project.client, folder)
+    client = project.client
+    second = str(client.get_model_version(PACKAGE, "2").run_id)
+    outputs = client.get_run(second).outputs
+    client.delete_model_version(PACKAGE, "2")
+    client.delete_run(second)
+    for each in outputs.model_outputs if outputs else ():
+        client.delete_logged_model(each.model_id)
+    return project, laptop.furnish(client, folder)
 
 
 @pytest.fixture(scope="module")
@@ -95,14 +105,14 @@ def rows(folder: Path) -> dict[str, int]:
 
 
 def test_the_report_counts_what_was_compared(moved: Moved) -> None:
-    assert "2 experiments, 6 runs, " in moved.screen
+    assert "2 experiments, 5 runs, " in moved.screen
     assert "Not copied: 2 runs that have not ended." in moved.screen
     assert moved.screen.rstrip().endswith("All the same.")
 
 
 def test_runs_that_are_deleted_or_not_at_their_end_stay(moved: Moved) -> None:
     names = [run.info.run_name for run in moved.project.runs(moved.client)]
-    assert names.count("training") == 2
+    assert names.count("training") == 1
     assert not {"deleted", "still running", "child of one that runs"} & set(names)
 
 
@@ -174,10 +184,7 @@ def test_versions_keep_their_numbers_and_aliases(moved: Moved) -> None:
     registered = moved.client.get_registered_model("gapped")
     assert (registered.description, registered.tags) == ("Has lost a version.", {"owner": "eve"})
     of_package = moved.client.get_registered_model(PACKAGE).aliases
-    assert {name: int(number) for name, number in of_package.items()} == {
-        "champion": 1,
-        "challenger": 2,
-    }
+    assert {name: int(number) for name, number in of_package.items()} == {"champion": 1}
 
 
 def test_somebody_elses_champion_stays_and_is_told_of(moved: Moved) -> None:
@@ -217,15 +224,8 @@ def test_the_champion_that_has_moved_scores_a_batch(moved: Moved, tmp_path: Path
     assert set(after["model_run_id"]) == {champion.run_id} != set(before["model_run_id"])
 
 
-def test_moving_twice_changes_nothing(moved: Moved) -> None:
+def test_moving_twice_changes_nothing_and_finds_a_file_that_was_damaged(moved: Moved) -> None:
     before = rows(moved.folder)
-    screen = move(moved.project, moved.url)
-    assert "Copied" not in screen
-    assert screen.rstrip().endswith("All the same.")
-    assert rows(moved.folder) == before
-
-
-def test_a_file_that_was_damaged_on_the_way_is_found(moved: Moved) -> None:
     file = next(moved.folder.glob("artifacts/**/deep/er/weights.bin"))
     good = file.read_bytes()
     file.write_bytes(good[:-1] + b"?")
@@ -233,8 +233,11 @@ def test_a_file_that_was_damaged_on_the_way_is_found(moved: Moved) -> None:
         screen = move(moved.project, moved.url, code=1)
     finally:
         file.write_bytes(good)
+    assert screen.count("has another content") == 1
     assert "the file deep/er/weights.bin has another content" in screen
     assert "All the same." not in screen
+    assert "Copied" not in screen
+    assert rows(moved.folder) == before
 
 
 CALLS = (

@@ -19,7 +19,7 @@ from mlflow.entities import (
 
 EXPERIMENT = "by hand"
 SHARED = "shared_model"
-STEPS = 2500
+STEPS = 1100
 
 
 def furnish(client: MlflowClient, folder: Path) -> dict[str, str]:
