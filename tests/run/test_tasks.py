@@ -16,15 +16,30 @@ from mlflow import MlflowClient
 
 from tests.support.contents import contents, differences
 from tests.support.profiles import weekly
-from tests.support.project import PACKAGE, Project
+from tests.support.project import PACKAGE, Project, copy_of
 from tests.support.tiny import journals, said
 from tests.support.training import training
+
+# MLflow is away, and is not waited for.
+DEADLINE = "deadline: '${oc.env:DEADLINE,60}'"
+AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "DEADLINE": "0.1"}
 
 
 @pytest.fixture
 def trains(project: Project) -> Project:
     """A project whose training passes what it makes from task to task."""
     return training(project)
+
+
+@pytest.fixture(scope="module")
+def alone(
+    rendered: Project, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Project, dict[str, Any]]:
+    """The same, and what MLflow has of the run that one process has made there."""
+    project = training(copy_of(rendered, tmp_path_factory.mktemp("alone")))
+    project.kedro("run")
+    (run,) = project.runs()
+    return project, contents(project.client, run.info.run_id)
 
 
 def begin(project: Project, *options: str, **env: str) -> str:
@@ -61,6 +76,11 @@ def all_well(project: Project, run: str) -> None:
         node = task["command"].split(" ")[-1]
         screen = run_task(project, task, run)
         assert f"Joined MLflow run {run}: the part of {node} has finished" in screen
+
+
+def all_at_once(project: Project, run: str, *options: str) -> None:
+    """One task of all nodes."""
+    project.kedro("run", "--env", "tasks", *options, env={"MLFLOW_RUN_ID": run})
 
 
 def two_at_a_time(project: Project, run: str) -> None:
@@ -142,21 +162,20 @@ def another_run_at_the_same_time(project: Project, run: str) -> None:
     ],
 )
 def test_tasks_make_the_run_that_one_process_makes(
-    trains: Project, happens: Callable[[Project, str], None]
+    alone: tuple[Project, dict[str, Any]], happens: Callable[[Project, str], None]
 ) -> None:
-    trains.kedro("run")
-    (alone,) = trains.runs()
-    expected = contents(trains.client, alone.info.run_id)
-    run = begin(trains)
-    happens(trains, run)
-    assert f"MLflow run {run} has finished, registered {PACKAGE} version 2" in end(trains, run)
+    project, expected = alone
+    before = len(project.runs())
+    run = begin(project)
+    happens(project, run)
+    assert f"MLflow run {run} has finished, registered {PACKAGE} version" in end(project, run)
     if happens is two_at_a_time:  # What had been read before a model was made is a matter of time.
-        expected["models"] = contents(trains.client, run)["models"]
-    assert differences(contents(trains.client, run), expected) == []
+        expected = expected | {"models": contents(project.client, run)["models"]}
+    assert differences(contents(project.client, run), expected) == []
     # Once more, it changes nothing.
-    assert f"MLflow run {run} has finished" in end(trains, run)
-    assert differences(contents(trains.client, run), expected) == []
-    assert len(trains.runs()) == 2
+    assert f"MLflow run {run} has finished" in end(project, run)
+    assert differences(contents(project.client, run), expected) == []
+    assert len(project.runs()) == before + 1
 
 
 def test_a_run_that_tasks_have_not_finished_says_which_and_why(trains: Project) -> None:
@@ -180,8 +199,7 @@ def test_a_run_that_tasks_have_not_finished_says_which_and_why(trains: Project) 
     assert found.data.tags["kedro.failure"] == "node 'fit': ValueError: as told"
     # What had failed is run again, and the run is ended again.
     (trains.folder / "fail-fit").unlink()
-    for task in tasks(trains, "--params", "shift=2.5")[1:]:
-        run_task(trains, task, run)
+    all_at_once(trains, run, "--params", "shift=2.5", "--from-nodes", "fit,line,train")
     assert f"has finished, registered {PACKAGE} version 1 (champion)" in end(trains, run)
     found = trains.client.get_run(run)
     assert (found.info.status, found.data.tags["kedro.failure"]) == ("FINISHED", "")
@@ -209,9 +227,8 @@ def test_a_run_whose_tasks_run_again_registers_what_they_have_made_then(trains: 
     for number, mean in ((1, 2.5), (2, 7.5)):
         trains.write("data/patients.csv", f"x,y\n1.0,{mean - 1.5}\n2.0,{mean + 0.5}\n")
         run = begin(trains, "--key", "monthly")
-        all_well(trains, run)
+        all_at_once(trains, run)
         assert f"registered {PACKAGE} version {number}" in end(trains, run)
-        assert end(trains, run) == f"MLflow run {run} has finished."
         state = next(files_of_version(trains, number).rglob("state.json"))
         assert json.loads(state.read_text("utf-8")) == {"mean": mean}
     state = next(files_of_version(trains, 1).rglob("state.json"))
@@ -223,42 +240,38 @@ def files_of_version(project: Project, number: int) -> Path:
     return Path(uri.removeprefix("file://"))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["run", "begin", "--pipelines", "trainig"], "no pipeline 'trainig' (it has: "),
-        (["run", "begin", "--params", "shift"], "Invalid format of `params`"),
-        (["run", "end", "0" * 32], "is not in MLflow"),
-        (["run", "end"], "Give the run that `kedro mlflow run begin` has printed."),
-        (["run", "end", "--key", "none"], "was begun by the key 'none'"),
-        (["tasks", "--env", "base"], "give guesses, rows entries in conf/base/catalog.yml"),
-    ],
-)
-def test_what_cannot_be_is_said(trains: Project, arguments: list[str], message: str) -> None:
-    begun = not trains.runs()
-    assert begun
-    result = trains.kedro("mlflow", *arguments, code=2 if "shift" in arguments else 1)
-    assert message in said(result.stdout + result.stderr)
+def test_what_cannot_be_is_said(trains: Project) -> None:
+    for arguments, message in (
+        ("run begin --pipelines trainig", "no pipeline 'trainig' (it has: "),
+        ("run begin --params shift", "Invalid format of `params`"),
+        (f"run end {'0' * 32}", "is not in MLflow"),
+        ("run end", "Give the run that `kedro mlflow run begin` has printed."),
+        ("run end --key none", "was begun by the key 'none'"),
+        ("tasks --env base", "give guesses, rows entries in conf/base/catalog.yml"),
+    ):
+        code = 2 if "shift" in arguments else 1
+        result = trains.kedro("mlflow", *arguments.split(), code=code)
+        assert message in said(result.stdout + result.stderr)
     assert trains.runs() == []
     assert journals(trains) == []
 
 
 def test_what_does_not_arrive_fails_the_task(trains: Project) -> None:
+    trains.edit("conf/base/mlflow.yml", "model:\n", f"shipping: {{{DEADLINE}}}\nmodel:\n")
     run = begin(trains)
     prepare, *_ = tasks(trains)
-    away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-    text = run_task(trains, prepare, run, away, code=1)
+    text = run_task(trains, prepare, run, AWAY, code=1)
     assert "its tracking data have not arrived" in text
     assert len(journals(trains)) == 1
-    trains.edit("conf/base/mlflow.yml", "model:\n", "shipping: {on_undelivered: keep}\nmodel:\n")
-    run_task(trains, prepare, run, away)
+    trains.edit("conf/base/mlflow.yml", DEADLINE, f"{DEADLINE}, on_undelivered: keep")
+    run_task(trains, prepare, run, AWAY)
     assert len(journals(trains)) == 2
     # MLflow is back: one `kedro mlflow sync` delivers both tries.
     synced = trains.kedro("mlflow", "sync", "--env", "tasks").stdout
     assert synced.count(f"finished, delivered as run {run}") == 2
     screen = end(trains, run, "--wait", "0", code=1)
     assert "nothing has arrived of the nodes fit, line, train, guess, evaluate" in screen
-    result = trains.kedro("mlflow", "run", "begin", code=1, env=away)
+    result = trains.kedro("mlflow", "run", "begin", code=1, env=AWAY)
     assert "cannot be reached" in said(result.stderr)
 
 
@@ -283,8 +296,8 @@ def create_pipeline():
 
 def test_all_tasks_score_with_the_version_that_was_champion_at_the_begin(trains: Project) -> None:
     trains.write(f"src/{PACKAGE}/pipelines/inference/pipeline.py", SCORING)
-    for shift in ("0.5", "9.5"):
-        trains.kedro("run", "--params", f"shift={shift}")
+    trains.kedro("run")
+    trains.client.create_model_version(PACKAGE, "file:///nowhere")
     run = begin(trains, "--pipelines", "inference")
     clean, predict = tasks(trains, "--pipelines", "inference")
     run_task(trains, clean, run)
@@ -318,13 +331,14 @@ def test_a_mirror_has_one_run_of_all_tasks(trains: Project) -> None:
 
 def test_what_does_not_arrive_goes_to_a_store(trains: Project, tmp_path: Path) -> None:
     """The machine of a task goes with its disk; another one delivers what it has left."""
-    store = f"shipping: {{spill: 'file://{tmp_path}/store'}}\nmodel:\n"
+    store = f"shipping: {{spill: 'file://{tmp_path}/store', {DEADLINE}}}\nmodel:\n"
     trains.edit("conf/base/mlflow.yml", "model:\n", store)
     run = begin(trains)
-    for task in tasks(trains):
-        away = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}
-        text = run_task(trains, task, run, away if task["name"] in ("fit", "line") else {})
-        assert ("What did not arrive is in file://" in text) == (task["name"] in ("fit", "line"))
+    prepare, fit, *_ = tasks(trains)
+    run_task(trains, prepare, run)
+    for task in (fit, {"command": "kedro run --env tasks --from-nodes line,train,guess"}):
+        text = run_task(trains, task, run, AWAY)
+        assert "What did not arrive is in file://" in text
         assert journals(trains) == []
     assert len(list((tmp_path / "store").glob("*/*/run.json"))) == 2
     shutil.rmtree(trains.folder / ".kedro_mlflow")
@@ -358,7 +372,7 @@ def test_a_run_that_was_never_ended_is_ended_by_sync(trains: Project) -> None:
     hours = "shipping: {abandoned_after_hours: 1.0e-6}\nmodel:\n"
     trains.edit("conf/base/mlflow.yml", "model:\n", hours)
     done, run = begin(trains), begin(trains)
-    all_well(trains, done)
+    all_at_once(trains, done)
     here = trains.kedro("mlflow", "sync").stdout
     assert f"{run}: begun and never ended, `uv run kedro mlflow sync --env tasks` ends it" in here
     synced = said(trains.kedro("mlflow", "sync", "--env", "tasks").stdout)
