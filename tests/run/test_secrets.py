@@ -17,12 +17,13 @@ import yaml
 from tests.support.answers import REPOSITORY
 from tests.support.canary import leaky, traces
 from tests.support.forked_kedro import Forked
+from tests.support.little import little
 from tests.support.machine import free_port
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, answers_at, tracking_server
 from tests.support.proxy import Proxy, basic_auth, proxy_of
 
-PARAMS = ("--params", "db.password=CANARYCANARY-params,split.seed=7")
+PARAMS = ("--params", "db.password=CANARYCANARY-params,db.port=7")
 
 
 # Variables that say where something is, or its name: they stand in tags and links, user and
@@ -124,14 +125,18 @@ KEY = "-----BEGIN KEY-----\nCANARYCANARY-1/a+b\nCANARYCANARY-2/c+d\n-----END KEY
 @pytest.fixture
 def secretive(project: Project) -> Project:
     """A project with a node that logs in somewhere before all others, and what it needs for it."""
+    little(project)
     module = f"src/{PACKAGE}/pipelines/training/pipeline.py"
-    content = (project.folder / module).read_text(encoding="utf-8")
     imports = "".join(f"import {name}\n" for name in IMPORTS)
     imports += "from typing import Any\nfrom urllib.parse import quote\nimport yaml\n"
-    project.write(module, f"{imports}{content}{LOGIN}")
-    project.edit(
-        module, "        [\n", '        [node(login, "params:db", "logged_in", name="login"),\n'
-    )
+    project.write(module, f"{imports}{project.read(module)}{LOGIN}")
+    login = '        node(login, "params:db", "logged_in", name="login"),\n'
+    project.edit(module, "        node(fit,", f"{login}        node(fit,")
+    server = "${oc.env:MLFLOW_TRACKING_URI}"
+    project.edit("conf/base/mlflow.yml", "sqlite:///mlflow.db", server)
+    config = project.read("conf/base/mlflow.yml")
+    deadline = "shipping: {deadline: '${oc.env:DEADLINE,60}'}\n"
+    project.write("conf/base/mlflow.yml", f"{config}{deadline}")
     address = "postgresql://eve:CANARYCANARY/1@b#c@db/x"
     database = {"ssh_key": KEY, "signing_key": "CANARYCANARY", "tokens": ["CANARYCANARY-t/1"]}
     database |= {"primary_key": "id", "url": address, "jdbc": f"jdbc:x;password={KEY[20:32]};"}
@@ -241,10 +246,10 @@ def test_a_run_without_its_server_leaves_no_trace_of_a_secret(
 ) -> None:
     project = secretive
     write_dotenv(project, f"http://127.0.0.1:{free_port()}")
-    screen = run(project, "kedro", "run", *PARAMS)
+    screen = run(project, "kedro", "run", *PARAMS, DEADLINE="0.1")
     assert "kedro mlflow sync" in " ".join(screen.split())
     assert any((project.folder / ".kedro_mlflow" / "journal").iterdir())
-    screen += run(project, "kedro", "mlflow", "sync", code=1)
+    screen += run(project, "kedro", "mlflow", "sync", code=1, DEADLINE="0.1")
     write_dotenv(project, server.url)
     screen += run(project, "kedro", "mlflow", "sync")
     assert not leaky(screen)

@@ -15,38 +15,36 @@ from mlflow import MlflowClient
 from tests.support import issuer
 from tests.support.answers import REPOSITORY
 from tests.support.issuer import bearer, issued
+from tests.support.little import little
 from tests.support.machine import free_port
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, listening
 from tests.support.proxy import Proxy, proxy_of
+from tests.support.tiny import TWO_NODES, small
 
 ISSUER = Path(issuer.__file__)
 
 # Nodes that take seconds, together longer than a token is good for, and call MLflow themselves.
-REGISTRY = """
+NODES = """
 import os
 import time
 from functools import partial, update_wrapper
 
 from kedro.pipeline import Pipeline, node
 
-
 def measure(number):
     import mlflow
 
-    time.sleep(1.5)
+    time.sleep(0.8)
     mlflow.log_metric(f"own{number}", number)
     mlflow.log_metric(f"process{number}", os.getpid())
     return float(number)
-
 
 def make(number):
     function = update_wrapper(partial(measure, number), measure)
     return node(function, None, f"m{number}", name=f"n{number}")
 
-
-def register_pipelines():
-    return {"__default__": Pipeline([make(number) for number in range(6)])}
+PIPELINES = {"__default__": Pipeline([make(number) for number in range(6)])}
 """
 
 
@@ -70,15 +68,12 @@ def with_tokens(project: Project, front: Proxy, folder: Path, seconds: float) ->
     module = "mlops/backend/token_command.py"
     source = REPOSITORY / "template" / "src" / "{{ package_name }}" / module
     project.write(f"src/{PACKAGE}/{module}", source.read_text(encoding="utf-8"))
-    project.edit(
-        "conf/base/mlflow.yml",
-        "    type: null\n",
-        f"    type: {PACKAGE}.mlops.TokenCommand\n",
-    )
-    project.edit(
-        "conf/base/mlflow.yml", "init_kwargs: {} ", "init_kwargs: {command: '${oc.env:TOKENS}'} "
-    )
+    provider = f"  request_header_provider:\n    type: {PACKAGE}.mlops.TokenCommand\n"
+    server = f"${{oc.env:MLFLOW_TRACKING_URI}}\n{provider}"
+    server += "    init_kwargs: {command: '${oc.env:TOKENS}'}\n"
+    project.edit("conf/base/mlflow.yml", "sqlite:///mlflow.db\n", server)
     project.edit("conf/base/mlflow.yml", f"    name: {PACKAGE}\n", f"    name: {folder.name}\n")
+    (project.folder / "mlflow.db").unlink(missing_ok=True)
     return {
         "MLFLOW_TRACKING_URI": front.url,
         "TOKENS": f"{sys.executable} {ISSUER} {folder} {seconds}",
@@ -91,13 +86,8 @@ def with_tokens(project: Project, front: Proxy, folder: Path, seconds: float) ->
 def test_a_run_outlives_its_token_in_whatever_process_its_nodes_run(
     project: Project, server: str, front: Proxy, folder: Path, runner: str
 ) -> None:
-    variables = with_tokens(project, front, folder, seconds=6)
-    project.write(f"src/{PACKAGE}/pipeline_registry.py", REGISTRY)
-    project.edit("conf/base/mlflow.yml", "on_unreachable: offline", "on_unreachable: fail")
-    content = (project.folder / "conf/base/mlflow.yml").read_text(encoding="utf-8")
-    start, _, rest = content.partition("\nmodel:")
-    rest = rest[rest.index("\nmirrors:") :]
-    project.write("conf/base/mlflow.yml", f"{start}\nmodel: null\n{rest}")
+    small(project, NODES, "shipping: {on_unreachable: fail}\n")
+    variables = with_tokens(project, front, folder, seconds=4)
     if runner != "SequentialRunner":
         variables["KEDRO_MP_CONTEXT"] = runner
     name = runner if runner == "SequentialRunner" else "ParallelRunner"
@@ -121,16 +111,20 @@ def test_a_run_outlives_its_token_in_whatever_process_its_nodes_run(
 def test_the_other_commands_bring_a_token_too(
     project: Project, server: str, front: Proxy, folder: Path
 ) -> None:
-    variables = with_tokens(project, front, folder, seconds=60)
-    away = variables | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}
-    project.kedro("run", env=away)
+    variables = with_tokens(little(project), front, folder, seconds=60)
+    config = project.read("conf/base/mlflow.yml")
+    project.write(
+        "conf/base/mlflow.yml", f"{config}shipping: {{deadline: '${{oc.env:DEADLINE,60}}'}}\n"
+    )
+    away = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}", "DEADLINE": "0.1"}
+    project.kedro("run", env=variables | away)
     assert "finished, delivered" in project.kedro("mlflow", "sync", env=variables).stdout
     project.kedro("run", "--pipelines", "inference", env=variables)
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     serve = ("kedro", "mlflow", "serve", "--port", str(port))
     with listening(project, *serve, url=f"{url}/ping", env=variables):
-        rows = (project.folder / "data/05_model_input/instances.csv").read_bytes()
+        rows = (project.folder / "data/instances.csv").read_bytes()
         request = urllib.request.Request(
             f"{url}/invocations", rows, {"Content-Type": "text/csv"}, method="POST"
         )
@@ -141,7 +135,7 @@ def test_the_other_commands_bring_a_token_too(
 def test_a_token_command_that_fails_is_told_of_in_a_line_and_the_run_is_kept(
     project: Project, front: Proxy, folder: Path
 ) -> None:
-    variables = with_tokens(project, front, folder, seconds=60)
+    variables = with_tokens(small(project, TWO_NODES), front, folder, seconds=60)
     variables["TOKENS"] = f"{sys.executable} -c \"print('CANARY'); exit(1)\""
     result = project.kedro("run", env=variables)
     screen = " ".join((result.stdout + result.stderr).split())
