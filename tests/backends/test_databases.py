@@ -12,6 +12,7 @@ from tests.support import answers
 from tests.support.databases import Database, PostgreSQL
 from tests.support.machine import free_port
 from tests.support.processes import wait_until
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.stores import Store
 from tests.support.tiny import FIGURE, SLOW, journals, refused, runs, said, tiny
@@ -23,6 +24,11 @@ def database(request: pytest.FixtureRequest) -> Database:
     found: Database = request.getfixturevalue(request.param)
     found.create("fresh")
     return found
+
+
+one_each_commit = pytest.mark.parametrize(
+    "database", ["postgresql", pytest.param("mariadb", marks=weekly)], indirect=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +61,7 @@ def test_the_first_run_makes_the_tables_and_every_value_is_there(
     assert not journals(project)
 
 
+@one_each_commit
 def test_first_runs_at_once_make_the_tables_once(database: Database, project: Project) -> None:
     uri = database.create("at_once")
     tiny(project, "at_once")
@@ -69,6 +76,7 @@ def test_first_runs_at_once_make_the_tables_once(database: Database, project: Pr
     assert not journals(project)
 
 
+@one_each_commit
 def test_a_wrong_password_costs_a_line_and_nothing_else(
     database: Database, project: Project
 ) -> None:

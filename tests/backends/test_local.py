@@ -9,12 +9,16 @@ from mlflow import MlflowClient
 
 from tests.support import answers
 from tests.support.databases import Database
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.stores import Store
 from tests.support.tiny import said
 
 # What is answered, and the fixtures that run it.
-CHOICES = [("postgresql", "s3", "postgresql"), ("mysql", "azure", "mariadb")]
+CHOICES = [
+    ("postgresql", "s3", "postgresql"),
+    pytest.param("mysql", "azure", "mariadb", marks=weekly),
+]
 
 
 @pytest.mark.parametrize(("backend", "artifacts", "server"), CHOICES)

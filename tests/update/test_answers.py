@@ -30,12 +30,12 @@ CHANGES += [
 
 
 def together(changes: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """One choice of each question, four answers or so at once."""
+    """One choice of each question, eight answers or so at once."""
     found: list[dict[str, str]] = []
     for change in changes:
         if any(change.keys() <= earlier.keys() for earlier in found):
             continue
-        if found and len(found[-1]) < 4 and answers.coherent(both := found[-1] | change) == both:
+        if found and len(found[-1]) < 8 and answers.coherent(both := found[-1] | change) == both:
             found[-1] = both
         else:
             found.append(dict(change))

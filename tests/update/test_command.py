@@ -46,6 +46,7 @@ def test_a_refused_answer_is_one_sentence(older: Project) -> None:
     assert status(older) == ""
 
 
+@weekly
 def test_an_answer_that_is_needed_as_well_is_named_where_nobody_can_be_asked(
     older: Project,
 ) -> None:
@@ -103,20 +104,7 @@ def test_the_doctor_tells_of_a_newer_version_if_it_can_find_out(older: Project) 
     assert "template" not in findings()
 
 
-# --- for CI ---
-
-
-def test_a_merge_request_names_conflicts_and_has_the_changelog(
-    older: Project, tmp_path: Path
-) -> None:
-    conflict(older.folder)
-    request = tmp_path / "request.md"
-    update(older, "--request", str(request))
-    title, _, text = request.read_text("utf-8").partition("\n\n")
-    assert title == f"Update from {versions.WORKING_TREE} to {versions.NEXT} of the template"
-    assert "- `conf/base/mlflow.yml`" in text
-    assert f"- What {versions.NEXT} changes." in text
-    assert f"- What {versions.WORKING_TREE} changes." not in text
+# --- another address, and another template in its place ---
 
 
 def test_a_template_that_has_moved_is_an_error_that_names_the_way_there(
@@ -145,9 +133,6 @@ def test_a_template_that_has_moved_is_an_error_that_names_the_way_there(
     assert f"_src_path: {tmp_path / 'moved'}\n" in older.read(".copier-answers.yml")
 
 
-# --- another template in its place ---
-
-
 def test_another_template_is_refused_unless_its_name_is_given(
     older: Project, published: Path, tmp_path: Path
 ) -> None:
@@ -167,6 +152,3 @@ def test_another_template_is_refused_unless_its_name_is_given(
     versions.publish(other, "v1000.0.0")
     said = update(older, "--template", str(other), code=1).stderr
     assert "has _tasks in its copier.yml" in said
-    answers.git(other, "tag", "--delete", "v1000.0.0")
-    update(older, "--template", str(other))
-    assert versions.MARK in (older.folder / "pyproject.toml").read_text("utf-8")

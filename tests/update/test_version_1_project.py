@@ -17,7 +17,6 @@ from tests.support import answers, versions
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.serving import serving
-from tests.support.updates import ALONE
 
 SOURCE = f"src/{PACKAGE}"
 PREDICTIONS = "data/07_model_output/predictions.csv"
@@ -71,12 +70,15 @@ class Lived(Project):
 
 
 @pytest.fixture(scope="module")
-def lived(published: Path, rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Lived:
+def lived(
+    published: Path,
+    rendered: Project,
+    kept_templates: None,
+    nobodys_machine: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Lived:
     folder = tmp_path_factory.mktemp("first") / "project"
-    template = folder.with_name("template")
-    answers.git(folder.parent, "clone", "--quiet", str(published), template.name)
-    answers.git(template, "tag", "--delete", versions.NEXT)
-    versions.start(template, folder, "v1.0.0")
+    versions.start(published, folder, "v1.0.0")
     project = Project(folder, rendered.environment)
     edit(project)
     versions.commit(folder)
@@ -87,7 +89,7 @@ def lived(published: Path, rendered: Project, tmp_path_factory: pytest.TempPathF
     project.kedro("run", "--env", "away", "--params", "split.test_fraction=0.25")
     assert len(project.runs()) == 2
 
-    project.kedro("mlflow", "update", code=3, env=ALONE)
+    versions.update(folder, versions.WORKING_TREE)
     for path in ("settings.py", "cli.py"):
         answers.git(folder, "checkout", "--ours", f"{SOURCE}/{path}")
     versions.commit(folder)

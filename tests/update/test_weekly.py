@@ -164,6 +164,7 @@ def test_a_newer_version_becomes_one_pull_request_with_its_conflicts_and_changel
     assert call[2:6] == ["--head", BRANCH, "--title", TITLE]
     assert "- `conf/base/mlflow.yml`" in call[-1]
     assert f"- What {versions.NEXT} changes." in call[-1]
+    assert f"- What {versions.WORKING_TREE} changes." not in call[-1]
     assert "<<<<<<< before updating" in github.file(BRANCH, "conf/base/mlflow.yml")
     assert versions.MARK in github.file(BRANCH, "pyproject.toml")
     assert github.file("main", "conf/base/mlflow.yml") == main
