@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.support import answers, tables
+from tests.support import answers, forks, tables
 from tests.support.answers import Render
 from tests.support.guarded import GuardedServer, guarded_server
 from tests.support.project import (
@@ -44,6 +44,7 @@ pytest_plugins = [
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+forks.wait_for_no_disk()
 
 # Where it is set, a run fails whose tracking data do not arrive.
 os.environ.pop("CI", None)
@@ -131,9 +132,9 @@ def scored(trained: Trained) -> list[float]:
 
 
 @pytest.fixture(scope="session")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+def guarded(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
     """One tracking server that asks who you are, for all tests."""
-    with guarded_server(tmp_path_factory.mktemp("guarded")) as server:
+    with guarded_server(rendered, tmp_path_factory.mktemp("guarded")) as server:
         yield server
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +92,8 @@ class GuardedServer:
 
 
 @contextmanager
-def guarded_server(folder: Path) -> Iterator[GuardedServer]:
-    """Run it in a folder of its own, from these tests' environment: the project's has no users."""
+def guarded_server(rendered: Project, folder: Path) -> Iterator[GuardedServer]:
+    """Run it in a folder of its own, with what a project's environment lacks for users."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     files = folder / "artifacts"
@@ -103,8 +103,13 @@ def guarded_server(folder: Path) -> Iterator[GuardedServer]:
         f"database_uri = sqlite:///{folder}/users.db\nauth_cache_ttl_seconds = 600\n"
         "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n"
     )
+    for name in ("flask_wtf", "wtforms"):
+        spec = find_spec(name)
+        assert spec
+        assert spec.origin
+        (folder / name).symlink_to(Path(spec.origin).parent)
     with listening(
-        Project(folder, Path(sys.prefix)),
+        Project(folder, rendered.environment),
         *("mlflow", "server", "--app-name", "basic-auth", "--port", str(port), "--workers", "1"),
         *("--backend-store-uri", f"sqlite:///{folder}/server.db"),
         *("--artifacts-destination", str(files)),
@@ -115,6 +120,8 @@ def guarded_server(folder: Path) -> Iterator[GuardedServer]:
             "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
             "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
             "MLFLOW_FLASK_SERVER_SECRET_KEY": "CANARY-secret-key",
+            "PYTHONPATH": str(folder),
         },
+        forked=True,
     ):
         yield GuardedServer(url, files)
