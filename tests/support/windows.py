@@ -88,3 +88,4 @@ def become() -> None:
 def pytest_configure() -> None:
     """Become Windows before the tests are collected."""
     become()
+    every_room()

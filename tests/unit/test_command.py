@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from kedro.framework.cli.project import run as kedro_run
 from kedro.runner import SequentialRunner, ThreadRunner
 
+from tests.support.profiles import examples
 from tests.support.rooms import Rooms
 from tests.support.run_params import NOTHING
 
@@ -139,7 +140,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(100, weekly=1000))
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
 def test_any_value_comes_back_as_itself_or_is_named(mlops: Rooms, values: dict[str, Any]) -> None:
     text = command(mlops, runtime_params=values)

@@ -18,9 +18,12 @@ PLUGIN = "tests.support.windows"
 NOT_HERE = "not test_a_worker_has_died and not test_a_worker_that_dies"
 
 
-def run(*arguments: str) -> None:
+def test_every_module_imports_and_unit_tests_pass_where_windows_lacks_posix() -> None:
+    folder = "tests/unit"
+    chosen = [folder] if IS_WEEKLY else [f"{folder}/test_{name}.py" for name in UNITS.split()]
+    options = ["-q", "-p", PLUGIN, "-p", "no:cacheprovider", f"--ignore={__file__}", "-k", NOT_HERE]
     result = subprocess.run(
-        [sys.executable, *arguments],
+        [sys.executable, "-m", "pytest", *options, *chosen],
         check=False,
         cwd=REPOSITORY,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
@@ -28,31 +31,3 @@ def run(*arguments: str) -> None:
         text=True,
     )
     assert result.returncode == 0, (result.stdout + result.stderr)[-3000:]
-
-
-def test_every_module_imports_and_locks_where_windows_lacks_posix() -> None:
-    run(
-        "-c",
-        f"from pathlib import Path; from {PLUGIN} import become; become()\n"
-        "from tests.support.rooms import every_room, room\n"
-        "every_room()\n"
-        "lock = room('disk').FileLock(Path('no-such-folder/lock'))\n",
-    )
-
-
-def test_unit_tests_pass_where_windows_lacks_posix() -> None:
-    folder = "tests/unit"
-    chosen = [folder] if IS_WEEKLY else [f"{folder}/test_{name}.py" for name in UNITS.split()]
-    run(
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        PLUGIN,
-        "-p",
-        "no:cacheprovider",
-        f"--ignore={__file__}",
-        "-k",
-        NOT_HERE,
-        *chosen,
-    )

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from tests.support.answers import REPOSITORY
+from tests.support.profiles import examples
 from tests.support.rooms import room
 
 reference = room("monitoring.reference")
@@ -42,7 +43,7 @@ TEXTS = st.lists(st.sampled_from(["a", "b", "c", None, *"defghij"]), max_size=12
 @example([float(number) for number in range(100)])  # Short numbers, each of one row.
 @example([*map(float, range(60)), *[math.inf, -math.inf] * 60])
 @example([number * 1e306 for number in range(-90, 90)])  # No float holds how far they are apart.
-@settings(max_examples=200)
+@settings(max_examples=examples(50, weekly=500))
 def test_no_number_of_few_rows_and_no_small_bucket_is_in_it(values: list[float]) -> None:
     column = pd.Series(values, dtype=float)
     found = reference.distribution_of(column, "double")

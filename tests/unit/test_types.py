@@ -487,7 +487,7 @@ def cases(draw: st.DrawFn) -> tuple[pa.DataFrameSchema, pd.DataFrame]:
     return pa.DataFrameSchema(columns, strict=strict), pd.DataFrame(arrays)
 
 
-@settings(max_examples=examples(60, weekly=1500), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25, weekly=1500), suppress_health_check=list(HealthCheck))
 @given(case=cases())
 def test_a_table_is_accepted_as_pandera_accepts_it(
     tables: ModuleType, case: tuple[pa.DataFrameSchema, pd.DataFrame]
@@ -505,7 +505,7 @@ def test_a_table_is_accepted_as_pandera_accepts_it(
         pd.testing.assert_frame_equal(found, expected)
 
 
-@settings(max_examples=examples(40, weekly=1000), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(15, weekly=1000), suppress_health_check=list(HealthCheck))
 @given(case=cases(), how=st.sampled_from(["object", "convert_dtypes", "shuffled"]))
 def test_what_is_known_here_changes_no_verdict_of_panderas(
     tables: ModuleType, case: tuple[pa.DataFrameSchema, pd.DataFrame], how: str

@@ -128,7 +128,7 @@ def test_row_by_row_the_rules_hold_where_pandera_finds_nothing(
     assert broken == {row for row, pair in enumerate(pairs) if not holds(pair)}
 
 
-@settings(max_examples=examples(50, weekly=500), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(20, weekly=500), suppress_health_check=[HealthCheck.too_slow])
 @given(table=tables())
 def test_what_pandera_says_of_any_table_is_what_is_said(
     validation: ModuleType, table: pd.DataFrame
