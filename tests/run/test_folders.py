@@ -13,10 +13,13 @@ from mlflow import MlflowClient
 
 from tests.support import rooms
 from tests.support.little import CONFIG, INFERENCE, little, predicted
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, copy_of
 from tests.support.serving import serving
 
 EXPECTED = ["12.0", "22.0"]
+# One that has what all names but those of quotes have, and one of a length and a quote.
+EACH = {"nearly all": "it's  Übung 😀 50%20off a#%25?b&c=d ", "long quotes": f'"{"x" * 199}'}
 NAMES = {
     "spaces": "my  project ",
     "URI": "50%20off a#%25?b&c=d",
@@ -49,7 +52,13 @@ def scores(project: Project) -> list[str]:
     return [row.partition(",")[0] for row in predicted(project)]
 
 
-@pytest.mark.parametrize("name", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, id=kind) for kind, name in EACH.items()),
+        *(pytest.param(name, id=kind, marks=weekly) for kind, name in NAMES.items()),
+    ],
+)
 def test_a_project_trains_and_scores_in_a_folder_of_any_name(
     rendered: Project, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:

@@ -96,7 +96,7 @@ def test_a_run_ends_though_the_server_hangs_whatever_it_was_asked(
     slow: Project, proxy: Proxy, server: str, experiment: str, call: str
 ) -> None:
     proxy.hang_at = call
-    variables = {"MLFLOW_TRACKING_URI": proxy.url, "MLFLOW_HTTP_REQUEST_TIMEOUT": "3"}
+    variables = {"MLFLOW_TRACKING_URI": proxy.url, "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
     screen = screen_of(slow.fork("kedro", "run", env=variables))
     assert proxy.hanging
     assert screen.count("did not take the whole run (it does not answer)") == 1

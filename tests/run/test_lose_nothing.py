@@ -6,10 +6,10 @@ import random
 import time
 from functools import partial
 
-import pytest
 from mlflow import MlflowClient
 
 from tests.support.machine import free_port
+from tests.support.profiles import examples
 from tests.support.project import Project, call_it
 from tests.support.proxy import Proxy, kill_before
 from tests.support.slow import (
@@ -20,6 +20,7 @@ from tests.support.slow import (
     runs,
     wait_for_calls,
 )
+from tests.support.training import training
 
 
 def test_a_server_that_is_away_gets_the_run_later_as_it_would_have_looked(
@@ -55,17 +56,16 @@ def test_a_run_that_must_be_tracked_stops_at_once_when_the_server_is_away(slow: 
     assert not journals(slow)
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_that_refuses_for_a_while_gets_everything(
-    slow: Project, proxy: Proxy, server: str, experiment: str, status: int
+    slow: Project, proxy: Proxy, server: str, experiment: str
 ) -> None:
     process = slow.fork("kedro", "run", env={"MLFLOW_TRACKING_URI": proxy.url})
     wait_for_calls(proxy, 4)
-    proxy.answer = status
-    time.sleep(1.5)
-    proxy.answer = None
+    statuses = [503, 500, 429]
+    proxy.guard = lambda _: statuses.pop() if statuses else None
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
+    assert not statuses
     (run,) = runs(server, experiment)
     assert measured(run) == expected()
     assert run.info.status == "FINISHED"
@@ -90,7 +90,7 @@ def test_a_killed_process_loses_nothing_that_was_captured(
     variables = {"MLFLOW_TRACKING_URI": server}
     chance = random.Random(7)
     captured: dict[str, set[str]] = {}
-    for _ in range(6):
+    for _ in range(examples(3, 6)):
         known = set(journals(slow))
         process = slow.fork("kedro", "run", env=variables)
         deadline = time.monotonic() + 60
@@ -144,11 +144,9 @@ def test_a_journal_that_cannot_be_written_costs_the_tracking_and_not_the_run(
 def test_a_model_whose_registration_was_cut_off_has_one_version(
     project: Project, proxy: Proxy, server: str
 ) -> None:
-    project.edit(
-        "conf/base/mlflow.yml", "  name: diabetes_progression\n  pipe", "  name: cut\n  pipe"
-    )
+    call_it(training(project), "cut")
     proxy.cut = {"registered-models/create", "model-versions/create", "logged-models"}
-    project.kedro("run", env={"MLFLOW_TRACKING_URI": proxy.url})
+    project.kedro("run", "--pipelines", "training", env={"MLFLOW_TRACKING_URI": proxy.url})
     assert not proxy.cut
     client = MlflowClient(server)
     assert len(client.search_model_versions("name = 'cut'")) == 1
@@ -163,9 +161,9 @@ def test_a_model_whose_registration_was_cut_off_has_one_version(
 def test_a_run_that_is_killed_between_two_calls_has_its_models_and_versions_once(
     project: Project, proxy: Proxy, server: str
 ) -> None:
-    call_it(project, "x")
+    call_it(training(project), "x")
     client, proxied = MlflowClient(server), {"MLFLOW_TRACKING_URI": proxy.url}
-    start = partial(project.fork, "kedro", "run", env=proxied)
+    start = partial(project.fork, "kedro", "run", "--pipelines", "training", env=proxied)
     for call in (
         "PATCH /api/2.0/mlflow/logged-models/",
         "POST /api/2.0/mlflow/model-versions/create",
@@ -182,6 +180,6 @@ def test_a_run_that_is_killed_between_two_calls_has_its_models_and_versions_once
         assert outputs is not None
         assert {each.model_id for each in outputs.model_outputs} == {m.model_id for m in models}
         versions = client.search_model_versions(f"run_id = '{run_id}'")
-        assert len(versions) == len([model for model in models if model.name != "regressor"]) <= 1
+        assert len(versions) == len([model for model in models if model.name != "line"]) <= 1
     assert not (project.folder / ".kedro_mlflow/refused").exists()
     assert not journals(project)

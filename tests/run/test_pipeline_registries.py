@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.little import little, predicted
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.tiny import said
 
@@ -74,7 +75,16 @@ def asked(project: Project) -> int:
     return times
 
 
-@pytest.mark.parametrize("kind", REGISTRIES)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("a dictionary", "as Kedro's template has it"),
+        *(
+            pytest.param(kind, marks=weekly)
+            for kind in ("find_pipelines", "imported when it is asked")
+        ),
+    ],
+)
 def test_it_is_asked_once_a_run_and_the_model_is_packaged_scored_and_loaded_elsewhere(
     kind: str, project: Project, tmp_path: Path
 ) -> None:

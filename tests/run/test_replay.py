@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from textwrap import dedent
 
 import pytest
 
@@ -82,24 +81,27 @@ def command_of_last_run(project: Project) -> str:
     return project.runs()[0].data.tags["kedro.command"]
 
 
-@pytest.mark.parametrize("how", ["command", "program"])
-def test_a_run_is_repeated_by_its_command(replayed: Project, how: str) -> None:
+def test_a_run_is_repeated_by_its_command(replayed: Project) -> None:
     version = first_version(replayed)
-    if how == "command":
-        arguments = ["--pipelines", "read", "--load-versions", f"versioned:{version}"]
-        replayed.kedro("run", *arguments, "--env", "other", "--params", "rows=7,text='a b'")
-    else:
-        source = SESSION + dedent(RUN_AS_A_PROGRAM.format(values=VALUES, version=version))
-        replayed.script(source)
-    command = command_of_last_run(replayed)
+    arguments = ["--pipelines", "read", "--load-versions", f"versioned:{version}"]
+    replayed.kedro("run", *arguments, "--env", "other", "--params", "rows=7,text='a b'")
+    seen, _ = seen_again(replayed)
+    assert "('text', " in seen
+    replayed.script(SESSION + RUN_AS_A_PROGRAM.format(values=VALUES, version=version))
+    seen, command = seen_again(replayed)
+    for name, value in VALUES.items():
+        assert repr((name, value)) in seen
+    assert "--runner ThreadRunner" in command
+
+
+def seen_again(project: Project) -> tuple[str, str]:
+    """What the last run has read, and read again by its command."""
+    command = command_of_last_run(project)
     assert "# cannot" not in command
-    replayed.kedro(*shlex.split(command)[1:])
-    assert command_of_last_run(replayed) == command
-    first, second = (replayed.folder / "seen").read_text("utf-8").splitlines()
+    project.kedro(*shlex.split(command)[1:])
+    assert command_of_last_run(project) == command
+    first, second = (project.folder / "seen").read_text("utf-8").splitlines()[-2:]
     assert first == second
     assert first.startswith("10 ")
     assert "('other', 1)" in first
-    if how == "program":
-        for name, value in VALUES.items():
-            assert repr((name, value)) in first
-        assert "--runner ThreadRunner" in command
+    return first, command

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from tests.support.little import CONFIG, little, predicted
 from tests.support.machine import free_port
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, copy_of, listening
 from tests.support.shared import shared
 from tests.support.tiny import SESSION, runs
@@ -90,7 +91,15 @@ def placed(
         path.unlink()
 
 
-@pytest.mark.parametrize("placed", PLACES, indirect=True)
+@pytest.mark.parametrize(
+    "placed",
+    [
+        "a Kedro environment",
+        "a server, a database for models",
+        *(pytest.param(name, marks=weekly) for name in ("a server", "a registry of its own")),
+    ],
+    indirect=True,
+)
 def test_all_commands_and_runs_find_the_model_there(placed: Placed) -> None:
     project, client, name, env = placed.project, placed.client, placed.name, placed.env
     for command in (

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from mlflow.entities import Run
 
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, Trained
 
 
@@ -70,14 +72,30 @@ def evaluation(run: Run) -> dict[str, float]:
     }
 
 
-def test_a_run_says_at_a_glance_what_it_is_and_how_it_went(project: Project) -> None:
-    project.kedro("run", "--params", "model.alpha=10")
+def test_a_run_from_anywhere_lies_in_the_project_and_says_at_a_glance_how_it_went(
+    project: Project,
+) -> None:
+    given = "model.alpha=10,api_key=CANARY-1,db.password=CANARY-2"
+    elsewhere = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
+    project.kedro("run", "--params", given, env=elsewhere, cwd="data")
     (run,) = project.runs()
+    assert project.client.get_model_version_by_alias(PACKAGE, "champion").run_id == run.info.run_id
+    assert not (project.folder / "data" / "mlflow.db").exists()
+    assert str(run.info.artifact_uri).startswith((project.folder / "mlartifacts").as_uri())
+    assert not (project.folder / "mlruns").exists()
+    assert not any((project.folder / ".kedro_mlflow" / "journal").iterdir())
+    # Secrets in runtime parameters are masked.
+    for path in project.folder.rglob("*"):
+        if path.is_file():
+            assert b"CANARY" not in path.read_bytes(), path
     assert run.info.run_name == "training alpha=10"
     note = run.data.tags["mlflow.note.content"]
     assert note.startswith("**Finished** after ")
     assert f"Registered {PACKAGE} version 1." in note
-    assert note.endswith("`kedro run --params model.alpha=10`")
+    command = " ".join(run.data.tags["kedro.command"].split())
+    assert note.endswith(f"`{command}`")
+    shown = "'model.alpha=10,api_key=********,db.password=********'"
+    assert command.startswith(f"kedro run --params {shown}")
     names = list(run.data.metrics)
     times = [name for name in names if name.startswith("node_seconds/")]
     assert len(times) == 9
@@ -105,27 +123,16 @@ def test_the_page_opens_in_the_view_for_model_training(trained: Trained) -> None
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
 
 
-def test_everything_lies_in_the_project_wherever_kedro_is_started(project: Project) -> None:
-    elsewhere = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db"}
-    Project(project.folder / "data", project.environment).kedro("run", env=elsewhere)
+@pytest.mark.parametrize("runner", ["ParallelRunner", pytest.param("ThreadRunner", marks=weekly)])
+def test_a_run_with_threads_or_processes_keeps_the_same(
+    project: Project, trained: Trained, runner: str
+) -> None:
+    project.kedro("run", "--runner", runner)
     (run,) = project.runs()
-    assert project.client.get_model_version_by_alias(PACKAGE, "champion").run_id == run.info.run_id
-    assert not (project.folder / "data" / "mlflow.db").exists()
-    assert str(run.info.artifact_uri).startswith((project.folder / "mlartifacts").as_uri())
-    assert not (project.folder / "mlruns").exists()
-    assert not any((project.folder / ".kedro_mlflow" / "journal").iterdir())
-
-
-def test_a_run_with_threads_or_processes_keeps_the_same(project: Project) -> None:
-    project.kedro("run", "--runner", "ThreadRunner")
-    project.kedro("run", "--runner", "ParallelRunner")
-    processes, threads = project.runs()
-    assert evaluation(threads) == evaluation(processes)
-    assert evaluation(threads)
-    for run in (threads, processes):
-        assert len(project.client.list_artifacts(run.info.run_id, "figures")) == 2
-        assert run.outputs is not None
-        assert len(run.outputs.model_outputs) == 2
+    assert evaluation(run) == evaluation(trained.project.runs()[-1])
+    assert len(project.client.list_artifacts(run.info.run_id, "figures")) == 2
+    assert run.outputs is not None
+    assert len(run.outputs.model_outputs) == 2
 
 
 def test_a_pipeline_that_is_left_out_leaves_no_trace(project: Project) -> None:
@@ -134,16 +141,6 @@ def test_a_pipeline_that_is_left_out_leaves_no_trace(project: Project) -> None:
     assert "MLflow" not in screen
     assert not (project.folder / "mlflow.db").exists()
     assert not (project.folder / ".kedro_mlflow").exists()
-
-
-def test_secrets_in_runtime_parameters_are_masked(project: Project) -> None:
-    project.kedro("run", "--params", "api_key=CANARY-1,split.seed=7,db.password=CANARY-2")
-    (run,) = project.runs()
-    assert run.data.params["split.seed"] == "7"
-    assert "api_key=********" in run.data.tags["kedro.command"]
-    for path in project.folder.rglob("*"):
-        if path.is_file():
-            assert b"CANARY" not in path.read_bytes(), path
 
 
 def test_a_failed_node_fails_the_run_and_shows_its_own_error(project: Project) -> None:

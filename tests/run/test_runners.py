@@ -50,6 +50,9 @@ def run_with_hooks(node, catalog, is_async, run_id):
 def run_task(node, catalog, is_async, run_id):
     Task(node, catalog, is_async, _create_hook_manager(), run_id).execute()
 
+def run_half(node, *others):
+    (run_with_hooks if node.name == "first" else call_function)(node, *others)
+
 def call_function(node, catalog, is_async, run_id):
     for name, value in node.run({name: catalog.load(name) for name in node.inputs}).items():
         catalog.save(name, value)
@@ -72,8 +75,8 @@ class JoblibRunner(AbstractRunner):
 class TaskRunner(JoblibRunner):
     run_node = staticmethod(run_task)
 
-class FunctionRunner(JoblibRunner):
-    run_node = staticmethod(call_function)
+class HalfRunner(JoblibRunner):
+    run_node = staticmethod(run_half)
 """
 KILL = """import os
 
@@ -92,7 +95,8 @@ def elsewhere(project: Project) -> Project:
     return made
 
 
-@pytest.mark.parametrize("runner", ["JoblibRunner", pytest.param("TaskRunner", marks=weekly)])
+@weekly
+@pytest.mark.parametrize("runner", ["JoblibRunner", "TaskRunner"])
 def test_workers_that_were_there_before_capture_what_they_run(
     elsewhere: Project, runner: str
 ) -> None:
@@ -107,13 +111,20 @@ def test_workers_that_were_there_before_capture_what_they_run(
     assert "kedro.missing_nodes" not in run.data.tags
 
 
-def test_nodes_that_ran_without_hooks_are_named(elsewhere: Project) -> None:
-    result = elsewhere.forked("kedro", "run", "--runner", f"{PACKAGE}.runners.FunctionRunner")
+def test_nodes_are_captured_there_and_those_that_ran_without_hooks_are_named(
+    elsewhere: Project,
+) -> None:
+    result = elsewhere.kedro("run", "--runner", f"{PACKAGE}.runners.HalfRunner")
     said = " ".join((result.stdout + result.stderr).split())
-    assert "The run has nothing of 2 of its 2 nodes (first, second)" in said
+    assert "The run has nothing of 1 of its 2 nodes (second)" in said
     (run,) = elsewhere.runs()
-    assert run.data.tags["kedro.missing_nodes"] == "2"
-    assert run.data.metrics == {"inside": 1.0}  # MLflow itself was told where to go.
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["kedro.missing_nodes"] == "1"
+    metrics = run.data.metrics
+    assert (metrics.pop("one/score"), metrics.pop("inside")) == (3.0, 1.0)
+    assert metrics.pop("node_seconds/first") >= 0
+    assert {name for name in metrics if name != "one/process"} == set()
+    assert run.data.params == {"alpha": "3.0"}
 
 
 @weekly
