@@ -6,11 +6,13 @@ import os
 import shutil
 import subprocess
 import zipfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.support import answers
+from tests.support.deploying import deploying
 from tests.support.project import Project, Trained
 from tests.support.shared import shared
 from tests.support.stand_ins import DIGEST, Deployable, StandIns
@@ -38,17 +40,29 @@ def stand_ins(tmp_path: Path) -> StandIns:
     return StandIns(folder, {"PATH": path, "SERVING_TOKEN": "CANARY-token"})
 
 
-@pytest.fixture
-def deployable(trained: Trained, template: Path, tmp_path: Path) -> Deployable:
-    """Render a project of a target, with the runs and the environment of the trained one."""
+@pytest.fixture(scope="module")
+def originals(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A project of each target, rendered and compiled once."""
 
-    def render(target: str) -> Project:
-        project = answers.render(template, tmp_path / target, {"serving_target": target})
+    @cache
+    def original(target: str) -> Path:
+        folder = tmp_path_factory.mktemp("targets") / target
+        return deploying(template, folder, {"serving_target": target}).project.folder
+
+    return original
+
+
+@pytest.fixture
+def deployable(trained: Trained, originals: Callable[[str], Path], tmp_path: Path) -> Deployable:
+    """A project of a target, with the runs and the environment of the trained one."""
+
+    def copied(target: str) -> Project:
+        project = shutil.copytree(originals(target), tmp_path / target)
         for name in ("mlflow.db", "uv.lock"):
             shutil.copy(trained.project.folder / name, project)
         return Project(project, trained.project.environment)
 
-    return render
+    return copied
 
 
 @pytest.fixture(scope="session")
