@@ -159,8 +159,8 @@ class Old(Project):
             margin = len(lines[0]) - len(lines[0].lstrip())
             self.write(path, "".join(line[margin:] or "\n" for line in lines))
 
-    def type(self, step: str) -> str:
-        """Type the commands of a section of the page; what they print."""
+    def type(self, step: str, before: str = "") -> str:
+        """Type the commands of a section of the page, after another one; what they print."""
         # What uv may not do here: install into the environment that all tests share.
         hands_off = "UV_FROZEN" if step.startswith("3") else "UV_NO_SYNC"
         section = PAGE.partition(f"\n## {step}")[2].partition("\n## ")[0]
@@ -171,7 +171,7 @@ class Old(Project):
             if self.packages is None:
                 commands = commands.replace("uv remove kedro-mlflow", ":")
             result = subprocess.run(
-                ["bash", "-ec", commands],
+                ["bash", "-ec", f"{before}\n{commands}"],
                 cwd=self.folder,
                 env=self.variables({hands_off: "1"}),
                 capture_output=True,
@@ -277,7 +277,7 @@ def test_a_project_leaves_kedro_mlflow_with_its_settings_and_runs(with_kedro_mlf
     old = with_kedro_mlflow
     (first,) = old.runs()
     before = answers.files(old.folder)
-    named = old.type("1. Preview")
+    named = old.type("1. Preview", before="uvx() { :; }")
     assert answers.files(old.folder) == before
     for place in (
         "conf/base/catalog.yml:3:",
@@ -294,7 +294,8 @@ def test_a_project_leaves_kedro_mlflow_with_its_settings_and_runs(with_kedro_mlf
     old.type("3. Settings and libraries")
     assert "kedro-mlflow" not in (old.folder / "pyproject.toml").read_text("utf-8")
     old = Old(old.folder, old.environment, old.template)  # and so it is no longer installed
-    assert "a hook of our own" in old.type("4. Check, run, commit")
+    old.kedro("mlflow", "doctor")
+    assert "a hook of our own" in old.kedro("run").stdout
 
     after = answers.files(old.folder)
     assert after["conf/base/mlflow.yml"] == before["conf/base/mlflow.yml"]
