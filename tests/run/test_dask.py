@@ -222,7 +222,7 @@ def test_a_node_whose_worker_is_killed_runs_again_and_counts_once(
     dask: OnDask, sequential: dict[str, Any]
 ) -> None:
     dask.checking(KILL)
-    dask.run()
+    dask.run(workers=1)
     assert (dask.project.folder / "killed").exists()
     found = logged(dask.project)
     # What the node's own code sends to MLflow, it sends again if it runs again.

@@ -193,8 +193,10 @@ def _after_other_search(tuned: Tuned) -> str:
 def test_a_run_that_waits_is_delivered_to_its_mirror_as_well(tuned: Tuned) -> None:
     config = tuned.project.read("conf/base/mlflow.yml")
     mirror = "mirrors: [{mlflow_tracking_uri: '${oc.env:MIRROR}'}]\n"
-    tuned.project.write("conf/base/mlflow.yml", config + mirror)
-    tuned.project.kedro("run", env={**tuned.env, "MIRROR": "http://127.0.0.1:9"})
+    deadline = "shipping: {deadline: '${oc.env:DEADLINE,60}'}\n"
+    tuned.project.write("conf/base/mlflow.yml", config + mirror + deadline)
+    away = {"MIRROR": "http://127.0.0.1:9", "DEADLINE": "1"}
+    tuned.project.kedro("run", env={**tuned.env, **away})
     assert len(journals(tuned.project)) == 1
     there = f"sqlite:///{tuned.project.folder}/mirror.db"
     options = ("tune", "--no-run", "--trials", "2")
@@ -286,9 +288,9 @@ def test_families_are_compared_and_the_best_is_registered(
     path.write_text(f"{start}{REGRESSION}{rest[rest.index('dataset: null') :]}", "utf-8")
     before = tuned.project.folder / "conf/base/parameters.yml"
     text = before.read_text("utf-8")
-    screen = tuned.tune("--trials", "6", "--jobs", "2", "--write")
+    screen = tuned.tune("--trials", "4", "--jobs", "2", "--write")
     study = tuned.study()
-    assert len(study.trials) == 6
+    assert len(study.trials) == 4
     for trial in study.trials:
         extra = {"ridge": {"model.alpha"}}.get(trial.params["model.kind"], {"model.depth"})
         assert set(trial.params) == {"model.kind", *extra}
