@@ -21,6 +21,7 @@ import pytest
 from tests.support import answers, forks, tables
 from tests.support.answers import Render
 from tests.support.guarded import GuardedServer, guarded_server
+from tests.support.little import judged
 from tests.support.project import (
     PACKAGE,
     Project,
@@ -150,6 +151,26 @@ def project_with_runs(trained: Trained, tmp_path: Path) -> Project:
     folder = tmp_path / "project"
     shutil.copytree(trained.project.folder, folder)
     return Project(folder, trained.project.environment)
+
+
+@pytest.fixture(scope="session")
+def judged_runs(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The project with the little model that is judged, trained twice; none changes it."""
+
+    def train_twice(folder: Path) -> None:
+        project = judged(copy_of(rendered, folder))
+        for _ in range(2):
+            project.kedro("run")
+
+    folder = shared(tmp_path_factory, "judged", train_twice)
+    return Project(folder / "project", rendered.environment)
+
+
+@pytest.fixture
+def little_with_runs(judged_runs: Project, tmp_path: Path) -> Project:
+    """The same for a test to change; its models lie where the original has them."""
+    shutil.copytree(judged_runs.folder, tmp_path / "project")
+    return Project(tmp_path / "project", judged_runs.environment)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+from tests.support.little import judged
 from tests.support.project import PACKAGE, Project, files_of
-from tests.support.training import training
 
 DAY = 86_400
 
@@ -42,7 +42,7 @@ def versions(project: Project) -> set[str]:
 
 
 def test_what_is_old_and_not_in_use_goes(project: Project) -> None:
-    client, state = training(project).client, project.folder / ".kedro_mlflow"
+    client, state = judged(project).client, project.folder / ".kedro_mlflow"
     for shift in (10, 3, 4, 5, 6):
         project.kedro("run", "--params", f"shift={shift}")
     # The champion, the one before it, one that was deployed, and a challenger.

@@ -1,4 +1,4 @@
-"""A project with a model that is fitted in a moment, in two packages of `pipelines/`."""
+"""Projects with a model that is fitted in a moment, in two packages of `pipelines/`."""
 
 from __future__ import annotations
 
@@ -66,3 +66,47 @@ def little(project: Project, mean: float = 2.0) -> Project:
 def predicted(project: Project) -> list[str]:
     """The rows that batch scoring has written, without their heading."""
     return (project.folder / "data/predictions.csv").read_text("utf-8").split()[1:]
+
+
+# As the study's: half of the rows are the holdout, and one group has metrics of its own.
+JUDGED = """\
+from kedro.pipeline import Pipeline, node
+from ..inference.pipeline import predict
+
+def split(patients, seed):
+    test = patients.sample(frac=0.5, random_state=seed)
+    return patients.drop(test.index), test
+
+def fit(train, shift):
+    return {"mean": float((train["y"] - train["x"]).mean()) + shift}
+
+def errors(wrong, y):
+    return {"rmse": (wrong**2).mean() ** 0.5, "r2": 1 - (wrong**2).mean() / y.var()}
+
+def evaluate(test, guesses):
+    wrong, old = test["y"] - guesses["prediction"], test["x"] > 50
+    return {**errors(wrong, test["y"]), "old": errors(wrong[old], test["y"][old])}
+
+def create_pipeline():
+    return Pipeline([
+        node(split, ["patients", "params:seed"], ["train", "test_records"], name="split"),
+        node(fit, ["train", "params:shift"], "state", name="fit"),
+        node(predict, ["test_records", "state"], "test_predictions", name="guess"),
+        node(evaluate, ["test_records", "test_predictions"], "evaluation", name="evaluate"),
+    ])
+"""
+
+
+def judged(project: Project) -> Project:
+    """Give the project a little model that the study's rules of promotion are about.
+
+    MLFLOW_TRACKING_URI may say where it is tracked.
+    """
+    made = little(project)
+    made.write(f"src/{PACKAGE}/pipelines/training/pipeline.py", JUDGED)
+    made.write("conf/base/parameters.yml", "seed: 1\nshift: 0.0\n")
+    rows = (f"{x}.0,{x + 1 + (x % 3)}.0\n" for x in range(100))
+    made.write("data/patients.csv", f"x,y\n{''.join(rows)}")
+    address = "${oc.env:MLFLOW_TRACKING_URI,'sqlite:///mlflow.db'}"
+    made.edit("conf/base/mlflow.yml", "sqlite:///mlflow.db", address)
+    return made
