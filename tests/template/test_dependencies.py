@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -22,6 +23,7 @@ SHEETS: list[dict[str, str]] = [
     {"serving_target": "sagemaker", "artifact_store": "s3"},
     {"serving_target": "databricks", "tracking_preset": "databricks"},
 ]
+distributions = cache(packages_distributions)
 # Modules of distributions that the development environment may not have.
 OTHERS = {"boto3": "boto3", "botocore": "boto3"}
 
@@ -29,14 +31,14 @@ OTHERS = {"boto3": "boto3", "botocore": "boto3"}
 @pytest.mark.parametrize("sheet", SHEETS, ids=lambda sheet: sheet.get("serving_target", "default"))
 def test_what_is_imported_is_declared(sheet: dict[str, str], render: Render) -> None:
     project = render(**sheet)
-    distributions = packages_distributions()
+    known = declared(project)
     undeclared = {
         module: sorted(path.relative_to(project).as_posix() for path in paths)
         for module, paths in imported(project).items()
-        if not declared(project)
+        if not known
         & {
             canonicalize_name(name)
-            for name in [*distributions.get(module, []), OTHERS.get(module, module)]
+            for name in [*distributions().get(module, []), OTHERS.get(module, module)]
         }
     }
     assert undeclared == {}
@@ -63,12 +65,18 @@ def imported(project: Path) -> dict[str, set[Path]]:
     """List the libraries that the project's sources import, and where."""
     found: dict[str, set[Path]] = {}
     for path in (project / "src").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            names: list[str] = []
-            if isinstance(node, ast.Import):
-                names = [alias.name for alias in node.names]
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                names = [str(node.module)]
-            for name in names:
-                found.setdefault(name.partition(".")[0], set()).add(path)
+        for name in imports(path.read_text("utf-8")):
+            found.setdefault(name, set()).add(path)
     return {name: paths for name, paths in found.items() if name not in sys.stdlib_module_names}
+
+
+@cache
+def imports(source: str) -> set[str]:
+    """Name the packages that a source imports; most sources are the same in every project."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module).partition(".")[0])
+    return found

@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from omegaconf import OmegaConf
 
 from tests.support import answers
 from tests.support.answers import Render, choices, pairwise, questions
-from tests.support.profiles import examples
+from tests.support.profiles import examples, weekly
 from tests.support.rooms import room
 
 # Questions with alternatives, and a text for each of the others.
@@ -45,6 +45,19 @@ AWS = {
 }
 SAGEMAKER = {"SAGEMAKER_ROLE_ARN", "SAGEMAKER_IMAGE", "SAGEMAKER_BUCKET"}
 SHEETS = list(pairwise(ALTERNATIVES))
+
+
+def each_answer_once() -> Iterator[dict[str, str]]:
+    """Few of these sheets, in which each answer is."""
+    given = [answers.coherent(sheet).items() for sheet in SHEETS]
+    missing = set().union(*given)
+    while missing:
+        most = max(range(len(SHEETS)), key=lambda number: len(missing & given[number]))
+        missing -= given[most]
+        yield SHEETS[most]
+
+
+PER_COMMIT = list(each_answer_once())
 
 
 def text_files(project: Path) -> list[tuple[str, str]]:
@@ -96,11 +109,17 @@ def name_of(sheet: dict[str, str]) -> str:
     return "-".join(value for key, value in sheet.items() if choices(questions()[key]))
 
 
-@pytest.fixture(scope="module", params=SHEETS, ids=name_of)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(sheet, marks=[] if sheet in PER_COMMIT else weekly, id=name_of(sheet))
+        for sheet in SHEETS
+    ],
+)
 def project(
     request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """A project for each answer sheet of the matrix."""
+    """A project for each answer sheet of the matrix: pairs of answers meet every week."""
     sheet = answers.coherent(request.param)
     return answers.render(template, tmp_path_factory.mktemp("matrix") / "project", sheet)
 

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from tests.support import answers
 from tests.support.answers import Render
-from tests.support.profiles import IS_WEEKLY
+from tests.support.profiles import IS_WEEKLY, weekly
 
 OWN_WORKFLOWS = sorted((answers.REPOSITORY / ".github" / "workflows").glob("*.yml"))
 PYTHON_VERSIONS = answers.choices(answers.questions()["python_version"])
@@ -23,7 +23,13 @@ NEWEST_PYTHON = "3.13"
 PUBLISHING = ["actions/deploy-pages"]
 
 
-@pytest.fixture(scope="module", params=PYTHON_VERSIONS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        version if version in ("3.11", NEWEST_PYTHON) else pytest.param(version, marks=weekly)
+        for version in PYTHON_VERSIONS
+    ],
+)
 def python_version(request: pytest.FixtureRequest) -> str:
     """Each lowest Python version that there is to choose."""
     return str(request.param)
