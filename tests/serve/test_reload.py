@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.processes import wait_until
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, Trained, answers_at
 from tests.support.serving import Served, serving
 
@@ -39,7 +40,7 @@ def served(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 class Callers:
-    """Threads that ask without a pause, on connections that they keep, and count the answers."""
+    """Threads that ask again and again, on connections that they keep, and count the answers."""
 
     def __init__(self, served: Served, project: Project) -> None:
         self.answers: Counter[str] = Counter()
@@ -48,11 +49,11 @@ class Callers:
         self._body = "\n".join(rows[:2])
         self._address = urlsplit(served.url).netloc
         self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(4)]
+        self._threads = [threading.Thread(target=self._call, daemon=True) for _ in range(2)]
 
     def _call(self) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=60)
-        while not self._done.is_set():
+        while not self._done.wait(0.01):  # All that a slow machine can do is no use to the reload.
             try:
                 connection.request("POST", "/invocations", self._body, {"Content-Type": "text/csv"})
                 response = connection.getresponse()
@@ -77,21 +78,6 @@ class Callers:
                 thread.join()
 
 
-def test_a_new_champion_takes_over_without_a_request_lost(served: Served, project: Project) -> None:
-    callers = Callers(served, project)
-    with callers.calling():
-        wait_until(lambda: callers.answers["1"] > 100)
-        (old,) = served.workers()
-        project.client.set_registered_model_alias(PACKAGE, "champion", "2")
-        wait_until(lambda: callers.answers["2"] > 100)
-        wait_until(lambda: old not in served.workers())
-        asked = callers.answers["1"]
-        wait_until(lambda: callers.answers["2"] > 200)
-        assert callers.answers["1"] == asked
-    assert not callers.failures, callers.failures[:5]
-    assert f"Serving {PACKAGE} version 2 now." in served.screen()
-
-
 def test_a_champion_that_cannot_be_served_changes_nothing(
     served: Served, project: Project, tmp_path: Path
 ) -> None:
@@ -105,19 +91,36 @@ def test_a_champion_that_cannot_be_served_changes_nothing(
     with callers.calling():
         project.client.set_registered_model_alias(PACKAGE, "champion", made.version)
         wait_until(lambda: "cannot be served" in served.screen())
-        wait_until(lambda: callers.answers["2"] > 100)
-    assert callers.answers.keys() == {"2"}
+        wait_until(lambda: callers.answers["1"] > 30)
+    assert callers.answers.keys() == {"1"}
     assert not callers.failures, callers.failures[:5]
     (line,) = (line for line in served.screen().splitlines() if "cannot be served" in line)
     assert "no such thing as a free lunch" in line
-    assert line.endswith(f"{PACKAGE} version 2 is still served.")
+    assert line.endswith(f"{PACKAGE} version 1 is still served.")
 
 
+def test_a_new_champion_takes_over_without_a_request_lost(served: Served, project: Project) -> None:
+    callers = Callers(served, project)
+    with callers.calling():
+        wait_until(lambda: callers.answers["1"] > 30)
+        wait_until(lambda: len(served.workers()) == 1)
+        (old,) = served.workers()
+        project.client.set_registered_model_alias(PACKAGE, "champion", "2")
+        wait_until(lambda: callers.answers["2"] > 30)
+        wait_until(lambda: old not in served.workers())
+        asked = callers.answers["1"]
+        wait_until(lambda: callers.answers["2"] > 60)
+        assert callers.answers["1"] == asked
+    assert not callers.failures, callers.failures[:5]
+    assert f"Serving {PACKAGE} version 2 now." in served.screen()
+
+
+@weekly
 def test_a_champion_that_is_put_back_is_served_again(served: Served, project: Project) -> None:
     callers = Callers(served, project)
     with callers.calling():
         project.client.set_registered_model_alias(PACKAGE, "champion", "1")
-        wait_until(lambda: callers.answers["1"] > 100)
+        wait_until(lambda: callers.answers["1"] > 30)
     assert not callers.failures, callers.failures[:5]
 
 
