@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from signal import SIGKILL
 from subprocess import PIPE
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -22,28 +26,73 @@ from tests.support.answers import REPOSITORY
 from tests.support.profiles import weekly
 from tests.support.rooms import Rooms
 
-SCRIPT = """
-import os, sys
-from importlib import import_module
+# Forks of a process that has the imports and has made no tables: MLflow's migrations are what
+# processes and threads break for each other.
+FORKS = """
+import json, os, sys, traceback
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 sys.path.insert(0, sys.argv[1])
-make_tables = import_module("{{ package_name }}.mlops.backend.databases").make_tables
+from tests.support.rooms import room
+make_tables = room("backend.databases").make_tables
+connect, options = room("backend.client").connect, room("config").ServerOptions
 import mlflow.store.db.utils
-print("ready", flush=True)
-other = os.fork() if sys.argv[3:] else None
-make_tables(sys.argv[2])
-if other:
-    sys.exit(os.waitpid(other, 0)[1])
+
+def found(*places):
+    start = Barrier(len(places))
+
+    def client_of(place):
+        uris = [f"sqlite:///{uri}" for uri in place.split(",")]
+        return connect(options(mlflow_tracking_uri=uris[0], mlflow_registry_uri=uris[-1]))
+
+    def track(place):
+        start.wait()
+        client = client_of(place)
+        client.create_registered_model(f"model-{id(client)}")
+        client.create_run("0")
+
+    with ThreadPoolExecutor(len(places)) as pool:
+        list(pool.map(track, places))
+    clients = map(client_of, places)
+    return [[len(c.search_runs(["0"])), len(c.search_registered_models())] for c in clients]
+
+for line in sys.stdin:
+    name, *given = json.loads(line)
+    if child := os.fork():
+        print(child, flush=True)
+        continue
+    try:
+        print(json.dumps(globals()[name](*given)), flush=True)
+    except BaseException:
+        print(json.dumps(traceback.format_exc()), flush=True)
+    os._exit(0)
 """
 
 
-def start(path: Path, *fork: str) -> subprocess.Popen[str]:
-    """Make a database in a process of its own, or in two, which says when it begins."""
-    source = REPOSITORY / "template" / "src"
-    command: list[str | Path] = [sys.executable, "-c", SCRIPT, source, f"sqlite:///{path}", *fork]
-    process = subprocess.Popen(command, stdout=PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+class Forks:
+    """Calls functions in forks of one process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._asked, self._told = process.stdin, process.stdout
+
+    def told(self) -> Any:
+        """The number of a process that begins, or what one has returned."""
+        return json.loads(self._told.readline())
+
+    def start(self, name: str, *given: str) -> Any:
+        """Call a function; the number of its process."""
+        self._asked.write(f"{json.dumps([name, *given])}\n")
+        self._asked.flush()
+        return self.told()
+
+
+@pytest.fixture(scope="module")
+def forked() -> Iterator[Forks]:
+    command = [sys.executable, "-c", FORKS, str(REPOSITORY)]
+    with subprocess.Popen(command, stdin=PIPE, stdout=PIPE, text=True) as process:
+        yield Forks(process)
 
 
 def tables_of(connection: sqlite3.Connection) -> set[tuple[str, str, str]]:
@@ -74,14 +123,18 @@ def is_being_written(path: Path) -> bool:
 
 @pytest.mark.parametrize("when", [is_migrating, pytest.param(is_being_written, marks=weekly)])
 def test_who_is_killed_over_it_leaves_nothing_that_hinders_the_next(
-    mlops: Rooms, tmp_path: Path, migrated: set[tuple[str, str, str]], when: Callable[[Path], bool]
+    mlops: Rooms,
+    tmp_path: Path,
+    forked: Forks,
+    migrated: set[tuple[str, str, str]],
+    when: Callable[[Path], bool],
 ) -> None:
     path = tmp_path / "mlflow.db"
-    process = start(path)
+    process = forked.start("make_tables", f"sqlite:///{path}")
+    deadline = time.monotonic() + 60
     while not when(path):
-        assert process.poll() is None
-    process.kill()
-    assert process.wait() == -9
+        assert time.monotonic() < deadline
+    os.kill(process, SIGKILL)
     mlops("backend.databases").make_tables(f"sqlite:///{path}")
     with closing(sqlite3.connect(path)) as connection:
         assert tables_of(connection) == migrated
@@ -137,11 +190,12 @@ def test_what_was_cut_off_after_its_first_pages_is_made_again(
 
 
 def test_two_who_make_it_at_once_make_it_once(
-    tmp_path: Path, migrated: set[tuple[str, str, str]]
+    tmp_path: Path, forked: Forks, migrated: set[tuple[str, str, str]]
 ) -> None:
     path = tmp_path / "mlflow.db"
-    with start(path, "and a fork") as process:
-        assert process.wait() == 0
+    numbers = {forked.start("make_tables", f"sqlite:///{path}") for _ in range(2)}
+    assert [type(number) for number in numbers] == [int, int]
+    assert [forked.told(), forked.told()] == [None, None]
     with closing(sqlite3.connect(path)) as connection:
         assert tables_of(connection) == migrated
         assert len(list(connection.execute("SELECT * FROM alembic_version"))) == 1
@@ -156,52 +210,18 @@ def test_a_database_with_anything_in_it_is_left_alone(mlops: Rooms, tmp_path: Pa
     assert path.read_bytes() == before
 
 
-# In a process that has made none yet: MLflow's migrations are what threads break for each other.
-AT_ONCE = """
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
-from pathlib import Path
-from threading import Barrier
-sys.path.insert(0, sys.argv[1])
-from tests.support.rooms import room
-connect, options = room("backend.client").connect, room("config").ServerOptions
-places = [[f"sqlite:///{uri}" for uri in place.split(",")] for place in sys.argv[2:]]
-start = Barrier(len(places))
-
-def track(place):
-    start.wait()
-    client = connect(options(mlflow_tracking_uri=place[0], mlflow_registry_uri=place[-1]))
-    client.create_registered_model(f"model-{id(place)}")
-    client.create_run("0")
-
-with ThreadPoolExecutor(len(places)) as pool:
-    list(pool.map(track, places))
-for place in places:
-    client = connect(options(mlflow_tracking_uri=place[0], mlflow_registry_uri=place[-1]))
-    print(len(client.search_runs(["0"])), len(client.search_registered_models()))
-"""
-
-
 @pytest.mark.parametrize(
     ("places", "found"),
     [
-        (["runs.db,models.db"] * 2 + ["a.db", "b.db"], ["2 2", "2 2", "1 1", "1 1"]),
-        pytest.param(["mlflow.db"] * 4, ["4 4"] * 4, marks=weekly),
+        (["runs.db,{}models.db"] * 2 + ["a.db", "b.db"], [[2, 2], [2, 2], [1, 1], [1, 1]]),
+        pytest.param(["mlflow.db"] * 4, [[4, 4]] * 4, marks=weekly),
     ],
 )
 def test_threads_that_make_it_at_once_all_track(
-    tmp_path: Path, places: list[str], found: list[str]
+    tmp_path: Path, forked: Forks, places: list[str], found: list[list[int]]
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", AT_ONCE, REPOSITORY, *places],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == found
+    forked.start("found", *(f"{tmp_path}/{place.format(f'{tmp_path}/')}" for place in places))
+    assert forked.told() == found
 
 
 def connect(mlops: Rooms, folder: Path) -> None:
