@@ -17,6 +17,7 @@ import trustme
 from alembic import command
 from mlflow.store.db import utils
 
+from tests.support import tables
 from tests.support.disguise import disguise_of
 from tests.support.guarded import GuardedServer
 from tests.support.machine import free_port
@@ -74,6 +75,7 @@ def shared(project: Project, guarded: GuardedServer, request: pytest.FixtureRequ
 def tracked(rendered: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project with a database in which there are an experiment and a model."""
     project = copy_of(rendered, tmp_path_factory.mktemp("tracked"))
+    tables.give(project.folder)
     (project.folder / "mlartifacts").mkdir()
     project.client.create_experiment(PACKAGE, str(project.folder / "mlartifacts"))
     project.client.create_registered_model(PACKAGE)

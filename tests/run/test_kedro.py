@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
-from tests.support.tiny import SESSION, TWO_NODES, small
+from tests.support.tiny import FIGURE, SESSION, TWO_NODES, small
 
 RUNNERS = ["SequentialRunner", "ThreadRunner", "ParallelRunner"]
 
@@ -92,22 +92,30 @@ def test_a_script_that_is_stopped_ends_its_run(project: Project, number: signal.
     assert len(project.client.list_artifacts(run.info.run_id, "figures")) == 1
 
 
+SPAWNED = f"""\
+{FIGURE}
+def fit(alpha):
+    from sklearn.linear_model import Ridge
+    return Ridge(alpha).fit([[0.0], [1.0]], [0.0, 1.0])
+
+PIPELINES["__default__"] += Pipeline([node(fit, "params:alpha", "model")])
+"""
+
+
 def test_processes_that_are_spawned_keep_the_same_as_others(project: Project) -> None:
+    small(project, SPAWNED)
     project.kedro("run")
     variables = {"KEDRO_MP_CONTEXT": "spawn"}
-    project.kedro("run", "--runner", "ParallelRunner", env=variables)
+    one = ("--runner", "ParallelRunner", "--runner-params", "max_workers=1")
+    project.kedro("run", *one, env=variables)
     spawned, plain = project.runs()
-    values = [
-        {name: value for name, value in run.data.metrics.items() if "seconds" not in name}
-        for run in (spawned, plain)
-    ]
-    assert values[0] == values[1]
-    assert values[0]["evaluation/rmse"]
-    assert set(spawned.data.metrics) == set(plain.data.metrics)
     for run in (spawned, plain):
-        assert len(project.client.list_artifacts(run.info.run_id, "figures")) == 2
+        assert run.data.metrics["one/score"] == 0.5
+        assert set(run.data.metrics) == set(plain.data.metrics)
+        assert run.data.params == {"alpha": "0.5"}
+        assert len(project.client.list_artifacts(run.info.run_id, "figures")) == 1
         assert run.outputs is not None
-        assert len(run.outputs.model_outputs) == 2
+        assert len(run.outputs.model_outputs) == 1
 
 
 OWN_CALLS = """\

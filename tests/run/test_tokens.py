@@ -88,10 +88,11 @@ def test_a_run_outlives_its_token_in_whatever_process_its_nodes_run(
 ) -> None:
     small(project, NODES, "shipping: {on_unreachable: fail}\n")
     variables = with_tokens(project, front, folder, seconds=4)
-    if runner != "SequentialRunner":
+    how = ["--runner", runner]
+    if runner != "SequentialRunner":  # All nodes in one other process, which outlives a token.
         variables["KEDRO_MP_CONTEXT"] = runner
-    name = runner if runner == "SequentialRunner" else "ParallelRunner"
-    screen = project.kedro("run", "--runner", name, env=variables)
+        how = ["--runner", "ParallelRunner", "--runner-params", "max_workers=1"]
+    screen = project.kedro("run", *how, env=variables)
     client = MlflowClient(server)
     experiment = client.get_experiment_by_name(folder.name)
     assert experiment is not None, screen
