@@ -133,14 +133,14 @@ def admin(
         sys.modules.pop(name, None)
 
 
-def fill(database: str, files: str) -> None:
+def fill(database: str, files: str, steps: int = 2) -> None:
     """Put into a server's database and store one of what is hard to copy."""
     runs, registry = Runs(database, "mlflow-artifacts:/"), Registry(database)
     experiment = runs.create_experiment("ünïcode '\"\n")
     for number, value in enumerate([0.1, 1e-300, float("nan"), float("inf"), -float("inf")]):
         run = runs.create_run(experiment, "ada", number, [RunTag("a", "b" * 5000)], f"r{number}")
         run_id = run.info.run_id
-        runs.log_batch(run_id, [Metric("m", value, 1, step) for step in range(700)], [], [])
+        runs.log_batch(run_id, [Metric("m", value, 1, step) for step in range(steps)], [], [])
         runs.log_batch(run_id, [], [Param("p", "\\n\t😀")], [])
     model = runs.create_logged_model(experiment, "model", run_id, [], [], "sklearn")
     runs.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
@@ -205,7 +205,7 @@ def test_what_is_destroyed_is_restored_to_the_last_row_and_byte(
         files, store = f"s3://mlflow/{kind}", s3.folder / kind
     admin.open(uri, files)
     admin.says("users", "add", "ada", typed=PASSWORD)
-    fill(uri, files)
+    fill(uri, files, steps=700)
     admin.says("users", "grant", "ada", "EDIT", "--model", "model")
     before, stored = rows(uri), files_of(store)
     users = admin.says("users", "list")

@@ -9,10 +9,12 @@ from mlflow import MlflowClient
 
 from tests.support import answers
 from tests.support.databases import Database
+from tests.support.little import predicted
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.stores import Store
 from tests.support.tiny import said
+from tests.support.training import training
 
 # What is answered, and the fixtures that run it.
 CHOICES = [
@@ -44,6 +46,8 @@ def test_runs_and_files_go_where_dotenv_says_and_no_secret_stays_behind(
     }
     lines = [f"{name}='{value}'\n" for name, value in variables.items()]
     project.write(".env", "".join(lines))
+    config = project.read("conf/base/mlflow.yml")
+    training(project).write("conf/base/mlflow.yml", config)
 
     results = [
         project.kedro("run"),
@@ -55,7 +59,7 @@ def test_runs_and_files_go_where_dotenv_says_and_no_secret_stays_behind(
     assert {trained.info.status, scored.info.status} == {"FINISHED"}
     assert str(trained.info.artifact_uri).startswith(store.destination)
     assert client.get_model_version_by_alias(PACKAGE, "champion").run_id == trained.info.run_id
-    assert (folder / "data/07_model_output/predictions.csv").exists()
+    assert len(predicted(project)) == 2
     assert not (folder / "mlflow.db").exists()
     assert not (folder / "mlartifacts").exists()
     screen = said("".join(result.stdout + result.stderr for result in results))

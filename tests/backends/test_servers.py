@@ -8,11 +8,13 @@ from stat import S_IMODE
 import pytest
 
 from tests.support.databases import PostgreSQL
+from tests.support.little import predicted
 from tests.support.old_databases import RUNS_REVISION, USERS_REVISION, revisions
 from tests.support.project import PACKAGE, Project
 from tests.support.servers import ADMIN_PASSWORD, TrackingServer, arguments_of
 from tests.support.stores import Store
 from tests.support.tiny import SLOW, journals, refused, runs, tiny
+from tests.support.training import training
 
 pytestmark = pytest.mark.usefixtures("as_admin")
 
@@ -25,16 +27,16 @@ def test_a_run_with_its_model_lands_on_the_server_and_no_client_holds_a_cloud_ke
 ) -> None:
     server: TrackingServer = request.getfixturevalue(name)
     login = server.login()
-    project.kedro("run", env=login)
+    training(project).kedro("run", env=login)
     (run,) = runs(server.client, PACKAGE)
     assert run.info.status == "FINISHED"
     assert run.data.metrics["evaluation/rmse"]
-    assert len(server.client.list_artifacts(run.info.run_id, "figures")) == 2
+    assert server.client.list_artifacts(run.info.run_id, "kedro")
     assert str(run.info.artifact_uri).startswith("mlflow-artifacts:")
     version = server.client.get_model_version_by_alias(PACKAGE, "champion")
     assert version.run_id == run.info.run_id
     project.kedro("run", "--pipelines", "inference", env=login)
-    assert (project.folder / "data/07_model_output/predictions.csv").exists()
+    assert len(predicted(project)) == 2
 
 
 def test_databases_in_files_are_the_servers_alone(other_server: TrackingServer) -> None:
@@ -43,7 +45,7 @@ def test_databases_in_files_are_the_servers_alone(other_server: TrackingServer) 
 
 
 def test_files_are_in_the_bucket(team_server: TrackingServer, s3: Store) -> None:
-    assert [*s3.folder.rglob("*.png")]
+    assert [*s3.folder.rglob("MLmodel")]
 
 
 def test_a_database_of_an_older_mlflow_is_brought_up_to_date_when_the_server_starts(
