@@ -120,6 +120,7 @@ def service(
         given["serving_target"] = target
     project = Project(answers.render(template, tmp_path / "project", given), rendered.environment)
     shutil.copy(rendered.folder / "uv.lock", project.folder)
+    project.edit("conf/base/parameters.yml", "repeats: 10", "repeats: 2")
     call_it(project, tmp_path.name)
     for variable, value in guarded.login().items():
         monkeypatch.setenv(variable, value)  # For this process's own client.
