@@ -523,7 +523,9 @@ def test_what_is_asked_is_counted(mlops: Rooms, monkeypatch: pytest.MonkeyPatch)
     assert value("serving_requests_in_flight") == 0
 
 
-def test_prometheus_is_told_of_model_reloads_and_restarts(mlops: Rooms, tmp_path: Path) -> None:
+def test_prometheus_is_told_of_model_reloads_and_restarts(
+    mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import urllib.request
 
     from tests.support.machine import free_port
@@ -532,10 +534,12 @@ def test_prometheus_is_told_of_model_reloads_and_restarts(mlops: Rooms, tmp_path
     served = server.ServedVersion("study", "3", tmp_path)
     supervisor = SimpleNamespace(served=served, reloads={"served": 2, "failed": 1}, restarts=4)
     port = free_port()
+    monkeypatch.setattr(metrics._Handler, "timeout", 60)  # Nobody is sent away for being slow.
     before = threading.active_count()
     with metrics.exposed(supervisor, tmp_path, "127.0.0.1", port):
         url = f"http://127.0.0.1:{port}/metrics"
         idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]
+        idle[-1].settimeout(20)
         assert idle[-1].recv(1) == b""  # There are few places: strangers are no threads.
         assert threading.active_count() - before < 20
         for connection in idle:
