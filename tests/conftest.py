@@ -89,8 +89,12 @@ def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Projec
     """The default project, installed: all processes share it, and none changes it."""
 
     def make(folder: Path) -> None:
-        # A figure of what the features weigh, by fewer shuffles: each training draws it.
-        install(template, folder).edit("conf/base/parameters.yml", "repeats: 10", "repeats: 2")
+        project = install(template, folder)
+        # Each training draws two figures: of few shuffles, small, without a search for a layout.
+        project.edit("conf/base/parameters.yml", "repeats: 10", "repeats: 2")
+        project.edit("conf/base/catalog.yml", "dpi: 150", "dpi: 30", times=2)
+        plots = f"src/{PACKAGE}/pipelines/training/plots.py"
+        project.edit(plots, ', layout="constrained"', "", times=2)
 
     tables.offer(shared(tmp_path_factory, "tables", tables.make))
     folder = shared(tmp_path_factory, "rendered", make)

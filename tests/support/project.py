@@ -129,10 +129,10 @@ class Project:
         """The text of a file of the project."""
         return (self.folder / path).read_text(encoding="utf-8")
 
-    def edit(self, path: str, old: str, new: str) -> None:
-        """Replace a text that stands once in a file of the project."""
+    def edit(self, path: str, old: str, new: str, times: int = 1) -> None:
+        """Replace a text that stands once in a file of the project, or as many times as is said."""
         content = self.read(path)
-        assert content.count(old) == 1, f"{path} holds {content.count(old)} times: {old}"
+        assert content.count(old) == times, f"{path} holds {content.count(old)} times: {old}"
         self.write(path, content.replace(old, new))
 
     @property
