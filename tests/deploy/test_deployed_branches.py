@@ -200,7 +200,8 @@ def test_a_push_that_is_refused_stops_only_what_needs_the_branch(
     (said,) = [line for line in ran.screen.splitlines() if "could not be pushed: " in line]
     if cluster:
         assert ran.code == 0, ran.screen
-        assert "Version 1 is deployed, but is not on deployed/staging, " in said
+        assert said.startswith(("::warning::", "Warning: "))
+        assert "deployed/staging does not show version 1, because it could not be pushed" in said
         assert service.calls == ["apply --kustomize deploy/kubernetes/release/staging"]
     else:
         assert "Nothing is deployed, because deployed/staging could not" in said
