@@ -14,7 +14,7 @@ from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.stores import Store
 from tests.support.tiny import said
-from tests.support.training import training
+from tests.support.training import training_as_answered
 
 # What is answered, and the fixtures that run it.
 CHOICES = [
@@ -46,8 +46,7 @@ def test_runs_and_files_go_where_dotenv_says_and_no_secret_stays_behind(
     }
     lines = [f"{name}='{value}'\n" for name, value in variables.items()]
     project.write(".env", "".join(lines))
-    config = project.read("conf/base/mlflow.yml")
-    training(project).write("conf/base/mlflow.yml", config)
+    training_as_answered(project)
 
     results = [
         project.kedro("run"),

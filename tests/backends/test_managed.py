@@ -32,7 +32,7 @@ from tests.support.project import PACKAGE, Project, install, tracking_server
 from tests.support.proxy import Proxy, proxy_of
 from tests.support.serving_endpoints import ServingEndpoints
 from tests.support.stores import Store, s3
-from tests.support.training import training
+from tests.support.training import training_as_answered
 from tests.support.unity_catalog import UnityCatalog
 
 REGION, ACCOUNT = "eu-west-1", "123456789012"
@@ -82,8 +82,7 @@ def databricks(project: Project, store: Store, catalog: UnityCatalog) -> Iterato
 
 def train_and_score(project: Project, variables: Mapping[str, str]) -> str:
     """Run both pipelines, of a little model; no secret may be on the screen, nor in the project."""
-    config = project.read("conf/base/mlflow.yml")
-    training(project).write("conf/base/mlflow.yml", config)
+    training_as_answered(project)
     screen = ""
     for arguments in [(), ("--pipelines", "inference")]:
         result = project.kedro("run", *arguments, env=variables)

@@ -20,7 +20,7 @@ from tests.support.project import PACKAGE, Project, copy_of
 from tests.support.tiny import journals, said
 from tests.support.training import training
 
-# MLflow is away, and is not waited for.
+# An unreachable MLflow, which is not retried.
 DEADLINE = "deadline: '${oc.env:DEADLINE,60}'"
 AWAY = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "DEADLINE": "0.1"}
 

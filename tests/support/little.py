@@ -63,6 +63,13 @@ def little(project: Project, mean: float = 2.0) -> Project:
     return project
 
 
+def tracked_by_variable(project: Project) -> Project:
+    """Let MLFLOW_TRACKING_URI say where a project is tracked, if it is set."""
+    address = "${oc.env:MLFLOW_TRACKING_URI,'sqlite:///mlflow.db'}"
+    project.edit("conf/base/mlflow.yml", "sqlite:///mlflow.db", address)
+    return project
+
+
 def predicted(project: Project) -> list[str]:
     """The rows that batch scoring has written, without their heading."""
     return (project.folder / "data/predictions.csv").read_text("utf-8").split()[1:]
@@ -107,6 +114,4 @@ def judged(project: Project) -> Project:
     made.write("conf/base/parameters.yml", "seed: 1\nshift: 0.0\n")
     rows = (f"{x}.0,{x + 1 + (x % 3)}.0\n" for x in range(100))
     made.write("data/patients.csv", f"x,y\n{''.join(rows)}")
-    address = "${oc.env:MLFLOW_TRACKING_URI,'sqlite:///mlflow.db'}"
-    made.edit("conf/base/mlflow.yml", "sqlite:///mlflow.db", address)
-    return made
+    return tracked_by_variable(made)

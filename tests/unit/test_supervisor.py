@@ -534,7 +534,7 @@ def test_prometheus_is_told_of_model_reloads_and_restarts(
     served = server.ServedVersion("study", "3", tmp_path)
     supervisor = SimpleNamespace(served=served, reloads={"served": 2, "failed": 1}, restarts=4)
     port = free_port()
-    monkeypatch.setattr(metrics._Handler, "timeout", 60)  # Nobody is sent away for being slow.
+    monkeypatch.setattr(metrics._Handler, "timeout", 60)  # Idle clients stay connected.
     before = threading.active_count()
     with metrics.exposed(supervisor, tmp_path, "127.0.0.1", port):
         url = f"http://127.0.0.1:{port}/metrics"
