@@ -1,7 +1,7 @@
 # Every target starts from Python >= 3.10, git and make alone. What it needs beyond them goes into
 # build/tools (uv, if the machine has none) and .venv; the system Python is never written to.
 #
-#   make test PYTHON=python3.12     another interpreter than the first one found
+#   make test PYTHON=python3.12     this interpreter; else the first one, or one that is far faster
 #   make demo EXAMPLE=none          one example instead of all, which run side by side
 #   make test ARGS="-k workflows"   arguments for pytest; -n 0 runs all tests in one process
 #   make release VERSION=1.2.0      what is committed, as this version

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes the folder $1 a private environment with a Python and a uv in its bin/, from what the machine
 # has: any Python 3.10 or newer, and uv from PATH or, failing that, from the package index.
-# $PYTHON, if set, names the interpreter to use. Nothing outside the folder is written.
+# $PYTHON, if set, names the interpreter to use; else it is the first one on PATH, or one there that
+# is faster by far. Nothing outside the folder is written.
 # $1/interpreter holds what to give uv as --python: that Python or, if it is newer than what the
 # dependencies are released for, the version that uv shall find or fetch.
 # $1/ready changes when the environment does, and only then.
@@ -9,8 +10,10 @@ set -eu
 
 tools=$1
 oldest_uv=0.8.0
-supported='import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))'
-new_enough='import sys; sys.exit(sys.version_info < (3, 10))'
+supported='import sys; (3, 10) <= sys.version_info[:2] <= (3, 13) or sys.exit(1)'
+new_enough='import sys; sys.version_info >= (3, 10) or sys.exit(1)'
+microseconds='from timeit import repeat
+print(int(1e6 * min(repeat("for i in range(2000): {str(i): [i]}.get(i)", number=1, repeat=200))))'
 
 fail() {
     echo "$*" >&2
@@ -26,6 +29,21 @@ first_python() {
         fi
     done
     return 1
+}
+
+# Take another python3 on PATH, if it does the same in less than 4/5 of the time: all targets take half
+# as long again with one that was compiled without optimization, as pyenv does it.
+prefer_faster_python() {
+    least=$("$python" -c "$microseconds")
+    IFS=:
+    for folder in $PATH; do
+        other=$folder/python3
+        if time=$("$other" -c "$supported; import ensurepip, venv; $microseconds" 2>/dev/null) &&
+            [ $((5 * time)) -lt $((4 * least)) ]; then
+            python=$other least=$time
+        fi
+    done
+    unset IFS
 }
 
 uv_is_recent() {
@@ -55,6 +73,7 @@ if [ -f "$tools/ready" ] && [ "$(cat "$tools/ready")" = "python: $wanted" ] &&
     exit 0
 fi
 
+[ -n "${PYTHON:-}" ] || prefer_faster_python
 rm -rf "$tools"
 mkdir -p "$tools"
 if uv=$(command -v uv) && uv_is_recent "$uv"; then

@@ -47,6 +47,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 forks.wait_for_no_disk()
 
+# Projects get the Python of the tests, whichever uv would find first.
+os.environ.setdefault("UV_PYTHON", sys.executable)
+
 # Where it is set, a run fails whose tracking data do not arrive.
 os.environ.pop("CI", None)
 
