@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.answers import REPOSITORY
 
-# A stand-in that says how long it takes, less than any does, and makes environments with a real one.
+# A stand-in: it says how long it takes, less than any does, and makes environments with a real one.
 PYTHON = """#!/bin/sh
 case "$*" in
 *ensurepip*) [ "{makes}" = yes ] && echo {time} ;;
@@ -39,10 +39,11 @@ def test_the_first_python_is_taken_unless_another_is_faster_by_far(
         python.parent.mkdir()
         python.write_text(PYTHON.format(time=takes, makes=makes, name=name, real=sys.executable))
         python.chmod(0o755)
+    folders = [f"{tmp_path}/first", f"{tmp_path}/second", os.environ["PATH"]]
     result = subprocess.run(
         ["sh", REPOSITORY / "scripts/bootstrap.sh", tmp_path / "tools"],
         env={
-            "PATH": os.pathsep.join([f"{tmp_path}/first", f"{tmp_path}/second", os.environ["PATH"]]),
+            "PATH": os.pathsep.join(folders),
             "PYTHON": named and f"{tmp_path}/{named}",
             "MADE": f"{tmp_path}/made",
         },
