@@ -11,7 +11,13 @@ import pytest
 from tests.support import answers, databases, stores
 from tests.support.databases import MariaDB, PostgreSQL
 from tests.support.old_databases import age
-from tests.support.project import Project, copy_of, install, tracking_server
+from tests.support.project import (
+    Project,
+    copy_of,
+    install,
+    share_compiled,
+    tracking_server,
+)
 from tests.support.receiver import Receiver, receiving
 from tests.support.servers import (
     ADMIN_PASSWORD,
@@ -58,6 +64,7 @@ def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Proje
         for path in wanted:
             command += ["--requirements", path]
         subprocess.run(command, check=True)
+        share_compiled(project.environment)
 
     folder = shared(tmp_path_factory, "backends", make)
     return Project(folder / "project", folder / "project/.venv")
@@ -67,6 +74,13 @@ def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Proje
 def postgresql() -> Iterator[PostgreSQL]:
     with databases.postgresql() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def aged(postgresql: PostgreSQL) -> str:
+    """The name of a database as an older MLflow has left it; tests get copies."""
+    age(postgresql.create("aged"))
+    return "aged"
 
 
 @pytest.fixture(scope="session")
@@ -102,12 +116,12 @@ def as_admin(monkeypatch: pytest.MonkeyPatch) -> None:
 def team_server(
     installed: Project,
     postgresql: PostgreSQL,
+    aged: str,
     s3: Store,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[TrackingServer]:
     """The server of compose.yaml, on PostgreSQL and S3, whose database is of an older MLflow."""
-    uri = postgresql.create("mlflow")
-    age(uri)
+    postgresql.create("mlflow", aged)
     folder = tmp_path_factory.mktemp("team")
     with by_compose(installed, folder, postgresql.port, s3.variables, s3.destination) as server:
         yield server
@@ -140,7 +154,7 @@ def other_server(
 ) -> Iterator[TrackingServer]:
     """The server of `kedro mlflow server`, on MariaDB and Azure's emulator.
 
-    It has a webhook, and believes a proxy.
+    It has a webhook, believes a proxy, and is one process, a fork.
     """
     project = copy_of(installed, tmp_path_factory.mktemp("command"))
     webhooks = f"  webhooks: [{webhook_of(receiver.url)}]"

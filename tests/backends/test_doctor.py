@@ -12,7 +12,6 @@ import pytest
 from mlflow import MlflowClient
 
 from tests.support.databases import PASSWORD, MariaDB, PostgreSQL
-from tests.support.old_databases import age
 from tests.support.project import Project
 from tests.support.stores import Store
 
@@ -74,10 +73,9 @@ def test_a_database_that_does_not_answer_is_not_waited_for(
 
 
 def test_old_tables_are_migrated_by_the_command_that_is_given(
-    project: Project, postgresql: PostgreSQL
+    project: Project, postgresql: PostgreSQL, aged: str
 ) -> None:
-    uri = postgresql.create("old")
-    age(uri)
+    uri = postgresql.create("old", aged)
     project.write(".env", f"MLFLOW_TRACKING_URI={uri}\n")
     status, words = examine(project, {}, code=1)["tables"]
     assert status == "failed"

@@ -43,9 +43,9 @@ class Database:
 class PostgreSQL(Database):
     """PostgreSQL, as it comes with a package of the test environment."""
 
-    def create(self, name: str) -> str:
+    def create(self, name: str, template: str = "template1") -> str:
         with self.connect("postgres") as connection:
-            connection.execute(f"create database {name} owner mlflow")
+            connection.execute(f"create database {name} owner mlflow template {template}")
         return self.uri(name)
 
     def connect(self, name: str) -> psycopg.Connection[tuple[object, ...]]:

@@ -20,6 +20,7 @@ import sys
 import threading
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -75,11 +76,13 @@ def warm_up() -> None:
     with suppress(ImportError):
         draw()
     with suppress(ImportError):
+        from mlflow.utils import process
         from mlflow.utils.requirements_utils import _init_modules_to_packages_map
         from sqlalchemy.orm import configure_mappers
 
         _init_modules_to_packages_map()
         configure_mappers()
+        vars(process)["_exec_cmd"] = partial(serve, process._exec_cmd)
         wait_for_no_disk()
         remember_tables()
     # What is loaded stays: no fork's collector has to look at it.
@@ -131,6 +134,16 @@ def remember_tables() -> None:
     with engine.connect() as connection:
         statements = "\n".join(driver(connection).iterdump())
     utils._initialize_tables = made
+
+
+def serve(execute: Any, command: list[str], **options: Any) -> Any:
+    """Serve in this process; MLflow would start another Python."""
+    if "mlflow.server" not in " ".join(command):
+        return execute(command, **options)
+    from uvicorn.main import main
+
+    os.environ.update(options["extra_env"])
+    main(command[command.index("uvicorn") + 1 :])
 
 
 def poll(pid: int) -> int | None:
@@ -187,16 +200,8 @@ def run_kedro(arguments: tuple[str, ...]) -> None:
 
 
 def run_mlflow(arguments: tuple[str, ...]) -> None:
-    from mlflow import cli, server
+    from mlflow import cli
 
-    def serve(command: list[str], extra_env: dict[str, str], **_: Any) -> None:
-        """Serve in this process; MLflow would start another Python."""
-        from uvicorn.main import main
-
-        os.environ.update(extra_env)
-        main(command[command.index("uvicorn") + 1 :])
-
-    vars(server)["_exec_cmd"] = serve
     sys.argv = ["mlflow", *arguments]
     cli.cli()
 

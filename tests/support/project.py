@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import filecmp
 import os
 import shutil
+import struct
 import subprocess
 import sysconfig
 import urllib.error
@@ -159,15 +161,26 @@ def install(template: Path, where: Path, **given: str) -> Project:
 
 
 def share_compiled(environment: Path) -> None:
-    """Give an environment what Python has compiled in this one; it looks whether it still fits."""
+    """Give an environment what Python has compiled in this one, of the files that are the same.
+
+    What is compiled names its file's time. Two wheels bring most files of MLflow: whichever uv
+    unpacks last gives them its own.
+    """
     here = Path(sysconfig.get_path("purelib"))
     (there,) = environment.glob("lib/python*/site-packages")
-    for folder in here.rglob("__pycache__"):
-        package = there / folder.relative_to(here).parent
-        if package.is_dir():
-            shutil.copytree(
-                folder, package / folder.name, copy_function=shutil.copyfile, dirs_exist_ok=True
-            )
+
+    def stamp(source: Path) -> bytes:
+        found = source.stat()
+        return struct.pack("<II", int(found.st_mtime), found.st_size)
+
+    for made in here.rglob("__pycache__/*.pyc"):
+        source = made.parent.with_name(f"{made.name.partition('.')[0]}.py")
+        other, content = there / source.relative_to(here), made.read_bytes()
+        fits = source.is_file() and content[8:16] == stamp(source)
+        if fits and other.is_file() and filecmp.cmp(source, other, shallow=False):
+            target = there / made.relative_to(here)
+            target.parent.mkdir(exist_ok=True)
+            target.write_bytes(content[:8] + stamp(other) + content[16:])
 
 
 @dataclass(frozen=True)
@@ -214,16 +227,17 @@ def listening(
     env: Mapping[str, str] | None = None,
     cwd: str = "",
     forked: bool = False,
-) -> Iterator[None]:
+    log: Path | None = None,
+) -> Iterator[Forked | subprocess.Popen[str]]:
     """Start a server, wait until its address answers, and stop all of its processes at the end.
 
-    One of Kedro's always starts in a fork.
+    One of Kedro's always starts in a fork, which may print into a `log`.
     """
     # Not a pipe: a server that nobody reads from stops when it is full.
     with TemporaryFile("w+") as screen:
         process: Forked | subprocess.Popen[str]
         if forked or command[0] == "kedro":
-            process = project.fork(*command, env=env, cwd=cwd)
+            process = project.fork(*command, env=env, screen=log, cwd=cwd)
         else:
             process = project.start(*command, env=env, screen=screen, cwd=cwd)
         try:
@@ -231,7 +245,7 @@ def listening(
             if process.poll() is not None:
                 screen.seek(0)
                 pytest.fail(f"{command}: {screen.read()}{process.communicate()}")
-            yield
+            yield process
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, SIGTERM)

@@ -22,7 +22,7 @@ from tests.support.databases import PASSWORD
 from tests.support.machine import free_port
 from tests.support.processes import Service
 from tests.support.profiles import IS_WEEKLY
-from tests.support.project import Project, answers_at
+from tests.support.project import Project, answers_at, listening
 from tests.support.proxy import basic
 
 ADMIN_PASSWORD = "CANARY-admin-password"
@@ -58,12 +58,14 @@ class TrackingServer:
     """A running tracking server that asks who you are.
 
     Attributes:
-        service: its processes.
+        group: the number of its process group.
+        log: what it prints.
         url: where it answers.
         folder: the working directory that it was started in.
     """
 
-    service: Service
+    group: int
+    log: Path
     url: str
     folder: Path
 
@@ -103,11 +105,11 @@ class TrackingServer:
 @contextmanager
 def by_command(project: Project, variables: Mapping[str, str]) -> Iterator[TrackingServer]:
     """Run the server by `kedro mlflow server` in a project."""
-    port = free_port()
-    environment = project.variables({"MLFLOW_WORKERS": "1", **SECRETS, **variables})
-    command = [project.environment / "bin" / "kedro", "mlflow", "server", "--port", str(port)]
-    with _running(command, project.folder, environment, port) as server:
-        yield server
+    port, log = free_port(), project.folder.with_name("server.log")
+    command = ("kedro", "mlflow", "server", "--port", str(port))
+    env, url = {"MLFLOW_WORKERS": "1", **SECRETS, **variables}, f"http://127.0.0.1:{port}"
+    with listening(project, *command, url=f"{url}/health", env=env, log=log) as process:
+        yield TrackingServer(process.pid, log, url, project.folder)
 
 
 @contextmanager
@@ -134,8 +136,14 @@ def by_compose(
     given |= {"MLFLOW_HOST": "127.0.0.1", "MLFLOW_PORT": str(port)}
     path = {"PATH": f"{project.environment / 'bin'}:{os.environ['PATH']}"}
     command = [_moved(part, {"/opt/tracking-server": str(folder)}) for part in command_of(folder)]
-    with _running(command, data, {**path, **env_file, **given}, port) as server:
-        yield server
+    url, log = f"http://127.0.0.1:{port}", data.parent / f"{data.name}-server.log"
+    environment = {**path, **env_file, **given}
+    service = Service(command, log, lambda: answers_at(f"{url}/health"), env=environment, cwd=data)
+    service.start()
+    try:
+        yield TrackingServer(service.group, log, url, data)
+    finally:
+        service.stop(SIGTERM)
 
 
 def compose(folder: Path, env_file: Mapping[str, str]) -> dict[str, Any]:
@@ -178,17 +186,3 @@ def _moved(text: str, places: Mapping[str, str]) -> str:
     for there, here in places.items():
         text = text.replace(there, here)
     return text
-
-
-@contextmanager
-def _running(
-    command: list[Any], cwd: Path, environment: Mapping[str, str], port: int
-) -> Iterator[TrackingServer]:
-    url = f"http://127.0.0.1:{port}"
-    log = cwd.parent / f"{cwd.name}-server.log"
-    service = Service(command, log, lambda: answers_at(f"{url}/health"), env=environment, cwd=cwd)
-    service.start()
-    try:
-        yield TrackingServer(service, url, cwd)
-    finally:
-        service.stop(SIGTERM)
