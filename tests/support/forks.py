@@ -10,8 +10,9 @@ shell, and takes a second instead of several. One JSON object a line comes in an
 import atexit
 import gc
 import importlib
-import inspect
 import json
+import logging
+import mimetypes
 import os
 import runpy
 import signal
@@ -19,9 +20,11 @@ import sqlite3
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 # What runs of a rendered project import, as far as the environment has it. Nothing of a project.
@@ -38,6 +41,9 @@ LIBRARIES = [
     *("mlflow.store.model_registry.sqlalchemy_workspace_store", "mlflow.tracing.processor.otel"),
     *("mlflow.store.tracking.sqlalchemy_workspace_store", "pyarrow.pandas_compat"),
     *("narwhals._pandas_like.dataframe", "pandera.typing.dask", "pandera.typing.pyspark"),
+    *("narwhals._pandas_like.namespace", "fsspec.implementations.local", "kedro.logging", "git"),
+    *("kedro_datasets.pickle.pickle_dataset", "mlflow.tracing.export.utils", "rich._emoji_codes"),
+    *("mlflow.utils.search_logged_model_utils", "pandas.core.methods.to_dict", "filecmp"),
 ]
 # What a service's clients import: from the first command on that is given this variable.
 OF_SERVICES = {
@@ -69,10 +75,16 @@ def load(names: list[str]) -> None:
 
 def warm_up() -> None:
     """Do once what each fork would do again, where it changes nothing but the time it takes."""
-    # dynaconf asks for the files of its callers, and Python looks for them in all modules that are
-    # loaded, once. Their lines, which it would look for at each call, dynaconf does not use.
-    inspect.getmodule(warm_up.__code__, "none")
-    inspect.stack.__defaults__ = (0,)
+    remember_packages()
+    mimetypes.init()
+    with suppress(ImportError):
+        from dynaconf.loaders import py_loader  # type: ignore[import-untyped]
+        from dynaconf.utils import files  # type: ignore[import-untyped]
+
+        # dynaconf asks for the files of its callers, and `inspect` looks for each in all modules.
+        vars(files)["inspect"] = vars(py_loader)["inspect"] = SimpleNamespace(stack=callers)
+    with suppress(ImportError):
+        print_and_parse()
     with suppress(ImportError):
         draw()
     with suppress(ImportError):
@@ -90,6 +102,54 @@ def warm_up() -> None:
     gc.freeze()
     count = gc.get_freeze_count()
     vars(gc)["get_freeze_count"] = lambda: count  # Counting a million takes each run 0.05 s.
+
+
+def remember_packages() -> None:
+    """Let what the environment's packages say of themselves be read once."""
+
+    def remember(read: Callable[[Any], Any]) -> property:
+        known: dict[object, Any] = {}
+
+        def found(package: Any) -> Any:
+            if package._path not in known:
+                known[package._path] = read(package)
+            return known[package._path]
+
+        return property(found)
+
+    for name in ("importlib.metadata", "importlib_metadata"):
+        with suppress(ImportError):
+            module = importlib.import_module(name)
+            for each in ("entry_points", "metadata"):
+                read = getattr(module.Distribution, each).fget
+                setattr(module.PathDistribution, each, remember(read))
+                for package in module.distributions():
+                    getattr(package, each)
+
+
+def callers() -> list[SimpleNamespace]:
+    """List the callers' files, as `inspect.stack` does."""
+    frames = traceback.walk_stack(sys._getframe(1))
+    return [SimpleNamespace(filename=frame.f_code.co_filename) for frame, _ in frames]
+
+
+def print_and_parse() -> None:
+    """Let patterns be compiled, and learn a grammar, that the first use would."""
+    from io import StringIO
+
+    from omegaconf.grammar_parser import parse
+    from rich.console import Console
+    from rich.logging import RichHandler
+
+    record = logging.LogRecord("name", logging.INFO, "/a.py", 1, "[bold]a[/] 1 'b' :x:", (), None)
+    RichHandler(console=Console(file=StringIO()), markup=True).emit(record)
+    for value in (
+        "a/${b.c}/${oc.env:D}-${oc.env:E,'f://g.h'}.csv",
+        "${_i}",
+        "${g:j,k}",
+        "${l:1.5}",
+    ):
+        parse(value)
 
 
 def draw() -> None:
@@ -129,6 +189,8 @@ def remember_tables() -> None:
     def driver(connection: Connection) -> Any:
         return connection.connection.driver_connection
 
+    head = utils._get_latest_schema_revision()  # It would run all of its migrations' files.
+    vars(utils)["_get_latest_schema_revision"] = lambda: head
     migrate = utils._initialize_tables
     migrate(engine := create_engine("sqlite://", poolclass=StaticPool))
     with engine.connect() as connection:
