@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import versions
+from tests.support import answers, versions
 from tests.support.project import Project
 
 
@@ -16,6 +17,31 @@ from tests.support.project import Project
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as a git repository in which every version is tagged."""
     return versions.publish_all(tmp_path_factory.mktemp("versions") / "copier-kedro-mlflow")
+
+
+# The arguments before those of copier: `tool run --from … --with … copier`.
+QUICK_UV = """#!{python}
+import sys
+sys.path[0] = {repository!r}
+from copier._cli import CopierApp
+from tests.support.answers import quick_copier
+del sys.argv[1:8]
+with quick_copier():
+    CopierApp.run()
+"""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def quick_uv(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let an update run this environment's copier, in a tenth of the time; with `UV=`, uv's own."""
+    program = tmp_path_factory.mktemp("quick") / "uv"
+    program.write_text(
+        QUICK_UV.format(python=sys.executable, repository=str(answers.REPOSITORY)), "utf-8"
+    )
+    program.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UV", str(program))
+        yield
 
 
 @pytest.fixture

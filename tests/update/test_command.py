@@ -1,4 +1,7 @@
-"""`kedro mlflow update` as its user types it: copier through uv, a real repository, real merges."""
+"""`kedro mlflow update` as its user types it: a real repository, real merges.
+
+With copier through uv: test_hostile.py.
+"""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def test_an_update_is_the_same_under_any_settings_of_git(
     older.write("größer ł.md", "mine\n")
     conflict(older.folder)
     env = configured(tmp_path, settings)
-    result = older.kedro("mlflow", "update", code=3, env=env)
+    result = older.kedro("mlflow", "update", code=3, env=env | {"UV": ""})
     assert "    conf/base/mlflow.yml\n" in result.stdout
     assert status(older).count("UU ") == 1
     text = older.read("conf/base/mlflow.yml")
