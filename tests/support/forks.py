@@ -175,8 +175,12 @@ def wait_for_no_disk() -> None:
 
 
 def remember_tables() -> None:
-    """Let MLflow's migrations of an empty SQLite database, which take seconds, run once."""
+    """Let MLflow's migrations of an empty SQLite database, which take seconds, run once.
+
+    The environment keeps what they make.
+    """
     from mlflow.store.db import utils
+    from mlflow.version import VERSION
     from sqlalchemy import Connection, Engine, StaticPool, create_engine, inspect
 
     def made(engine: Engine) -> None:
@@ -192,9 +196,14 @@ def remember_tables() -> None:
     head = utils._get_latest_schema_revision()  # It would run all of its migrations' files.
     vars(utils)["_get_latest_schema_revision"] = lambda: head
     migrate = utils._initialize_tables
-    migrate(engine := create_engine("sqlite://", poolclass=StaticPool))
-    with engine.connect() as connection:
-        statements = "\n".join(driver(connection).iterdump())
+    kept = Path(sys.prefix, f"tables-of-mlflow-{VERSION}.sql")
+    if not kept.exists():
+        migrate(engine := create_engine("sqlite://", poolclass=StaticPool))
+        partial = kept.with_suffix(f".{os.getpid()}")
+        with engine.connect() as connection:
+            partial.write_text("\n".join(driver(connection).iterdump()), "utf-8")
+        partial.replace(kept)
+    statements = kept.read_text("utf-8")
     utils._initialize_tables = made
 
 

@@ -175,10 +175,12 @@ def share_compiled(environment: Path) -> None:
 
     for made in here.rglob("__pycache__/*.pyc"):
         source = made.parent.with_name(f"{made.name.partition('.')[0]}.py")
-        other, content = there / source.relative_to(here), made.read_bytes()
-        fits = source.is_file() and content[8:16] == stamp(source)
-        if fits and other.is_file() and filecmp.cmp(source, other, shallow=False):
-            target = there / made.relative_to(here)
+        other, target = (there / each.relative_to(here) for each in (source, made))
+        if target.exists() or not (source.is_file() and other.is_file()):
+            continue
+        content = made.read_bytes()
+        is_same = source.samefile(other) or filecmp.cmp(source, other, shallow=False)
+        if is_same and content[8:16] == stamp(source):
             target.parent.mkdir(exist_ok=True)
             target.write_bytes(content[:8] + stamp(other) + content[16:])
 

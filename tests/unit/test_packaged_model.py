@@ -224,18 +224,17 @@ def test_another_model_of_an_array_is_served_too(mlops: Rooms, tmp_path: Path) -
 
 
 def test_code_that_somebody_has_changed_is_mlflows_to_run(
-    mlops: Rooms, packaged: Path, tmp_path: Path
+    mlops: Rooms, packaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from shutil import copytree
-
-    find = mlops("serving.model")._package_that_predicts
-    code = Path("code") / mlops("project").PACKAGE
-    assert find(packaged, packaged / code) == "mlops.model"
-    changed = copytree(packaged, tmp_path / "changed")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    flavor = mlflow.models.Model.load(packaged).flavors["python_function"]
+    plan_of = mlops("model.predict").plan_of
+    assert plan_of(packaged, flavor)
+    changed = shutil.copytree(packaged, tmp_path / "changed")
     (changed / "pyfunc_code.py").write_text("# other code", encoding="utf-8")
-    assert find(changed, changed / code) is None
+    assert plan_of(changed, flavor) is None
     (changed / "pyfunc_code.py").unlink()
-    assert find(changed, changed / code) is None
+    assert plan_of(changed, flavor) is None
 
 
 def test_a_worker_of_the_servers_serves_it(

@@ -649,7 +649,7 @@ def test_any_value_anywhere_is_answered_or_refused(mlops: Rooms) -> None:
     images = served(mlops, {}, lambda rows: rows.sum(axis=(1, 2)), schema=pixels, max_rows=1000)
     statuses: Counter[int] = Counter()
 
-    @settings(max_examples=examples(500, weekly=10_000), database=None)
+    @settings(max_examples=examples(250, weekly=10_000), database=None)
     @given(st.sampled_from([typed, images]), st.sampled_from(["/invocations", INFER]), spoiled())
     def throw(asked: Asked, path: str, body: Any) -> None:
         answer = asked.ask(path, json.dumps(body).encode())
@@ -659,7 +659,7 @@ def test_any_value_anywhere_is_answered_or_refused(mlops: Rooms) -> None:
 
     throw()
     assert statuses[200]
-    assert statuses[400] > 100
+    assert statuses[400] > 50
 
 
 @pytest.mark.parametrize(

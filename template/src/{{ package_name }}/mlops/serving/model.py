@@ -3,10 +3,8 @@
 import atexit
 import json
 import os
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,18 +15,13 @@ from kedro.validation import DataValidationError
 
 from ..errors import shortened
 from ..mlflow_internals import path_to_load, unchecked_predict
+from ..model.predict import plan_of
 from ..model.predictions import encoded, records
 from ..model.schema import FILE, Schema, in_words, read_schema
 from ..model.tensor_schema import TensorSchema
 from .app import RefusalError, require_caller
 
 Values = Sequence[Any]
-
-# The configuration of a packaged pipeline, by which it is known: see model/packaging.py.
-_OF_A_PIPELINE = {"package", "pipeline", "input", "output", "datasets", "parameters", "validator"}
-# The package in a model's code that predicts, and the code in it that MLflow runs. The second is
-# that of models from projects of version 1 of the template.
-_PACKAGES = {"mlops.model": "pyfunc_code.py", "tracking.pipeline_model": "model.py"}
 
 
 @dataclass(frozen=True)
@@ -123,31 +116,14 @@ def _predict_of(folder: Path, flavor: Mapping[str, Any]) -> Callable[[Any], Any]
     os.environ["_MLFLOW_IS_IN_SERVING_ENVIRONMENT"] = "true"  # As MLflow's own server has it.
     # Of traced functions, callers' rows would go to the experiment "Default" of the process's URI.
     os.environ.setdefault("MLFLOW_TRACE_SAMPLING_RATIO", "0")
-    config = flavor.get("config") or {}
-    if config.keys() >= _OF_A_PIPELINE:
-        code = folder / flavor["code"]
-        if package := _package_that_predicts(folder, code / config["package"]):
-            # As MLflow would do it, whose import takes as long as all else here.
-            sys.path.insert(0, str(code))
-            plan: Any = import_module(f"{config['package']}.{package}.plan").InferencePlan
-            files = {name: str(folder / one["path"]) for name, one in flavor["artifacts"].items()}
-            loaded = plan.load(config, files)
-            return getattr(loaded, "predict_table", loaded.predict)  # type: ignore[no-any-return]
+    if plan := plan_of(folder, flavor):
+        return getattr(plan, "predict_table", plan.predict)  # type: ignore[no-any-return]
     import mlflow.pyfunc
 
     scratch = TemporaryDirectory()
     atexit.register(scratch.cleanup)  # The model may read its files later.
     path = path_to_load(folder, Path(scratch.name))
     return unchecked_predict(mlflow.pyfunc.load_model(str(path)))
-
-
-def _package_that_predicts(folder: Path, code: Path) -> str | None:
-    """Return the package in a model's code; None if somebody has changed what MLflow would run."""
-    for package, file in _PACKAGES.items():
-        copies = folder / file, code.joinpath(*package.split("."), file)
-        if all(map(Path.is_file, copies)) and len({copy.read_bytes() for copy in copies}) == 1:
-            return package
-    return None
 
 
 def _example(folder: Path, packed: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
