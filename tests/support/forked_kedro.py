@@ -7,10 +7,10 @@ import json
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from select import select
 from signal import SIGKILL
 
 # Kedro configures logging when it is imported; a fork does it again, as its project says.
@@ -50,12 +50,12 @@ class Forked:
 
     def wait(self, timeout: float = 300) -> int | None:
         """Wait for its end; its exit code."""
-        deadline = time.monotonic() + timeout
-        while self.poll() is None:
-            if time.monotonic() > deadline:
-                self.kill()
-                raise TimeoutError(f"It has not ended in {timeout} seconds: {self._printed()}")
-            time.sleep(0.01)
+        if self.poll() is None:
+            with os.fdopen(os.pidfd_open(self.pid)) as process:  # Is ready when it has ended.
+                if not select([process], [], [], timeout)[0]:
+                    self.kill()
+                    raise TimeoutError(f"It has not ended in {timeout} seconds: {self._printed()}")
+            self.poll()
         return self.returncode
 
     def _printed(self) -> tuple[str, str]:
