@@ -49,6 +49,7 @@ def test_a_library_that_a_node_comes_from_may_call_mlflow_in_another_module(
     ("file", "expected"),
     [
         ("pipelines/nodes.py", True),
+        ("nodes.py", True),
         ("settings.py", False),
         ("mlops/config.py", False),
         ("notes.txt", False),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,27 @@ def test_data_that_are_read_in_another_way_are_the_same_data(mlops: Rooms) -> No
     assert [each.name for each in slices.trial.nodes] == ["make", "read"]
     slices = mlops("tuning.slicing").slices_of(pipeline, {"beta"})
     assert slices.trial.nodes == []
+
+
+def test_trials_write_no_line_for_each_node(mlops: Rooms, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = mlops("tuning.trials")
+    names = {
+        "kedro.any": logging.ERROR,
+        f"{trials.PACKAGE}.mlops": logging.INFO,
+        "own": logging.INFO,
+    }
+    levels = {logging.getLogger(name): level for name, level in names.items()}
+    for logger, level in levels.items():
+        monkeypatch.setattr(logger, "level", level)
+        logger.setLevel(level)
+
+    def said() -> list[bool]:
+        return [logger.isEnabledFor(level) for logger, level in levels.items()]
+
+    assert said() == [True, True, True]
+    with trials.quiet():
+        assert said() == [False, False, True]
+    assert said() == [True, True, True]
 
 
 def test_a_report_outside_of_a_run_does_nothing(mlops: Rooms) -> None:

@@ -269,17 +269,17 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
     """
     files = {
         path
-        for path in PACKAGE_FOLDER.rglob("*.py")
-        if path != _SETTINGS and not path.is_relative_to(TEMPLATE_FOLDER)
+        for part in PACKAGE_FOLDER.glob("*")
+        if part != TEMPLATE_FOLDER
+        for path in (part, *part.rglob("*.py"))
+        if path.suffix == ".py" and path != _SETTINGS
     }
-    packages = {
-        function_name(undecorated(node.func))[0].partition(".")[0] for node in pipeline.nodes
-    }
-    if "__main__" in packages and not hasattr(sys.modules["__main__"], "__file__"):
+    names = {function_name(undecorated(node.func))[0].partition(".")[0] for node in pipeline.nodes}
+    if "__main__" in names and not hasattr(sys.modules["__main__"], "__file__"):
         return True
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if name.partition(".")[0] in packages - {PACKAGE} and str(file).endswith(".py"):
+        if name.partition(".")[0] in names - {PACKAGE} and str(file).endswith(".py"):
             files.add(Path(str(file)))
     return any(_IMPORT.search(_content(path)) for path in files)
 

@@ -206,11 +206,13 @@ def quiet() -> Iterator[None]:
     # Some have a level of their own, by the project's logging.yml.
     kedros = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
     kedros = [each for each in kedros if each.name.partition(".")[0] == "kedro"]
-    before = {each: each.level for each in (mine, *kedros)}
-    for each in before:
-        each.setLevel(logging.WARNING if each is mine else logging.CRITICAL)
+    before = {each: each.level for each in kedros}, mine.level
+    for each in kedros:
+        each.level = logging.CRITICAL
+    mine.setLevel(logging.WARNING)  # This alone clears the caches of all, which takes its time.
     try:
         yield
     finally:
-        for each, level in before.items():
-            each.setLevel(level)
+        for each, level in before[0].items():
+            each.level = level
+        mine.setLevel(before[1])
