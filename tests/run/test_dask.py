@@ -8,6 +8,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from compileall import compile_dir
 from contextlib import contextmanager
 from pathlib import Path
 from signal import SIGINT
@@ -110,6 +111,7 @@ class OnDask(NamedTuple):
 def original(rendered: Project, template: Path, tmp_path_factory: pytest.TempPathFactory) -> OnDask:
     folder = tmp_path_factory.mktemp("dask") / "project"
     answers.render(template, folder, {"orchestrator": "dask"})
+    compile_dir(folder / "src", quiet=1)  # Or each copy's first command would.
     depends = tomli.loads((folder / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
     (wanted,) = (name for name in depends if name.startswith("distributed"))
     installed = packages(rendered, tmp_path_factory, "dask", wanted)
@@ -301,24 +303,35 @@ PIPELINES = {"__default__": Pipeline(nodes)}
 # --- Workers of a scheduler ---
 
 
+HIDDEN = """\
+import ctypes, runpy, subprocess, sys
+libc, network = ctypes.CDLL(None), sys.argv.pop(1)
+if network:
+    assert libc.setns(open(network).fileno(), 0) == 0
+assert libc.unshare(0x20000) == 0  # Mounts of its own.
+subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+subprocess.run(["mount", "-t", "tmpfs", "none", ".kedro_mlflow"], check=True)
+sys.argv.append("--no-nanny")
+runpy.run_module("distributed.cli.dask_worker", run_name="__main__", alter_sys=True)
+"""
+
+
 @contextmanager
-def hidden(
-    dask: OnDask, prefixes: Sequence[Sequence[str]], host: str = "127.0.0.1"
-) -> Iterator[str]:
-    """A scheduler on this host, and a worker for each prefix of its command; their address.
+def hidden(dask: OnDask, places: Sequence[str], host: str = "127.0.0.1") -> Iterator[str]:
+    """A scheduler on this host, and a worker in each network, or in this one; their address.
 
     The workers do not see the project's folder `.kedro_mlflow`.
     """
-    hide = ("sh", "-c", 'mount -t tmpfs none .kedro_mlflow && exec "$@"', "sh")
+    dask.project.write("hidden.py", HIDDEN)
     (dask.project.folder / ".kedro_mlflow").mkdir(exist_ok=True)
     with cluster(dask.project, dask.env, host) as found:
-        for prefix in prefixes:
-            found.work_in(dask.project, dask.env, (*prefix, *hide))
+        for network in places:
+            found.work_in(dask.project, dask.env, ("hidden.py", network))
         yield found.address
 
 
 of_root = pytest.mark.skipif(
-    os.geteuid() != 0 or not (shutil.which("unshare") and shutil.which("ip")),
+    os.geteuid() != 0 or not (shutil.which("mount") and shutil.which("ip")),
     reason="only root has mounts and networks of its own",
 )
 
@@ -327,7 +340,7 @@ of_root = pytest.mark.skipif(
 def test_workers_that_do_not_see_the_runs_folder_send_what_they_captured(
     dask: OnDask, sequential: dict[str, Any]
 ) -> None:
-    with hidden(dask, [("unshare", "--mount")] * 2) as address:
+    with hidden(dask, ["", ""]) as address:
         for _ in range(2):  # The workers live on, and forget the run before.
             dask.run(DASK_SCHEDULER_ADDRESS=address)
             found = logged(dask.project)
@@ -345,7 +358,7 @@ def test_two_runs_at_once_on_machines_in_networks_of_their_own(
         "conf/base/catalog.yml", CATALOG.replace("data/checked", "data/${runtime_params:alpha,3.0}")
     )
     command = dask.command()
-    with networks(2) as (host, prefixes), hidden(dask, prefixes, host) as address:
+    with networks(2) as (host, places), hidden(dask, places, host) as address:
         env = {**dask.env, "DASK_SCHEDULER_ADDRESS": address}
         started = [
             dask.project.start(*command, *more, env=env) for more in ((), ("--params", "alpha=4.0"))

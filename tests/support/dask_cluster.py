@@ -1,17 +1,17 @@
-"""A scheduler of Dask and its workers, each as from the shell, in folders of their own."""
+"""A scheduler of Dask and its workers, in folders of their own."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL
 
 import psutil
 
+from tests.support.forked_kedro import Forked
 from tests.support.machine import free_port
 from tests.support.project import Project
 
@@ -28,35 +28,23 @@ class Cluster:
 
     address: str
     screens: list[Path] = field(default_factory=list)
-    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _started: list[Forked] = field(default_factory=list)
 
-    def start(
+    def start(self, place: Project, env: Mapping[str, str], *arguments: str) -> None:
+        """Start one of its processes in a project's folder: a program of Python's."""
+        screen = place.folder / f"screen-{len(self._started)}"
+        self.screens.append(screen)
+        command = ("python", *arguments, "--no-dashboard")
+        self._started.append(place.fork(*command, env=env, screen=screen))
+
+    def work_in(
         self,
         place: Project,
         env: Mapping[str, str],
-        *arguments: str,
-        prefix: Sequence[str] = (),
+        program: Sequence[str] = ("-m", "distributed.cli.dask_worker"),
     ) -> None:
-        """Start one of its processes in a project's folder."""
-        command = [*prefix, str(place.environment / "bin" / "python"), "-m", *arguments]
-        screen = place.folder / f"screen-{len(self._started)}"
-        self.screens.append(screen)
-        with screen.open("w") as file:
-            self._started.append(
-                subprocess.Popen(
-                    [*command, "--no-dashboard"],
-                    cwd=place.folder,
-                    env=place.variables(env),
-                    stdout=file,
-                    stderr=file,
-                    start_new_session=True,
-                )
-            )
-
-    def work_in(self, place: Project, env: Mapping[str, str], prefix: Sequence[str] = ()) -> None:
-        """Start a worker in a project's folder."""
-        worker = ("distributed.cli.dask_worker", self.address, "--nthreads", "1")
-        self.start(place, env, *worker, prefix=prefix)
+        """Start a worker in a project's folder, which a program of the test's may become."""
+        self.start(place, env, *program, self.address, "--nthreads", "1")
 
     def kill_worker(self, number: int) -> None:
         """Kill the process that runs tasks; its nanny starts another one."""
@@ -68,7 +56,7 @@ class Cluster:
     def stop(self) -> None:
         """End all of them."""
         for process in self._started:
-            os.killpg(process.pid, SIGTERM)
+            os.killpg(process.pid, SIGKILL)
         for process in self._started:
             process.wait(timeout=60)
 
@@ -79,7 +67,7 @@ def cluster(place: Project, env: Mapping[str, str], host: str = _HERE) -> Iterat
     port = free_port()
     found = Cluster(f"tcp://{host}:{port}")
     try:
-        found.start(place, env, "distributed.cli.dask_scheduler", "--port", str(port))
+        found.start(place, env, "-m", "distributed.cli.dask_scheduler", "--port", str(port))
         yield found
     finally:
         found.stop()
