@@ -13,7 +13,7 @@ from mlflow.entities import Run
 
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
-from tests.support.tiny import FIGURE, SESSION, TWO_NODES, small
+from tests.support.tiny import FIGURE, SESSION, TWO_NODES, each_of, small
 
 RUNNERS = ["SequentialRunner", "ThreadRunner", "ParallelRunner"]
 
@@ -352,26 +352,21 @@ def test_credentials_and_headers_are_there_for_the_run_and_gone_after_it(project
         assert path.is_dir() or b"CANARY" not in path.read_bytes()
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "named"),
-    [
+def test_wrong_access_is_refused_in_a_line(project: Project) -> None:
+    small(project, ACCESS)
+    project.write("conf/local/credentials.yml", "tracking: {TOKEN_FOR_TEST: CANARY-1}\n")
+    wrong = [
         ("small.Token", "small.Tokn", ["request_header_provider.type", "Tokn"]),
         ("small.Token", "small.Pipeline", ["request_header_provider", "RequestHeaderProvider"]),
         ("prefix:", "prefx:", ["init_kwargs", "prefx"]),
         ("credentials: tracking", "credentials: trackin", ["server.credentials", "'trackin'"]),
-    ],
-)
-def test_wrong_access_is_refused_in_a_line(
-    project: Project, old: str, new: str, named: list[str]
-) -> None:
-    small(project, ACCESS)
-    project.write("conf/base/mlflow.yml", ACCESS_CONFIG.replace(old, new))
-    project.write("conf/local/credentials.yml", "tracking: {TOKEN_FOR_TEST: CANARY-1}\n")
-    result = project.kedro("run", code=1)
-    assert "Traceback" not in result.stdout + result.stderr
-    for word in named:
-        assert word in result.stderr
-    assert "CANARY" not in result.stdout + result.stderr
+    ]
+    configs = [ACCESS_CONFIG.replace(old, new) for old, new, _ in wrong]
+    ended = each_of(project, [({"conf/base/mlflow.yml": config}, "run") for config in configs])
+    for (_, _, named), (code, screen) in zip(wrong, ended, strict=True):
+        assert code == 1
+        assert [word for word in ("Traceback", "CANARY") if word in screen] == []
+        assert [word for word in named if word not in screen] == []
 
 
 def test_sessions_one_after_the_other_and_at_once_have_runs_of_their_own(project: Project) -> None:

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from tests.support.contents import contents, differences
 from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project, copy_of
-from tests.support.tiny import journals, said
+from tests.support.tiny import each_of, journals, said
 from tests.support.training import training
 
 # An unreachable MLflow, which is not retried.
@@ -241,17 +241,18 @@ def files_of_version(project: Project, number: int) -> Path:
 
 
 def test_what_cannot_be_is_said(trains: Project) -> None:
-    for arguments, message in (
-        ("run begin --pipelines trainig", "no pipeline 'trainig' (it has: "),
-        ("run begin --params shift", "Invalid format of `params`"),
-        (f"run end {'0' * 32}", "is not in MLflow"),
-        ("run end", "Give the run that `kedro mlflow run begin` has printed."),
-        ("run end --key none", "was begun by the key 'none'"),
-        ("tasks --env base", "give guesses, rows entries in conf/base/catalog.yml"),
-    ):
-        code = 2 if "shift" in arguments else 1
-        result = trains.kedro("mlflow", *arguments.split(), code=code)
-        assert message in said(result.stdout + result.stderr)
+    messages = {
+        "run begin --pipelines trainig": "no pipeline 'trainig' (it has: ",
+        "run begin --params shift": "Invalid format of `params`",
+        f"run end {'0' * 32}": "is not in MLflow",
+        "run end": "Give the run that `kedro mlflow run begin` has printed.",
+        "run end --key none": "was begun by the key 'none'",
+        "tasks --env base": "give guesses, rows entries in conf/base/catalog.yml",
+    }
+    ended = each_of(trains, [({}, f"mlflow {arguments}") for arguments in messages])
+    for (arguments, message), (code, screen) in zip(messages.items(), ended, strict=True):
+        assert code == (2 if "shift" in arguments else 1)
+        assert message in screen
     assert trains.runs() == []
     assert journals(trains) == []
 

@@ -6,6 +6,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
+from compileall import compile_dir
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ from tests.support.studies import (
     Searched,
     searching,
 )
-from tests.support.tiny import journals
+from tests.support.tiny import each_of, journals
 
 
 class Tuned(NamedTuple):
@@ -73,6 +74,7 @@ def original(
 ) -> Project:
     folder = tmp_path_factory.mktemp("tuning") / "project"
     answers.render(template, folder, {"features": "[tuning]"})
+    compile_dir(folder / "src", quiet=1)  # Or each copy's first command would.
     return searching(Project(folder, rendered.environment))
 
 
@@ -163,7 +165,7 @@ def test_a_trial_that_fails_is_one_of_many(tuned: Tuned) -> None:
 
 
 def test_what_is_wrong_is_said_before_the_first_trial(tuned: Tuned) -> None:
-    path, text = "conf/base/tuning.yml", TUNING
+    path = "conf/base/tuning.yml"
     cases = [
         (("metric: rmse", "metric: rmsee\nbetter: lower"), "The nearest one is 'rmse'"),
         (("  alpha:", "  alfa:"), "no such parameter; the nearest one is 'alpha'"),
@@ -171,23 +173,28 @@ def test_what_is_wrong_is_said_before_the_first_trial(tuned: Tuned) -> None:
         (("metric:", "storage: postgres://x\nmetric:"), "storage: postgres://x cannot be opened"),
         (("seed: 3", "seed: 3\npipeline: trainig"), "no pipeline 'trainig'"),
     ]
-    for (old, new), sentence in cases:
-        tuned.project.write(path, text.replace(old, new))
-        screen = " ".join(tuned.tune(code=1).split())
+    wrong = [({path: TUNING.replace(old, new)}, "mlflow tune") for (old, new), _ in cases]
+    broken = {"conf/base/parameters.yml": PARAMETERS.replace("kind: whole", "kind: broken")}
+    *ended, on_dask, failed, resumed = each_of(
+        tuned.project,
+        [
+            *wrong,
+            ({path: TUNING}, "mlflow tune --scheduler tcp://x:1"),
+            (broken, "mlflow tune"),
+            ({path: TUNING.replace("high: 10", "high: 11")}, "mlflow tune --resume"),
+        ],
+        tuned.env,
+    )
+    for (_, sentence), (code, screen) in zip(cases, ended, strict=True):
+        assert code == 1
         assert sentence in screen
         assert "Trial 0" not in screen
         assert "Traceback" not in screen
-    tuned.project.write(path, text)
-    on_dask = " ".join(tuned.tune("--scheduler", "tcp://x:1", code=2).split())
-    assert "`uv run kedro mlflow update -d orchestrator=dask` adds" in on_dask
-    tuned.project.edit("conf/base/parameters.yml", "kind: whole", "kind: broken")
-    assert "it is broken" in tuned.tune(code=1)
-    assert "begun (search)" in _after_other_search(tuned)
-
-
-def _after_other_search(tuned: Tuned) -> str:
-    tuned.project.edit("conf/base/tuning.yml", "high: 10", "high: 11")
-    return " ".join(tuned.tune("--resume", code=1).split())
+    assert on_dask[0] == 2
+    assert "`uv run kedro mlflow update -d orchestrator=dask` adds" in on_dask[1]
+    for (code, screen), sentence in ((failed, "it is broken"), (resumed, "begun (search)")):
+        assert code == 1
+        assert sentence in screen
 
 
 def test_a_run_that_waits_is_delivered_to_its_mirror_as_well(tuned: Tuned) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -33,6 +34,30 @@ from kedro.framework.session import KedroServiceSession, KedroSession
 from kedro.framework.startup import bootstrap_project
 
 bootstrap_project(Path.cwd())
+"""
+
+# Runs commands of Kedro's, one after another; the exit code and the screen of each.
+COMMANDS = """\
+import io, json, sys, traceback
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from kedro.framework.cli.cli import main
+
+ended = []
+for files, command in json.loads(Path("commands.json").read_text()):
+    for path, content in files.items():
+        Path(path).write_text(content)
+    sys.argv[1:] = command.split()
+    with redirect_stdout(io.StringIO()) as screen, redirect_stderr(screen):
+        try:
+            code = main()
+        except SystemExit as end:
+            code = end.code
+        except Exception:
+            code = 1
+            traceback.print_exc()
+    ended.append([code, " ".join(screen.getvalue().split())])
+print(json.dumps(ended))
 """
 
 TWO_NODES = """\
@@ -114,6 +139,17 @@ def runs(client: MlflowClient, experiment: str) -> list[Run]:
     """The runs of an experiment; none when it does not exist."""
     found = client.get_experiment_by_name(experiment)
     return list(client.search_runs([found.experiment_id])) if found else []
+
+
+def each_of(
+    project: Project,
+    commands: Sequence[tuple[Mapping[str, str], str]],
+    env: Mapping[str, str] | None = None,
+) -> list[tuple[int, str]]:
+    """Run commands of Kedro's in one process, each after files are written; what each said."""
+    project.write("commands.json", json.dumps(commands))
+    ended: list[tuple[int, str]] = json.loads(project.script(COMMANDS, env)[-1])
+    return ended
 
 
 def journals(project: Project) -> list[Path]:
