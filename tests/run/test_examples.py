@@ -36,7 +36,7 @@ def example(
     answers.git(folder, "init", "--quiet")
     project = Project(folder, rendered.environment)
     if request.param == "classification":  # It is trained a dozen times here, for seconds.
-        project.edit("conf/base/parameters.yml", "trees: 100", "trees: 5")
+        project.edit("conf/base/parameters.yml", "trees: 30", "trees: 5")
     return request.param, project
 
 
