@@ -206,11 +206,11 @@ def render(
 ) -> None:
     """Copy the template as it stands, uncommitted changes included, into a new folder.
 
-    An environment of an earlier demo stays: `uv sync` makes it what the project asks for, and
-    Python need not compile all of it again.
+    An environment of an earlier demo stays, with its lock: `uv sync` makes it what the project
+    asks for, and neither uv nor Python does again what takes seconds.
     """
     for path in project.iterdir() if project.is_dir() else ():
-        if path.name == ".venv":
+        if path.name in (".venv", "uv.lock"):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
