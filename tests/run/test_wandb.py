@@ -206,9 +206,7 @@ def test_a_run_that_was_killed_is_completed_under_the_same_id(
     assert len(found.artifacts) == 1
 
 
-def test_without_its_library_it_says_so_and_mlflow_has_the_run(
-    mirrored: Project, wandb: Path
-) -> None:
+def test_without_its_library_it_says_so_and_mlflow_has_the_run(mirrored: Project) -> None:
     screen = " ".join(mirrored.kedro("run").stdout.split())
     assert (
         "Weights & Biases did not take the whole run (wandb is not installed: run `uv add wandb`). "
@@ -217,10 +215,7 @@ def test_without_its_library_it_says_so_and_mlflow_has_the_run(
     (run,) = mirrored.runs()
     assert run.info.status == "FINISHED"
     assert run.data.metrics["last"] == 7
-    mirrored.kedro("mlflow", "sync", env=offline(mirrored, wandb))
-    assert Offline(mirrored).summary["last"] == 7
-    assert len(mirrored.runs()) == 1
-    assert not journals(mirrored)
+    assert len(journals(mirrored)) == 1
 
 
 def test_the_example_keeps_the_rules_of_the_project_that_it_is_copied_into(
