@@ -7,8 +7,12 @@ from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 # One process runs a file's tests, which share its fixtures. Except for a folder whose tests share
-# servers, and for files whose tests share nothing, and may go to whoever has time.
-TOGETHER = ("tests/backends/",)
+# servers, for files whose commands are forked off the same process, and for files whose tests share
+# nothing, and may go to whoever has time.
+TOGETHER = (
+    ("tests/backends/",),
+    ("tests/deploy/test_databricks.py", "tests/deploy/test_sagemaker.py"),
+)
 APART = (
     "tests/backends/test_managed.py",
     "tests/run/test_kedro.py",
@@ -56,7 +60,7 @@ def scope_of(nodeid: str) -> str:
     if path in APART:
         # A fixture with parameters is made once for each: its tests stay together.
         return f"{path}::{test.partition('[')[2] or test}"
-    return next((folder for folder in TOGETHER if path.startswith(folder)), path)
+    return next((paths[0] for paths in TOGETHER if path.startswith(paths)), path)
 
 
 def rank_of(nodeid: str) -> int:

@@ -193,14 +193,14 @@ def kept_templates() -> Iterator[None]:
         # Which are no answers.
         noted = [worker.answers.combined.get(key) for key in ("rules_file", "package_folder")]
         key = repr((worker._answers_to_remember(), noted, worker.all_exclusions, _operation.get()))
-        if key in rendered:
-            shutil.copytree(rendered[key], folder, dirs_exist_ok=True)
-            return
-        is_empty = not folder.exists() or not any(folder.iterdir())
-        render(worker)
-        if is_empty:
+        if key not in rendered:
             rendered[key] = Path(store, str(len(rendered)))
-            shutil.copytree(folder, rendered[key])
+            with (
+                patch.object(worker, "dst_path", rendered[key]),
+                patch.object(worker.subproject, "local_abspath", rendered[key]),
+            ):
+                render(worker)
+        shutil.copytree(rendered[key], folder, dirs_exist_ok=True)
 
     with (
         TemporaryDirectory() as store,
