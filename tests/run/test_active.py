@@ -345,10 +345,9 @@ def test_other_hooks_find_the_run_active_in_any_order(places: Project, order: st
 
 
 def test_programs_and_processes_of_a_node_track_in_the_run_or_below(places: Project) -> None:
-    """In a process of its own, which imports MLflow while the run is under way."""
     # MLflow refuses an experiment by name and by number that are two.
     env = {"MLFLOW_EXPERIMENT_NAME": "another"}
-    places.run("kedro", "run", "--pipelines", "started", env=env)
+    places.kedro("run", "--pipelines", "started", env=env)
     runs = places.runs()
     (root,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     below = [run for run in runs if run is not root]

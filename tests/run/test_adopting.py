@@ -1,7 +1,7 @@
 """A project that is there already comes under the template by what docs/adopting.md says.
 
 The commands are the page's own. Only where the template is, and that `uv` finds the environment
-that the other tests have installed, is said here.
+that the other tests have installed, is said here; `uv run kedro` is a fork.
 """
 
 from __future__ import annotations
@@ -170,6 +170,9 @@ class Old(Project):
             commands = block.replace("gh:OWNER/copier-kedro-mlflow", source)
             if self.packages is None:
                 commands = commands.replace("uv remove kedro-mlflow", ":")
+            for line in re.findall(r"^uv run kedro (.*)\n", commands, re.MULTILINE):
+                screen += self.kedro(*line.split()).stdout
+            commands = re.sub(r"uv run kedro .*\n", "", commands)
             result = subprocess.run(
                 ["bash", "-ec", f"{before}\n{commands}"],
                 cwd=self.folder,

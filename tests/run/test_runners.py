@@ -36,7 +36,7 @@ two: {type: json.JSONDataset, filepath: data/two.json}
 RUNNERS = """
 import os
 
-from joblib import Parallel, delayed
+from joblib.externals.loky import ProcessPoolExecutor
 from kedro.framework.hooks.manager import _create_hook_manager, _register_hooks
 from kedro.framework.project import settings
 from kedro.runner import AbstractRunner
@@ -62,15 +62,15 @@ class JoblibRunner(AbstractRunner):
 
     def __init__(self, is_async=False):
         super().__init__(is_async=is_async)
-        self.workers = Parallel(2)  # Before there is a run.
-        assert os.getpid() not in self.workers(delayed(os.getpid)() for _ in range(2))
+        self.workers = ProcessPoolExecutor(1)  # joblib's own; before there is a run.
+        assert os.getpid() != self.workers.submit(os.getpid).result()
 
     def _get_executor(self, max_workers):
         return None
 
     def _run(self, pipeline, catalog, hook_manager=None, run_id=None, **_):
         for node in pipeline.nodes:
-            self.workers([delayed(self.run_node)(node, catalog, self._is_async, run_id)])
+            self.workers.submit(self.run_node, node, catalog, self._is_async, run_id).result()
 
 class TaskRunner(JoblibRunner):
     run_node = staticmethod(run_task)
