@@ -11,12 +11,15 @@ import pytest
 
 from tests.support import answers, versions
 from tests.support.project import Project
+from tests.support.shared import shared
 
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as a git repository in which every version is tagged."""
-    return versions.publish_all(tmp_path_factory.mktemp("versions") / "copier-kedro-mlflow")
+    """The template as a git repository in which every version is tagged; no test changes it."""
+    name = "copier-kedro-mlflow"
+    folder = shared(tmp_path_factory, "versions", lambda here: versions.publish_all(here / name))
+    return folder / name
 
 
 # The arguments before those of copier: `tool run --from … --with … copier`.
