@@ -32,9 +32,11 @@ from mlflow.store.artifact.artifact_repository_registry import (
     _artifact_repository_registry as stores,
 )
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.store.db import utils
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as Registry
 from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Runs
 
+from tests.support import forks
 from tests.support.answers import REPOSITORY
 from tests.support.databases import MariaDB, PostgreSQL
 from tests.support.profiles import weekly
@@ -91,7 +93,10 @@ class Admin:
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables: making them takes seconds."""
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    Runs(f"sqlite:///{path}", "mlflow-artifacts:/").engine.dispose()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utils, "_initialize_tables", utils._initialize_tables)
+        forks.remember_tables()
+        Runs(f"sqlite:///{path}", "mlflow-artifacts:/").engine.dispose()
     return path
 
 
@@ -228,13 +233,22 @@ def test_what_is_destroyed_is_restored_to_the_last_row_and_byte(
     assert {path.stat().st_mode & 0o077 for path in backup.rglob("*")} == {0}
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small server with a backup, once a test has made one."""
+    return tmp_path_factory.mktemp("kept") / "server"
+
+
 @pytest.fixture
-def backed_up(admin: Admin) -> Path:
-    """A backup of a small server."""
-    uri = f"sqlite:///{admin.folder}/mlflow.db"
-    fill(uri, str(admin.folder / "artifacts"))
-    admin.says("users", "add", "ada", typed=PASSWORD)
-    admin.says("backup", "--folder", "backups")
+def backed_up(admin: Admin, kept: Path) -> Path:
+    """A backup of a small server, which is a test's own copy."""
+    if kept.exists():
+        shutil.copytree(kept, admin.folder, dirs_exist_ok=True)
+    else:
+        fill(f"sqlite:///{admin.folder}/mlflow.db", str(admin.folder / "artifacts"))
+        admin.says("users", "add", "ada", typed=PASSWORD)
+        admin.says("backup", "--folder", "backups")
+        shutil.copytree(admin.folder, kept)
     (backup,) = Path("backups").iterdir()
     return backup
 
