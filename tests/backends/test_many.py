@@ -1,14 +1,15 @@
-"""Twenty runs at once against the team's server: all complete, every value there."""
+"""Many runs at once against the team's server: all complete, every value there."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.support.profiles import examples
 from tests.support.project import Project
 from tests.support.servers import TrackingServer
 from tests.support.tiny import SESSION, journals, runs, tiny
 
-PROCESSES, RUNS_EACH = 4, 5
+PROCESSES, RUNS_EACH = 4, examples(2, weekly=5)
 
 PIPELINES = """\
 from kedro.pipeline import Pipeline, node
@@ -22,7 +23,7 @@ def make(number):
 PIPELINES = {"__default__": Pipeline([make(number) for number in range(5)])}
 """
 
-# Twenty whole processes would spend two cores on importing MLflow: four of them run five each.
+# As many whole processes would spend two cores on importing MLflow: four of them run several each.
 TOGETHER = (
     SESSION
     + f"""
@@ -50,7 +51,7 @@ with ThreadPoolExecutor({RUNS_EACH}) as pool:
 
 
 @pytest.mark.usefixtures("as_admin")
-def test_twenty_runs_at_once_are_complete(project: Project, team_server: TrackingServer) -> None:
+def test_many_runs_at_once_are_complete(project: Project, team_server: TrackingServer) -> None:
     tiny(project, "twenty", PIPELINES)
     project.write("together.py", TOGETHER)
     login = team_server.login()

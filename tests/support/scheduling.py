@@ -14,7 +14,6 @@ TOGETHER = (
     ("tests/deploy/test_databricks.py", "tests/deploy/test_sagemaker.py"),
 )
 APART = (
-    "tests/backends/test_managed.py",
     "tests/run/test_kedro.py",
     "tests/template/test_rendering.py",
     "tests/update/test_command.py",
