@@ -93,12 +93,20 @@ def test_a_script_that_is_stopped_ends_its_run(project: Project, number: signal.
 
 
 SPAWNED = f"""\
+import atexit, multiprocessing, sys
+from pathlib import Path
 {FIGURE}
 def fit(alpha):
     from sklearn.linear_model import Ridge
     return Ridge(alpha).fit([[0.0], [1.0]], [0.0, 1.0])
 
 PIPELINES["__default__"] += Pipeline([node(fit, "params:alpha", "model")])
+
+def note():
+    Path("opened").write_text(str("mlflow.store.tracking.sqlalchemy_store" in sys.modules))
+
+if multiprocessing.parent_process():
+    atexit.register(note)  # MLflow, which is imported later, comes before.
 """
 
 
@@ -116,6 +124,8 @@ def test_processes_that_are_spawned_keep_the_same_as_others(project: Project) ->
         assert len(project.client.list_artifacts(run.info.run_id, "figures")) == 1
         assert run.outputs is not None
         assert len(run.outputs.model_outputs) == 1
+    # MLflow's end in the worker has neither ended the run nor asked for it.
+    assert project.read("opened") == "False"
 
 
 OWN_CALLS = """\

@@ -97,7 +97,8 @@ class _RunStacks:
 
     def get(self) -> "list[Run]":
         own: list[Run] = self.own.get()
-        scope = self._find_scope(bool(own))
+        # MLflow ends what is active at Python's end: in a worker, that is the run of all.
+        scope = threading.main_thread().is_alive() and self._find_scope(bool(own))
         return cast("list[Run]", scope.stack()) if scope else own
 
     def get_all_thread_values(self) -> "dict[int, list[Run]]":

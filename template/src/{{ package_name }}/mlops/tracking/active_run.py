@@ -269,8 +269,7 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
     """
     files = {
         path
-        for part in PACKAGE_FOLDER.glob("*")
-        if part != TEMPLATE_FOLDER
+        for part in {*PACKAGE_FOLDER.glob("*")} - {TEMPLATE_FOLDER}
         for path in (part, *part.rglob("*.py"))
         if path.suffix == ".py" and path != _SETTINGS
     }
