@@ -63,11 +63,6 @@ def check(
     return said
 
 
-def commit(project: Project, path: str, content: str, fails: bool = False) -> str:
-    """Commit a file, git's hooks included."""
-    return commit_all(project, {path: content}, fails)
-
-
 def commit_all(project: Project, files: Mapping[str, str], fails: bool = False) -> str:
     """Commit files, git's hooks included."""
     for path, content in files.items():
@@ -94,7 +89,8 @@ def test_a_clean_project_passes_what_ci_runs(repository: Project) -> None:
 
 
 def test_a_clean_change_is_committed(repository: Project) -> None:
-    commit(repository, "notes.md", "# Notes\n\npostgresql+psycopg://USER:PASSWORD@HOST/DATABASE\n")
+    address = "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE\n"
+    commit_all(repository, {"notes.md": f"# Notes\n\n{address}", "conf/base/a.txt": "mine\n"})
     assert answers.git(repository.folder, "status", "--porcelain") == ""
 
 
@@ -122,27 +118,19 @@ def test_a_secret_is_refused_by_git_and_by_ci_and_not_repeated(repository: Proje
         assert secret not in said
 
 
-def test_private_files_are_refused_even_when_git_is_forced(repository: Project) -> None:
-    paths = (".env", "deploy/.env", "conf/local/credentials.yml")
-    said = commit_all(
-        repository, dict.fromkeys(paths, "MLFLOW_TRACKING_USERNAME=ada\n"), fails=True
-    )
-    assert {*paths} <= {*re.findall(r"[\w./]+", said)}
+def test_what_does_not_belong_there_is_refused_by_name_even_when_git_is_forced(
+    repository: Project,
+) -> None:
+    private = (".env", "deploy/.env", "conf/local/credentials.yml")
+    refused = {
+        **dict.fromkeys(private, "MLFLOW_TRACKING_USERNAME=ada\n"),
+        # What an update has left open, and what it could not make.
+        "conf/base/a.txt": "<<<<<<< before updating\nmine\n=======\n>>>>>>> after updating\n",
+        "README.md.rej": "-old\n+new\n",
+    }
+    mine = "src/diabetes_progression/pipelines/mine.py"
+    said = commit_all(repository, {**refused, mine: '"""Mine."""\n\nimport os\n'}, fails=True)
+    words = {*re.findall(r"[\w./]+", said)}
+    assert {*refused, "F401"} - words == set()
     assert "git rm --cached" in said
-
-
-def test_a_conflict_that_an_update_left_open_is_refused(repository: Project) -> None:
-    conflict = "<<<<<<< before updating\nmine\n=======\ntheirs\n>>>>>>> after updating\n"
-    said = commit(repository, "conf/base/notes.txt", conflict, fails=True)
-    assert "conf/base/notes.txt" in said
-    assert commit(repository, "conf/base/notes.txt", "mine\n")
-
-
-def test_a_change_that_an_update_could_not_make_is_refused(repository: Project) -> None:
-    assert "README.md.rej" in commit(repository, "README.md.rej", "-old\n+new\n", fails=True)
-
-
-def test_code_that_breaks_the_rules_is_refused(repository: Project) -> None:
-    path = "src/diabetes_progression/pipelines/mine.py"
-    assert "F401" in commit(repository, path, '"""Mine."""\n\nimport os\n', fails=True)
-    assert (repository.folder / path).exists()
+    assert (repository.folder / mine).exists()
