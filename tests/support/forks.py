@@ -16,16 +16,20 @@ import mimetypes
 import os
 import runpy
 import signal
+import socket
 import sqlite3
+import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TextIO
 
 # What runs of a rendered project import, as far as the environment has it. Nothing of a project.
 LIBRARIES = [
@@ -59,12 +63,16 @@ def main() -> None:
     load(LIBRARIES)
     warm_up()
     gc.enable()
-    for line in sys.stdin:
+    answer_all(sys.stdin, sys.stdout)
+
+
+def answer_all(questions: TextIO, answers: TextIO) -> None:
+    for line in questions:
         asked = json.loads(line)
         answer = (
             {"code": poll(asked["poll"])} if "poll" in asked else {"pid": start(asked["start"])}
         )
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 def load(names: list[str]) -> None:
@@ -278,6 +286,31 @@ def run_mlflow(arguments: tuple[str, ...]) -> None:
 
 
 def run_pytest(arguments: tuple[str, ...]) -> None:
+    """Let what the tests run as `python -m kedro` be a fork of this process as it is now."""
+    ours, theirs = (end.makefile("rw") for end in socket.socketpair())
+    if not os.fork():
+        ours.close()
+        answer_all(theirs, theirs)
+        os._exit(0)
+    theirs.close()
+
+    def ask(**question: object) -> Any:
+        print(json.dumps(question), file=ours, flush=True)
+        return json.loads(ours.readline())
+
+    def run_forked(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        if command[1:3] != ["-m", "kedro"]:
+            return run_really(command, **options)
+        with TemporaryDirectory() as folder:
+            screen = [Path(folder, name) for name in ("out", "err")]
+            asked = {"command": command[2:], "cwd": str(options["cwd"]), "env": {**options["env"]}}
+            pid = ask(start={**asked, "out": str(screen[0]), "err": str(screen[1])})["pid"]
+            while (code := ask(poll=pid)["code"]) is None:
+                time.sleep(0.01)
+            shown = [path.read_text("utf-8") for path in screen]
+        return subprocess.CompletedProcess(command, code, *shown)
+
+    run_really, vars(subprocess)["run"] = subprocess.run, run_forked
     run_python(("-m", "pytest", *arguments))
 
 
