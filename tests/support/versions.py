@@ -190,6 +190,9 @@ def kept_templates() -> Iterator[None]:
 
     def render_once(worker: Worker) -> None:
         folder = worker.subproject.local_abspath
+        if _operation.get() == "copy" and folder.exists() and any(folder.iterdir()):
+            render(worker)  # What is its owner's stays.
+            return
         # Which are no answers.
         noted = [worker.answers.combined.get(key) for key in ("rules_file", "package_folder")]
         key = repr((worker._answers_to_remember(), noted, worker.all_exclusions, _operation.get()))
