@@ -307,7 +307,8 @@ HIDDEN = """\
 import ctypes, runpy, subprocess, sys
 libc, network = ctypes.CDLL(None), sys.argv.pop(1)
 if network:
-    assert libc.setns(open(network).fileno(), 0) == 0
+    with open(network) as file:
+        assert libc.setns(file.fileno(), 0) == 0
 assert libc.unshare(0x20000) == 0  # Mounts of its own.
 subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 subprocess.run(["mount", "-t", "tmpfs", "none", ".kedro_mlflow"], check=True)
