@@ -41,7 +41,7 @@ def watched(
     answers.git(folder, "init", "--quiet")
     project = Project(folder, rendered.environment)
     if request.param == "classification":  # Its trees are fitted, written and read many times.
-        project.edit("conf/base/parameters.yml", "trees: 100", "trees: 5")
+        project.edit("conf/base/parameters.yml", "trees: 30", "trees: 5")
     # Of the figure of each scoring run, one column is as good as twelve.
     report = f"src/{PACKAGE}/mlops/monitoring/report.py"
     project.edit(report, "_MOST_DRAWN = 12", "_MOST_DRAWN = 1")
