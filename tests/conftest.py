@@ -98,6 +98,7 @@ def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Projec
         project.edit("conf/base/catalog.yml", "dpi: 150", "dpi: 30", times=2)
         plots = f"src/{PACKAGE}/pipelines/training/plots.py"
         project.edit(plots, ', layout="constrained"', "", times=2)
+        project.kedro("--version")  # Or each process would compile what it imports.
 
     tables.offer(shared(tmp_path_factory, "tables", tables.make))
     folder = shared(tmp_path_factory, "rendered", make)
