@@ -71,6 +71,7 @@ def machines(
     folder = answers.render(template, tmp_path / "first" / "project", given)
     leads = searching(Project(folder, installed.environment))
     leads.edit("conf/base/mlflow.yml", "sqlite:///mlflow.db", "${oc.env:MLFLOW_TRACKING_URI}")
+    (folder / "mlflow.db").unlink(missing_ok=True)  # It is given where others need it.
     name = f"    name: {request.node.name}\n"
     leads.edit("conf/base/mlflow.yml", "    name: diabetes_progression\n", name)
     leads.edit("conf/base/parameters.yml", "slow: 0.0", "slow: 0.7")
