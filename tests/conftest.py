@@ -71,6 +71,17 @@ def environment_stays() -> Iterator[None]:
         vars(address)["_tracking_uri"] = None
 
 
+@pytest.fixture(scope="session", autouse=True)
+def folders_of_projects_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests of projects have their folders.
+
+    Beside those of this session they would remove what earlier ones have left, for minutes.
+    """
+    folder = tmp_path_factory.mktemp("of-projects-tests")
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The template as it stands in the working tree, in a folder without git."""

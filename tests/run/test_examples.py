@@ -70,9 +70,12 @@ def test_it_trains_registers_scores_and_is_promoted(example: tuple[str, Project]
     assert {line.split("  ")[-1].strip() for line in lines[4:]} == {"the same"}
 
 
-def test_its_own_tests_pass_and_kedros_commands_work(example: tuple[str, Project]) -> None:
+def test_its_own_tests_pass_and_kedros_commands_work(
+    example: tuple[str, Project], folders_of_projects_tests: Path
+) -> None:
     _, project = example
     project.forked("pytest", "--quiet", "-p", "no:cacheprovider", "tests/pipelines")
+    assert list(folders_of_projects_tests.glob("pytest-of-*/pytest-0/*"))
     project.kedro("pipeline", "create", "churn")
     assert "churn" in project.kedro("registry", "list").stdout
 

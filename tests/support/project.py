@@ -50,7 +50,8 @@ class Project:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("MLFLOW_", "KEDRO_", "PYTHON", "PYTEST", "VIRTUAL_ENV", "CI"))
+            if name == "PYTEST_DEBUG_TEMPROOT"
+            or not name.startswith(("MLFLOW_", "KEDRO_", "PYTHON", "PYTEST", "VIRTUAL_ENV", "CI"))
         }
         return kept | {"COLUMNS": "200"} | dict(extra or {})
 
