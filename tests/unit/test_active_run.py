@@ -60,7 +60,7 @@ def test_the_projects_own_modules_may_call_mlflow(
 ) -> None:
     active_run = mlops("tracking.active_run")
     monkeypatch.setattr(active_run, "PACKAGE_FOLDER", tmp_path)
-    monkeypatch.setattr(active_run, "TEMPLATE_FOLDER", tmp_path / "mlops")
+    monkeypatch.setattr(mlops("project"), "TEMPLATE_FOLDER", tmp_path / "mlops")
     monkeypatch.setattr(active_run, "_SETTINGS", tmp_path / "settings.py")
     (tmp_path / file).parent.mkdir(exist_ok=True)
     (tmp_path / file).write_text("import mlflow\n", encoding="utf-8")

@@ -27,6 +27,7 @@ def source(mlops: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     values = {"SOURCE": package.parent, "PACKAGE": OWNER, "PACKAGE_FOLDER": package}
     for name, value in {**values, "TEMPLATE_FOLDER": package / "mlops"}.items():
         monkeypatch.setattr(own_code, name, value)
+    monkeypatch.setattr(mlops("project"), "TEMPLATE_FOLDER", package / "mlops")
     monkeypatch.syspath_prepend(str(package.parent))
     before = set(sys.modules)
     yield package.parent

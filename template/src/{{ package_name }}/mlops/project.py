@@ -22,6 +22,12 @@ PACKAGE_FOLDER = Path(__file__).parents[1]
 TEMPLATE_FOLDER = Path(__file__).parent
 
 
+def own_files(folder: Path) -> set[Path]:
+    """Find the Python files below a folder of `src/`, without the template's."""
+    parts = {*folder.glob("*")} - {TEMPLATE_FOLDER}
+    return {path for part in parts for path in (part, *part.rglob("*.py")) if path.suffix == ".py"}
+
+
 class State:
     """Paths of the project's folder `.kedro_mlflow`, which git ignores."""
 
@@ -121,8 +127,7 @@ def load_environment() -> None:
     root = PACKAGE_FOLDER.parents[1]
     if not (root / "pyproject.toml").is_file():  # It is an installed package: it runs where it is.
         root = Path.cwd()
-    path = root / ".env"
-    if path.is_file():
+    if (path := root / ".env").is_file():
         from dotenv import load_dotenv
 
         load_dotenv(path, override=False)

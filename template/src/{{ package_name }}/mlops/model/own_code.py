@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from kedro.pipeline import Pipeline
 
 from ..mlflow_internals import node_wiring
-from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
+from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER, own_files
 
 SOURCE = PACKAGE_FOLDER.parent
 _INSTALLED = {"site-packages", "dist-packages"}
@@ -93,8 +93,10 @@ def _reached(names: Iterable[str]) -> OwnModules:
     found: dict[str, Path] = {}
     missing: dict[str, str] = {}
     waiting = list(names)
+    tops = {path.name.partition(".")[0] for path in SOURCE.glob("*")}
     while waiting:
-        name, path = _module_in(waiting.pop())
+        wanted = waiting.pop()
+        name, path = _module_in(wanted) if wanted.partition(".")[0] in tops else ("", None)
         if path is None or name in found:
             continue
         found[name] = path
@@ -128,7 +130,7 @@ def _file_of(name: str) -> Path | None:
 
 
 def _modules_below(folder: Path) -> list[str]:
-    paths = (path.relative_to(SOURCE).with_suffix("") for path in folder.rglob("*.py"))
+    paths = (path.relative_to(SOURCE).with_suffix("") for path in sorted(own_files(folder)))
     return [".".join(path.parts).removesuffix(".__init__") for path in paths]
 
 

@@ -187,9 +187,8 @@ def add_model(
 
 def _skips_nodes(start: RunStart, fitted: set[str]) -> bool:
     """Return whether Kedro leaves out nodes that have fitted something of the model already."""
-    if not start.run_params.get("only_missing_outputs"):
-        return False
-    return any(start.catalog.exists(name) for name in fitted)
+    only_missing = start.run_params.get("only_missing_outputs")
+    return bool(only_missing) and any(start.catalog.exists(name) for name in fitted)
 
 
 def package(
@@ -282,8 +281,7 @@ def _copy_packages(code: OwnModules, folder: str) -> list[Path]:
     for top in sorted((code.tops | own_modules_of_project().tops) - {PACKAGE_FOLDER}):
         copies.append(Path(folder, top.name))
         if top.is_dir():
-            ignored = ignore_patterns("__pycache__")
-            copytree(top, copies[-1], ignore=ignored, copy_function=link)
+            copytree(top, copies[-1], ignore=ignore_patterns("__pycache__"), copy_function=link)
         else:
             link(str(top), str(copies[-1]))
     return copies

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from .. import mlflow_internals
 from ..backend.databases import UnreachableError
 from ..config import EXPERIMENT_NAME
-from ..project import PACKAGE, PACKAGE_FOLDER, TEMPLATE_FOLDER
+from ..project import PACKAGE, PACKAGE_FOLDER, own_files
 from ..redaction import mask
 from .capture.nodes import function_name, undecorated
 from .progress import NodeProgress
@@ -267,12 +267,7 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
     runs), and of what is loaded of other packages that node functions come from. A function typed
     into a notebook may do anything.
     """
-    files = {
-        path
-        for part in {*PACKAGE_FOLDER.glob("*")} - {TEMPLATE_FOLDER}
-        for path in (part, *part.rglob("*.py"))
-        if path.suffix == ".py" and path != _SETTINGS
-    }
+    files = own_files(PACKAGE_FOLDER) - {_SETTINGS}
     names = {function_name(undecorated(node.func))[0].partition(".")[0] for node in pipeline.nodes}
     if "__main__" in names and not hasattr(sys.modules["__main__"], "__file__"):
         return True
