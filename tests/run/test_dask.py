@@ -22,7 +22,7 @@ from tests.support import answers
 from tests.support.dask_cluster import cluster
 from tests.support.machine import free_port
 from tests.support.machines import networks
-from tests.support.profiles import weekly
+from tests.support.profiles import IS_WEEKLY, weekly
 from tests.support.project import PACKAGE, Project, copy_of
 from tests.support.shared import packages
 from tests.support.tiny import journals, said, small
@@ -211,6 +211,8 @@ def test_its_run_is_the_run_of_one_process(
     )
 
 
+# Dask spawns workers, each of which imports all again: per commit, only those of a scheduler do.
+METHOD = "spawn" if IS_WEEKLY else "fork"
 KILL = """
 first_time = not Path("killed").exists()
 if first_time:
@@ -224,7 +226,7 @@ def test_a_node_whose_worker_is_killed_runs_again_and_counts_once(
     dask: OnDask, sequential: dict[str, Any]
 ) -> None:
     dask.checking(KILL)
-    dask.run(workers=1)
+    dask.run(workers=1, DASK_DISTRIBUTED__WORKER__MULTIPROCESSING_METHOD=METHOD)
     assert (dask.project.folder / "killed").exists()
     found = logged(dask.project)
     # What the node's own code sends to MLflow, it sends again if it runs again.
