@@ -216,9 +216,10 @@ def remember_tables() -> None:
 
 
 def serve(execute: Any, command: list[str], **options: Any) -> Any:
-    """Serve in this process; MLflow would start another Python."""
+    """Serve in this process, and print the command by which MLflow would start another Python."""
     if "mlflow.server" not in " ".join(command):
         return execute(command, **options)
+    print(*command, flush=True)
     from uvicorn.main import main
 
     os.environ.update(options["extra_env"])

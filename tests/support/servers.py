@@ -137,8 +137,14 @@ def by_compose(
     path = {"PATH": f"{project.environment / 'bin'}:{os.environ['PATH']}"}
     command = [_moved(part, {"/opt/tracking-server": str(folder)}) for part in command_of(folder)]
     url, log = f"http://127.0.0.1:{port}", data.parent / f"{data.name}-server.log"
-    environment = {**path, **env_file, **given}
-    service = Service(command, log, lambda: answers_at(f"{url}/health"), env=environment, cwd=data)
+    env = {**path, **env_file, **given}
+    if not IS_WEEKLY:  # As a program it would import MLflow twice, before it answers.
+        with listening(
+            project, *command, url=f"{url}/health", env=env, cwd=str(data), forked=True, log=log
+        ) as process:
+            yield TrackingServer(process.pid, log, url, data)
+        return
+    service = Service(command, log, lambda: answers_at(f"{url}/health"), env=env, cwd=data)
     service.start()
     try:
         yield TrackingServer(service.group, log, url, data)
