@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -29,6 +30,7 @@ from tests.support.project import (
     copy_of,
     files_of,
     install,
+    share_compiled,
     tracking_server,
 )
 from tests.support.proxy import Proxy, proxy_of
@@ -113,6 +115,34 @@ def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Projec
 
     tables.offer(shared(tmp_path_factory, "tables", tables.make))
     folder = shared(tmp_path_factory, "rendered", make)
+    return Project(folder / "project", folder / "project/.venv")
+
+
+@pytest.fixture(scope="session")
+def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project for PostgreSQL and S3, installed, with what all backends and services need.
+
+    But for Azure ML, whose plugin wants its own versions.
+    """
+
+    def make(folder: Path) -> None:
+        choice = {"backend_store": "postgresql", "artifact_store": "s3"}
+        project = install(template, folder, tracking_preset="server", **choice)
+        other = {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "azure"}
+        rendered = answers.render(template, folder / "other", other)
+        server = "deploy/tracking-server/requirements.txt"
+        wanted = [project.folder / server, rendered / server]
+        for preset in ("databricks", "sagemaker"):
+            sheet = answers.coherent({"tracking_preset": preset})
+            wanted.append(answers.render(template, folder / preset, sheet) / "pyproject.toml")
+        command: list[str | Path] = ["uv", "pip", "install", "--quiet"]
+        command += ["--python", project.environment]
+        for path in wanted:
+            command += ["--requirements", path]
+        subprocess.run(command, check=True)
+        share_compiled(project.environment)
+
+    folder = shared(tmp_path_factory, "backends", make)
     return Project(folder / "project", folder / "project/.venv")
 
 

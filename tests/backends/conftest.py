@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +10,7 @@ import pytest
 from tests.support import answers, databases, stores
 from tests.support.databases import MariaDB, PostgreSQL
 from tests.support.old_databases import age
-from tests.support.project import (
-    Project,
-    copy_of,
-    install,
-    share_compiled,
-    tracking_server,
-)
+from tests.support.project import Project, copy_of, tracking_server
 from tests.support.receiver import Receiver, receiving
 from tests.support.servers import (
     ADMIN_PASSWORD,
@@ -30,7 +23,6 @@ from tests.support.servers import (
     compose,
     webhook_of,
 )
-from tests.support.shared import shared
 from tests.support.stores import Store
 
 
@@ -40,34 +32,6 @@ def other(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     choice = {"backend_store": "mysql", "artifact_store": "azure"}
     folder = tmp_path_factory.mktemp("other") / "project"
     return answers.render(template, folder, {"tracking_preset": "server", **choice})
-
-
-@pytest.fixture(scope="session")
-def installed(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A project for PostgreSQL and S3, installed, with what all backends of these tests need.
-
-    But for Azure ML, whose plugin wants its own versions.
-    """
-
-    def make(folder: Path) -> None:
-        choice = {"backend_store": "postgresql", "artifact_store": "s3"}
-        project = install(template, folder, tracking_preset="server", **choice)
-        other = {"tracking_preset": "server", "backend_store": "mysql", "artifact_store": "azure"}
-        rendered = answers.render(template, folder / "other", other)
-        server = "deploy/tracking-server/requirements.txt"
-        wanted = [project.folder / server, rendered / server]
-        for preset in ("databricks", "sagemaker"):
-            sheet = answers.coherent({"tracking_preset": preset})
-            wanted.append(answers.render(template, folder / preset, sheet) / "pyproject.toml")
-        command: list[str | Path] = ["uv", "pip", "install", "--quiet"]
-        command += ["--python", project.environment]
-        for path in wanted:
-            command += ["--requirements", path]
-        subprocess.run(command, check=True)
-        share_compiled(project.environment)
-
-    folder = shared(tmp_path_factory, "backends", make)
-    return Project(folder / "project", folder / "project/.venv")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.deploying import SECRET, Deploying, deploying
 from tests.support.fronts import Door, bearer
-from tests.support.project import PACKAGE
+from tests.support.project import PACKAGE, Project
 from tests.support.proxy import Request, proxy_of
 from tests.support.serving_endpoints import ServingEndpoints
 from tests.support.unity_catalog import UnityCatalog
@@ -28,10 +28,13 @@ class Workspace(Deploying):
 
 
 @pytest.fixture(scope="module")
-def original(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Deploying:
+def original(
+    template: Path, installed: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Deploying:
     """The project, rendered once."""
     given = {"tracking_preset": "databricks", "serving_target": "databricks"}
-    return deploying(template, tmp_path_factory.mktemp("databricks") / "project", given)
+    folder = tmp_path_factory.mktemp("databricks") / "project"
+    return deploying(template, folder, given, installed)
 
 
 @pytest.fixture

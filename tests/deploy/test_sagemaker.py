@@ -37,11 +37,11 @@ class Account(Deploying):
 
 @pytest.fixture(scope="module")
 def original(
-    template: Path, trained: Trained, tmp_path_factory: pytest.TempPathFactory
+    template: Path, installed: Project, trained: Trained, tmp_path_factory: pytest.TempPathFactory
 ) -> Deploying:
     """The project, rendered once, with the runs and models of the trained one."""
     folder = tmp_path_factory.mktemp("sagemaker") / "project"
-    made = deploying(template, folder, {"serving_target": "sagemaker"})
+    made = deploying(template, folder, {"serving_target": "sagemaker"}, installed)
     shutil.copy2(trained.project.folder / "mlflow.db", folder)
     return made
 

@@ -1,9 +1,8 @@
-"""A project that deploys, by this process's own environment: it has what the targets need."""
+"""A project that deploys."""
 
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Mapping
 from compileall import compile_dir
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ class Deploying:
         return Deploying(Project(folder, self.project.environment), variables)
 
 
-def deploying(template: Path, folder: Path, given: Mapping[str, str]) -> Deploying:
-    """Render a project, for its commands to run by this process's own environment."""
+def deploying(template: Path, folder: Path, given: Mapping[str, str], by: Project) -> Deploying:
+    """Render a project, for its commands to run by the environment of another."""
     compile_dir(answers.render(template, folder, given) / "src", quiet=1)
-    return Deploying(Project(folder, Path(sys.prefix)), {})
+    return Deploying(Project(folder, by.environment), {})

@@ -6,12 +6,11 @@ import pytest
 from xdist.remote import Producer  # type: ignore[import-untyped]
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
-# One process runs a file's tests, which share its fixtures. Except for a folder whose tests share
-# servers, for files whose commands are forked off the same process, and for files whose tests share
-# nothing, and may go to whoever has time.
+# One process runs a file's tests, which share its fixtures. Except for what shares servers, or an
+# environment that commands are forked off in, and for files whose tests share nothing, and may go
+# to whoever has time.
 TOGETHER = (
-    ("tests/backends/",),
-    ("tests/deploy/test_databricks.py", "tests/deploy/test_sagemaker.py"),
+    ("tests/backends/", "tests/deploy/test_databricks.py", "tests/deploy/test_sagemaker.py"),
 )
 APART = (
     "tests/run/test_kedro.py",
