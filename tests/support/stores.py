@@ -18,7 +18,7 @@ from tests.support.answers import REPOSITORY
 from tests.support.machine import free_port
 from tests.support.processes import Service, listens
 
-# Its telemetry and its driver of SQL Server, which are not used, would be five sixths of it: old ones
+# Its telemetry and its driver of SQL Server, which nothing here uses, would be most of it: old ones
 # are small.
 AZURITE = {
     "dependencies": {"azurite": "3.37.0"},
