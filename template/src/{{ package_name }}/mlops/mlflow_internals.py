@@ -270,13 +270,13 @@ def headers_from(provider: object) -> Iterator[None]:
 
 def quieten_mlflow() -> None:
     """Let MLflow's loggers, which have its modules' names, report nothing but warnings."""
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # Environments made by uv hold no pip, which MLflow misses each time it saves a model.
-    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
-    # What a database refuses is raised as well, and reported by the caller.
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    # MLflow inserts a model's metrics as new ones, and catches that the run has them.
-    logging.getLogger("psycopg").setLevel(logging.ERROR)
+    levels = {"mlflow": logging.WARNING, "psycopg": logging.ERROR}
+    # Environments made by uv hold no pip, which MLflow misses each time it saves a model. What a
+    # database refuses is raised as well; that a run has a model's metrics already is caught.
+    levels |= {"mlflow.utils.environment": logging.ERROR, "mlflow.store.db.utils": logging.FATAL}
+    for name, level in levels.items():
+        if logging.getLogger(name).level != level:  # Else each call clears all loggers' caches.
+            logging.getLogger(name).setLevel(level)
 
 
 def forget_connections() -> None:
