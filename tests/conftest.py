@@ -36,6 +36,7 @@ from tests.support.project import (
 from tests.support.proxy import Proxy, proxy_of
 from tests.support.shared import shared
 from tests.support.slow import REGISTRY
+from tests.support.tiny import quick_figures
 
 pytest_plugins = [
     "tests.support.profiles",
@@ -106,11 +107,9 @@ def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Projec
 
     def make(folder: Path) -> None:
         project = install(template, folder)
-        # Each training draws two figures: of few shuffles, small, without a search for a layout.
+        # Each training draws two figures, one of shuffles.
         project.edit("conf/base/parameters.yml", "repeats: 10", "repeats: 2")
-        project.edit("conf/base/catalog.yml", "dpi: 150", "dpi: 30", times=2)
-        plots = f"src/{PACKAGE}/pipelines/training/plots.py"
-        project.edit(plots, ', layout="constrained"', "", times=2)
+        quick_figures(project)
         project.kedro("--version")  # Or each process would compile what it imports.
 
     tables.offer(shared(tmp_path_factory, "tables", tables.make))

@@ -13,6 +13,7 @@ from tests.support import answers
 from tests.support.profiles import IS_WEEKLY
 from tests.support.project import PACKAGE, Project, files_of
 from tests.support.rooms import EXAMPLES
+from tests.support.tiny import quick_figures
 
 PREDICTED = {
     "none": ["y"],
@@ -37,6 +38,7 @@ def example(
     project = Project(folder, rendered.environment)
     if request.param == "classification":  # It is trained a dozen times here, for seconds.
         project.edit("conf/base/parameters.yml", "trees: 30", "trees: 5")
+        quick_figures(project)
     return request.param, project
 
 

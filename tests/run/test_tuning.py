@@ -30,7 +30,7 @@ from tests.support.studies import (
     Searched,
     searching,
 )
-from tests.support.tiny import each_of, journals
+from tests.support.tiny import each_of, journals, quick_figures
 
 
 class Tuned(NamedTuple):
@@ -218,7 +218,7 @@ def test_a_run_that_waits_is_delivered_to_its_mirror_as_well(tuned: Tuned) -> No
 
 def test_two_commands_share_a_study_in_a_database(tuned: Tuned) -> None:
     """As two machines would; its address is in the environment, and in nothing that is kept."""
-    storage = 'trials: 12\nstorage: "${oc.env:TUNING_STORAGE}"'
+    storage = 'trials: 6\nstorage: "${oc.env:TUNING_STORAGE}"'
     tuned.project.edit("conf/base/tuning.yml", "trials: 12", storage)
     tuned.project.edit("conf/base/parameters.yml", "slow: 0.0", "slow: 0.1")
     address = f"sqlite:///{tuned.project.folder}/studies-of-CANARY.db"
@@ -230,11 +230,11 @@ def test_two_commands_share_a_study_in_a_database(tuned: Tuned) -> None:
     first.communicate(timeout=120)
     assert first.returncode == 0
     trials = searched.study().trials
-    assert len(trials) == 12
+    assert len(trials) == 6
     assert all(trial.state.is_finished() for trial in trials)
     assert len({trial.user_attrs["process"] for trial in trials}) == 2
     numbers = [int(run.data.tags["tuning.trial"]) for run in searched.children()]
-    assert sorted(numbers) == list(range(12))
+    assert sorted(numbers) == list(range(6))
     assert not (tuned.project.folder / STUDIES).exists()
     kept = tuned.project.client.download_artifacts(searched.parent().info.run_id, "tuning")
     assert not [path for path in Path(kept).iterdir() if b"CANARY" in path.read_bytes()]
@@ -293,6 +293,8 @@ def test_families_are_compared_and_the_best_is_registered(
     path = tuned.project.folder / "conf/base/tuning.yml"
     start, _, rest = path.read_text("utf-8").partition("search:")
     path.write_text(f"{start}{REGRESSION}{rest[rest.index('dataset: null') :]}", "utf-8")
+    quick_figures(tuned.project)
+    tuned.project.edit("conf/base/parameters.yml", "repeats: 10", "repeats: 2")
     before = tuned.project.folder / "conf/base/parameters.yml"
     text = before.read_text("utf-8")
     screen = tuned.tune("--trials", "4", "--jobs", "2", "--write")

@@ -125,6 +125,13 @@ def small(project: Project, pipelines: str, config: str = "") -> Project:
     return project
 
 
+def quick_figures(project: Project) -> None:
+    """Let the two figures of an example be drawn in a moment: small, no layout is searched for."""
+    project.edit("conf/base/catalog.yml", "dpi: 150", "dpi: 30", times=2)
+    plots = f"src/{PACKAGE}/pipelines/training/plots.py"
+    project.edit(plots, ', layout="constrained"', "", times=2)
+
+
 def tiny(project: Project, experiment: str, pipelines: str = TWO_NODES) -> Project:
     """Give the project small pipelines and an experiment of its own, wherever it tracks."""
     small(project, pipelines)
