@@ -32,7 +32,7 @@ _SAME = {"LANGUAGE": "en", "PYTHONUTF8": "1", "GIT_TEMPLATE_DIR": ""}
 # How git writes what an update reads, whatever its user likes: copier finds conflicts in it.
 _SETTINGS = f"""
     status.showUntrackedFiles=all status.relativePaths=true status.short=false status.branch=false
-    color.ui=false color.status=false color.diff=false diff.noprefix=false
+    color.ui=false color.status=false color.diff=false diff.noprefix=false maintenance.auto=false
     diff.mnemonicPrefix=false diff.relative=false diff.orderFile={os.devnull}
     apply.whitespace=nowarn apply.ignoreWhitespace=no merge.conflictStyle=merge
     core.quotePath=true core.safecrlf=false core.fsmonitor=false core.ignoreStat=false
