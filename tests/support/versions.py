@@ -117,9 +117,10 @@ def publish(template: Path, tag: str) -> None:
 def commit(folder: Path) -> None:
     """Commit everything in a folder that git does not ignore."""
     # A second time: what git makes of line ends depends on a `.gitattributes` that the first moves.
-    for _ in range(2):
-        answers.git(folder, "add", "--all")
-        answers.git(folder, "commit", "--quiet", "--allow-empty", "--message", "all of it")
+    for how in (("--all",), ("--renormalize", ".")):
+        answers.git(folder, "add", *how)
+    commit = ("commit", "--quiet", "--allow-empty", "--message", "all of it")
+    answers.git(folder, "-c", "maintenance.auto=false", *commit)
 
 
 def edit(path: Path, old: str, new: str) -> str:
