@@ -126,7 +126,7 @@ def test_an_older_project_has_the_default_example_and_keeps_its_names(
         assert not (project / "tests/data").exists()
 
 
-@pytest.mark.parametrize("tag", versions.released())
+@pytest.mark.parametrize("tag", [old for old, new in versions.steps() if new != versions.NEXT])
 def test_an_older_project_gets_a_feature(tag: str, published: Path, tmp_path: Path) -> None:
     project = versions.start(published, tmp_path / "project", tag)
     feature = {"features": "[tuning, monitoring]"}

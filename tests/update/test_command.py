@@ -9,6 +9,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.support import answers, versions
 from tests.support.profiles import weekly
 from tests.support.project import Project
@@ -42,6 +44,7 @@ def test_changes_that_are_not_committed_are_refused(older: Project) -> None:
     assert status(older) == "?? notes.md\n"
 
 
+@weekly
 def test_a_refused_answer_is_one_sentence(older: Project) -> None:
     result = update(older, "-d", "package_name=another", code=1)
     assert result.stderr.startswith("Error: Leave package_name=diabetes_progression: ")
@@ -110,12 +113,19 @@ def test_the_doctor_tells_of_a_newer_version_if_it_can_find_out(older: Project) 
 # --- another address, and another template in its place ---
 
 
+@pytest.mark.parametrize(
+    ("more", "done"),
+    [
+        (("--check",), f"There is a newer one: {versions.NEXT}."),
+        pytest.param((), f"{versions.WORKING_TREE} to {versions.NEXT}", marks=weekly),
+    ],
+)
 def test_a_template_that_has_moved_is_an_error_that_names_the_way_there(
-    older: Project, published: Path, tmp_path: Path
+    older: Project, published: Path, tmp_path: Path, more: tuple[str, ...], done: str
 ) -> None:
     out_of_reach(older.folder)
-    for more in ((), ("--request", str(tmp_path / "request.md"))):
-        said = update(older, *more, code=1).stderr
+    for request in ((), ("--request", str(tmp_path / "request.md"))):
+        said = update(older, *request, code=1).stderr
         assert "cannot be asked for its versions: git ls-remote failed: fatal: unable" in said
         assert "`uv run kedro mlflow update --from ADDRESS`" in said
     assert not (tmp_path / "request.md").exists()
@@ -130,8 +140,8 @@ def test_a_template_that_has_moved_is_an_error_that_names_the_way_there(
     assert f"{other} has no version {versions.WORKING_TREE}, which this project is from" in said
     assert status(older) == ""
     answers.git(tmp_path, "clone", "--quiet", str(published), "moved")
-    screen = update(older, "--from", "../moved").stdout
-    assert f"Update from {versions.WORKING_TREE} to {versions.NEXT}" in screen
+    screen = update(older, "--from", "../moved", *more).stdout
+    assert done in screen
     assert "Take the template from " in answers.git(older.folder, "log", "-1", "--format=%s")
     assert f"_src_path: {tmp_path / 'moved'}\n" in older.read(".copier-answers.yml")
 

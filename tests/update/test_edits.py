@@ -150,7 +150,7 @@ def asked(tag: str, sheet: dict[str, str]) -> dict[str, str]:
 
 
 # For each commit few of them: each is rendered in several versions.
-OFTEN = range(len(SHEETS) if IS_WEEKLY else 3)
+OFTEN = range(len(SHEETS) if IS_WEEKLY else 2)
 
 Started: TypeAlias = "Callable[[str, int], Path]"
 
@@ -174,7 +174,7 @@ def lines_of(content: bytes) -> set[bytes]:
 
 
 @settings(
-    max_examples=examples(4, weekly=500),
+    max_examples=examples(3, weekly=500),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -15,14 +15,11 @@ from tests.support.updates import EXAMPLES, is_in
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
 
 CASES = [(old, new, sheet) for old, new in versions.steps() for sheet in versions.sheets(old)]
-# For each commit one preset of each version, and another one of the newest; all of them weekly.
-OFTEN = [
-    (old, new, sheet)
-    for old, new, sheet in CASES
-    if sheet["tracking_preset"] == "local"
-    or (old == versions.WORKING_TREE and sheet["tracking_preset"] == "databricks")
+# For each commit one preset of each version; all of them weekly.
+PARAMS = [
+    pytest.param(case, marks=() if case[2]["tracking_preset"] == "local" else weekly)
+    for case in CASES
 ]
-PARAMS = [pytest.param(case, marks=() if case in OFTEN else weekly) for case in CASES]
 
 
 def name_of(case: tuple[str, str, dict[str, str]]) -> str:
