@@ -131,7 +131,8 @@ def test_it_predicts_in_an_environment_that_has_nothing_of_the_project(
     # Whole numbers as floats: MLflow takes no integer for a column that may hold a fraction.
     rows.astype(float).to_csv(tmp_path / "rows.csv", index=False)
     script = (
-        "import json, sys, mlflow, pandas\n"
+        # skops first: it looks for each of SciPy's functions in all modules that are loaded.
+        "import skops.io, json, sys, mlflow, pandas\n"
         "model = mlflow.pyfunc.load_model(sys.argv[1])\n"
         "print(json.dumps(list(model.predict(pandas.read_csv('rows.csv'))['progression'])))\n"
         f"import {PACKAGE}\n"
