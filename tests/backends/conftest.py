@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
+from mlflow.store.db import utils
 
 from tests.support import answers, databases, stores
 from tests.support.databases import MariaDB, PostgreSQL
@@ -45,6 +47,15 @@ def aged(postgresql: PostgreSQL) -> str:
     """The name of a database as an older MLflow has left it; tests get copies."""
     age(postgresql.create("aged"))
     return "aged"
+
+
+@pytest.fixture(scope="session")
+def tables(postgresql: PostgreSQL) -> str:
+    """The name of a database with MLflow's tables, which take seconds; tests get copies."""
+    engine = sqlalchemy.create_engine(postgresql.create("tables"))
+    utils._initialize_tables(engine)
+    engine.dispose()
+    return "tables"
 
 
 @pytest.fixture(scope="session")
@@ -93,10 +104,13 @@ def team_server(
 
 @pytest.fixture(scope="session")
 def plain_server(
-    installed: Project, postgresql: PostgreSQL, tmp_path_factory: pytest.TempPathFactory
+    installed: Project,
+    postgresql: PostgreSQL,
+    tables: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[str]:
     """A server on PostgreSQL that lets everybody in."""
-    database = postgresql.create("plain")
+    database = postgresql.create("plain", tables)
     with tracking_server(installed, tmp_path_factory.mktemp("plain"), database) as url:
         yield url
 

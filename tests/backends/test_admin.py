@@ -199,9 +199,14 @@ def test_what_is_destroyed_is_restored_to_the_last_row_and_byte(
     if kind == "sqlite":
         uri, again = (sqlite(empty, admin.folder, name) for name in ("doomed", "risen"))
     else:
-        fixture = {"postgresql": "postgresql", "mysql": "mariadb"}[kind]
-        server: PostgreSQL | MariaDB = request.getfixturevalue(fixture)
-        uri, again = server.create("doomed"), server.create("risen")
+        server: PostgreSQL | MariaDB
+        if kind == "postgresql":
+            server = request.getfixturevalue("postgresql")
+            uri = server.create("doomed", request.getfixturevalue("tables"))
+        else:
+            server = request.getfixturevalue("mariadb")
+            uri = server.create("doomed")
+        again = server.create("risen")
     files, store = str(admin.folder / "artifacts"), admin.folder / "artifacts"
     if where == "s3":
         s3: Store = request.getfixturevalue("s3")

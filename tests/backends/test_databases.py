@@ -32,9 +32,9 @@ one_each_commit = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def direct(postgresql: PostgreSQL) -> str:
+def direct(postgresql: PostgreSQL, tables: str) -> str:
     """The address of a database that the tests of this file share."""
-    return postgresql.create("direct")
+    return postgresql.create("direct", tables)
 
 
 def test_the_first_run_makes_the_tables_and_every_value_is_there(

@@ -17,9 +17,9 @@ from tests.support.stores import Store
 
 
 @pytest.fixture(scope="module")
-def runs(postgresql: PostgreSQL) -> str:
+def runs(postgresql: PostgreSQL, tables: str) -> str:
     """A database with MLflow's tables, an experiment, and nothing else."""
-    uri = postgresql.create("doctor")
+    uri = postgresql.create("doctor", tables)
     MlflowClient(uri).search_experiments()
     return uri
 

@@ -22,6 +22,7 @@ from tests.support import answers, ci
 from tests.support.answering import answering
 from tests.support.ci import Ran, Repository, StandInOfComments
 from tests.support.guarded import PASSWORD, GuardedServer
+from tests.support.little import judged
 from tests.support.profiles import weekly
 from tests.support.project import Project, call_it
 from tests.support.serving import serving
@@ -131,6 +132,8 @@ def service(
 def test_a_requests_model_is_judged_and_becomes_no_champion(
     service: Service, tmp_path: Path
 ) -> None:
+    config = service.project.read("conf/base/mlflow.yml")
+    judged(service.project).write("conf/base/mlflow.yml", config)
     # Whatever the rules say of other runs, and although it is the first version of all.
     service.project.edit("conf/base/promotion.yml", "auto: false", "auto: true")
     ran = service.judge(tmp_path)
@@ -231,10 +234,16 @@ class StandInOfLogins(BaseHTTPRequestHandler):
 @pytest.mark.parametrize(
     ("variables", "token"),
     [
-        ({"DATABRICKS_TOKEN": "my-own", "DATABRICKS_CLIENT_ID": ""}, "my-own"),
-        ({"DATABRICKS_CLIENT_ID": "ada", "DATABRICKS_CLIENT_SECRET": "x"}, "of-the-secret"),
+        pytest.param(
+            *({"DATABRICKS_TOKEN": "my-own", "DATABRICKS_CLIENT_ID": ""}, "my-own"),
+            id="token",
+            marks=weekly,
+        ),
+        pytest.param(
+            *({"DATABRICKS_CLIENT_ID": "ada", "DATABRICKS_CLIENT_SECRET": "x"}, "of-the-secret"),
+            id="service principal",
+        ),
     ],
-    ids=["token", "service principal"],
 )
 def test_databricks_is_asked_with_whatever_login_deploys(
     template: Path,

@@ -53,7 +53,7 @@ class Callers:
 
     def _call(self) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=60)
-        while not self._done.wait(0.01):  # All that a slow machine can do is no use to the reload.
+        while not self._done.wait(0.05):  # All that a machine can do is no use to the reload.
             try:
                 connection.request("POST", "/invocations", self._body, {"Content-Type": "text/csv"})
                 response = connection.getresponse()
