@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -366,7 +365,9 @@ def test_a_database_that_is_not_mlflows_is_not_backed_up(admin: Admin) -> None:
     assert [*Path("backups").iterdir()] == []
 
 
-def test_a_backup_that_is_stopped_leaves_nothing(empty: Path, tmp_path: Path) -> None:
+def test_a_backup_that_is_stopped_leaves_nothing(
+    installed: Project, empty: Path, tmp_path: Path
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as store:  # It never answers.
         variables = {
             "MLFLOW_BACKEND_STORE_URI": sqlite(empty, tmp_path, "mlflow"),
@@ -374,14 +375,14 @@ def test_a_backup_that_is_stopped_leaves_nothing(empty: Path, tmp_path: Path) ->
             "MLFLOW_S3_ENDPOINT_URL": f"http://127.0.0.1:{store.getsockname()[1]}",
             **{"AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"},
         }
-        command = [sys.executable, str(FOLDER / "admin.py"), "backup"]
-        with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, **variables}) as process:
-            store.settimeout(60)
-            with store.accept()[0]:  # The rows are copied, and now the files would be.
-                (partial,) = (tmp_path / "backups").iterdir()
-                assert (partial / "runs.jsonl.gz").is_file()
-                process.terminate()
-                assert process.wait(60) == 128 + SIGTERM
+        machine = Project(tmp_path, installed.environment)
+        process = machine.fork("python", str(FOLDER / "admin.py"), "backup", env=variables)
+        store.settimeout(60)
+        with store.accept()[0]:  # The rows are copied, and now the files would be.
+            (partial,) = (tmp_path / "backups").iterdir()
+            assert (partial / "runs.jsonl.gz").is_file()
+            process.send_signal(SIGTERM)
+            assert process.wait(60) == 128 + SIGTERM
     assert [*(tmp_path / "backups").iterdir()] == []
 
 

@@ -9,7 +9,7 @@ from tests.support.project import Project
 from tests.support.servers import TrackingServer
 from tests.support.tiny import SESSION, journals, runs, tiny
 
-PROCESSES, RUNS_EACH = 4, examples(2, weekly=5)
+PROCESSES, RUNS_EACH = examples(2, weekly=4), examples(3, weekly=5)
 
 PIPELINES = """\
 from kedro.pipeline import Pipeline, node
@@ -23,7 +23,7 @@ def make(number):
 PIPELINES = {"__default__": Pipeline([make(number) for number in range(5)])}
 """
 
-# As many whole processes would spend two cores on importing MLflow: four of them run several each.
+# As many whole processes would spend two cores on importing MLflow: a few of them run several each.
 TOGETHER = (
     SESSION
     + f"""

@@ -19,7 +19,7 @@ import yaml
 from tests.support import answers
 from tests.support.machine import environment, free_port, program
 from tests.support.processes import wait_until
-from tests.support.profiles import weekly
+from tests.support.profiles import IS_WEEKLY, weekly
 from tests.support.project import PACKAGE, Project, listening
 from tests.support.serving import Served, serving
 
@@ -39,7 +39,8 @@ def project(rendered: Project, template: Path, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def served(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(project, tmp_path_factory.mktemp("serving"), "--workers", "2") as server:
+    workers = ("--workers", "2" if IS_WEEKLY else "1")  # test_serving.py has two each time.
+    with serving(project, tmp_path_factory.mktemp("serving"), *workers) as server:
         yield server
     assert "Traceback" not in server.screen(), server.screen()
 
