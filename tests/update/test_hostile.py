@@ -76,7 +76,9 @@ def test_an_update_is_the_same_under_any_settings_of_git(
     (older.folder / ".env.example").unlink()
     conflict(older.folder)
     env = configured(tmp_path, settings)
-    result = older.kedro("mlflow", "update", code=3, env=env | {"UV": ""})
+    trace = tmp_path / "trace"
+    env |= {"UV": "", "GIT_TRACE2": str(trace)}
+    result = older.kedro("mlflow", "update", code=3, env=env)
     assert "    conf/base/mlflow.yml\n" in result.stdout
     assert status(older).count("UU ") == 1
     text = older.read("conf/base/mlflow.yml")
@@ -86,6 +88,10 @@ def test_an_update_is_the_same_under_any_settings_of_git(
     assert versions.MARK in older.read("pyproject.toml")
     assert not list(older.folder.rglob("*.rej"))
     assert not list(tmp_path.rglob("hooked"))
+    # No git tidies up behind a commit of copier's.
+    commands = trace.read_text("utf-8", "replace")
+    assert " commit --allow-empty " in commands
+    assert " maintenance run " not in commands
 
 
 # --- wherever the project is: one way of having it in git after another ---
