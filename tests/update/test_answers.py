@@ -9,7 +9,7 @@ import pytest
 from copier import run_update
 
 from tests.support import answers, versions
-from tests.support.profiles import IS_WEEKLY
+from tests.support.profiles import IS_WEEKLY, weekly
 from tests.support.updates import is_in
 
 pytestmark = pytest.mark.usefixtures("kept_templates", "nobodys_machine")
@@ -95,7 +95,9 @@ def test_an_answer_and_the_version_change_at_once(published: Path, tmp_path: Pat
     assert of_the_template(project) == of_the_template(fresh)
 
 
-@pytest.mark.parametrize("tag", [versions.released()[-1], versions.WORKING_TREE])
+@pytest.mark.parametrize(
+    "tag", [versions.released()[-1], pytest.param(versions.WORKING_TREE, marks=weekly)]
+)
 @pytest.mark.parametrize("example", answers.choices(answers.questions()["example"])[1:])
 def test_another_example_changes_nothing_of_the_owners(
     example: str, tag: str, published: Path, tmp_path: Path
