@@ -10,6 +10,7 @@ import pytest
 from tests.support.databases import PostgreSQL
 from tests.support.little import predicted
 from tests.support.old_databases import RUNS_REVISION, USERS_REVISION, revisions
+from tests.support.profiles import weekly
 from tests.support.project import PACKAGE, Project
 from tests.support.servers import ADMIN_PASSWORD, TrackingServer, arguments_of
 from tests.support.stores import Store
@@ -21,7 +22,8 @@ pytestmark = pytest.mark.usefixtures("as_admin")
 SERVERS = ["team_server", "other_server"]
 
 
-@pytest.mark.parametrize("name", SERVERS)
+# test_environments.py trains on the other one each time, and takes its model to the team's.
+@pytest.mark.parametrize("name", ["team_server", pytest.param("other_server", marks=weekly)])
 def test_a_run_with_its_model_lands_on_the_server_and_no_client_holds_a_cloud_key(
     name: str, project: Project, request: pytest.FixtureRequest
 ) -> None:

@@ -530,7 +530,7 @@ def test_it_does_what_it_says_of_itself(served: Served, mode: GenerationMode) ->
     paths = set()
 
     @settings(
-        max_examples=examples(12, weekly=1000),
+        max_examples=examples(6, weekly=1000),
         database=None,
         suppress_health_check=list(HealthCheck),
     )
