@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -282,16 +283,17 @@ def contents(place: Place, project: Path) -> dict[str, bytes]:
     place.git(project, "add", "--sparse", ".")
     listed = place.git(project, "ls-files", "-s", "-z", "--", ".").split("\0")[:-1]
     blobs = {line.partition("\t")[2]: line.split()[1] for line in listed}
+    asked = "".join(f"{blob}\n" for blob in blobs.values()).encode()
+    printed = subprocess.check_output(["git", "cat-file", "--batch"], cwd=project, input=asked)
+    found, stream = {}, BytesIO(printed)
+    for path in blobs:
+        size = int(stream.readline().split()[-1])
+        found[path] = stream.read(size + 1)[:-1].replace(b"\r\n", b"\n")
     return {
-        path: blob_of(project, blob)
-        for path, blob in blobs.items()
+        path: content
+        for path, content in found.items()
         if not path.endswith((".gitattributes", ".bin"))
     }
-
-
-def blob_of(project: Path, blob: str) -> bytes:
-    printed = subprocess.check_output(["git", "cat-file", "blob", blob], cwd=project)
-    return printed.replace(b"\r\n", b"\n")
 
 
 def on_windows(project: Path) -> set[str]:
