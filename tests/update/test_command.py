@@ -44,7 +44,6 @@ def test_changes_that_are_not_committed_are_refused(older: Project) -> None:
     assert status(older) == "?? notes.md\n"
 
 
-@weekly
 def test_a_refused_answer_is_one_sentence(older: Project) -> None:
     result = update(older, "-d", "package_name=another", code=1)
     assert result.stderr.startswith("Error: Leave package_name=diabetes_progression: ")
