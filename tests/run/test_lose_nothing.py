@@ -46,11 +46,10 @@ def test_a_server_that_is_away_gets_the_run_later_as_it_would_have_looked(
 
 def test_a_run_that_must_be_tracked_stops_at_once_when_the_server_is_away(slow: Project) -> None:
     slow.edit("conf/base/mlflow.yml", "on_unreachable: offline", "on_unreachable: fail")
-    started = time.monotonic()
     result = slow.kedro(
         "run", env={"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{free_port()}"}, code=1
     )
-    assert time.monotonic() - started < 20
+    assert "Running node" not in result.stdout
     assert "cannot be reached" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
     assert not journals(slow)
