@@ -426,6 +426,33 @@ def test_a_run_within_a_command_forgets_what_it_has_learnt_alone(
     assert not redaction.KNOWN.values
 
 
+# As uvicorn logs a request: its formatter takes the five apart.
+REQUEST = ("127.0.0.1:5", "GET", "/runs?name=CANARY-1", "1.1", 200)
+
+
+@pytest.mark.parametrize(
+    ("message", "given", "kept"),
+    [
+        ('%s - "%s %s HTTP/%s" %d', REQUEST, (*REQUEST[:2], "/runs?name=********", *REQUEST[3:])),
+        ("of %(name)s", ({"name": "CANARY-1"},), {"name": "********"}),
+        ("CANARY-1 of %s", ("a",), ()),
+        ("of %s", (Path("CANARY-1"),), ()),
+        ("100% of CANARY-1", (), ()),
+    ],
+)
+def test_a_handler_that_looks_at_a_lines_arguments_finds_them_masked(
+    mlops: Rooms, caplog: pytest.LogCaptureFixture, message: str, given: tuple[Any, ...], kept: Any
+) -> None:
+    redaction = mlops("redaction")
+    with redaction.redacted_log():
+        redaction.KNOWN.add({"CANARY-1"})
+        logging.getLogger("any").warning(message, *given)
+    (record,) = caplog.records
+    assert "CANARY" not in record.getMessage()
+    assert "********" in record.getMessage()
+    assert record.args == kept
+
+
 def test_the_journal_holds_no_secret_and_its_names_stay(mlops: Rooms, tmp_path: Path) -> None:
     redaction, journal = mlops("redaction"), mlops("tracking.journal").Journal(tmp_path)
     redaction.KNOWN.add({"CANARY-1"})

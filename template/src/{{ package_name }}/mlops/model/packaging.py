@@ -95,7 +95,9 @@ class Packaging(RunListener):
                 extra=AS_IT_IS,
             )
         inference = registered_pipeline(options.pipeline, "model.pipeline")
-        if start.is_tracked and not _skips_nodes(start, fitted):
+        # Kedro leaves out nodes that have fitted something of the model already, if it is told so.
+        only_missing = start.run_params.get("only_missing_outputs")
+        if start.is_tracked and not (only_missing and any(map(start.catalog.exists, fitted))):
             require_model(options, start.pipeline, start.catalog, self._secrets)
             for problem in missing_modules(options, inference, start.catalog):
                 logger.warning("%s", problem)
@@ -183,12 +185,6 @@ def add_model(
     # none in a run's own model.
     name = options.name.rpartition(".")[2]
     journal.append("model", path=str(folder), name=name, register=options.name, pipeline=True)
-
-
-def _skips_nodes(start: RunStart, fitted: set[str]) -> bool:
-    """Return whether Kedro leaves out nodes that have fitted something of the model already."""
-    only_missing = start.run_params.get("only_missing_outputs")
-    return bool(only_missing) and any(start.catalog.exists(name) for name in fitted)
 
 
 def package(

@@ -19,7 +19,9 @@ def redacted_log(secrets: Collection[str] = ()) -> Iterator[None]:
         with suppress(Exception):  # A message that cannot be formatted is reported by its handler.
             text = record.getMessage()
             if (masked := mask_text(text, secrets)) != text:
-                record.msg, record.args = masked, ()
+                message, given, record.msg, record.args = record.msg, record.args, masked, ()
+                if str(message) % (kept := _masked(given, secrets)) == masked:
+                    record.msg, record.args = message, kept  # Some handlers look at these.
         if record.exc_info and record.exc_info[1]:
             mask_error(record.exc_info[1], secrets)
         return record
