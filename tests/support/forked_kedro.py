@@ -110,8 +110,9 @@ class Forks:
         return answer
 
     def stop(self) -> None:
-        """End the process that is forked."""
-        self._process.communicate()
+        """End the process that is forked; what it has forked may still run, and has its pipes."""
+        self._process.kill()
+        self._process.wait()
         self._folder.cleanup()
 
 
