@@ -68,8 +68,10 @@ def test_a_dead_link_stops_it_and_the_reference_names_everything(
             broken_page.write(f"\n[A link]{link}.\n")
     built = build(repository)
     assert built.returncode != 0
-    places = set(re.findall(r"\[ (\S+?):", built.stderr))
-    assert {"index.md", "runs.md", "security.md"} <= places, built.stderr
+    # The reference leads to headings that these pages no longer have.
+    places = re.findall(r"\[ (\S+?):", built.stderr)
+    ours = {place for place in places if not place.startswith("reference-")}
+    assert ours == {"index.md", "runs.md", "security.md"}
     assert [link for link in broken.values() if link not in built.stderr] == []
     assert "Traceback" not in built.stderr
     for name, expected in {
