@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,6 +132,53 @@ def test_a_task_has_the_same_name_in_each_of_its_tries(mlops: Rooms) -> None:
     task_name = mlops("tracking.shipping.parts").task_name
     assert task_name(["b", "a"]) == task_name(["a", "b"]) != task_name(["a"])
     assert len(task_name(["x" * 500])) < 100
+
+
+class Store:
+    """A stand-in for a client whose runs keep their files in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def log_artifact(self, run_id: str, path: str, folder: str) -> None:
+        shutil.copy(path, self.folder)
+
+
+ABOUT = {"environment": "tasks", "pipelines": [], "params": {}, "nodes": ["fit"]}
+# When each try began, what it left, and what counts.
+KILLED, FAILED, DONE = (1, "RUNNING"), (2, "FAILED"), (3, "FINISHED")
+
+
+@pytest.mark.parametrize("arrive", list(permutations([KILLED, FAILED, DONE])))
+def test_of_a_tasks_tries_the_last_counts_in_whatever_order_they_arrive(
+    mlops: Rooms, tmp_path: Path, arrive: Sequence[tuple[int, str]]
+) -> None:
+    """What was killed is delivered by another process, at once with the next try or after it."""
+    parts, record = mlops("tracking.shipping.parts"), mlops("tracking.journal").Record
+    (store := tmp_path / "store").mkdir()
+
+    def leave(task: str, start: int, *records: Any) -> None:
+        folder = tmp_path / f"{task}-{start}"
+        journal = mlops("tracking.journal").Journal(folder)
+        journal.create()
+        for each in (record("run_started", start, {"tags": {}}), *records):
+            journal.take(each)
+        journal.close()
+        parts.log_part(Store(store), mlops("tracking.shipping").Delivery(folder), folder, task)
+
+    task = parts.task_name(["fit"])
+    for start in (1, 2):  # Of what begins a run twice, the first.
+        leave("begin", start, record("begun", start, {**ABOUT, "params": {"started": start}}))
+    for start, status in arrive:
+        node = {"name": "fit", "status": status, "started_ns": start, "ended_ns": start}
+        leave(task, start, record("node", start, node))
+    found = mlops("orchestration.parts").Parts.read(store)
+    assert found.about["params"] == {"started": 1}
+    assert {name: node["status"] for name, (_, node) in found.nodes.items()} == {"fit": "FINISHED"}
+    # Tries of an older version, which had one file a task.
+    for path in store.glob("*.3.json"):
+        path.rename(store / f"{task}.json")
+    assert mlops("orchestration.parts").Parts.read(store).missing == []
 
 
 def test_a_task_leaves_out_what_describes_the_whole_run(mlops: Rooms) -> None:

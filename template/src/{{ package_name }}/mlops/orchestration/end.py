@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 # What the tasks have delivered, in the journal of the end: it is read, and not sent again.
 _DELIVERED = "0.jsonl"
 _PAUSE_SECONDS = 1.0
+_BEGUN = re.compile(rf"{BEGIN}(\.\d+)?\.json")  # Older versions wrote no time.
 
 
 def end(
@@ -124,8 +126,8 @@ def abandoned(config: KedroMlflowConfig) -> list[tuple[str, str]]:
 
 def _wait_for_parts(client: "MlflowClient", run_id: str, deadline: float) -> Parts:
     """Download what the tasks have left, until all nodes have or one has failed, or time is up."""
-    names = [Path(each.path).stem for each in client.list_artifacts(run_id, FOLDER)]
-    if BEGIN not in names:
+    names = [Path(each.path).name for each in client.list_artifacts(run_id, FOLDER)]
+    if not any(_BEGUN.fullmatch(name) for name in names):
         raise TrackingError(
             f"The run {run_id} has no record of its begin, which has failed: begin another one."
         )

@@ -12,7 +12,7 @@ from ..tracking.capture.nodes import nodes_of, records_of
 from ..tracking.journal import Record
 from ..tracking.run import FAILURE_TAG, MISSING_TAG
 from ..tracking.shipping.lineage import parameters_of
-from ..tracking.shipping.parts import BEGIN, is_known
+from ..tracking.shipping.parts import BEGIN, is_known, read_parts
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -41,8 +41,7 @@ class Parts:
     @classmethod
     def read(cls, folder: Path) -> "Parts":
         """Read the files of the parts."""
-        paths = sorted(folder.glob("*.json"))
-        return cls({path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths})
+        return cls(read_parts(folder))
 
     @property
     def about(self) -> Mapping[str, Any]:

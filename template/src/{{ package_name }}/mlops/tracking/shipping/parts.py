@@ -61,19 +61,17 @@ def with_values(record: Record, values: Any) -> Record:
 
 
 def log_part(client: "MlflowClient", delivery: Delivery, journal: Path, task: str) -> None:
-    """Leave a journal's records with its run, in the place of an earlier try of the same task.
+    """Leave a journal's records with its run, beside those of other tries of the same task.
 
+    What was killed may arrive while the next try arrives, or after it: each has a file of its own.
     Files that the records name are not a part of it: they were delivered before.
     """
     started = first_record(journal)
     assert started
-    about = {"started": started.time, "models": delivery.models, "children": delivery.children}
+    about = {"task": task, "started": started.time}
+    about |= {"models": delivery.models, "children": delivery.children}
     with TemporaryDirectory() as scratch:
-        path = Path(scratch, f"{task}.json")
-        there = _start_of(client, delivery, path) if delivery.resumed else 0
-        # What was killed may arrive later than the try after it. A run begins once.
-        if there and (there > started.time or task == BEGIN):
-            return
+        path = Path(scratch, f"{task}.{started.time}.json")
         with path.open("w", encoding="utf-8") as file:
             file.write(f'{json.dumps(about).removesuffix("}")}, "records": [')
             kept = (each for each in all_records(journal) if each.kind != "artifact")
@@ -83,16 +81,15 @@ def log_part(client: "MlflowClient", delivery: Delivery, journal: Path, task: st
         client.log_artifact(str(delivery.run_id), str(path), FOLDER)
 
 
-def _start_of(client: "MlflowClient", delivery: Delivery, path: Path) -> int:
-    """Return when the try began whose part is there, in ms since 1970; 0 if there is none."""
-    names = [each.path for each in client.list_artifacts(str(delivery.run_id), FOLDER)]
-    if f"{FOLDER}/{path.name}" not in names:
-        return 0
-    # It may be a file of this machine already, which is not copied.
-    there = client.download_artifacts(
-        str(delivery.run_id), f"{FOLDER}/{path.name}", str(path.parent)
-    )
-    return int(json.loads(Path(there).read_text(encoding="utf-8"))["started"])
+def read_parts(folder: Path) -> dict[str, dict[str, Any]]:
+    """Read what was left in a folder, by task: of its last try, and of what began the run first."""
+    tries = []
+    for path in sorted(folder.glob("*.json")):
+        part = json.loads(path.read_text(encoding="utf-8"))
+        tries.append({"task": path.stem, **part})  # Older versions named a file as the task.
+    tries.sort(key=lambda part: part["started"])
+    first, last = ({part["task"]: part for part in order} for order in (reversed(tries), tries))
+    return last | {BEGIN: first[BEGIN]}
 
 
 def is_known(name: str, value: float, step: int, latest: "Mapping[str, Metric]") -> bool:
