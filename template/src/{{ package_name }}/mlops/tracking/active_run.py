@@ -271,9 +271,10 @@ def uses_mlflow(pipeline: "Pipeline") -> bool:
     names = {function_name(undecorated(node.func))[0].partition(".")[0] for node in pipeline.nodes}
     if "__main__" in names and not hasattr(sys.modules["__main__"], "__file__"):
         return True
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if name.partition(".")[0] in names - {PACKAGE} and str(file).endswith(".py"):
+    others = names - {PACKAGE}
+    for name in [each for each in list(sys.modules) if each.partition(".")[0] in others]:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if str(file).endswith(".py"):
             files.add(Path(str(file)))
     return any(_IMPORT.search(_content(path)) for path in files)
 
