@@ -7,6 +7,7 @@ once for all processes, and a test that changes a project gets a copy: `project`
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -67,6 +68,7 @@ def environment_stays() -> Iterator[None]:
     os.umask(mask := os.umask(0))
     yield
     os.umask(mask)
+    gc.unfreeze()  # What the hook has frozen it counts each time, for as long as that is much.
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         del os.environ[name]
     os.environ.update(before)
