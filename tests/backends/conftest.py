@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy
 from mlflow.store.db import utils
 
-from tests.support import answers, databases, stores
+from tests.support import answers, databases, forks, stores
 from tests.support.databases import MariaDB, PostgreSQL
 from tests.support.old_databases import age
 from tests.support.project import Project, copy_of, tracking_server
@@ -26,6 +26,8 @@ from tests.support.servers import (
     webhook_of,
 )
 from tests.support.stores import Store
+
+forks.hash_quickly()
 
 
 @pytest.fixture(scope="session")
