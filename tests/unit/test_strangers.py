@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from functools import partial, wraps
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -449,6 +450,16 @@ def test_a_pipe_or_a_device_is_never_read(mlops: Rooms, tmp_path: Path) -> None:
         assert digest_of(tmp_path / "socket") is None
     (tmp_path / "file").write_text("a", encoding="utf-8")
     assert digest_of(tmp_path / "file") == hashlib.sha256(b"a").hexdigest()[:32]
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no shared memory as a folder")
+def test_a_file_in_shared_memory_is_a_file_like_any_other(mlops: Rooms) -> None:
+    digest_of = mlops("tracking.capture.inputs").digest_of
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        (file := Path(folder, "file")).write_text("a", encoding="utf-8")
+        assert digest_of(file) == hashlib.sha256(b"a").hexdigest()[:32]
+        (Path(folder, "input")).symlink_to("/dev/stdin")
+        assert digest_of(Path(folder, "input")) is None
 
 
 @NO_PIPES

@@ -1,6 +1,7 @@
 """Inputs: where the data that a run reads come from, and what they look like; never their rows."""
 
 import hashlib
+import re
 import stat
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -19,8 +20,9 @@ _WHOLE_BYTES = 16_000_000
 _PART_BYTES = 1_000_000
 # A folder of more files has no digest.
 _MAX_FILES = 10_000
-# What is opened there may be a terminal, a pipe, or this process's own input.
-_DEVICES = ("/dev/", "/proc/", "\\\\.\\", "//./")
+# What is opened there may be a terminal, a pipe, or this process's own input. Shared memory is a
+# folder like any other.
+_DEVICES = re.compile(r"/dev/(?!shm/)|/proc/|\\\\\.\\|//\./")
 
 
 def describe_input(name: str, dataset: Any, patterns: Patterns = ()) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def digest_of(path: Path) -> str | None:
                 name = each.relative_to(path).as_posix()
                 digest.update(f"{name}\n{each.stat().st_size}\n".encode())
         return digest.hexdigest()[:32]
-    if str(path).startswith(_DEVICES) or realpath(path).startswith(_DEVICES):
+    if _DEVICES.match(str(path)) or _DEVICES.match(realpath(path)):
         return None
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
