@@ -65,6 +65,14 @@ def test_whose_file_is_whose_is_the_same_here_and_in_a_project(render: Render) -
     assert rows[0] == rows[1]
 
 
+def test_a_project_says_what_each_of_its_settings_files_is_for(render: Render) -> None:
+    project = render(features="[tuning, monitoring]")
+    rows = (project / "README.md").read_text("utf-8").splitlines()
+    (row,) = (row for row in rows if row.startswith("| `conf/base/` |"))
+    named = set(re.findall(r"`(\w+\.yml)`: ", row))
+    assert named == {path.name for path in (project / "conf/base").iterdir()}
+
+
 def test_the_wall_of_readme_is_that_of_a_project(readme: str, render: Render) -> None:
     project = render()
     owned = answers.ownership(project)
