@@ -8,9 +8,10 @@ python=$1
 shift
 
 # Tests make half a million files, most of them for seconds. Where memory has room for them they are
-# there: a disk takes half as long again. Either way nothing is left of them.
+# there: a disk takes longer. The images and environments of the weekly tests are too large for that.
+# Either way nothing is left of them.
 room=$(awk '/^MemAvailable/ {print $2}' /proc/meminfo 2>/dev/null)
-if [ "${room:-0}" -ge 16000000 ] && [ -w /dev/shm ]; then
+if [ "${room:-0}" -ge 16000000 ] && [ -w /dev/shm ] && [ "${TESTS_PROFILE:-}" != weekly ]; then
     TMPDIR=$(mktemp -d /dev/shm/tests.XXXXXX)
     export UV_LINK_MODE=copy # Of packages, which uv keeps on the disk.
 else
